@@ -1,0 +1,62 @@
+"""Run function-calling pivots as pytest cases.
+
+The public names are imported on first use: this package is loaded as a pytest plugin in every session of its
+environment, and must cost nothing there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.actions import to_action
+    from pytest_fcpivot.data import load_pivots
+    from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, GraderError, OptionError
+    from pytest_fcpivot.graders import grade
+    from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
+    from pytest_fcpivot.schemas import check_schema
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "ActionError",
+    "AgentError",
+    "DataError",
+    "FcPivotError",
+    "FunctionCall",
+    "Grade",
+    "GraderError",
+    "Message",
+    "OptionError",
+    "Pivot",
+    "PivotView",
+    "SchemaVerdict",
+    "check_schema",
+    "grade",
+    "load_pivots",
+    "to_action",
+]
+
+_HOMES = {
+    "actions": ("to_action",),
+    "data": ("load_pivots",),
+    "errors": ("ActionError", "AgentError", "DataError", "FcPivotError", "GraderError", "OptionError"),
+    "graders": ("grade",),
+    "model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
+    "schemas": ("check_schema",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

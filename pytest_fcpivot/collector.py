@@ -1,0 +1,119 @@
+"""Data files as pytest collectors, pivots as pytest items with real node ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.errors import FcPivotError, WrongAction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_fcpivot.data.store import IndexEntry
+    from pytest_fcpivot.model import Action, Grade
+    from pytest_fcpivot.session import Dataset, PivotSession
+
+_OURS = ("pivot", "fc_action", "fc_grade")
+_FIXTURE_HOME = "pytest_fcpivot.plugin"
+
+
+def run_pivot(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
+    """Assert that the agent's action earns the reward."""
+    fc_grade(fc_action)
+
+
+@pytest.mark.function_call
+def _run_call(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
+    run_pivot(fc_action, fc_grade)
+
+
+@pytest.mark.message
+def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
+    run_pivot(fc_action, fc_grade)
+
+
+class PivotFile(pytest.File):
+    """A data file: collects one item a selected pivot, from ids alone."""
+
+    pivots: PivotSession
+    dataset: Dataset
+    # The agent, once a session-scoped fixture made it, if nobody overrides our other fixtures; see PivotItem.setup.
+    agent: Callable[..., Any] | None = None
+    direct = False
+
+    @classmethod
+    def make(cls, parent: pytest.Collector, path: Path, dataset: Dataset, pivots: PivotSession) -> PivotFile:
+        """Create the collector of a data set."""
+        node: PivotFile = cls.from_parent(parent, path=path, nodeid=dataset.label)
+        node.dataset, node.pivots = dataset, pivots
+        return node
+
+    def collect(self) -> Iterator[PivotItem]:
+        """Yield the selected pivots as items."""
+        try:
+            self.pivots.check_gradable(self.dataset)
+        except FcPivotError as error:
+            raise self.CollectError(str(error)) from None
+        # One resolved set of fixtures serves all items: resolving them anew is most of the cost of collecting.
+        shared: dict[str, Any] = {}
+        for entry in self.dataset.entries:
+            is_message = entry.expected_type == "message"
+            item = PivotItem.from_parent(
+                self, name=entry.id, callobj=_run_message if is_message else _run_call, **shared
+            )
+            if not shared:
+                shared["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 (the constructor takes it, nothing else gives it)
+                self.direct = self._nothing_overridden(item)
+            item.entry = entry
+            item.extra_keyword_matches.add(entry.expected_type)
+            item.extra_keyword_matches.update(entry.expected_names)
+            yield item
+
+    def _nothing_overridden(self, item: PivotItem) -> bool:
+        if any(self.config.getoption(name, False) for name in ("setupplan", "setupshow", "setuponly")):
+            return False  # these show or skip fixtures, so the fixtures have to be there
+        definitions = item._fixtureinfo.name2fixturedefs  # noqa: SLF001
+        return all(definitions[name][-1].func.__module__ == _FIXTURE_HOME for name in _OURS) and (
+            definitions["fc_agent"][-1].scope == "session"
+        )
+
+
+class PivotItem(pytest.Function):
+    """One pivot: setup asks the agent, the call grades the answer."""
+
+    entry: IndexEntry
+    parent: PivotFile
+
+    def setup(self) -> None:
+        """Set up the fixtures; the agent is asked last, after every autouse fixture.
+
+        Where nobody overrides our own fixtures, their values are put in place here: the machinery of four fixtures a
+        test costs more than everything else that is done for a pivot.
+        """
+        file = self.parent
+        if not file.direct:
+            super().setup()
+            return
+        pivots = file.pivots
+        pivot = pivots.pivot(self, None)
+        values: dict[str, Any] = self.funcargs
+        values["pivot"], values["fc_action"] = pivot, None
+        values["fc_grade"] = pivots.grader_for(self, pivot)
+        if file.agent is not None:
+            values["fc_agent"] = file.agent
+        super().setup()
+        agent = file.agent = values["fc_agent"]
+        values["fc_action"] = pivots.ask(self, pivot, agent)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show a wrong action by its own few lines, without a traceback."""
+        if isinstance(excinfo.value, WrongAction):
+            return excinfo.getrepr(style="value")
+        return super().repr_failure(excinfo, style)  # type: ignore[call-arg] # a public hook with a private parameter
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Locate the item in its data file."""
+        return self.path, None, self.name

@@ -1,0 +1,164 @@
+"""Pivots from files: a small source file is prepared into a parquet store in a cache by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_fcpivot.data.files import SUFFIXES, is_data_file, read_rows
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.errors import DataError, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.model import Pivot
+
+BadRows = Literal["refuse", "skip"]
+SAMPLE = "sample"
+SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
+_PREPARED_BY = 1  # raised when the same source would be read into different pivots
+_PROBLEMS_SHOWN = 10
+_PROBLEMS_KEPT = 1000
+
+
+def resolve_data(name: str, base: Path | None = None) -> Path:
+    """Return the file that a data name means: a path relative to `base`, or `sample` for the bundled one.
+
+    Raises DataError if there is no such file or its name has none of the known endings.
+    """
+    path = Path(base or Path(), name).expanduser()
+    if name == SAMPLE and not path.is_file():
+        return SAMPLE_PATH
+    if not path.exists():
+        raise DataError(f"data file not found: {name} (looked for {path.absolute()})")
+    if not path.is_file():
+        raise DataError(f"{name}: not a file; name a file that ends in {', '.join(SUFFIXES)}")
+    if not is_data_file(path):
+        raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SUFFIXES)}")
+    return path
+
+
+def load_pivots(path: str | Path = SAMPLE, *, bad_rows: BadRows = "refuse") -> list[Pivot]:
+    """Read all pivots of a file: `.jsonl`, `.jsonl.gz`, `.parquet`, or `sample` for the bundled one.
+
+    Raises DataError if the file cannot be read or holds no pivot, or, unless `bad_rows` is `skip`, holds broken rows.
+    """
+    store = open_store(resolve_data(str(path)), bad_rows=bad_rows)
+    try:
+        return [store.read(row) for row in range(len(store))]
+    finally:
+        store.close()
+
+
+def open_store(path: Path, *, bad_rows: BadRows = "refuse") -> PivotStore:
+    """Open a data file as a store, preparing a source file into the cache first if that was not done before.
+
+    Raises DataError as `load_pivots` does.
+    """
+    from pytest_fcpivot.data.store import PivotStore, is_store  # noqa: PLC0415 (pyarrow is heavy)
+
+    if path.name.endswith(".parquet") and is_store(path):
+        store = PivotStore(path)
+    else:
+        store = PivotStore(_prepared(path, bad_rows))
+    if not len(store):
+        store.close()
+        raise DataError(f"{path}: no pivots in it")
+    return store
+
+
+def prepare(path: Path, target: Path, *, bad_rows: BadRows, provenance: dict[str, Any]) -> None:
+    """Read a source file into a store at `target`.
+
+    Raises DataError naming file, line and reason if rows are broken and `bad_rows` is `refuse`; with `skip` the count
+    and the first problems go into the store's provenance.
+    """
+    from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
+
+    problems: list[RowProblem] = []
+    skipped = {"bad_rows": 0, "bad_row_reasons": []} | provenance
+    try:
+        write_store(target, _good_rows(path, bad_rows, problems, skipped), skipped)
+    except _Refused as refused:
+        raise _broken_rows(path, refused.problems) from None
+
+
+class _Refused(Exception):  # noqa: N818 (never leaves this module)
+    def __init__(self, problems: list[RowProblem]) -> None:
+        self.problems = problems
+
+
+def _good_rows(
+    path: Path, bad_rows: BadRows, problems: list[RowProblem], provenance: dict[str, Any]
+) -> Iterator[Pivot]:
+    seen: dict[str, int] = {}
+    for line, row in read_rows(path):
+        try:
+            if isinstance(row, RowProblem):
+                raise row
+            pivot = pivot_from_row(row, line)
+            if pivot.id in seen:
+                raise RowProblem(line, f"duplicate id {pivot.id!r}, first on line {seen[pivot.id]}")  # noqa: TRY301
+        except RowProblem as problem:
+            problems.append(problem)
+            continue
+        seen[pivot.id] = line
+        if not problems or bad_rows == "skip":
+            yield pivot
+    if problems and bad_rows == "refuse":
+        raise _Refused(problems)
+    provenance["bad_rows"] = len(problems)
+    provenance["bad_row_reasons"] = [str(problem) for problem in problems[:_PROBLEMS_KEPT]]
+
+
+def _broken_rows(path: Path, problems: list[RowProblem]) -> DataError:
+    lines = [f"{path}:{problem.line}: {problem.reason}" for problem in problems[:_PROBLEMS_SHOWN]]
+    if len(problems) > _PROBLEMS_SHOWN:
+        lines.append(f"… and {len(problems) - _PROBLEMS_SHOWN} more")
+    rows = "1 broken row" if len(problems) == 1 else f"{len(problems)} broken rows"
+    lines.append(f"{rows}; mend the file, or pass --fc-bad-rows=skip to leave such rows out and count them")
+    return DataError("\n".join(lines), problems)
+
+
+def _prepared(path: Path, bad_rows: BadRows) -> Path:
+    """Return the cached store of a source file, made now if its content was not seen before."""
+    digest = file_hash(path)
+    key = hashlib.sha256(f"{digest} {path.suffix} {_PREPARED_BY} {bad_rows}".encode()).hexdigest()[:32]
+    target = _cache_dir() / f"{key}.parquet"
+    if not target.exists():
+        prepare(path, target, bad_rows=bad_rows, provenance={"source": path.name, "source_sha256": digest})
+    return target
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal; raises DataError if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _cache_dir() -> Path:
+    """Return a writable directory for prepared stores: FC_CACHE_DIR, else the user's cache, else a temporary one."""
+    named = os.environ.get("FC_CACHE_DIR")
+    if named:
+        candidates = [Path(named)]
+    else:
+        default = Path(os.environ.get("LOCALAPPDATA", "~")) if sys.platform == "win32" else Path("~/.cache")
+        home = Path(os.environ.get("XDG_CACHE_HOME") or default).expanduser()
+        candidates = [home / "pytest-fcpivot", Path(tempfile.gettempdir()) / f"pytest-fcpivot-{os.getpid()}"]
+    for candidate in candidates:
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(candidate, os.W_OK):
+            return candidate
+    raise DataError(f"no writable cache directory (tried {', '.join(map(str, candidates))}); set FC_CACHE_DIR to one")

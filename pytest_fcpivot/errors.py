@@ -1,0 +1,53 @@
+"""The errors of this package: each says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class FcPivotError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class OptionError(FcPivotError):
+    """An option's value cannot be used."""
+
+
+class AgentError(FcPivotError):
+    """The agent cannot be loaded, or gave no answer to grade: it raised, timed out or exited."""
+
+
+class ActionError(FcPivotError, TypeError):
+    """An agent's output has none of the accepted shapes."""
+
+
+class GraderError(FcPivotError):
+    """The grader cannot judge this case: an unknown name or setting, or a fault of the expected action."""
+
+
+class WrongAction(AssertionError):  # noqa: N818 (it reads as the verdict in pytest's summary)
+    """The agent's action did not earn the reward; the message explains it in a few lines."""
+
+
+# Shown without a module path, as pytest shows its own outcomes.
+WrongAction.__module__ = "builtins"
+
+
+class DataError(FcPivotError):
+    """A data file cannot be used; `problems` holds the broken rows, if rows were the reason."""
+
+    def __init__(self, message: str, problems: Sequence[RowProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class RowProblem(FcPivotError):  # noqa: N818 (it is collected and listed more often than raised)
+    """One broken row of a data file: its 1-based line (or parquet row) and the reason."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
+        self.reason = reason

@@ -1,0 +1,327 @@
+"""The binary reward of FC-Pivot, as the verifier of NeMo Gym's single-step tool-use environment gives it.
+
+Source of every rule: NeMo Gym, `single_step_tool_use_with_argument_comparison`; its behaviour is specified for this
+project in GRADING and pinned by the conformance file in `fixtures/`. What users call Jaccard in it is not: see
+`_texts_match`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from json import JSONDecoder, loads
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.jsontext import json_path, shown
+from pytest_fcpivot.model import Action, FunctionCall, Grade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Version = Literal["first-call", "any-order"]
+RewardMode = Literal["binary_strict", "fractional", "f1"]
+
+NO_ACTION_FOUND = "NO_ACTION_FOUND"
+EXPECTED_CHAT_MESSAGE_FOUND = "EXPECTED_CHAT_MESSAGE_FOUND"
+NO_EXPECTED_CHAT_MESSAGE = "NO_EXPECTED_CHAT_MESSAGE"
+NO_EXPECTED_TOOL_CALL = "NO_EXPECTED_TOOL_CALL"
+EXPECTED_TOOL_CALL = "EXPECTED_TOOL_CALL"
+EXPECTED_TOOL_CALL_BATCH = "EXPECTED_TOOL_CALL_BATCH"
+UNEXPECTED_TOOL = "UNEXPECTED_TOOL"
+ARGUMENTS_DECODE_ERROR = "ARGUMENTS_DECODE_ERROR"
+VALUE_TYPE_DIFFERENT = "ARGUMENT_VALUE_TYPE_DIFFERENT"
+OBJECT_KEYS_DIFFERENT = "ARGUMENT_OBJECT_KEYS_DIFFERENT"
+LIST_LENGTH_DIFFERENT = "ARGUMENT_LIST_LENGTH_DIFFERENT"
+VALUE_DIFFERENT = "ARGUMENT_VALUE_DIFFERENT"
+BATCH_LENGTH_DIFFERENT = "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT"
+
+_FLOAT_TOLERANCE = 1e-6
+_FEWEST_WORDS = 2
+# What two identical texts score: above this threshold even they fail, so equality settles strings only below it.
+_IDENTICAL_TEXTS = 0.5
+# Scalars that match when they are equal; not floats, whose infinities do not match themselves.
+_EQUAL_IS_ENOUGH = frozenset({str, int, bool, type(None)})
+
+_scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+_CALL_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL)
+_BATCH_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL_BATCH)
+_MESSAGE_FOUND = Grade(1.0, EXPECTED_CHAT_MESSAGE_FOUND)
+
+# (category, way to the value from the innermost step outwards, expected value, actual value)
+_Difference = tuple[str, list[str | int], Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NemoGymGrader:
+    """Grade one action as NeMo Gym's verifier does; settings keep the verifier's names.
+
+    `version` is `first-call` (the verifier before 2026-08-11: only the first call of an output is judged) or
+    `any-order` (since then: several calls match in any order). The switches on parallel calls belong to `any-order`.
+    Raises GraderError for settings that are out of range.
+    """
+
+    version: Version = "first-call"
+    word_count_similarity_threshold: float = 0.1
+    parallel_tool_call_rewarding: bool = False
+    allow_subset: bool = False
+    allow_superset: bool = False
+    parallel_tool_call_reward_mode: RewardMode = "binary_strict"
+
+    def __post_init__(self) -> None:
+        if self.version not in get_args(Version):
+            raise GraderError(f"unknown version {self.version!r} of grader nemo-gym; known: first-call, any-order")
+        if self.parallel_tool_call_reward_mode not in get_args(RewardMode):
+            raise GraderError(
+                f"unknown parallel_tool_call_reward_mode {self.parallel_tool_call_reward_mode!r}; "
+                "known: binary_strict, fractional, f1"
+            )
+        if self.version == "first-call" and (
+            self.parallel_tool_call_rewarding or self.allow_subset or self.allow_superset
+        ):
+            raise GraderError("the switches on parallel calls need nemo-gym:any-order; first-call has none")
+
+    @property
+    def name(self) -> str:
+        """The grader's name and version, as a run records it."""
+        return f"nemo-gym:{self.version}"
+
+    @property
+    def binary(self) -> bool:
+        """Whether every reward is 0 or 1."""
+        return not self.parallel_tool_call_rewarding or self.parallel_tool_call_reward_mode == "binary_strict"
+
+    def accepts(self, expected: Action) -> bool:
+        """Tell whether this version can judge an expected action: first-call knows no batches."""
+        return self.version == "any-order" or len(expected.calls) <= 1
+
+    def grade(self, expected: Action, actual: Action) -> Grade:
+        """Judge `actual` against `expected`; raises GraderError for a fault of the expected action."""
+        if not expected.calls:
+            return self._grade_message(expected, actual)
+        if not actual.calls:
+            if actual.message is None:
+                return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
+            return Grade(0.0, NO_EXPECTED_TOOL_CALL, f"expected a call of {_names(expected)}, got a message")
+        if len(expected.calls) == 1 and (len(actual.calls) == 1 or self.version == "first-call"):
+            return _judge(expected.calls[0], actual.calls[0], self.word_count_similarity_threshold) or _CALL_MATCHED
+        if self.version == "first-call":
+            raise GraderError(
+                f"the expected action has {len(expected.calls)} calls, which nemo-gym:first-call cannot judge; "
+                "use --fc-grader=nemo-gym:any-order"
+            )
+        return self._grade_batch(expected, actual)
+
+    def _grade_message(self, expected: Action, actual: Action) -> Grade:
+        if expected.message is None:
+            raise GraderError("the expected action is empty: it has neither a message nor a call")
+        if actual.calls:
+            return Grade(0.0, NO_EXPECTED_CHAT_MESSAGE, f"expected a message, got a call of {_names(actual)}")
+        if actual.message is None:
+            return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
+        return _MESSAGE_FOUND
+
+    def _grade_batch(self, expected: Action, actual: Action) -> Grade:
+        n_expected, n_actual = len(expected.calls), len(actual.calls)
+        counted = self.parallel_tool_call_rewarding
+        if counted and (
+            (n_actual < n_expected and not self.allow_subset) or (n_actual > n_expected and not self.allow_superset)
+        ):
+            return _wrong_number(0.0, expected, actual)
+        threshold = self.word_count_similarity_threshold
+        verdicts = [[_judge(e, a, threshold) for a in actual.calls] for e in expected.calls]
+        partner = maximum_matching([[j for j, v in enumerate(row) if v is None] for row in verdicts], n_actual)
+        matched = sum(1 for j in partner if j is not None)
+        required = min(n_expected, n_actual) if counted and self.allow_subset else n_expected
+        reward = self._batch_reward(matched, required, n_expected, n_actual)
+        if reward >= 1.0:
+            return _CALL_MATCHED if n_expected == 1 else _BATCH_MATCHED
+        if matched in (n_expected, n_actual):
+            return _wrong_number(reward, expected, actual)
+        return _first_unmatched(reward, verdicts, partner)
+
+    def _batch_reward(self, matched: int, required: int, n_expected: int, n_actual: int) -> float:
+        if not self.parallel_tool_call_rewarding or self.parallel_tool_call_reward_mode == "binary_strict":
+            return 1.0 if matched >= required else 0.0
+        if self.parallel_tool_call_reward_mode == "fractional":
+            return matched / required
+        return 2.0 * matched / (n_expected + n_actual)
+
+
+def maximum_matching(edges: list[list[int]], n_right: int) -> list[int | None]:
+    """Pair left with right nodes so that as many as possible have a partner; left node i may take `edges[i]`.
+
+    Returns each left node's partner or None. Augmenting paths (Kuhn 1955), found breadth first, so neither time
+    (left x edges) nor depth grows out of hand with hundreds of calls.
+    """
+    partner: list[int | None] = [None] * len(edges)
+    owner: list[int | None] = [None] * n_right
+    for start in range(len(edges)):
+        came_from: dict[int, int] = {}  # right node -> the left node it was reached from
+        queue = [start]
+        free: int | None = None
+        for left in queue:
+            for right in edges[left]:
+                if right in came_from:
+                    continue
+                came_from[right] = left
+                taken_by = owner[right]
+                if taken_by is None:
+                    free = right
+                    break
+                queue.append(taken_by)
+            if free is not None:
+                break
+        while free is not None:  # walk the path back, giving each left node the right node it reached
+            left = came_from[free]
+            owner[free], partner[left], free = left, free, partner[left]
+    return partner
+
+
+def _first_unmatched(reward: float, verdicts: list[list[Grade | None]], partner: list[int | None]) -> Grade:
+    """Report the first expected call without a partner: its first reason past a wrong name, if there is one."""
+    unmatched = partner.index(None)
+    reasons = [verdict for verdict in verdicts[unmatched] if verdict is not None]
+    reason = next((verdict for verdict in reasons if verdict.category != UNEXPECTED_TOOL), reasons[0])
+    return Grade(
+        reward,
+        reason.category,
+        f"expected call {unmatched + 1} of {len(partner)} has no match: {reason.explanation}",
+        reason.path,
+        reason.expected,
+        reason.actual,
+    )
+
+
+def _wrong_number(reward: float, expected: Action, actual: Action) -> Grade:
+    explanation = f"expected {len(expected.calls)} calls, got {len(actual.calls)}"
+    return Grade(reward, BATCH_LENGTH_DIFFERENT, explanation, None, str(len(expected.calls)), str(len(actual.calls)))
+
+
+def _names(action: Action) -> str:
+    return ", ".join(call.name for call in action.calls[:4]) + (", …" if len(action.calls) > 4 else "")  # noqa: PLR2004
+
+
+def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Grade | None:
+    """Judge one call against one call; None if it matches."""
+    if expected.name != actual.name:
+        return Grade(
+            0.0, UNEXPECTED_TOOL, f"expected {expected.name}, got {actual.name}", None, expected.name, actual.name
+        )
+    try:
+        wanted = _decoded(expected.arguments)
+    except (ValueError, RecursionError) as error:
+        raise GraderError(
+            f"the expected arguments of {expected.name!r} are not JSON ({error}); a fault of the data"
+        ) from error
+    try:
+        given = _decoded(actual.arguments)
+        found = _difference(wanted, given, threshold)
+    except RecursionError:
+        return Grade(0.0, ARGUMENTS_DECODE_ERROR, "the arguments are nested too deep", "$")
+    except ValueError as error:
+        return Grade(0.0, ARGUMENTS_DECODE_ERROR, f"the arguments are not JSON: {error}", "$")
+    if found is None:
+        return None
+    category, steps, wanted_there, given_there = found
+    path = json_path(reversed(steps))
+    expected_text, actual_text = _shown_pair(category, wanted_there, given_there)
+    return Grade(
+        0.0, category, f"at {path}: expected {expected_text}, got {actual_text}", path, expected_text, actual_text
+    )
+
+
+def _decoded(arguments: str) -> Any:
+    """Decode by the rules of `json.loads`; text without outer white space, nearly all of it, takes a shorter way."""
+    try:
+        value, end = _scan_once(arguments, 0)
+    except StopIteration:
+        return loads(arguments)
+    return value if end == len(arguments) else loads(arguments)
+
+
+def _shown_pair(category: str, wanted: Any, given: Any) -> tuple[str, str]:
+    if category == OBJECT_KEYS_DIFFERENT:
+        missing = [key for key in wanted if key not in given]
+        surplus = [key for key in given if key not in wanted]
+        return (
+            f"keys {shown(list(wanted))}" + (f" (missing {shown(missing)})" if missing else ""),
+            f"keys {shown(list(given))}" + (f" (unexpected {shown(surplus)})" if surplus else ""),
+        )
+    if category == LIST_LENGTH_DIFFERENT:
+        return f"{len(wanted)} elements {shown(wanted)}", f"{len(given)} elements {shown(given)}"
+    if category == VALUE_TYPE_DIFFERENT:
+        return f"{shown(wanted)} ({_json_type(wanted)})", f"{shown(given)} ({_json_type(given)})"
+    return shown(wanted), shown(given)
+
+
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "float"}
+    return names.get(type(value), "null")
+
+
+def _difference(wanted: Any, given: Any, threshold: float) -> _Difference | None:
+    """Find the first difference in the expected value's own order, depth first; None if there is none.
+
+    The way to it grows from the inside outwards, so nothing is spent on paths while values agree.
+    """
+    if type(wanted) is dict:
+        if type(given) is not dict:
+            return VALUE_TYPE_DIFFERENT, [], wanted, given
+        if wanted.keys() != given.keys():
+            return OBJECT_KEYS_DIFFERENT, [], wanted, given
+        for key, inner in wanted.items():
+            other = given[key]
+            kind = type(inner)
+            if kind is type(other) and kind in _EQUAL_IS_ENOUGH and inner == other and threshold <= _IDENTICAL_TEXTS:
+                continue
+            found = _difference(inner, other, threshold)
+            if found is not None:
+                found[1].append(key)
+                return found
+        return None
+    if type(wanted) is list:
+        if type(given) is not list:
+            return VALUE_TYPE_DIFFERENT, [], wanted, given
+        if len(wanted) != len(given):
+            return LIST_LENGTH_DIFFERENT, [], wanted, given
+        for index, inner in enumerate(wanted):
+            found = _difference(inner, given[index], threshold)
+            if found is not None:
+                found[1].append(index)
+                return found
+        return None
+    return _scalar_difference(wanted, given, threshold)
+
+
+def _scalar_difference(wanted: Any, given: Any, threshold: float) -> _Difference | None:
+    if not isinstance(given, type(wanted)):  # so an expected 1 accepts true, and 1 and 1.0 never match
+        return VALUE_TYPE_DIFFERENT, [], wanted, given
+    if isinstance(wanted, str):
+        same = _texts_match(wanted, given, threshold)
+    elif isinstance(wanted, float):
+        same = abs(given - wanted) < _FLOAT_TOLERANCE
+    else:
+        same = wanted == given
+    return None if same else (VALUE_DIFFERENT, [], wanted, given)
+
+
+def _texts_match(wanted: str, given: str, threshold: float) -> bool:
+    """Compare two strings: exactly if either has fewer than two words, else by the share of common words.
+
+    The share is the size of the multiset intersection over the *sum* of both sizes, so two identical texts score
+    0.5 and the threshold 0.1 is a multiset Jaccard of 1/9.
+    """
+    words, other_words = wanted.lower().split(), given.lower().split()
+    if len(words) < _FEWEST_WORDS or len(other_words) < _FEWEST_WORDS:
+        return wanted == given
+    counts: dict[str, int] = {}
+    for word in words:
+        counts[word] = counts.get(word, 0) + 1
+    common = 0
+    for word in other_words:
+        left = counts.get(word, 0)
+        if left:
+            counts[word] = left - 1
+            common += 1
+    return common / (len(words) + len(other_words)) >= threshold

@@ -1,0 +1,63 @@
+"""JSON as people read it in reports: decoded by the verifier's rules, shortened, printable, and paths into it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PLAIN_KEY = re.compile(r"[^\W\d][\w-]*", re.ASCII)
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def json_path(steps: Iterable[str | int]) -> str:
+    """Write the way to a value as a JSON path: `$.filters[2].date`, `$['odd key']`."""
+    return "$" + "".join(_step(step) for step in steps)
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    if _PLAIN_KEY.fullmatch(step):
+        return f".{step}"
+    return f"[{shorten(json.dumps(step, ensure_ascii=False), 60)}]"
+
+
+def printable(text: str) -> str:
+    """Escape what terminals, XML and UTF-8 cannot hold: control characters, lone surrogates."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def well_formed(text: str) -> str:
+    """Escape lone surrogates, which UTF-8 cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut a text to `limit` characters, keeping both ends, which is where texts differ."""
+    if len(text) <= limit:
+        return text
+    tail = limit // 4
+    return f"{text[: limit - tail - 1]}…{text[-tail:]}"
+
+
+def one_line(text: str, limit: int = 160) -> str:
+    """Fold a text's white space, shorten it, and make it printable."""
+    cut = text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
+    return printable(shorten(" ".join(cut.split()), limit))
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Write a decoded JSON value as short JSON."""
+    if isinstance(value, str) and len(value) > 2 * limit:
+        value = value[: 2 * limit]
+    elif isinstance(value, int) and value.bit_length() > 4 * limit:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = f"<{type(value).__name__}>"
+    return one_line(text, limit)

@@ -1,0 +1,79 @@
+"""The pytest hooks and fixtures, and nothing else: each delegates.
+
+This module is imported in every pytest session of its environment, so at import it pulls in pytest and the standard
+library alone, and it does nothing until an option, a data file or one of the fixtures asks for pivots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fcpivot.model import Action, Grade, Pivot
+    from pytest_fcpivot.session import PivotSession
+
+_MARKERS = (
+    "function_call: a pivot where the expert calls one or several functions (set by pytest-fcpivot)",
+    "message: a pivot where the expert answers with a message (set by pytest-fcpivot)",
+)
+_DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
+_SESSION = pytest.StashKey["PivotSession"]()
+
+
+def _session(config: pytest.Config) -> PivotSession:
+    """Return the session of this run, beginning one if a fixture is the first to need it."""
+    if _SESSION not in config.stash:
+        from pytest_fcpivot.session import PivotSession  # noqa: PLC0415 (imported only when pivots are asked for)
+
+        config.stash[_SESSION] = PivotSession.begin(config)
+    return config.stash[_SESSION]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.register(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    named = any(
+        arg.partition("::")[0].endswith(_DATA_ENDINGS) or arg.partition("::")[0] == "sample" for arg in config.args
+    )
+    if named or options.asked_for(config):
+        _session(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pivot" in metafunc.fixturenames:
+        _session(metafunc.config).parametrize(metafunc)
+
+
+@pytest.fixture(scope="session")
+def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Return the agent under test, from --fc-agent; override it in a conftest to build one in code."""
+    return _session(request.config).agent()
+
+
+@pytest.fixture
+def pivot(request: pytest.FixtureRequest) -> Pivot:
+    """Return this test's pivot, with the expert's action; a test that takes it runs once for each pivot."""
+    return _session(request.config).pivot(request.node, getattr(request, "param", None))
+
+
+@pytest.fixture
+def fc_action(request: pytest.FixtureRequest, pivot: Pivot, fc_agent: Callable[..., Any]) -> Action:
+    """Return the agent's answer to this pivot; an agent that gives none makes the test an error, not a failure."""
+    return _session(request.config).ask(request.node, pivot, fc_agent)
+
+
+@pytest.fixture
+def fc_grade(request: pytest.FixtureRequest, pivot: Pivot) -> Callable[[Any], Grade]:
+    """Return a callable that grades an action at this pivot, and raises WrongAction on a failing one."""
+    return _session(request.config).grader_for(request.node, pivot)

@@ -1,0 +1,1 @@
+"""What users read of a run: failure texts, the terminal summary, JUnit."""

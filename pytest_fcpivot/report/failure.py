@@ -1,0 +1,75 @@
+"""The few lines that a failing case shows."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.jsontext import one_line, printable
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
+
+_WIDTH = 200
+_CALLS_SHOWN = 4
+_FRAMES_SHOWN = 6
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict) -> str:
+    """Say why an action failed: category and first difference, the user's words, both actions, the schema verdict."""
+    lines = [
+        f"{grade.category}: {printable(grade.explanation)}" if grade.explanation else grade.category,
+        f"  user:     {last_user_turn(pivot)}",
+        f"  expected: {describe_action(pivot.expected_action)}",
+        f"  actual:   {describe_action(action)}",
+        f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if verdict.explanation else ""),
+    ]
+    if grade.reward > 0:
+        lines.insert(1, f"  reward:   {grade.reward:.3g}")
+    return "\n".join(lines)
+
+
+def describe_action(action: Action) -> str:
+    """Write an action on one short line."""
+    if action.calls:
+        shown = [
+            f"{one_line(call.name, 80)}({one_line(call.arguments, _WIDTH)})" for call in action.calls[:_CALLS_SHOWN]
+        ]
+        more = len(action.calls) - _CALLS_SHOWN
+        return " + ".join(shown) + (f" + {more} more" if more > 0 else "")
+    if action.message is None:
+        return "nothing"
+    return f"message {one_line(action.message, _WIDTH)!r}"
+
+
+def last_user_turn(pivot: Pivot) -> str:
+    """Return the last words of the user, shortened."""
+    for item in reversed(pivot.input):
+        if item.get("role") == "user":
+            return repr(one_line(content_text(item.get("content")), _WIDTH))
+    return "(the user has not said anything)"
+
+
+def explain_agent_error(error: BaseException) -> str:
+    """Say what the agent raised and where, by the frames of the user's own code."""
+    name = type(error).__name__
+    if isinstance(error, SystemExit):
+        first = f"the agent called sys.exit({'' if error.code is None else error.code!r})"
+    else:
+        first = f"the agent raised {name}: {one_line(_text(error), 400)}"
+    stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
+    lines = [
+        f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {frame.line}" if frame.line else "")
+        for frame in stack[-_FRAMES_SHOWN:]
+    ]
+    return printable("\n".join([first, *lines]))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 (an exception of the user's whose __str__ fails)
+        return f"<its text cannot be shown: {type(broken).__name__}>"

@@ -1,0 +1,29 @@
+"""The aggregate as properties of the JUnit suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fcpivot.results import Tally
+
+
+def write_suite_properties(config: pytest.Config, tally: Tally) -> None:
+    """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
+
+    The fixture that pytest has for this, `record_testsuite_property`, does not cross from workers to the controller.
+    """
+    interval = tally.mean_reward()
+    properties: dict[str, object] = {"fc.graded": tally.graded, "fc.errors": tally.errors}
+    if interval is not None:
+        properties["fc.mean_reward"] = interval.mean
+        properties["fc.mean_reward_low"] = round(interval.low, 6)
+        properties["fc.mean_reward_high"] = round(interval.high, 6)
+        properties["fc.pass_rate"] = tally.pass_rate
+    for plugin in config.pluginmanager.get_plugins():
+        add = getattr(plugin, "add_global_property", None)
+        if callable(add):
+            for name, value in properties.items():
+                add(name, value)

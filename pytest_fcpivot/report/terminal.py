@@ -1,0 +1,147 @@
+"""The summary in the terminal, and an end of run that stays linear in the number of failures."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.jsontext import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import pytest
+
+    from pytest_fcpivot.results import Tally
+    from pytest_fcpivot.session import PivotSession
+
+_TOOLS_SHOWN = 5
+_CAUSES_SHOWN = 5
+_ALWAYS_SHOWN = 10
+
+
+@contextmanager
+def few_failures(reporter: pytest.TerminalReporter, tally: Tally) -> Generator[None, None, None]:
+    """Let pytest's own sections show a few examples per category, unless the user set --tb; counts stay whole.
+
+    A benchmark fails thousands of tests by nature, and pytest looks through all passed reports for each of them.
+    """
+    stats: dict[str, list[Any]] = reporter.stats
+    kept: dict[str, list[Any]] = {name: stats[name] for name in ("failed", "error", "") if name in stats}
+    if "" in stats:
+        stats[""] = [report for report in stats[""] if getattr(report, "sections", None)]
+    if reporter.config.getoption("tbstyle", "auto") == "auto":
+        for name in ("failed", "error"):
+            if len(stats.get(name, ())) > _ALWAYS_SHOWN:
+                stats[name] = [r for r in stats[name] if not hasattr(r, "fcpivot") or r.nodeid in tally.example_ids]
+    hidden = sum(len(kept[name]) - len(stats[name]) for name in ("failed", "error") if name in kept)
+    try:
+        yield
+    finally:
+        stats.update(kept)
+        if hidden:
+            reporter.write_line(f"… and {hidden} more like these; --tb=short shows every one")
+
+
+def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """Write what the run found."""
+    tally = session.tally
+    if reporter.config.option.collectonly:
+        return
+    if not tally.graded and not tally.errors:
+        if not session.datasets:
+            return
+        reporter.write_line("fcpivot: no pivot was run")
+        return
+    data = ", ".join(dataset.label for dataset in session.datasets)
+    reporter.write_sep("=", f"pivots: {data} | {session.agent_name} | {session.grader.name}", bold=True)
+    for line in _summary_lines(tally):
+        reporter.write_line(line)
+    _write_identity(reporter, session)
+    rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
+    if rerun is not None:
+        reporter.write_line(f"rerun the failures:  {rerun}")
+
+
+def _summary_lines(tally: Tally) -> list[str]:
+    lines = []
+    interval = tally.mean_reward()
+    if interval is not None:
+        trajectories = "trajectory" if interval.clusters == 1 else "trajectories"
+        lines.append(
+            f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
+            f"{interval.n} pivots in {interval.clusters} {trajectories})"
+        )
+    counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
+    if tally.pass_rate is not None:
+        counts += f"; pass rate {tally.pass_rate:.4f}"
+    if tally.errors:
+        counts += f" of those graded, mean reward {tally.mean_with_errors():.4f} with errors as 0"
+    lines.append(counts)
+    if tally.graded:
+        lines += _confusion_lines(tally)
+        lines.append("categories")
+        lines += [f"  {count:>7}  {printable(name)}" for name, count in _ranked(tally.categories)]
+        broken = {name: n for name, n in tally.schemas.items() if name not in ("valid", "no-call", "")}
+        if broken:
+            calls = sum(n for name, n in tally.schemas.items() if name not in ("no-call", ""))
+            details = ", ".join(f"{name} {n}" for name, n in sorted(broken.items()))
+            lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
+        lines += _tool_lines(tally)
+    if tally.errors:
+        lines.append("errors")
+        lines += [f"  {n:>7}  {printable(cause)}" for cause, n in _ranked(tally.error_causes)[:_CAUSES_SHOWN]]
+    return lines
+
+
+def _confusion_lines(tally: Tally) -> list[str]:
+    columns = ("call", "message", "none")
+    lines = [f"{'':18}" + "".join(f"{name:>10}" for name in ("call", "message", "nothing")) + "   (answered)"]
+    for expected in ("call", "message"):
+        counts = [tally.confusion[expected, actual] for actual in columns]
+        if any(counts):
+            lines.append(f"{'expected ' + expected:18}" + "".join(f"{count:>10}" for count in counts))
+    return lines
+
+
+def _tool_lines(tally: Tally) -> list[str]:
+    """List the expected tools with the most failures."""
+    worst = sorted(
+        ((failed, tool) for tool, failed in tally.tools_failed.items() if failed), key=lambda pair: (-pair[0], pair[1])
+    )
+    if not worst:
+        return []
+    shown = [f"{printable(tool)} {failed}/{tally.tools_graded[tool]}" for failed, tool in worst[:_TOOLS_SHOWN]]
+    return [f"worst tools (failed/graded): {', '.join(shown)}"]
+
+
+def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _write_identity(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """State that the pass rate is the mean reward, or loudly that it is not."""
+    if not session.grader.binary:
+        return
+    passed, reward, n = session.tally.identity_figures()
+    if not n:
+        return
+    if session.tally.identity_broken():
+        reporter.write_line(
+            f"ERROR: the pass rate is not the mean reward: {passed} of {n} pivots passed, but their rewards sum to "
+            f"{reward:g}. A hook, a plugin or a mark changed outcomes; do not trust this run's pass rate.",
+            red=True,
+            bold=True,
+        )
+    else:
+        reporter.write_line(f"pass rate = mean reward: checked over {n} pivots")
+
+
+def _rerun_command(config: pytest.Config) -> str | None:
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return None
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    if not {"--lf", "--last-failed"} & set(arguments):
+        arguments.append("--lf")
+    return shlex.join(["pytest", *arguments])

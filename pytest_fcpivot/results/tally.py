@@ -1,0 +1,102 @@
+"""The running tally of a run: it grows with trajectories and categories, not with the text of results."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.stats import Interval, mean_interval
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fcpivot.results.record import CaseRecord
+
+_EXAMPLES_PER_CATEGORY = 3
+_TOLERANCE = 1e-9
+
+
+class Tally:
+    """Counts results as they are reported, in any order, to the same figures."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+        self.errors = 0
+        self.categories: Counter[str] = Counter()
+        self.schemas: Counter[str] = Counter()
+        self.error_causes: Counter[str] = Counter()
+        self.confusion: Counter[tuple[str, str]] = Counter()
+        self.tools_graded: Counter[str] = Counter()
+        self.tools_failed: Counter[str] = Counter()
+        self.example_ids: set[str] = set()
+        self._rewards: dict[str, list[float]] = {}
+        self._own_passed = 0
+        self._own_rewards: list[float] = []
+        self._examples: Counter[str] = Counter()
+
+    def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
+        """Count one result by what pytest makes of it; a result that pytest skips, such as an xfail, is not counted."""
+        if report.outcome not in ("passed", "failed"):
+            return
+        if record.reward is None:
+            if report.failed:
+                self.errors += 1
+                self.error_causes[_first_line(record.error)] += 1
+                self._keep_example(_first_line(record.error), report.nodeid)
+            return
+        self.passed += report.passed
+        self.failed += report.failed
+        self._rewards.setdefault(record.trajectory_id, []).append(record.reward)
+        if record.own:
+            self._own_passed += report.passed
+            self._own_rewards.append(record.reward)
+        self.categories[record.category or ""] += 1
+        self.schemas[record.schema or ""] += 1
+        self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
+        if record.tool is not None:
+            self.tools_graded[record.tool] += 1
+            self.tools_failed[record.tool] += report.failed
+        if report.failed:
+            self._keep_example(record.category or "", report.nodeid)
+
+    def _keep_example(self, cause: str, nodeid: str) -> None:
+        if self._examples[cause] < _EXAMPLES_PER_CATEGORY:
+            self._examples[cause] += 1
+            self.example_ids.add(nodeid)
+
+    @property
+    def graded(self) -> int:
+        """How many answers were graded."""
+        return self.passed + self.failed
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Share of passed tests among those graded."""
+        return self.passed / self.graded if self.graded else None
+
+    def mean_reward(self) -> Interval | None:
+        """Mean reward over the graded, with its interval."""
+        return mean_interval(self._rewards)
+
+    def mean_with_errors(self) -> float | None:
+        """Mean reward with every error counted as 0."""
+        total = self.graded + self.errors
+        return math.fsum(r for values in self._rewards.values() for r in values) / total if total else None
+
+    def identity_broken(self) -> bool:
+        """Tell whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
+        return abs(self._own_passed - math.fsum(self._own_rewards)) > _TOLERANCE * max(1, len(self._own_rewards))
+
+    def identity_figures(self) -> tuple[int, float, int]:
+        """Return passed items, summed reward and number of items of the identity check."""
+        return self._own_passed, math.fsum(self._own_rewards), len(self._own_rewards)
+
+
+def _side(kind: str) -> str:
+    return "call" if kind.startswith("function_call") else kind
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n", 1)[0][:120]

@@ -1,0 +1,156 @@
+"""Arguments against the tools' JSON schemas: a verdict beside the grade.
+
+Schemas come from data nobody vouches for. A reference is never fetched, and a check that could run away (the schema
+has a pattern or a reference, or the arguments are huge) runs in a child process with a deadline, which holds against
+pathological expressions, endless recursion and exponential growth alike.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.jsontext import json_path, one_line
+from pytest_fcpivot.model import Action, FunctionCall, SchemaVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NO_CALL = SchemaVerdict("no-call")
+_VALID = SchemaVerdict("valid")
+_SCHEMAS_KEPT = 4096
+_TOOL_LISTS_KEPT = 256
+_RUNAWAY_KEYWORDS = frozenset(
+    {"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties", "uniqueItems", "unevaluatedProperties"}
+)
+_LONG_ARGUMENTS = 200_000  # characters; beyond, even a harmless schema can take seconds
+_DEEP_SCHEMA = 64
+
+
+class ToolSet:
+    """The tools of a pivot by name; one name may stand for several tools, as in the wild data."""
+
+    def __init__(self, tools: Iterable[Any]) -> None:
+        self._schemas: dict[str, list[Any]] = {}
+        for tool in tools:
+            if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                self._schemas.setdefault(tool["name"], []).append(tool.get("parameters"))
+        self.names = frozenset(self._schemas)
+        self._validators: dict[str, list[SchemaValidator]] = {}
+
+    def check(self, action: Action) -> SchemaVerdict:
+        """Judge every call of an action; the first call that is not valid decides."""
+        if not action.calls:
+            return NO_CALL
+        for call in action.calls:
+            verdict = self._check_call(call)
+            if verdict.status != "valid":
+                return verdict
+        return _VALID
+
+    def _check_call(self, call: FunctionCall) -> SchemaVerdict:
+        if call.name not in self._schemas:
+            offered = ", ".join(sorted(self.names)[:5]) or "none"
+            return SchemaVerdict("unknown-tool", explanation=f"{one_line(call.name, 60)!r} is not offered ({offered})")
+        validators = self._validators.get(call.name)
+        if validators is None:
+            validators = [_validator(_canonical(schema)) for schema in self._schemas[call.name]]
+            self._validators[call.name] = validators
+        verdicts = [validator.check(call.arguments) for validator in validators]
+        return next((verdict for verdict in verdicts if verdict.status == "valid"), verdicts[0])
+
+
+@lru_cache(maxsize=_TOOL_LISTS_KEPT)
+def tool_set(tools_json: str) -> ToolSet:
+    """Return the tool set of a list of flat tools, given as JSON text."""
+    return ToolSet(json.loads(tools_json))
+
+
+def check_schema(action: Action, tools: Sequence[dict[str, Any]]) -> SchemaVerdict:
+    """Validate the arguments of an action's calls against the called tools' `parameters`.
+
+    The draft is the one that `$schema` names, else 2020-12. The verdict never depends on the network.
+    """
+    return tool_set(json.dumps(tools)).check(action)
+
+
+def _canonical(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True)
+
+
+@lru_cache(maxsize=_SCHEMAS_KEPT)
+def _validator(schema_json: str) -> SchemaValidator:
+    return SchemaValidator(schema_json)
+
+
+class SchemaValidator:
+    """One distinct schema, compiled when it is first needed."""
+
+    def __init__(self, schema_json: str) -> None:
+        schema = json.loads(schema_json)
+        self._schema_json = schema_json
+        self._schema: Any = {} if schema is None else schema
+        self._may_run_away = _may_run_away(self._schema)
+        self._compiled: Any = None
+        self._fault: SchemaVerdict | None = None
+
+    def check(self, arguments: str) -> SchemaVerdict:
+        """Judge one call's arguments, given as JSON text."""
+        if self._may_run_away or len(arguments) > _LONG_ARGUMENTS:
+            from pytest_fcpivot.schema_process import check_in_child  # noqa: PLC0415 (few runs need a child process)
+
+            return check_in_child(self._schema_json, arguments)
+        return self.check_here(arguments)
+
+    def check_here(self, arguments: str) -> SchemaVerdict:
+        """Judge one call's arguments in this process, without a deadline."""
+        if self._compiled is None and self._fault is None:
+            self._fault = self._compile()
+        if self._fault is not None:
+            return self._fault
+        try:
+            instance = json.loads(arguments)
+        except (ValueError, RecursionError) as error:
+            return SchemaVerdict("invalid", "$", "json", f"the arguments are not JSON: {one_line(str(error))}")
+        try:
+            first = next(self._compiled.iter_errors(instance), None)
+        except Exception as problem:  # noqa: BLE001 (jsonschema raises whatever a faulty schema provokes)
+            return _unusable(problem)
+        if first is None:
+            return _VALID
+        return SchemaVerdict(
+            "invalid", json_path(first.absolute_path), str(first.validator), one_line(str(first.message))
+        )
+
+    def _compile(self) -> SchemaVerdict | None:
+        """Build the validator; returns the verdict on the schema itself if that is impossible."""
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 (an import of 0.1 s, needed by calls only)
+        from jsonschema.validators import validator_for  # noqa: PLC0415
+        from referencing import Registry  # noqa: PLC0415
+
+        try:
+            draft: Any = validator_for(self._schema, default=Draft202012Validator)
+            draft.check_schema(self._schema, format_checker=None)
+            self._compiled = draft(self._schema, registry=Registry())  # an own registry: nothing is ever fetched
+        except Exception as problem:  # noqa: BLE001 (a faulty schema can provoke anything)
+            return _unusable(problem)
+        return None
+
+
+def _unusable(problem: Exception) -> SchemaVerdict:
+    reason = getattr(problem, "message", None) or str(problem) or type(problem).__name__
+    return SchemaVerdict("unusable-schema", explanation=f"{type(problem).__name__}: {one_line(str(reason))}")
+
+
+def _may_run_away(schema: Any, depth: int = 0) -> bool:
+    """Tell whether a check against this schema might not end soon."""
+    if depth > _DEEP_SCHEMA:
+        return True
+    if isinstance(schema, dict):
+        if not _RUNAWAY_KEYWORDS.isdisjoint(schema):
+            return True
+        return any(_may_run_away(value, depth + 1) for value in schema.values())
+    if isinstance(schema, list):
+        return any(_may_run_away(value, depth + 1) for value in schema)
+    return False

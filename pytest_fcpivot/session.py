@@ -1,0 +1,370 @@
+"""One object owns a run: the data, the agent, the grader, and what is told to the reports."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot import options
+from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.agents import check_agent, load_agent
+from pytest_fcpivot.collector import PivotFile, PivotItem
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
+from pytest_fcpivot.data.files import is_data_file
+from pytest_fcpivot.data.selection import Selection
+from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, WrongAction
+from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
+from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, TooManyHungCallsError
+from pytest_fcpivot.model import Grade
+from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
+from pytest_fcpivot.results import CaseRecord, Tally
+from pytest_fcpivot.schemas import tool_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from pytest_fcpivot.data.store import IndexEntry, PivotStore
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.model import Action, Pivot, SchemaVerdict
+    from pytest_fcpivot.options import Options
+
+SCHEMA_BROKEN = "SCHEMA_INVALID"
+_PASS_MARK = 1.0
+
+
+@dataclass(slots=True)
+class Dataset:
+    """An opened data file with its selected pivots; `label` is how node ids and reports name it."""
+
+    label: str
+    path: Path
+    store: PivotStore
+    entries: list[IndexEntry]
+    _by_id: dict[str, IndexEntry] | None = None
+
+    def entry(self, pivot_id: str) -> IndexEntry | None:
+        """Find a selected pivot by its id."""
+        if self._by_id is None:
+            self._by_id = {entry.id: entry for entry in self.entries}
+        return self._by_id.get(pivot_id)
+
+
+@dataclass(slots=True)
+class _Case:
+    """What happens to one test between its setup and its teardown."""
+
+    pivot: Pivot
+    action: Action | None = None
+    grade: Grade | None = None
+    verdict: SchemaVerdict | None = None
+    latency_s: float = 0.0
+
+
+_CASE = pytest.StashKey[_Case]()
+
+
+class PivotSession:
+    """The plugin object of a session that runs pivots."""
+
+    def __init__(self, config: pytest.Config, chosen: Options) -> None:
+        self.config = config
+        self.options = chosen
+        self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
+        self.is_worker = hasattr(config, "workerinput")
+        self.is_controller = not self.is_worker and config.getoption("dist", "no") != "no"
+        self.tally = Tally()
+        self._selection = Selection(chosen.shard, chosen.sample, chosen.seed, chosen.limit)
+        self._open: dict[str, Dataset] = {}
+        self._named: set[str] = set()
+        self._callers: dict[int, tuple[Any, AgentCaller]] = {}
+
+    @classmethod
+    def begin(cls, config: pytest.Config) -> PivotSession:
+        """Check the options, open the data, and take part in the session; raises pytest.UsageError."""
+        try:
+            session = cls(config, options.read(config))
+            session._find_data()
+            if session.options.agent is not None:
+                load_agent(session.options.agent, session._import_path(), instantiate=False)
+        except FcPivotError as error:
+            raise pytest.UsageError(str(error)) from error
+        config.pluginmanager.register(session, "fcpivot-session")
+        return session
+
+    @property
+    def agent_name(self) -> str:
+        """How reports name the agent."""
+        return self.options.agent or "fc_agent fixture"
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The data files that this run may read."""
+        return list(self._open.values())
+
+    # ---------------------------------------------------------------- data
+
+    def _find_data(self) -> None:
+        """Open the data that the options and paths name; with options and no path, the run is that data alone."""
+        given = [resolve_data(name, base) for name, base in self.options.data]
+        if self.config.args_source is not self.config.ArgsSource.ARGS and options.on_command_line(self.config):
+            given = given or [SAMPLE_PATH]
+            self.config.args = [str(path) for path in given]
+            self.config.args_source = self.config.ArgsSource.ARGS
+            self._named.update(_key(path) for path in given)
+        else:
+            named = self._named_data()
+            self._named.update(_key(path) for path in named)
+            given = given + named
+        for path in given:
+            self._dataset(path)
+
+    def _named_data(self) -> list[Path]:
+        """Return the data files among the path arguments, and let `sample` stand for the bundled one."""
+        found = []
+        for position, argument in enumerate(self.config.args):
+            name, separator, rest = argument.partition("::")
+            path = self.config.invocation_params.dir / name
+            if name == SAMPLE and not path.exists():
+                path = SAMPLE_PATH
+                self.config.args[position] = f"{path}{separator}{rest}"
+            if path.is_file() and is_data_file(path):
+                found.append(path)
+        return found
+
+    def _dataset(self, path: Path) -> Dataset:
+        key = _key(path)
+        if key not in self._open:
+            store = open_store(path, bad_rows=self.options.bad_rows)
+            self._open[key] = Dataset(self._label(path), path, store, self._selection.apply(store.index()))
+        return self._open[key]
+
+    def _label(self, path: Path) -> str:
+        if path == SAMPLE_PATH:
+            return SAMPLE
+        try:
+            return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
+        except ValueError:  # another drive
+            return path.as_posix()
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> PivotFile | None:
+        if _key(file_path) not in self._named:
+            return None
+        return PivotFile.make(parent, file_path, self._open[_key(file_path)], self)
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Run a user's own test over the data, if its `pivot` is ours and not parametrized by the user."""
+        definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("pivot", ())  # noqa: SLF001
+        if not definitions or definitions[-1].func.__module__ != "pytest_fcpivot.plugin":
+            return
+        if not self._open:
+            self._dataset(SAMPLE_PATH)
+        cases = [(dataset, entry) for dataset in self.datasets for entry in dataset.entries]
+        for dataset in self.datasets:
+            self.check_gradable(dataset)
+        marks = {
+            kind: getattr(pytest.mark, "message" if kind == "message" else "function_call")
+            for kind in ("message", "function_call", "function_call_batch")
+        }
+        metafunc.parametrize(
+            "pivot",
+            [pytest.param(case, id=case[1].id, marks=marks[case[1].expected_type]) for case in cases],
+            indirect=True,
+        )
+
+    def check_gradable(self, dataset: Dataset) -> None:
+        """Raise DataError if the grader cannot judge what the data expects, before any call is paid for."""
+        if self.grader.name != "nemo-gym:first-call":
+            return
+        batches = [entry.id for entry in dataset.entries if len(entry.expected_names) > 1]
+        if batches:
+            raise DataError(
+                f"{dataset.label}: {len(batches)} pivots expect several calls at once (the first: {batches[0]}), which "
+                f"{self.grader.name} cannot judge; pass --fc-grader=nemo-gym:any-order"
+            )
+
+    # ---------------------------------------------------------------- one case
+
+    def agent(self) -> Callable[..., Any]:
+        """Load the agent that the options name."""
+        if self.options.agent is None:
+            raise pytest.UsageError(
+                "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
+                "or override the fixture fc_agent in a conftest.py"
+            )
+        try:
+            return load_agent(self.options.agent, self._import_path())
+        except AgentError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def _import_path(self) -> list[Path]:
+        return [self.config.rootpath, self.config.invocation_params.dir]
+
+    def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry] | None) -> Pivot:
+        """Read the pivot of a test."""
+        if isinstance(node, PivotItem):
+            dataset, entry = node.parent.dataset, node.entry
+        elif case is not None:
+            dataset, entry = case
+        else:
+            raise pytest.UsageError("the fixture pivot needs a test that takes it as an argument")
+        pivot = dataset.store.read(entry.row)
+        node.stash[_CASE] = _Case(pivot)
+        return pivot
+
+    def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
+        """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
+        case = node.stash[_CASE]
+        caller = self._caller(agent)
+        try:
+            call = caller.start(pivot.view())
+        except TooManyHungCallsError as error:
+            node.session.shouldstop = str(error)
+            pytest.fail(str(error), pytrace=False)
+        try:
+            output = caller.finish(call)
+        except (pytest.skip.Exception, pytest.exit.Exception):
+            raise
+        except AgentTimeoutError as error:
+            pytest.fail(str(error), pytrace=False)
+        except BaseException as error:
+            if call.error is not error:
+                raise  # not the agent's: the user's Ctrl-C, while waiting
+            pytest.fail(explain_agent_error(error), pytrace=False)
+        finally:
+            case.latency_s = call.latency_s
+        try:
+            case.action = to_action(output, tool_set(pivot.tools_json).names)
+        except ActionError as error:
+            pytest.fail(str(error), pytrace=False)
+        return case.action
+
+    def _caller(self, agent: Any) -> AgentCaller:
+        known = self._callers.get(id(agent))
+        if known is None:
+            function = load_agent(agent, self._import_path()) if isinstance(agent, str) else agent
+            check_agent(function, "fixture fc_agent")
+            known = self._callers[id(agent)] = (agent, AgentCaller(function, self.options.timeout))
+        return known[1]
+
+    def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
+        """Return the function that grades a test's action."""
+
+        def fc_grade(action: Any) -> Grade:
+            __tracebackhide__ = True
+            return self._grade(node, pivot, action)
+
+        return fc_grade
+
+    def _grade(self, node: pytest.Item, pivot: Pivot, output: Any) -> Grade:
+        __tracebackhide__ = True
+        tools = tool_set(pivot.tools_json)
+        case = node.stash[_CASE]
+        action = case.action = to_action(output, tools.names)
+        verdict = case.verdict = tools.check(action)
+        grade = self.grader.grade(pivot.expected_action, action)
+        if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
+            grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
+        case.grade = grade
+        node.user_properties += [
+            ("fc.reward", grade.reward),
+            ("fc.category", grade.category),
+            ("fc.schema", str(verdict)),
+        ]
+        if grade.reward < _PASS_MARK:
+            raise WrongAction(explain_wrong_action(pivot, action, grade, verdict))
+        return grade
+
+    # ---------------------------------------------------------------- reports
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if _CASE not in item.stash:
+            return report
+        if call.when == "teardown":
+            del item.stash[_CASE]  # the conversation is not needed any more
+            return report
+        case = item.stash[_CASE]
+        if call.when == "call" or report.failed:
+            if case.grade is None and report.failed and isinstance(item, PivotItem):
+                as_error(report)  # the grader, not the model, is at fault
+            report.fcpivot = _record(case, report, own=isinstance(item, PivotItem)).to_builtins()  # type: ignore[attr-defined]
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.is_worker and hasattr(report, "fcpivot"):
+            self.tally.add(CaseRecord.from_builtins(report.fcpivot), report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        label, _, pivot_id = crashitem.rpartition("::")
+        for dataset in self.datasets:
+            entry = dataset.entry(pivot_id) if dataset.label == label else None
+            if entry is not None:
+                as_error(report)
+                record = CaseRecord.of_entry(entry, error=str(report.longrepr))
+                report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+
+    def pytest_report_header(self) -> str:
+        data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
+        return f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}"
+
+    def _describe(self, dataset: Dataset) -> str:
+        total, chosen = len(dataset.store), len(dataset.entries)
+        skipped = dataset.store.provenance.get("bad_rows", 0)
+        note = f", {skipped} broken rows skipped" if skipped else ""
+        return (
+            f"{dataset.label} ({chosen} of {total} pivots{note})"
+            if chosen != total or note
+            else (f"{dataset.label} ({total} pivots)")
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        for _, caller in self._callers.values():
+            caller.close()
+        if self.is_worker:
+            return
+        if self.grader.binary and self.tally.identity_broken() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
+
+        write_suite_properties(self.config, self.tally)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+        from pytest_fcpivot.report.terminal import few_failures, write_summary  # noqa: PLC0415
+
+        with few_failures(terminalreporter, self.tally):
+            yield
+        write_summary(terminalreporter, self)
+
+    def pytest_unconfigure(self) -> None:
+        for dataset in self.datasets:
+            dataset.store.close()
+
+
+def as_error(report: pytest.TestReport) -> None:
+    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
+    report.when = "setup"
+
+
+def _record(case: _Case, report: pytest.TestReport, *, own: bool) -> CaseRecord:
+    error = None
+    if case.grade is None and report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        error = crash.message if crash is not None else str(report.longrepr)
+    return CaseRecord.of_case(
+        case.pivot, case.action, case.grade, case.verdict, latency_s=case.latency_s, error=error, own=own
+    )
+
+
+def _key(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (no link is resolved, as pytest does)

@@ -1,0 +1,103 @@
+"""Statistics over pivots. Pivots of one trajectory share their context, so samples come in clusters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONFIDENCE = 0.95
+_EXACT_TO_DF = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean of rewards in [0, 1] with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+
+
+def student_t_quantile(p: float, df: int) -> float:
+    """Return the quantile of Student's t distribution, 0.5 <= p < 1, df >= 1.
+
+    Closed forms for one and two degrees of freedom, else Newton steps on the distribution function from the
+    Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
+    """
+    if df == 1:
+        return math.tan(math.pi * (p - 0.5))
+    if df == _EXACT_TO_DF:
+        return (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
+    z = NormalDist().inv_cdf(p)
+    t = (
+        z
+        + (z**3 + z) / (4 * df)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
+    )
+    log_scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    for _ in range(4):
+        density = math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df))
+        t -= (_student_t_cdf(t, df) - p) / density
+    return t
+
+
+def _student_t_cdf(t: float, df: int) -> float:
+    """Return P(T <= t) for a whole number of degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    theta = math.atan2(t, math.sqrt(df))
+    cos_squared = math.cos(theta) ** 2
+    term = math.cos(theta) if df % 2 else 1.0
+    total = 0.0 if df == 1 else term
+    for k in range(2 if df % 2 else 1, df - 2, 2):
+        term *= cos_squared * k / (k + 1)
+        total += term
+    area = 2 / math.pi * (theta + math.sin(theta) * total) if df % 2 else math.sin(theta) * total
+    return 0.5 + area / 2
+
+
+def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
+    """Return the mean reward with its 95 % interval, clustered by trajectory; None without rewards.
+
+    `rewards` maps a cluster (trajectory) to the rewards of its pivots, each in [0, 1]. The variance of the mean is the
+    cluster-robust one, G/(G-1) * sum((S_g - n_g * mean)^2) / n^2 over G clusters, but not less than that of
+    independent samples. The interval is Wilson's at the effective sample size that this variance implies, with
+    Student's t on G - 1 degrees of freedom (Korn & Graubard 1998; Franco et al. 2019), so that it stays inside [0, 1]
+    and does not shrink to a point when all rewards are 0 or all are 1. One cluster alone gives [0, 1].
+    """
+    n = sum(len(values) for values in rewards.values())
+    if n == 0:
+        return None
+    mean = math.fsum(value for values in rewards.values() for value in values) / n
+    clusters = len(rewards)
+    if clusters == 1:
+        return Interval(mean, 0.0, 1.0, n, clusters)
+    t = student_t_quantile((1 + CONFIDENCE) / 2, clusters - 1)
+    low, high = _wilson(mean, _effective_size(rewards, mean, n), t)
+    return Interval(mean, min(low, mean), max(high, mean), n, clusters)
+
+
+def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int) -> float:
+    """Return how many independent 0/1 samples would give the mean the variance that it has."""
+    clusters = len(rewards)
+    between = math.fsum((math.fsum(values) - len(values) * mean) ** 2 for values in rewards.values())
+    variance = clusters / (clusters - 1) * between / n**2
+    within = math.fsum((value - mean) ** 2 for values in rewards.values() for value in values)
+    variance = max(variance, within / (n - 1) / n)
+    if variance <= 0.0:
+        return float(clusters)  # all rewards alike: the trajectories are what is known to be independent
+    return mean * (1 - mean) / variance
+
+
+def _wilson(mean: float, size: float, t: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a mean at a sample size (Wilson 1927)."""
+    spread = t * t / size
+    centre = (mean + spread / 2) / (1 + spread)
+    half = t / (1 + spread) * math.sqrt(mean * (1 - mean) / size + spread / (4 * size))
+    return max(0.0, centre - half), min(1.0, centre + half)
