@@ -1,13 +1,14 @@
 """Arguments against the tools' JSON schemas: a verdict beside the grade.
 
 Schemas come from data nobody vouches for. A reference is never fetched, and a check that could run away (the schema
-has a pattern or a reference, or the arguments are huge) runs in a child process with a deadline, which holds against
-pathological expressions, endless recursion and exponential growth alike.
+refers to itself or has a pattern that could backtrack, or the arguments are huge) runs in a child process with a
+deadline, which holds against pathological expressions, endless recursion and exponential growth alike.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ NO_CALL = SchemaVerdict("no-call")
 _VALID = SchemaVerdict("valid")
 _SCHEMAS_KEPT = 4096
 _TOOL_LISTS_KEPT = 256
-_RUNAWAY_KEYWORDS = frozenset(
-    {"$ref", "$dynamicRef", "$recursiveRef", "pattern", "patternProperties", "uniqueItems", "unevaluatedProperties"}
-)
-_LONG_ARGUMENTS = 200_000  # characters; beyond, even a harmless schema can take seconds
-_DEEP_SCHEMA = 64
+_RUNAWAY_KEYWORDS = frozenset({"$dynamicRef", "$recursiveRef", "patternProperties", "unevaluatedProperties"})
+# Beyond these, a check leaves this process: characters of arguments, subschemas with every reference written out.
+_LONG_ARGUMENTS = 4_000
+_LARGE_SCHEMA = 2_000
+# A quantifier of variable length; one on a group, or three in a row, may backtrack for longer than anybody waits.
+_VARIABLE_QUANTIFIER = re.compile(r"(?<!\\)(?:[*+?]|\{\d*,\d*\})")
+_BACKTRACKS = re.compile(r"\)(?:[*+?{])|\\[1-9]|\(\?")
+_MOST_QUANTIFIERS = 2
 
 
 class ToolSet:
@@ -143,14 +147,40 @@ def _unusable(problem: Exception) -> SchemaVerdict:
     return SchemaVerdict("unusable-schema", explanation=f"{type(problem).__name__}: {one_line(str(reason))}")
 
 
-def _may_run_away(schema: Any, depth: int = 0) -> bool:
-    """Tell whether a check against this schema might not end soon."""
-    if depth > _DEEP_SCHEMA:
-        return True
-    if isinstance(schema, dict):
-        if not _RUNAWAY_KEYWORDS.isdisjoint(schema):
-            return True
-        return any(_may_run_away(value, depth + 1) for value in schema.values())
-    if isinstance(schema, list):
-        return any(_may_run_away(value, depth + 1) for value in schema)
-    return False
+def _may_run_away(schema: Any) -> bool:
+    """Tell whether a check might not end soon: recursion, backtracking, or too many subschemas.
+
+    Subschemas are counted with every local reference written out; the references on the way to a subschema come with
+    it, and meeting one of them again is recursion.
+    """
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(schema, ())]
+    for _ in range(_LARGE_SCHEMA):
+        if not waiting:
+            return False
+        part, inside = waiting.pop()
+        if isinstance(part, list):
+            waiting += [(value, inside) for value in part]
+        elif isinstance(part, dict):
+            pattern, reference = part.get("pattern"), part.get("$ref")
+            if not _RUNAWAY_KEYWORDS.isdisjoint(part) or part.get("uniqueItems") is True:
+                return True
+            if isinstance(pattern, str) and _may_backtrack(pattern):
+                return True
+            waiting += [(value, inside) for value in part.values()]
+            if isinstance(reference, str):
+                if reference in inside or not reference.startswith("#/"):
+                    return True
+                waiting.append((_lookup(schema, reference), (*inside, reference)))
+    return True
+
+
+def _may_backtrack(pattern: str) -> bool:
+    return bool(_BACKTRACKS.search(pattern)) or len(_VARIABLE_QUANTIFIER.findall(pattern)) > _MOST_QUANTIFIERS
+
+
+def _lookup(root: Any, reference: str) -> Any:
+    """Follow a plain local reference; what it cannot follow weighs nothing, and fails when it is used."""
+    found = root
+    for step in reference[2:].split("/"):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, TooManyHungCallsError
-from pytest_fcpivot.model import Grade
+from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.schemas import tool_set
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
     from pytest_fcpivot.graders import Grader
-    from pytest_fcpivot.model import Action, Pivot, SchemaVerdict
+    from pytest_fcpivot.model import Pivot, SchemaVerdict
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
@@ -150,6 +151,10 @@ class PivotSession:
         except ValueError:  # another drive
             return path.as_posix()
 
+    def pytest_collection_finish(self) -> None:
+        # Thousands of items live until the end; left to the collector they cost a tenth of the run.
+        gc.freeze()
+
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> PivotFile | None:
         if _key(file_path) not in self._named:
             return None
@@ -263,7 +268,8 @@ class PivotSession:
         __tracebackhide__ = True
         tools = tool_set(pivot.tools_json)
         case = node.stash[_CASE]
-        action = case.action = to_action(output, tools.names)
+        action = output if isinstance(output, Action) and output is case.action else to_action(output, tools.names)
+        case.action = action
         verdict = case.verdict = tools.check(action)
         grade = self.grader.grade(pivot.expected_action, action)
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
@@ -347,6 +353,7 @@ class PivotSession:
         write_summary(terminalreporter, self)
 
     def pytest_unconfigure(self) -> None:
+        gc.unfreeze()
         for dataset in self.datasets:
             dataset.store.close()
 

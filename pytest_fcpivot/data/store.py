@@ -133,8 +133,7 @@ class PivotStore:
         for group in range(self._file.num_row_groups):
             self._starts.append(self._starts[-1] + self._file.metadata.row_group(group).num_rows)
         self._group = -1
-        self._rows: list[dict[str, Any]] = []
-        self._table: Any = None
+        self._rows: list[tuple[Any, ...]] = []
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -143,7 +142,7 @@ class PivotStore:
         """Yield what is known of every pivot without its payload, in file order."""
         row = 0
         for group in range(self._file.num_row_groups):
-            columns = self._file.read_row_group(group, columns=_INDEX_COLUMNS).to_pydict()
+            columns = self._file.read_row_group(group, columns=_INDEX_COLUMNS, use_threads=False).to_pydict()
             for id_, trajectory, kind, names in zip(*(columns[name] for name in _INDEX_COLUMNS), strict=True):
                 yield IndexEntry(row, id_, trajectory, kind, tuple(names))
                 row += 1
@@ -153,15 +152,15 @@ class PivotStore:
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
             try:
-                table = self._file.read_row_group(group).combine_chunks()
+                # without threads: their allocator arenas would cost more memory than the rows
+                table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._table = [table.column(name).chunk(0) for name in _PAYLOAD]
+            self._rows = list(zip(*(table.column(name).to_pylist() for name in _PAYLOAD), strict=True))
             self._group = group
-        at = row - self._starts[group]
-        id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = (
-            column[at].as_py() for column in self._table
-        )
+        id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = self._rows[
+            row - self._starts[group]
+        ]
         return Pivot(
             id=id_,
             trajectory_id=trajectory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.jsontext import well_formed
@@ -73,15 +74,18 @@ class CaseRecord:
             error=error,
         )
 
-    def to_builtins(self) -> list[Any]:
-        """Write the record as a list that crosses processes."""
-        values = [getattr(self, name) for name in _FIELDS]
-        return [well_formed(value) if isinstance(value, str) and not value.isascii() else value for value in values]
+    def to_builtins(self) -> tuple[Any, ...]:
+        """Write the record as a tuple that crosses processes."""
+        values = _all_fields(self)
+        return tuple(
+            well_formed(value) if isinstance(value, str) and not value.isascii() else value for value in values
+        )
 
     @classmethod
-    def from_builtins(cls, values: list[Any]) -> CaseRecord:
+    def from_builtins(cls, values: tuple[Any, ...]) -> CaseRecord:
         """Read what `to_builtins` wrote."""
         return cls(**dict(zip(_FIELDS, values, strict=True)))
 
 
 _FIELDS = tuple(field.name for field in fields(CaseRecord))
+_all_fields = attrgetter(*_FIELDS)
