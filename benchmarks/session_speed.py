@@ -27,14 +27,14 @@ from pytest_fcpivot.data.store import write_store
 AGENT = '''
 import json
 from pathlib import Path
-ANSWERS = json.loads(Path(__file__).with_name("answers.json").read_text())
+ANSWERS = json.loads(Path(__file__).with_name("answers.json").read_text())  # by the id in the sample
 CALLS = iter(range(10**9))
 
 def right(pivot):
-    return ANSWERS[pivot.id]
+    return ANSWERS[pivot.id.rpartition("-")[0]]
 
 def third_wrong(pivot):
-    return None if next(CALLS) % 3 == 0 else ANSWERS[pivot.id]
+    return None if next(CALLS) % 3 == 0 else right(pivot)
 '''
 EMPTY = '''
 import pytest
@@ -92,7 +92,7 @@ def write_inputs(directory: Path, count: int) -> None:
     pivots = [replace(pivot, trajectory_id=f"{pivot.trajectory_id}-{pivot.id.split('-')[0]}") for pivot in pivots]
     write_store(directory / "pivots.parquet", pivots, {"source": "benchmark"})
     answers = {}
-    for pivot in pivots:
+    for pivot in sample:
         action = json.loads(expected_action_json(pivot.expected_action))
         answers[pivot.id] = action["content"] if action["type"] == "message" else [action]
     (directory / "answers.json").write_text(json.dumps(answers))

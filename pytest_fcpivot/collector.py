@@ -117,6 +117,7 @@ class PivotItem(pytest.Function):
             values["fc_agent"] = file.agent
         super().setup()
         agent = file.agent = values["fc_agent"]
+        pivots.look_ahead(self, agent)
         values["fc_action"] = pivots.ask(self, pivot, agent)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -82,8 +82,7 @@ class SchemaVerdict:
     explanation: str = ""
 
     def __str__(self) -> str:
-        where = f" at {self.path} ({self.keyword})" if self.path is not None and self.keyword else ""
-        return f"{self.status}{where}"
+        return self.status if self.path is None else f"{self.status} at {self.path} ({self.keyword})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.jsontext import json_path, one_line
 from pytest_fcpivot.model import Action, FunctionCall, SchemaVerdict
+from pytest_fcpivot.schema_accept import make_acceptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -97,6 +98,7 @@ class SchemaValidator:
         self._schema: Any = {} if schema is None else schema
         self._may_run_away = _may_run_away(self._schema)
         self._compiled: Any = None
+        self._surely_valid = make_acceptor(self._schema)
         self._fault: SchemaVerdict | None = None
 
     def check(self, arguments: str) -> SchemaVerdict:
@@ -109,14 +111,16 @@ class SchemaValidator:
 
     def check_here(self, arguments: str) -> SchemaVerdict:
         """Judge one call's arguments in this process, without a deadline."""
-        if self._compiled is None and self._fault is None:
-            self._fault = self._compile()
-        if self._fault is not None:
-            return self._fault
         try:
             instance = json.loads(arguments)
         except (ValueError, RecursionError) as error:
             return SchemaVerdict("invalid", "$", "json", f"the arguments are not JSON: {one_line(str(error))}")
+        if self._surely_valid is not None and self._surely_valid(instance):
+            return _VALID
+        if self._compiled is None and self._fault is None:
+            self._fault = self._compile()
+        if self._fault is not None:
+            return self._fault
         try:
             first = next(self._compiled.iter_errors(instance), None)
         except Exception as problem:  # noqa: BLE001 (jsonschema raises whatever a faulty schema provokes)

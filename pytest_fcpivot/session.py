@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fcpivot import options
 from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.agent_output import OutputRouter
 from pytest_fcpivot.agents import check_agent, load_agent
 from pytest_fcpivot.collector import PivotFile, PivotItem
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
@@ -18,7 +20,7 @@ from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
-from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, TooManyHungCallsError
+from pytest_fcpivot.lookahead import WINDOW, AgentCaller, AgentTimeoutError, TooManyHungCallsError
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
     from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.lookahead import Call
     from pytest_fcpivot.model import Pivot, SchemaVerdict
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
+_MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
 _PASS_MARK = 1.0
 
 
@@ -59,6 +63,7 @@ class _Case:
     """What happens to one test between its setup and its teardown."""
 
     pivot: Pivot
+    call: Call | None = None
     action: Action | None = None
     grade: Grade | None = None
     verdict: SchemaVerdict | None = None
@@ -82,6 +87,10 @@ class PivotSession:
         self._open: dict[str, Dataset] = {}
         self._named: set[str] = set()
         self._callers: dict[int, tuple[Any, AgentCaller]] = {}
+        self._router: OutputRouter | None = None
+        self._ahead = 0  # calls that were started and whose test has not come yet
+        self._cursor = 0
+        self._queue = _WorkerQueue()
 
     @classmethod
     def begin(cls, config: pytest.Config) -> PivotSession:
@@ -94,6 +103,7 @@ class PivotSession:
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(session, "fcpivot-session")
+        config.add_cleanup(gc.unfreeze)
         return session
 
     @property
@@ -150,6 +160,14 @@ class PivotSession:
             return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
         except ValueError:  # another drive
             return path.as_posix()
+
+    def pytest_sessionstart(self) -> None:
+        plugins = self.config.pluginmanager
+        reporter = plugins.getplugin("terminalreporter")
+        if self.is_worker:
+            plugins.register(self._queue)
+        elif reporter is not None and self.config.getoption("durations", None) is None:
+            plugins.register(_ShortMemory(reporter, {dataset.label for dataset in self.datasets}))
 
     def pytest_collection_finish(self) -> None:
         # Thousands of items live until the end; left to the collector they cost a tenth of the run.
@@ -216,16 +234,47 @@ class PivotSession:
             dataset, entry = case
         else:
             raise pytest.UsageError("the fixture pivot needs a test that takes it as an argument")
+        if _CASE in node.stash:
+            return node.stash[_CASE].pivot  # read already, when its call was started ahead
         pivot = dataset.store.read(entry.row)
         node.stash[_CASE] = _Case(pivot)
         return pivot
+
+    def look_ahead(self, item: PivotItem, agent: Any) -> None:
+        """Start the calls of the pivots that come next, once half the window is used up."""
+        if self._ahead > WINDOW // 2:
+            return
+        caller = self._caller(agent)
+        for upcoming in self._upcoming(item):
+            if not isinstance(upcoming, PivotItem) or upcoming.parent.agent is not agent or _CASE in upcoming.stash:
+                continue
+            if any(marker.name in _MAY_NOT_RUN for marker in upcoming.iter_markers()):
+                continue
+            pivot = self.pivot(upcoming, None)
+            upcoming.stash[_CASE].call = caller.start(pivot.view())
+            self._ahead += 1
+
+    def _upcoming(self, item: PivotItem) -> list[pytest.Item]:
+        """Return what runs after an item; a worker knows of one item, since the rest may be given to others."""
+        if self.is_worker:
+            return [] if self._queue.next is None else [self._queue.next]
+        items = item.session.items
+        try:
+            self._cursor = items.index(item, self._cursor)
+        except ValueError:  # run again, or in another order than collected
+            self._cursor = items.index(item)
+        return items[self._cursor + 1 : self._cursor + 1 + WINDOW]
 
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
         """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
         case = node.stash[_CASE]
         caller = self._caller(agent)
+        call, case.call = case.call, None
         try:
-            call = caller.start(pivot.view())
+            if call is None:
+                call = caller.start(pivot.view())
+            else:
+                self._ahead -= 1
         except TooManyHungCallsError as error:
             node.session.shouldstop = str(error)
             pytest.fail(str(error), pytrace=False)
@@ -241,6 +290,7 @@ class PivotSession:
             pytest.fail(explain_agent_error(error), pytrace=False)
         finally:
             case.latency_s = call.latency_s
+            call.printed.release(self._router.log_handlers if self._router else [])
         try:
             case.action = to_action(output, tool_set(pivot.tools_json).names)
         except ActionError as error:
@@ -250,6 +300,8 @@ class PivotSession:
     def _caller(self, agent: Any) -> AgentCaller:
         known = self._callers.get(id(agent))
         if known is None:
+            if self._router is None:
+                self._router = OutputRouter(self.config)
             function = load_agent(agent, self._import_path()) if isinstance(agent, str) else agent
             check_agent(function, "fixture fc_agent")
             known = self._callers[id(agent)] = (agent, AgentCaller(function, self.options.timeout))
@@ -275,11 +327,7 @@ class PivotSession:
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
             grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
         case.grade = grade
-        node.user_properties += [
-            ("fc.reward", grade.reward),
-            ("fc.category", grade.category),
-            ("fc.schema", str(verdict)),
-        ]
+        node.user_properties += _properties(grade.reward, grade.category, str(verdict))
         if grade.reward < _PASS_MARK:
             raise WrongAction(explain_wrong_action(pivot, action, grade, verdict))
         return grade
@@ -307,6 +355,7 @@ class PivotSession:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.is_worker and hasattr(report, "fcpivot"):
             self.tally.add(CaseRecord.from_builtins(report.fcpivot), report)
+            report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
@@ -336,6 +385,8 @@ class PivotSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         for _, caller in self._callers.values():
             caller.close()
+        if self._router is not None:
+            self._router.remove()
         if self.is_worker:
             return
         if self.grader.binary and self.tally.identity_broken() and session.exitstatus == pytest.ExitCode.OK:
@@ -353,9 +404,43 @@ class PivotSession:
         write_summary(terminalreporter, self)
 
     def pytest_unconfigure(self) -> None:
-        gc.unfreeze()
         for dataset in self.datasets:
             dataset.store.close()
+
+
+class _WorkerQueue:
+    """Notes what a worker runs next."""
+
+    next: pytest.Item | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, nextitem: pytest.Item | None) -> None:
+        self.next = nextitem
+
+
+class _ShortMemory:
+    """Drops the reports of pivots' uneventful setups and teardowns, which pytest keeps for output and durations.
+
+    They are two thirds of what a run of pivots would hold in memory.
+    """
+
+    def __init__(self, reporter: Any, labels: set[str]) -> None:
+        self._stats = reporter.stats
+        self._labels = labels
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed" or report.sections:
+            return
+        kept = self._stats.get("")
+        if kept and kept[-1] is report and report.nodeid.rpartition("::")[0] in self._labels:
+            kept.pop()
+
+
+@lru_cache(maxsize=1024)
+def _properties(reward: float, category: str, schema: str) -> tuple[tuple[str, object], ...]:
+    """Return the JUnit properties of a result; thousands of tests share a few of them."""
+    return ("fc.reward", reward), ("fc.category", category), ("fc.schema", schema)
 
 
 def as_error(report: pytest.TestReport) -> None:

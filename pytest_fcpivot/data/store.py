@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,21 +143,15 @@ class PivotStore:
         """Yield what is known of every pivot without its payload, in file order."""
         row = 0
         for group in range(self._file.num_row_groups):
-            columns = self._file.read_row_group(group, columns=_INDEX_COLUMNS, use_threads=False).to_pydict()
-            for id_, trajectory, kind, names in zip(*(columns[name] for name in _INDEX_COLUMNS), strict=True):
-                yield IndexEntry(row, id_, trajectory, kind, tuple(names))
+            for id_, trajectory, kind, names in self._read_group(group, _INDEX_COLUMNS):
+                yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
                 row += 1
 
     def read(self, row: int) -> Pivot:
         """Read one pivot; the rows beside it are then cheap. Raises DataError if the file is damaged there."""
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
-            try:
-                # without threads: their allocator arenas would cost more memory than the rows
-                table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
-                raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._rows = list(zip(*(table.column(name).to_pylist() for name in _PAYLOAD), strict=True))
+            self._rows = self._read_group(group, _PAYLOAD)
             self._group = group
         id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = self._rows[
             row - self._starts[group]
@@ -174,6 +169,21 @@ class PivotStore:
             depth=depth,
             source_line=line,
         )
+
+    def _read_group(self, group: int, columns: list[str]) -> list[tuple[Any, ...]]:
+        """Read some columns of a row group as rows.
+
+        By the system's allocator and without threads: the caches of Arrow's own would outweigh the rows.
+        """
+        pool = pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
+        try:
+            table = self._file.read_row_group(group, columns=columns, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot read row group {group}: {error}") from error
+        finally:
+            pa.set_memory_pool(pool)
+        return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
 
     def close(self) -> None:
         """Close the file."""

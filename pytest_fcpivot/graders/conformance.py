@@ -68,16 +68,17 @@ def check_file(path: Path) -> Conformance:
 def _check(
     found: Conformance, case: dict[str, Any], version: str, verdict: dict[str, Any], config: dict[str, Any]
 ) -> bool:
+    reward, category = float(verdict["reward"]), str(verdict["category"])
     graded = grade(case["expected_action"], case["output"], f"nemo-gym:{version}", **config)
-    same_reward = abs(graded.reward - verdict["reward"]) <= _TOLERANCE
-    same_category = graded.category == verdict["category"]
+    same_reward = abs(graded.reward - reward) <= _TOLERANCE
+    same_category = graded.category == category
     outcome = found.versions[version]
     outcome.cases += 1
     outcome.rewards += same_reward
     outcome.categories += same_category
     if not (same_reward and same_category):
         found.disagreements.append(
-            f"{case['id']} ({version}): expected {verdict['reward']:g} {verdict['category']}, "
+            f"{case['id']} ({version}): expected {reward:g} {category}, "
             f"got {graded.reward:g} {graded.category}: {graded.explanation}"
         )
     return same_reward and same_category

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class CaseRecord:
     """One pivot's result; `reward` is None when there was no answer to grade, and `error` then says why.
 
@@ -76,16 +76,15 @@ class CaseRecord:
 
     def to_builtins(self) -> tuple[Any, ...]:
         """Write the record as a tuple that crosses processes."""
-        values = _all_fields(self)
-        return tuple(
-            well_formed(value) if isinstance(value, str) and not value.isascii() else value for value in values
-        )
+        values: tuple[Any, ...] = _all_fields(self)
+        if self.error is None and self.path is None and self.trajectory_id.isascii():
+            return values  # nothing in it that UTF-8 cannot hold
+        return tuple(well_formed(value) if isinstance(value, str) else value for value in values)
 
     @classmethod
     def from_builtins(cls, values: tuple[Any, ...]) -> CaseRecord:
         """Read what `to_builtins` wrote."""
-        return cls(**dict(zip(_FIELDS, values, strict=True)))
+        return cls(*values)
 
 
-_FIELDS = tuple(field.name for field in fields(CaseRecord))
-_all_fields = attrgetter(*_FIELDS)
+_all_fields = attrgetter(*(field.name for field in fields(CaseRecord)))
