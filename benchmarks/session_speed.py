@@ -24,7 +24,7 @@ from pytest_fcpivot import load_pivots
 from pytest_fcpivot.data.rows import expected_action_json
 from pytest_fcpivot.data.store import write_store
 
-AGENT = '''
+AGENT = """
 import json
 from pathlib import Path
 ANSWERS = json.loads(Path(__file__).with_name("answers.json").read_text())  # by the id in the sample
@@ -35,14 +35,14 @@ def right(pivot):
 
 def third_wrong(pivot):
     return None if next(CALLS) % 3 == 0 else right(pivot)
-'''
-EMPTY = '''
+"""
+EMPTY = """
 import pytest
 
 @pytest.mark.parametrize("i", range({count}))
 def test_empty(i):
     pass
-'''
+"""
 THIRD_FAILS = EMPTY.replace("    pass", "    assert i % 3")
 
 
@@ -105,7 +105,10 @@ def run(directory: Path, arguments: list[str]) -> tuple[float, float]:
     """Run pytest once; return its seconds and its peak memory in MB."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments], cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "pytest", *arguments],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, _, usage = os.wait4(process.pid, 0)
     return time.perf_counter() - start, usage.ru_maxrss / (1 if sys.platform == "darwin" else 1024) / (

@@ -100,7 +100,7 @@ def _from_completion(output: Any, choices: Sequence[Any]) -> tuple[Sequence[Func
 
 def _refuse_failed_response(output: Any) -> None:
     """Raise for a Response that the server says failed: an outage is not an empty answer."""
-    if _get(output, "status") not in {"failed", "cancelled"}:
+    if _get(output, "status") not in ("failed", "cancelled"):  # a tuple: what is there may not be hashable
         return
     raise ActionError(f"the agent returned a Response with status {_get(output, 'status')!r}; there is no answer")
 
@@ -163,7 +163,7 @@ def _first_text(content: Any) -> str | None:
         return content
     for part in content if isinstance(content, list | tuple) else ():
         text = _get(part, "text")
-        if _get(part, "type") in {"output_text", "text"} and isinstance(text, str):
+        if _get(part, "type") in ("output_text", "text") and isinstance(text, str):
             return text
     return None
 

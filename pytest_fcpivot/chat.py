@@ -50,31 +50,36 @@ def content_text(content: Any) -> str:
         return content
     if not isinstance(content, list):
         return ""
-    texts = (part.get("text") or part.get("refusal") or "" for part in content if isinstance(part, dict))
-    return "\n".join(text for text in texts if text)
+    texts = (part.get("text") or part.get("refusal") for part in content if isinstance(part, dict))
+    return "\n".join(text for text in texts if isinstance(text, str) and text)
 
 
 class _ChatBuilder:
-    """Builds the messages one item at a time; `_open` maps the ids of calls that still wait for a result."""
+    """Builds the messages one item at a time; calls wait until it is known what stands beside them."""
 
     def __init__(self) -> None:
         self._messages: list[dict[str, Any]] = []
-        self._results: dict[str, str] = {}
-        self._calls: list[dict[str, Any]] = []
+        self._calls: list[dict[str, Any]] = []  # calls side by side, whose message is not written yet
+        self._ids: list[str] = []  # the ids that they have in the conversation, which may repeat
+        self._results: dict[int, str] = {}  # by the call's place among them
 
     def call(self, item: dict[str, Any]) -> None:
         if self._results:
             self._close_calls()
-        identifier = str(item.get("call_id") or item.get("id") or f"call_{len(self._messages)}_{len(self._calls)}")
+        place = f"call_{len(self._messages)}_{len(self._calls)}"
+        identifier = str(item.get("call_id") or item.get("id") or place)
+        unique = f"{identifier}_{place}" if identifier in self._ids else identifier
         function = {"name": item.get("name", ""), "arguments": item.get("arguments") or "{}"}
-        self._calls.append({"id": identifier, "type": "function", "function": function})
+        self._ids.append(identifier)
+        self._calls.append({"id": unique, "type": "function", "function": function})
 
     def result(self, item: dict[str, Any]) -> None:
         output = item.get("output")
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         identifier = str(item.get("call_id"))
-        if any(call["id"] == identifier for call in self._calls) and identifier not in self._results:
-            self._results[identifier] = text
+        waiting = [i for i, known in enumerate(self._ids) if known == identifier and i not in self._results]
+        if waiting:
+            self._results[waiting[0]] = text
         else:
             self._close_calls()
             self._messages.append({"role": "user", "content": f"[tool result] {text}"})
@@ -99,7 +104,7 @@ class _ChatBuilder:
             last["tool_calls"] = self._calls  # the text that the model said just before its calls
         else:
             self._messages.append({"role": "assistant", "content": None, "tool_calls": self._calls})
-        for call in self._calls:
-            content = self._results.get(call["id"], "")
+        for place, call in enumerate(self._calls):
+            content = self._results.get(place, "")
             self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
-        self._calls, self._results = [], {}
+        self._calls, self._ids, self._results = [], [], {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _OURS = ("pivot", "fc_action", "fc_grade")
 _FIXTURE_HOME = "pytest_fcpivot.plugin"
+NO_AGENT = (
+    "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
+    "or override the fixture fc_agent in a conftest.py"
+)
 
 
 def run_pivot(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
@@ -35,8 +40,11 @@ def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None
     run_pivot(fc_action, fc_grade)
 
 
-class PivotFile(pytest.File):
-    """A data file: collects one item a selected pivot, from ids alone."""
+class PivotFile(pytest.Module):
+    """A data file: collects one item a selected pivot, from ids alone.
+
+    It is a module so that fixtures of module scope have a place to live; the module object is an empty one.
+    """
 
     pivots: PivotSession
     dataset: Dataset
@@ -50,6 +58,9 @@ class PivotFile(pytest.File):
         node: PivotFile = cls.from_parent(parent, path=path, nodeid=dataset.label)
         node.dataset, node.pivots = dataset, pivots
         return node
+
+    def _getobj(self) -> ModuleType:
+        return ModuleType(self.path.name)
 
     def collect(self) -> Iterator[PivotItem]:
         """Yield the selected pivots as items."""
@@ -66,11 +77,18 @@ class PivotFile(pytest.File):
             )
             if not shared:
                 shared["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 (the constructor takes it, nothing else gives it)
+                self._refuse_without_agent(item)
                 self.direct = self._nothing_overridden(item)
             item.entry = entry
             item.extra_keyword_matches.add(entry.expected_type)
             item.extra_keyword_matches.update(entry.expected_names)
             yield item
+
+    def _refuse_without_agent(self, item: PivotItem) -> None:
+        """Say once, not once a pivot, that nobody named an agent."""
+        agents = item._fixtureinfo.name2fixturedefs.get("fc_agent", ())  # noqa: SLF001
+        if self.pivots.options.agent is None and agents and agents[-1].func.__module__ == _FIXTURE_HOME:
+            raise self.CollectError(NO_AGENT)
 
     def _nothing_overridden(self, item: PivotItem) -> bool:
         if any(self.config.getoption(name, False) for name in ("setupplan", "setupshow", "setuponly")):
@@ -117,7 +135,6 @@ class PivotItem(pytest.Function):
             values["fc_agent"] = file.agent
         super().setup()
         agent = file.agent = values["fc_agent"]
-        pivots.look_ahead(self, agent)
         values["fc_action"] = pivots.ask(self, pivot, agent)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

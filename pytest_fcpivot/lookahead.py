@@ -70,6 +70,11 @@ class Call:
             self.output, self.error = output, error
             self._ended.release()
 
+    @property
+    def settled(self) -> bool:
+        """Whether the call has ended."""
+        return self._settled
+
     def wait(self, timeout: float | None) -> bool:
         """Wait for the end; False if it did not come in time."""
         return self._ended.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
@@ -103,7 +108,10 @@ class AgentCaller:
         while not call.wait(self._remaining(call)):
             if self._timeout is not None and self._remaining(call) == 0.0:
                 self._abandon(call)
-                raise AgentTimeoutError(f"the agent gave no answer within {self._timeout:g} s (--fc-timeout)")
+                break
+        if self._timeout is not None and (not call.settled or call.latency_s > self._timeout):
+            # an answer that came late while nobody waited is as late as one that was waited for
+            raise AgentTimeoutError(f"the agent gave no answer within {self._timeout:g} s (--fc-timeout)")
         if call.error is not None:
             raise call.error
         return call.output

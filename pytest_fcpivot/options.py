@@ -57,6 +57,7 @@ class Options:
     """What the user asked for, checked."""
 
     agent: str | None
+    agent_from: str  # the name that it was given under, for messages
     data: tuple[tuple[str, Path], ...]  # each name with the directory that it is relative to
     grader: str | None
     grader_settings: tuple[tuple[str, Any], ...]
@@ -102,19 +103,20 @@ def read(config: pytest.Config) -> Options:
     sample, _ = _number(config, "fc_sample", int, least=1)
     seed, _ = _number(config, "fc_seed", int, least=None)
     seconds, _ = _number(config, "fc_timeout", float, least=0)
-    shard_text, _ = _value(config, "fc_shard")
+    shard_text, shard_from = _value(config, "fc_shard")
     bad_rows, where = _value(config, "fc_bad_rows")
     if bad_rows not in (None, "refuse", "skip"):
         raise OptionError(f"{where}={bad_rows}: choose refuse or skip")
     return Options(
         agent=cast("str | None", _value(config, "fc_agent")[0]),
+        agent_from=_value(config, "fc_agent")[1],
         data=_data(config),
         grader=cast("str | None", _value(config, "fc_grader")[0]),
         grader_settings=_settings(config),
         limit=limit,
         sample=sample,
         seed=seed or 0,
-        shard=None if shard_text is None else _shard(str(shard_text)),
+        shard=None if shard_text is None else _shard(str(shard_text), shard_from),
         timeout=(DEFAULT_TIMEOUT_S if seconds is None else seconds) or None,
         strict_schema=_truth(config, "fc_strict_schema"),
         bad_rows="skip" if bad_rows == "skip" else "refuse",
@@ -188,7 +190,7 @@ def _plain(text: str) -> bool | float | str:
         return text
 
 
-def _shard(text: str) -> tuple[int, int]:
+def _shard(text: str, where: str) -> tuple[int, int]:
     from pytest_fcpivot.data.selection import parse_shard  # noqa: PLC0415 (only when asked for)
 
-    return parse_shard(text)
+    return parse_shard(text, where)

@@ -51,8 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "pivot" in metafunc.fixturenames:
+    if "pivot" in metafunc.fixturenames and _is_ours(metafunc):
         _session(metafunc.config).parametrize(metafunc)
+
+
+def _is_ours(metafunc: pytest.Metafunc) -> bool:
+    """Tell whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
+    for marker in metafunc.definition.iter_markers("parametrize"):
+        names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
+        if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
+            return False
+    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("pivot", ())  # noqa: SLF001 (nothing else tells)
+    return bool(definitions) and definitions[-1].func.__module__ == __name__
 
 
 @pytest.fixture(scope="session")

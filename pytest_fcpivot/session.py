@@ -14,12 +14,13 @@ from pytest_fcpivot import options
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.agent_output import OutputRouter
 from pytest_fcpivot.agents import check_agent, load_agent
-from pytest_fcpivot.collector import PivotFile, PivotItem
+from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
+from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.lookahead import WINDOW, AgentCaller, AgentTimeoutError, TooManyHungCallsError
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
@@ -90,7 +91,6 @@ class PivotSession:
         self._router: OutputRouter | None = None
         self._ahead = 0  # calls that were started and whose test has not come yet
         self._cursor = 0
-        self._queue = _WorkerQueue()
 
     @classmethod
     def begin(cls, config: pytest.Config) -> PivotSession:
@@ -99,7 +99,7 @@ class PivotSession:
             session = cls(config, options.read(config))
             session._find_data()
             if session.options.agent is not None:
-                load_agent(session.options.agent, session._import_path(), instantiate=False)
+                session._load(session.options.agent, instantiate=False)
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(session, "fcpivot-session")
@@ -121,6 +121,9 @@ class PivotSession:
     def _find_data(self) -> None:
         """Open the data that the options and paths name; with options and no path, the run is that data alone."""
         given = [resolve_data(name, base) for name, base in self.options.data]
+        odd = [str(path) for path in given if "[" in path.name or "::" in str(path)]
+        if odd:
+            raise DataError(f"{odd[0]}: pytest cannot name a file with [ or :: in its name; rename it")
         if self.config.args_source is not self.config.ArgsSource.ARGS and options.on_command_line(self.config):
             given = given or [SAMPLE_PATH]
             self.config.args = [str(path) for path in given]
@@ -164,9 +167,7 @@ class PivotSession:
     def pytest_sessionstart(self) -> None:
         plugins = self.config.pluginmanager
         reporter = plugins.getplugin("terminalreporter")
-        if self.is_worker:
-            plugins.register(self._queue)
-        elif reporter is not None and self.config.getoption("durations", None) is None:
+        if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(_ShortMemory(reporter, {dataset.label for dataset in self.datasets}))
 
     def pytest_collection_finish(self) -> None:
@@ -179,10 +180,7 @@ class PivotSession:
         return PivotFile.make(parent, file_path, self._open[_key(file_path)], self)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
-        """Run a user's own test over the data, if its `pivot` is ours and not parametrized by the user."""
-        definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("pivot", ())  # noqa: SLF001
-        if not definitions or definitions[-1].func.__module__ != "pytest_fcpivot.plugin":
-            return
+        """Run a user's own test over the data."""
         if not self._open:
             self._dataset(SAMPLE_PATH)
         cases = [(dataset, entry) for dataset in self.datasets for entry in dataset.entries]
@@ -213,18 +211,17 @@ class PivotSession:
 
     def agent(self) -> Callable[..., Any]:
         """Load the agent that the options name."""
-        if self.options.agent is None:
-            raise pytest.UsageError(
-                "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
-                "or override the fixture fc_agent in a conftest.py"
-            )
-        try:
-            return load_agent(self.options.agent, self._import_path())
-        except AgentError as error:
-            raise pytest.UsageError(str(error)) from error
+        trouble = NO_AGENT
+        if self.options.agent is not None:
+            try:
+                return self._load(self.options.agent)
+            except AgentError as error:
+                trouble = str(error)
+        pytest.fail(trouble, pytrace=False)
 
-    def _import_path(self) -> list[Path]:
-        return [self.config.rootpath, self.config.invocation_params.dir]
+    def _load(self, spec: str, *, where: str | None = None, instantiate: bool = True) -> Callable[..., Any]:
+        search = [self.config.rootpath, self.config.invocation_params.dir]
+        return load_agent(spec, search, where=where or self.options.agent_from, instantiate=instantiate)
 
     def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry] | None) -> Pivot:
         """Read the pivot of a test."""
@@ -240,11 +237,10 @@ class PivotSession:
         node.stash[_CASE] = _Case(pivot)
         return pivot
 
-    def look_ahead(self, item: PivotItem, agent: Any) -> None:
+    def _look_ahead(self, item: PivotItem, agent: Any, caller: AgentCaller) -> None:
         """Start the calls of the pivots that come next, once half the window is used up."""
         if self._ahead > WINDOW // 2:
             return
-        caller = self._caller(agent)
         for upcoming in self._upcoming(item):
             if not isinstance(upcoming, PivotItem) or upcoming.parent.agent is not agent or _CASE in upcoming.stash:
                 continue
@@ -255,9 +251,13 @@ class PivotSession:
             self._ahead += 1
 
     def _upcoming(self, item: PivotItem) -> list[pytest.Item]:
-        """Return what runs after an item; a worker knows of one item, since the rest may be given to others."""
+        """Return what runs after an item.
+
+        A worker of pytest-xdist looks no further than its own item: the rest may be given to others, and were the
+        agent to end the process, the blame would fall on the test that happens to run.
+        """
         if self.is_worker:
-            return [] if self._queue.next is None else [self._queue.next]
+            return []
         items = item.session.items
         try:
             self._cursor = items.index(item, self._cursor)
@@ -268,41 +268,49 @@ class PivotSession:
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
         """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
         case = node.stash[_CASE]
-        caller = self._caller(agent)
         call, case.call = case.call, None
+        trouble: str | None = None
         try:
+            caller = self._caller(agent)
             if call is None:
                 call = caller.start(pivot.view())
             else:
                 self._ahead -= 1
+            if isinstance(node, PivotItem) and node.parent.agent is agent:
+                self._look_ahead(node, agent, caller)
+            output = self._finish(caller, call, case)
+            case.action = to_action(output, tool_set(pivot.tools_json).names)
         except TooManyHungCallsError as error:
-            node.session.shouldstop = str(error)
-            pytest.fail(str(error), pytrace=False)
+            node.session.shouldstop = trouble = str(error)
+        except (AgentError, ActionError) as error:
+            trouble = str(error)
+        except _AgentRaisedError as error:
+            trouble = explain_agent_error(error.error)
+        if trouble is not None:
+            pytest.fail(trouble, pytrace=False)
+        assert case.action is not None  # noqa: S101 (there was no trouble)
+        return case.action
+
+    def _finish(self, caller: AgentCaller, call: Call, case: _Case) -> Any:
+        """Return the agent's output, with what it printed; what it raised comes as _AgentRaisedError."""
         try:
-            output = caller.finish(call)
-        except (pytest.skip.Exception, pytest.exit.Exception):
+            return caller.finish(call)
+        except (pytest.skip.Exception, pytest.exit.Exception, AgentTimeoutError):
             raise
-        except AgentTimeoutError as error:
-            pytest.fail(str(error), pytrace=False)
         except BaseException as error:
             if call.error is not error:
                 raise  # not the agent's: the user's Ctrl-C, while waiting
-            pytest.fail(explain_agent_error(error), pytrace=False)
+            raise _AgentRaisedError(error) from None
         finally:
             case.latency_s = call.latency_s
             call.printed.release(self._router.log_handlers if self._router else [])
-        try:
-            case.action = to_action(output, tool_set(pivot.tools_json).names)
-        except ActionError as error:
-            pytest.fail(str(error), pytrace=False)
-        return case.action
 
     def _caller(self, agent: Any) -> AgentCaller:
         known = self._callers.get(id(agent))
         if known is None:
             if self._router is None:
                 self._router = OutputRouter(self.config)
-            function = load_agent(agent, self._import_path()) if isinstance(agent, str) else agent
+            function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
             check_agent(function, "fixture fc_agent")
             known = self._callers[id(agent)] = (agent, AgentCaller(function, self.options.timeout))
         return known[1]
@@ -345,6 +353,8 @@ class PivotSession:
             del item.stash[_CASE]  # the conversation is not needed any more
             return report
         case = item.stash[_CASE]
+        if report.sections:  # a worker cannot send what UTF-8 cannot hold
+            report.sections = [(name, well_formed(content)) for name, content in report.sections]
         if call.when == "call" or report.failed:
             if case.grade is None and report.failed and isinstance(item, PivotItem):
                 as_error(report)  # the grader, not the model, is at fault
@@ -408,14 +418,10 @@ class PivotSession:
             dataset.store.close()
 
 
-class _WorkerQueue:
-    """Notes what a worker runs next."""
-
-    next: pytest.Item | None = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, nextitem: pytest.Item | None) -> None:
-        self.next = nextitem
+class _AgentRaisedError(Exception):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _ShortMemory:
@@ -452,7 +458,7 @@ def _record(case: _Case, report: pytest.TestReport, *, own: bool) -> CaseRecord:
     error = None
     if case.grade is None and report.failed:
         crash = getattr(report.longrepr, "reprcrash", None)
-        error = crash.message if crash is not None else str(report.longrepr)
+        error = (crash.message if crash is not None else str(report.longrepr)).removeprefix("Failed: ")
     return CaseRecord.of_case(
         case.pivot, case.action, case.grade, case.verdict, latency_s=case.latency_s, error=error, own=own
     )

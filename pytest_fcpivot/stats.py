@@ -71,6 +71,7 @@ def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
     Student's t on G - 1 degrees of freedom (Korn & Graubard 1998; Franco et al. 2019), so that it stays inside [0, 1]
     and does not shrink to a point when all rewards are 0 or all are 1. One cluster alone gives [0, 1].
     """
+    rewards = {cluster: values for cluster, values in rewards.items() if values}
     n = sum(len(values) for values in rewards.values())
     if n == 0:
         return None
@@ -90,9 +91,12 @@ def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int)
     variance = clusters / (clusters - 1) * between / n**2
     within = math.fsum((value - mean) ** 2 for values in rewards.values() for value in values)
     variance = max(variance, within / (n - 1) / n)
-    if variance <= 0.0:
-        return float(clusters)  # all rewards alike: the trajectories are what is known to be independent
-    return mean * (1 - mean) / variance
+    most = mean * (1 - mean)  # the variance of one 0/1 sample with this mean, the largest there is
+    if variance <= 0.0 or most <= variance:
+        # all rewards alike, or so close that their differences drown in rounding: the trajectories are what is known
+        # to be independent
+        return float(clusters) if variance <= 0.0 else 1.0
+    return most / variance
 
 
 def _wilson(mean: float, size: float, t: float) -> tuple[float, float]:

@@ -35,31 +35,35 @@ class Agent(Protocol):
     def __call__(self, pivot: PivotView, /) -> Any: ...  # noqa: D102
 
 
-def load_agent(spec: str, search: Iterable[Path] = (), *, instantiate: bool = True) -> Callable[[PivotView], Any]:
+def load_agent(
+    spec: str, search: Iterable[Path] = (), *, where: str = "--fc-agent", instantiate: bool = True
+) -> Callable[[PivotView], Any]:
     """Return the agent that `module:attribute` names, or a bundled one by its name alone.
 
-    `search` holds directories to import from, first ones first. A class is instantiated without arguments, and so is
-    the class of a plain method. With `instantiate` off, classes are only looked at, for an early check. Raises
-    AgentError, with the import error in its message, if the agent cannot be had or cannot take one argument.
+    `search` holds directories to import from, first ones first; `where` is the option that errors name. A class is
+    instantiated without arguments, and so is the class of a plain method. With `instantiate` off, classes are only
+    looked at, for an early check. Raises AgentError, with the import error in its message, if the agent cannot be had
+    or cannot take one argument.
     """
+    where = f"{where}={spec}"
     if spec in BUNDLED:
         spec = f"{__name__}:{spec}"
     if not _SPEC.fullmatch(spec):
-        raise AgentError(
-            f"--fc-agent={spec}: write module:function, as in my_agent:answer; bundled: {', '.join(BUNDLED)}"
-        )
+        raise AgentError(f"{where}: write module:function, as in my_agent:answer; bundled: {', '.join(BUNDLED)}")
     module_name, _, attribute = spec.partition(":")
+    if module_name.endswith(".py"):
+        raise AgentError(f"{where}: write the module without .py: {module_name.removesuffix('.py')}:{attribute}")
     for directory in reversed([str(path) for path in search]):
         if directory not in sys.path:
             sys.path.insert(0, directory)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        raise AgentError(f"--fc-agent={spec}: cannot import {module_name}: {_import_failure(error)}") from error
-    agent = _resolve(spec, module, attribute, instantiate=instantiate)
+        raise AgentError(f"{where}: cannot import {module_name}: {_import_failure(error)}") from error
+    agent = _resolve(where, module, attribute, instantiate=instantiate)
     if inspect.isclass(agent) and not instantiate:
         return _typed(agent)  # looked at only, never asked
-    return check_agent(agent, f"--fc-agent={spec}")
+    return check_agent(agent, where)
 
 
 def check_agent(agent: Any, where: str) -> Callable[[PivotView], Any]:
@@ -84,13 +88,13 @@ def _typed(agent: Any) -> Callable[[PivotView], Any]:
     return function
 
 
-def _resolve(spec: str, module: Any, attribute: str, *, instantiate: bool) -> Any:
+def _resolve(where: str, module: Any, attribute: str, *, instantiate: bool) -> Any:
     owner: Any = None
     found: Any = module
     for name in attribute.split("."):
         owner, found = found, getattr(found, name, _MISSING)
         if found is _MISSING:
-            raise AgentError(f"--fc-agent={spec}: {_called(owner)} has no {name!r}{_suggestion(owner, name)}")
+            raise AgentError(f"{where}: {_called(owner)} has no {name!r}{_suggestion(owner, name)}")
     needs_instance = inspect.isclass(owner) and inspect.isfunction(found) and not _is_static(owner, attribute)
     if not instantiate and (needs_instance or inspect.isclass(found)):
         return owner if needs_instance else found
@@ -101,7 +105,7 @@ def _resolve(spec: str, module: Any, attribute: str, *, instantiate: bool) -> An
     except (Exception, SystemExit) as error:
         name = (owner if needs_instance else found).__name__
         raise AgentError(
-            f"--fc-agent={spec}: {name}() failed, and an agent's class is instantiated without arguments: "
+            f"{where}: {name}() failed, and an agent's class is instantiated without arguments: "
             f"{_import_failure(error)}"
         ) from error
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 _PARQUET_BATCH = 64
+_JSON_COLUMNS = frozenset({"responses_create_params", "expected_action", "info"})
 _LINE_LIMIT = 64 * 1024 * 1024  # characters; the published rows have at most 111 KB
 
 
@@ -77,21 +78,22 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
             for batch in file.iter_batches(_PARQUET_BATCH):
                 for row in batch.to_pylist():
                     line += 1
-                    yield line, _from_columns(row)
+                    yield line, _from_columns(row, line)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}") from error
 
 
-def _from_columns(row: dict[str, Any]) -> dict[str, Any]:
+def _from_columns(row: dict[str, Any], line: int) -> dict[str, Any] | RowProblem:
     """Undo what columns do to JSON: text columns are decoded, keys that only other rows have are dropped."""
-    decoded = {}
+    decoded: dict[str, Any] = {}
     for key, value in row.items():
-        text = (
-            value.lstrip()
-            if isinstance(value, str) and key in {"responses_create_params", "expected_action", "info"}
-            else ""
-        )
-        decoded[key] = json.loads(text) if text.startswith("{") else _without_nulls(value)
+        if key in _JSON_COLUMNS and isinstance(value, str):
+            try:
+                decoded[key] = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                return RowProblem(line, f"{key}: not JSON: {error}")
+        else:
+            decoded[key] = _without_nulls(value)
     return decoded
 
 

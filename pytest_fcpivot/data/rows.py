@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import well_formed
+from pytest_fcpivot.jsontext import shown, well_formed
 from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
 _NOT_METADATA = frozenset({"responses_create_params", "expected_action", "trajectory_id"})
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 _ID_LIMIT = 48
+_LARGEST_POSITION = 2**31 - 1
 
 
 def pivot_from_row(row: Any, line: int) -> Pivot:
@@ -35,7 +36,7 @@ def pivot_from_row(row: Any, line: int) -> Pivot:
     items = _input_items(params, line)
     tools = _tools(params, line)
     info = row.get("info")
-    turn, step, depth = (_integer(info, key) for key in ("turn", "step", "depth"))
+    turn, step, depth = (_position(info, key, line) for key in ("turn", "step", "depth"))
     input_json, tools_json = _compact(items), _compact(tools)
     digest = blake2b(digest_size=6)
     for part in (input_json, tools_json, _compact(row["expected_action"])):
@@ -84,7 +85,7 @@ def _expected_action(row: Mapping[str, Any], line: int) -> Action:
     if kind == "message":
         content = expected.get("content")
         if not isinstance(content, str):
-            raise RowProblem(line, f"expected_action: the content of a message must be a string, not {content!r}")
+            raise RowProblem(line, f"expected_action: the content of a message must be a string, not {shown(content)}")
         return Action(message=content)
     if kind == "function_call":
         return Action((_expected_call(expected, "expected_action", line),))
@@ -94,7 +95,7 @@ def _expected_action(row: Mapping[str, Any], line: int) -> Action:
             raise RowProblem(line, "expected_action: a function_call_batch needs a list of calls")
         return Action(tuple(_expected_call(call, f"expected_action.calls[{i}]", line) for i, call in enumerate(calls)))
     raise RowProblem(
-        line, f"expected_action: unknown type {kind!r}; known: message, function_call, function_call_batch"
+        line, f"expected_action: unknown type {kind!r:.80}; known: message, function_call, function_call_batch"
     )
 
 
@@ -166,9 +167,13 @@ def _slug(value: Any) -> str | None:
     return f"{slug or 'id'}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=3).hexdigest()}"
 
 
-def _integer(info: Any, key: str) -> int | None:
+def _position(info: Any, key: str, line: int) -> int | None:
     value = info.get(key) if isinstance(info, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    if abs(value) > _LARGEST_POSITION:
+        raise RowProblem(line, f"info.{key}: out of range")
+    return value
 
 
 def _compact(value: Any) -> str:

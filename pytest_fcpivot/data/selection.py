@@ -46,14 +46,14 @@ class Selection:
         return selected
 
 
-def parse_shard(text: str) -> tuple[int, int]:
+def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
     """Read `I/N`, 1 <= I <= N; raises OptionError otherwise."""
     index, slash, count = text.partition("/")
     if slash and index.strip().isdecimal() and count.strip().isdecimal():
         shard = int(index), int(count)
         if 1 <= shard[0] <= shard[1]:
             return shard
-    raise OptionError(f"--fc-shard={text}: shards are numbered from 1, as in 1/4 … 4/4")
+    raise OptionError(f"{where}={text}: shards are numbered from 1, as in 1/4 … 4/4")
 
 
 def _hash(salt: str, text: str) -> int:

@@ -53,7 +53,10 @@ def make_grader(spec: str = DEFAULT_GRADER, **config: Any) -> Grader:
 
     Keyword arguments are the grader's settings. Raises GraderError for an unknown name or setting.
     """
-    return _cached_grader(spec, tuple(config.items()))
+    try:
+        return _cached_grader(spec, tuple(config.items()))
+    except TypeError:  # a setting that cannot be hashed, and so is none of ours
+        return _cached_grader.__wrapped__(spec, tuple(config.items()))
 
 
 def expected_to_action(expected: Any) -> Action:
@@ -65,12 +68,12 @@ def expected_to_action(expected: Any) -> Action:
         kind = expected.get("type")
         try:
             if kind == "function_call":
-                return Action((FunctionCall(expected["name"], expected["arguments"]),))
+                return Action((_expected_call(expected),))
             if kind == "message":
                 content = expected["content"]
                 return Action(message=content if isinstance(content, str) else "")
             if kind == "function_call_batch":
-                return Action(tuple(FunctionCall(call["name"], call["arguments"]) for call in expected["calls"]))
+                return Action(tuple(_expected_call(call) for call in expected["calls"]))
         except (KeyError, TypeError) as error:
             raise GraderError(f"the expected action of type {kind!r} lacks {error}") from error
         raise GraderError(
@@ -83,6 +86,12 @@ def expected_to_action(expected: Any) -> Action:
     if isinstance(expected, Message):
         return Action(message=expected.content)
     raise GraderError(f"cannot read an expected action from {type(expected).__name__}")
+
+
+def _expected_call(call: dict[str, Any]) -> FunctionCall:
+    if not isinstance(call["name"], str):
+        raise GraderError(f"the name of an expected call must be a string, not {type(call['name']).__name__}")
+    return FunctionCall(call["name"], call["arguments"])
 
 
 def grade(expected_action: Any, output: Any, grader: str | Grader = DEFAULT_GRADER, **config: Any) -> Grade:

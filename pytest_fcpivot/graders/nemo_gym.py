@@ -12,7 +12,7 @@ from json import JSONDecoder, loads
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import json_path, shown
+from pytest_fcpivot.jsontext import json_path, one_line, shown
 from pytest_fcpivot.model import Action, FunctionCall, Grade
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ VALUE_DIFFERENT = "ARGUMENT_VALUE_DIFFERENT"
 BATCH_LENGTH_DIFFERENT = "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT"
 
 _FLOAT_TOLERANCE = 1e-6
+_NAME_WIDTH = 80
+_NAMES_SHOWN = 4
 _FEWEST_WORDS = 2
 # What two identical texts score: above this threshold even they fail, so equality settles strings only below it.
 _IDENTICAL_TEXTS = 0.5
@@ -58,7 +60,7 @@ class NemoGymGrader:
 
     `version` is `first-call` (the verifier before 2026-08-11: only the first call of an output is judged) or
     `any-order` (since then: several calls match in any order). The switches on parallel calls belong to `any-order`.
-    Raises GraderError for settings that are out of range.
+    Raises GraderError for settings of a wrong type or name.
     """
 
     version: Version = "first-call"
@@ -71,6 +73,12 @@ class NemoGymGrader:
     def __post_init__(self) -> None:
         if self.version not in get_args(Version):
             raise GraderError(f"unknown version {self.version!r} of grader nemo-gym; known: first-call, any-order")
+        threshold = self.word_count_similarity_threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or threshold != threshold:  # noqa: PLR0124
+            raise GraderError(f"word_count_similarity_threshold must be a number, not {threshold!r}")
+        for switch in ("parallel_tool_call_rewarding", "allow_subset", "allow_superset"):
+            if not isinstance(getattr(self, switch), bool):
+                raise GraderError(f"{switch} must be true or false, not {getattr(self, switch)!r}")
         if self.parallel_tool_call_reward_mode not in get_args(RewardMode):
             raise GraderError(
                 f"unknown parallel_tool_call_reward_mode {self.parallel_tool_call_reward_mode!r}; "
@@ -199,15 +207,16 @@ def _wrong_number(reward: float, expected: Action, actual: Action) -> Grade:
 
 
 def _names(action: Action) -> str:
-    return ", ".join(call.name for call in action.calls[:4]) + (", …" if len(action.calls) > 4 else "")  # noqa: PLR2004
+    names = [one_line(call.name, _NAME_WIDTH) for call in action.calls[:_NAMES_SHOWN]]
+    return ", ".join(names) + (", …" if len(action.calls) > _NAMES_SHOWN else "")
 
 
 def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Grade | None:
     """Judge one call against one call; None if it matches."""
     if expected.name != actual.name:
-        return Grade(
-            0.0, UNEXPECTED_TOOL, f"expected {expected.name}, got {actual.name}", None, expected.name, actual.name
-        )
+        wanted_name, given_name = one_line(expected.name, _NAME_WIDTH), one_line(actual.name, _NAME_WIDTH)
+        explanation = f"expected {wanted_name}, got {given_name}"
+        return Grade(0.0, UNEXPECTED_TOOL, explanation, None, wanted_name, given_name)
     try:
         wanted = _decoded(expected.arguments)
     except (ValueError, RecursionError) as error:

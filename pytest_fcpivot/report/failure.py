@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
 
 _WIDTH = 200
-_CALLS_SHOWN = 4
+_CALLS_SHOWN = 3
 _FRAMES_SHOWN = 6
 _PACKAGE = str(Path(__file__).parent.parent)
 
@@ -25,11 +25,15 @@ def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: Sc
         f"  user:     {last_user_turn(pivot)}",
         f"  expected: {describe_action(pivot.expected_action)}",
         f"  actual:   {describe_action(action)}",
-        f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if verdict.explanation else ""),
+        f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if _tells_more(verdict) else ""),
     ]
     if grade.reward > 0:
         lines.insert(1, f"  reward:   {grade.reward:.3g}")
     return "\n".join(lines)
+
+
+def _tells_more(verdict: SchemaVerdict) -> bool:
+    return bool(verdict.explanation) and verdict.keyword != "json"  # the grade says that already
 
 
 def describe_action(action: Action) -> str:
@@ -42,34 +46,37 @@ def describe_action(action: Action) -> str:
         return " + ".join(shown) + (f" + {more} more" if more > 0 else "")
     if action.message is None:
         return "nothing"
-    return f"message {one_line(action.message, _WIDTH)!r}"
+    return f'message "{one_line(action.message, _WIDTH)}"'
 
 
 def last_user_turn(pivot: Pivot) -> str:
     """Return the last words of the user, shortened."""
     for item in reversed(pivot.input):
         if item.get("role") == "user":
-            return repr(one_line(content_text(item.get("content")), _WIDTH))
+            return f'"{one_line(content_text(item.get("content")), _WIDTH)}"'
     return "(the user has not said anything)"
 
 
 def explain_agent_error(error: BaseException) -> str:
     """Say what the agent raised and where, by the frames of the user's own code."""
-    name = type(error).__name__
     if isinstance(error, SystemExit):
         first = f"the agent called sys.exit({'' if error.code is None else error.code!r})"
     else:
-        first = f"the agent raised {name}: {one_line(_text(error), 400)}"
+        first = f"the agent raised {_shown(error)}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
     lines = [
-        f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {frame.line}" if frame.line else "")
+        f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {one_line(frame.line)}" if frame.line else "")
         for frame in stack[-_FRAMES_SHOWN:]
     ]
+    reason = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if reason is not None:
+        lines.append(f"  because of {_shown(reason)}")
     return printable("\n".join([first, *lines]))
 
 
-def _text(error: BaseException) -> str:
+def _shown(error: BaseException) -> str:
     try:
-        return str(error)
+        text = one_line(str(error), 400)
     except Exception as broken:  # noqa: BLE001 (an exception of the user's whose __str__ fails)
-        return f"<its text cannot be shown: {type(broken).__name__}>"
+        text = f"<its text cannot be shown: {type(broken).__name__}>"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

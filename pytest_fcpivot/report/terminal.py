@@ -75,9 +75,9 @@ def _summary_lines(tally: Tally) -> list[str]:
         )
     counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
     if tally.pass_rate is not None:
-        counts += f"; pass rate {tally.pass_rate:.4f}"
+        counts += f"; pass rate {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
     if tally.errors:
-        counts += f" of those graded, mean reward {tally.mean_with_errors():.4f} with errors as 0"
+        counts += f"; mean reward {tally.mean_with_errors():.4f} with errors as 0"
     lines.append(counts)
     if tally.graded:
         lines += _confusion_lines(tally)

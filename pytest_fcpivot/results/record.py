@@ -77,7 +77,7 @@ class CaseRecord:
     def to_builtins(self) -> tuple[Any, ...]:
         """Write the record as a tuple that crosses processes."""
         values: tuple[Any, ...] = _all_fields(self)
-        if self.error is None and self.path is None and self.trajectory_id.isascii():
+        if self.error is None and self.path is None and self.trajectory_id.isascii() and (self.tool or "").isascii():
             return values  # nothing in it that UTF-8 cannot hold
         return tuple(well_formed(value) if isinstance(value, str) else value for value in values)
 

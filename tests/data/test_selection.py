@@ -1,0 +1,145 @@
+"""Selection: shards that share nothing, samples that grow, and the same choice in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_fcpivot import OptionError
+from pytest_fcpivot.data import SAMPLE_PATH, open_store
+from pytest_fcpivot.data.selection import Selection, parse_shard
+from pytest_fcpivot.data.store import IndexEntry
+
+PROPERTY = settings(deadline=None, max_examples=100)
+
+
+def entry(row: int, trajectory: str) -> IndexEntry:
+    """Return an entry."""
+    return IndexEntry(row, f"p{row}", trajectory, "message", ())
+
+
+def entries_of(trajectories: list[str]) -> list[IndexEntry]:
+    """Return entries in file order."""
+    return [entry(row, trajectory) for row, trajectory in enumerate(trajectories)]
+
+
+some_entries = st.lists(st.text(max_size=4), max_size=60).map(entries_of)
+MANY = entries_of([f"t{row // 3}" for row in range(3000)])
+
+
+def test_everything_by_default() -> None:
+    """Without options, all pivots run in file order."""
+    assert Selection().apply(iter(MANY)) == MANY
+
+
+@PROPERTY
+@given(some_entries, st.integers(1, 8))
+def test_shards_are_a_partition(entries: list[IndexEntry], count: int) -> None:
+    """Shards are disjoint, together they are everything, each keeps file order and trajectories whole."""
+    shards = [Selection(shard=(index, count)).apply(entries) for index in range(1, count + 1)]
+    assert sorted((found for shard in shards for found in shard), key=lambda found: found.row) == entries
+    for shard in shards:
+        assert [found.row for found in shard] == sorted(found.row for found in shard)
+    homes = [{found.trajectory_id for found in shard} for shard in shards]
+    assert sum(map(len, homes)) == len(set().union(*homes))
+
+
+def test_shards_are_of_similar_size() -> None:
+    """A quarter is about a quarter."""
+    sizes = [len(Selection(shard=(index, 4)).apply(MANY)) for index in range(1, 5)]
+    assert sum(sizes) == 3000
+    assert min(sizes) > 600
+    assert max(sizes) < 900
+
+
+@PROPERTY
+@given(some_entries, st.integers(1, 70), st.integers(1, 70), st.integers(0, 5))
+def test_a_larger_sample_holds_the_smaller(entries: list[IndexEntry], one: int, other: int, seed: int) -> None:
+    """A sample has its size, keeps file order, and only grows with its size."""
+    small, large = (Selection(sample=size, seed=seed).apply(entries) for size in sorted((one, other)))
+    assert len(small) == min(len(entries), one, other)
+    assert {found.id for found in small} <= {found.id for found in large}
+    assert [found.row for found in large] == sorted(found.row for found in large)
+
+
+@PROPERTY
+@given(st.randoms(use_true_random=False), st.integers(1, 100), st.integers(0, 3))
+def test_a_sample_does_not_depend_on_the_order_of_the_file(random: object, size: int, seed: int) -> None:
+    """The same pivots are chosen from a file in any order."""
+    names = [(found.id, found.trajectory_id) for found in MANY[:300]]
+    getattr(random, "shuffle")(names)  # noqa: B009 (hypothesis hides the type)
+    shuffled = [IndexEntry(row, id_, trajectory, "message", ()) for row, (id_, trajectory) in enumerate(names)]
+    selection = Selection(sample=size, seed=seed)
+    assert {found.id for found in selection.apply(MANY[:300])} == {found.id for found in selection.apply(shuffled)}
+
+
+def test_another_seed_is_another_sample() -> None:
+    """Seeds choose independently: two samples of a tenth share about a tenth."""
+    first, second = ({found.id for found in Selection(sample=300, seed=seed).apply(MANY)} for seed in (0, 1))
+    assert len(first & second) < 60
+
+
+def test_the_order_of_the_steps() -> None:
+    """The shard is taken first, the sample from the shard, and the limit cuts what is left."""
+    shard = Selection(shard=(2, 4)).apply(MANY)
+    sample = Selection(shard=(2, 4), sample=50).apply(MANY)
+    assert sample == Selection(sample=50).apply(shard)
+    assert Selection(shard=(2, 4), sample=50, limit=7).apply(MANY) == sample[:7]
+    assert Selection(limit=5).apply(MANY) == MANY[:5]
+    assert Selection(limit=0).apply(MANY) == []
+    assert Selection(sample=10_000, limit=10_000).apply(MANY) == MANY
+
+
+def test_every_process_selects_the_same() -> None:
+    """The choice does not depend on Python's hash seed, so workers and machines agree."""
+    script = (
+        "from pytest_fcpivot.data import SAMPLE_PATH, open_store\n"
+        "from pytest_fcpivot.data.selection import Selection\n"
+        "selection = Selection(shard=(1, 3), sample=20, seed=5)\n"
+        "print(*(entry.id for entry in selection.apply(open_store(SAMPLE_PATH).index())))"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    store = open_store(Path(SAMPLE_PATH))
+    here = [found.id for found in Selection(shard=(1, 3), sample=20, seed=5).apply(store.index())]
+    store.close()
+    assert outputs == {" ".join(here)}
+    assert len(here) == 20
+
+
+def test_shards_are_the_same_in_every_release() -> None:
+    """The shard of a trajectory is pinned: results of shards run at different times can be put together."""
+    homes = [
+        next(index for index in (1, 2, 3, 4) if Selection(shard=(index, 4)).apply([entry(0, trajectory)]))
+        for trajectory in ("1", "12", "4711", "", "é", "6f0e2a54-7d0c-4b8e-9c6f-3f1b5a0c9d21")
+    ]
+    assert homes == [3, 1, 4, 1, 3, 3]
+
+
+@pytest.mark.parametrize(("text", "shard"), [("1/1", (1, 1)), ("1/4", (1, 4)), ("4/4", (4, 4)), (" 2 / 3 ", (2, 3))])
+def test_shard_option(text: str, shard: tuple[int, int]) -> None:
+    """`I/N` counts from 1."""
+    assert parse_shard(text) == shard
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/4", "5/4", "1/0", "-1/4", "a/b", "1/4/2", "1.0/4", "/", "1/", "²/4"])
+def test_shard_option_errors(text: str) -> None:
+    """Anything else is an OptionError with the value and an example."""
+    with pytest.raises(OptionError) as raised:
+        parse_shard(text)
+    assert f"--fc-shard={text}" in str(raised.value)
+    assert "1/4" in str(raised.value)

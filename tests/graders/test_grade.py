@@ -1,0 +1,194 @@
+"""The public `grade` and `make_grader`: shapes of the expected action, settings, and errors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from pytest_fcpivot import Action, ActionError, FunctionCall, Grade, GraderError, Message, grade
+from pytest_fcpivot.graders import make_grader
+
+CALL = {"type": "function_call", "name": "find", "arguments": '{"n": 1}'}
+OTHER = {"type": "function_call", "name": "find", "arguments": '{"n": 2}'}
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "category"),
+    [
+        (CALL, CALL, "EXPECTED_TOOL_CALL"),
+        (FunctionCall("find", {"n": 1}), CALL, "EXPECTED_TOOL_CALL"),
+        (Action((FunctionCall("find", '{"n":1}'),)), [CALL], "EXPECTED_TOOL_CALL"),
+        ({"type": "message", "content": "Hi"}, "Hello", "EXPECTED_CHAT_MESSAGE_FOUND"),
+        ({"type": "message", "content": ""}, "Hello", "EXPECTED_CHAT_MESSAGE_FOUND"),
+        (Message("Hi"), Message(""), "EXPECTED_CHAT_MESSAGE_FOUND"),
+        (Action(message="Hi"), None, "NO_ACTION_FOUND"),
+        ({"type": "function_call_batch", "calls": [CALL, OTHER]}, [OTHER, CALL], "EXPECTED_TOOL_CALL_BATCH"),
+        ({"type": "function_call_batch", "calls": [CALL]}, CALL, "EXPECTED_TOOL_CALL"),
+        (
+            Action((FunctionCall("find", {"n": 1}), FunctionCall("find", {"n": 2}))),
+            [OTHER],
+            "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT",
+        ),
+    ],
+)
+def test_expected_actions(expected: Any, output: Any, category: str) -> None:
+    """The expected action may be a dict of the data sets or one of our types."""
+    assert grade(expected, output, "nemo-gym:any-order").category == category
+
+
+@pytest.mark.parametrize(
+    ("expected", "parts"),
+    [
+        ({}, ["None", "message", "function_call", "function_call_batch"]),
+        ({"type": "tool_use"}, ["tool_use", "function_call_batch"]),
+        ({"type": "message"}, ["message", "content"]),
+        ({"type": "function_call", "arguments": "{}"}, ["function_call", "name"]),
+        ({"type": "function_call", "name": "find"}, ["function_call", "arguments"]),
+        ({"type": "function_call_batch"}, ["function_call_batch", "calls"]),
+        ({"type": "function_call_batch", "calls": [{"name": "find"}]}, ["function_call_batch", "arguments"]),
+        ({"type": "function_call_batch", "calls": []}, ["empty"]),
+        (Action(), ["empty", "neither a message nor a call"]),
+        ("Hi", ["expected action", "str"]),
+        (None, ["expected action", "NoneType"]),
+        ([CALL], ["expected action", "list"]),
+        ({"type": "function_call", "name": "find", "arguments": "{oops"}, ["'find'", "not JSON", "fault of the data"]),
+    ],
+)
+def test_faulty_expected_actions(expected: Any, parts: list[str]) -> None:
+    """An expected action that cannot be read is a GraderError that says what is wrong with it."""
+    with pytest.raises(GraderError) as raised:
+        grade(expected, CALL, "nemo-gym:any-order")
+    for part in parts:
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "config", "parts"),
+    [
+        ("nemo", {}, ["'nemo'", "nemo-gym:first-call", "nemo-gym:any-order"]),
+        ("", {}, ["''", "nemo-gym"]),
+        ("Nemo-Gym", {}, ["Nemo-Gym", "nemo-gym"]),
+        ("nemo-gym:newest", {}, ["newest", "first-call", "any-order"]),
+        ("nemo-gym", {"treshold": 0.2}, ["nemo-gym", "treshold"]),
+        (
+            "nemo-gym:any-order",
+            {"parallel_tool_call_reward_mode": "harmonic"},
+            ["harmonic", "binary_strict", "fractional", "f1"],
+        ),
+        ("nemo-gym:first-call", {"parallel_tool_call_rewarding": True}, ["any-order", "first-call"]),
+        ("nemo-gym", {"allow_subset": True}, ["any-order", "first-call"]),
+        ("nemo-gym", {"allow_superset": True}, ["any-order", "first-call"]),
+        ("nemo-gym", {"word_count_similarity_threshold": "high"}, ["word_count_similarity_threshold", "high"]),
+        ("nemo-gym", {"word_count_similarity_threshold": None}, ["word_count_similarity_threshold", "None"]),
+        ("nemo-gym", {"word_count_similarity_threshold": float("nan")}, ["word_count_similarity_threshold", "nan"]),
+        ("nemo-gym", {"word_count_similarity_threshold": [0.1]}, ["word_count_similarity_threshold"]),
+    ],
+)
+def test_faulty_settings(spec: str, config: dict[str, Any], parts: list[str]) -> None:
+    """An unknown grader or setting is a GraderError that names it and what is known, before anything is graded."""
+    with pytest.raises(GraderError) as raised:
+        make_grader(spec, **config)
+    for part in parts:
+        assert part in str(raised.value)
+    with pytest.raises(GraderError):
+        grade(CALL, CALL, spec, **config)
+
+
+def test_first_call_refuses_batches() -> None:
+    """A batch under first-call is refused with the version that can judge it, and `accepts` says so beforehand."""
+    expected = {"type": "function_call_batch", "calls": [CALL, OTHER]}
+    with pytest.raises(GraderError, match=r"2 calls.*first-call.*any-order"):
+        grade(expected, [CALL, OTHER])
+    two = Action((FunctionCall("a"), FunctionCall("b")))
+    assert not make_grader("nemo-gym:first-call").accepts(two)
+    assert make_grader("nemo-gym:any-order").accepts(two)
+    assert make_grader("nemo-gym:first-call").accepts(Action(message=""))
+
+
+@pytest.mark.parametrize(
+    ("spec", "config", "name", "binary"),
+    [
+        ("nemo-gym", {}, "nemo-gym:first-call", True),
+        ("nemo-gym:any-order", {}, "nemo-gym:any-order", True),
+        ("nemo-gym:any-order", {"parallel_tool_call_reward_mode": "f1"}, "nemo-gym:any-order", True),
+        (
+            "nemo-gym:any-order",
+            {"parallel_tool_call_rewarding": True, "parallel_tool_call_reward_mode": "f1"},
+            "nemo-gym:any-order",
+            False,
+        ),
+        ("nemo-gym:any-order", {"parallel_tool_call_rewarding": True}, "nemo-gym:any-order", True),
+    ],
+)
+def test_graders_say_what_they_are(spec: str, config: dict[str, Any], name: str, binary: bool) -> None:
+    """A grader records its name with the version, and tells whether its rewards are 0 or 1."""
+    grader = make_grader(spec, **config)
+    assert (grader.name, grader.binary) == (name, binary)
+
+
+def test_settings_do_not_leak_between_graders() -> None:
+    """Each combination of settings judges on its own, in whatever order graders are made."""
+    expected, output = FunctionCall("f", {"t": "one two"}), FunctionCall("f", {"t": "three four"})
+    for threshold, reward in ((0.1, 0.0), (0.0, 1.0), (0.1, 0.0), (0, 1.0)):
+        assert grade(expected, output, word_count_similarity_threshold=threshold).reward == reward
+
+
+def test_an_own_grader_can_be_passed() -> None:
+    """An object with the grader protocol is used as it is."""
+
+    class Polite:
+        name = "polite"
+        binary = True
+
+        def accepts(self, expected: Action) -> bool:
+            return bool(expected)
+
+        def grade(self, expected: Action, actual: Action) -> Grade:
+            return Grade(float((expected.message or "") in (actual.message or "")), "POLITE")
+
+    assert grade(Message("please"), "please wait", Polite()).reward == 1.0
+    assert grade(Message("please"), "wait", Polite()).reward == 0.0
+
+
+@pytest.mark.parametrize(
+    ("expected", "arguments", "category"),
+    [
+        ({"type": "message", "content": "Hi"}, '{"message": "Hello"}', "EXPECTED_CHAT_MESSAGE_FOUND"),
+        (CALL, '{"message": "Hello"}', "NO_EXPECTED_TOOL_CALL"),
+        ({"type": "function_call", "name": "submit_message", "arguments": "{}"}, "{}", "EXPECTED_TOOL_CALL"),
+    ],
+)
+def test_submit_message(expected: Any, arguments: str, category: str) -> None:
+    """The shared message tool counts as a message unless the expected action calls a tool of that name."""
+    assert grade(expected, FunctionCall("submit_message", arguments)).category == category
+
+
+def test_an_output_of_no_known_shape_raises() -> None:
+    """An output that is no action is an error of the caller, not a wrong answer."""
+    with pytest.raises(ActionError, match="int"):
+        grade(CALL, 42)
+
+
+def test_a_grade_is_plain_frozen_data() -> None:
+    """A grade holds builtins only and cannot be changed."""
+    found = grade(CALL, OTHER)
+    assert [type(part) for part in (found.reward, found.category, found.explanation, found.path)] == [
+        float,
+        str,
+        str,
+        str,
+    ]
+    assert json.loads(found.expected or "") == 1
+    assert json.loads(found.actual or "") == 2
+    with pytest.raises(FrozenInstanceError):
+        found.reward = 1.0  # type: ignore[misc]
+
+
+def test_grading_changes_nothing() -> None:
+    """Neither the expected action nor the output is modified."""
+    expected, output = json.loads(json.dumps(CALL)), [json.loads(json.dumps(OTHER))]
+    grade(expected, output)
+    assert (expected, output) == (CALL, [OTHER])

@@ -1,0 +1,296 @@
+"""The fixtures of the integration tests: a project in a temporary directory, with data, agents and real sessions.
+
+A plugin that the test modules name, rather than a conftest: the project has one at its root already, and mypy wants
+one module of a name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from syrupy.extensions.amber import AmberSnapshotExtension
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from syrupy.assertion import SnapshotAssertion
+    from syrupy.location import PyTestLocation
+
+Row = dict[str, Any]
+
+# An agent that does as the last user turn tells it: `say TEXT`, `call NAME JSON`, several calls joined by ` & `.
+PUPPET = '''
+"""An agent that does as it is told."""
+
+import asyncio
+import os
+import sys
+import time
+
+import pytest
+
+
+class Unshowable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def answer(pivot):
+    told = pivot.input[-1]["content"]
+    verb, _, rest = told.partition(" ")
+    if verb == "call":
+        calls = [part.split(" ", 2)[1:] for part in told.split(" & ")]
+        return [{"type": "function_call", "name": name, "arguments": text} for name, text in calls]
+    if verb == "say":
+        return rest
+    if verb == "nothing":
+        return None
+    return ODD[verb](pivot, rest)
+
+
+async def answer_async(pivot):
+    if pivot.input[-1]["content"].startswith("hang"):
+        await asyncio.sleep(600)
+    await asyncio.sleep(0)
+    return answer(pivot)
+
+
+def raises(pivot, text):
+    raise RuntimeError(text)
+
+
+def unshowable(pivot, text):
+    raise Unshowable
+
+
+def interrupts(pivot, text):
+    raise KeyboardInterrupt
+
+
+def rubbish(pivot, text):
+    return 3.14
+
+
+def prints(pivot, text):
+    print("the agent prints to stdout")
+    print("and to stderr", file=sys.stderr)
+    return text
+
+
+def mutates(pivot, text):
+    for thing in (pivot.input, pivot.tools, pivot.params, pivot.messages, pivot.chat_tools):
+        thing.clear()
+    return {"name": "add", "arguments": text}
+
+
+ODD = {
+    "raises": raises,
+    "unshowable": unshowable,
+    "interrupts": interrupts,
+    "exits": lambda pivot, text: sys.exit(text or 0),
+    "skips": lambda pivot, text: pytest.skip(text),
+    "hangs": lambda pivot, text: time.sleep(600),
+    "rubbish": rubbish,
+    "prints": prints,
+    "mutates": mutates,
+    "dies": lambda pivot, text: os._exit(17),
+}
+'''
+
+
+def tool(name: str, **properties: str) -> dict[str, Any]:
+    """Return a flat function tool; `properties` gives the JSON type of each required argument."""
+    return {
+        "type": "function",
+        "name": name,
+        "description": f"The tool {name}.",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {key: {"type": kind} for key, kind in properties.items()},
+            "required": list(properties),
+        },
+    }
+
+
+TOOLS = [tool("add", a="integer"), tool("find", filters="array"), tool("book", city="string")]
+
+
+def _expected(text: str) -> dict[str, Any]:
+    verb, _, rest = text.partition(" ")
+    if verb == "say":
+        return {"type": "message", "content": rest}
+    calls = []
+    for part in text.split(" & "):
+        _, name, arguments = part.split(" ", 2)
+        calls.append({"type": "function_call", "name": name, "arguments": arguments})
+    return calls[0] if len(calls) == 1 else {"type": "function_call_batch", "calls": calls}
+
+
+@dataclass
+class Project:
+    """A user's project on disk, and sessions in it."""
+
+    pytester: pytest.Pytester
+
+    @property
+    def path(self) -> Path:
+        """The project's root directory."""
+        return self.pytester.path
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    @staticmethod
+    def row(expected: str, told: str | None = None, *, tools: Sequence[Any] = TOOLS, **fields: Any) -> Row:
+        """Make a row of the FC-Pivot shape, in the puppet's language; `told` is right if it is left out."""
+        return {
+            **fields,
+            "responses_create_params": {
+                "input": [
+                    {"role": "system", "content": "Do as you are told."},
+                    {"role": "user", "content": expected if told is None else told},
+                ],
+                "tools": list(tools),
+                "parallel_tool_calls": False,
+            },
+            "expected_action": _expected(expected),
+            "agent_ref": {"type": "responses_api_agents", "name": "expert"},
+        }
+
+    def rows(self, table: Mapping[str, tuple[str, str | None]]) -> list[Row]:
+        """Make a row with its own id for each entry of a table, id to expected action and what the puppet is told."""
+        return [self.row(expected, told, id=name) for name, (expected, told) in table.items()]
+
+    def trajectories(self, *lengths: int) -> list[Row]:
+        """Make right rows, in trajectories of these lengths, calls and messages by turns."""
+        return [
+            self.row(
+                f'call add {{"a": {depth}}}' if depth % 2 else f"say this is answer {depth}",
+                trajectory_id=f"talk{number}",
+                info={"turn": depth, "step": 0, "depth": depth},
+            )
+            for number, length in enumerate(lengths)
+            for depth in range(length)
+        ]
+
+    def data(self, rows: Iterable[Any], name: str = "pivots.jsonl") -> Path:
+        """Write rows as jsonl, jsonl.gz or parquet, by the name."""
+        rows = list(rows)
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        if name.endswith(".parquet"):
+            import pyarrow as pa  # noqa: PLC0415 (one format needs it)
+            import pyarrow.parquet as pq  # noqa: PLC0415
+
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        else:
+            path.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+        return path
+
+    def puppet(self, rows: Iterable[Row], name: str = "pivots.jsonl") -> list[str]:
+        """Write rows and the puppet; return the options that run it on them."""
+        self.write("puppet.py", PUPPET)
+        self.data(rows, name)
+        return [f"--fc-data={name}", "--fc-agent=puppet:answer"]
+
+    def run(self, *args: str) -> pytest.RunResult:
+        """Run pytest in a process of its own, with nothing on its path that a user's `pytest` would not have."""
+        return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=30)
+
+    def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
+        """Run pytest and return each case's outcome by its name too, as JUnit has it."""
+        result = self.run(*args, "--junitxml=cases.xml")
+        return result, {case.attrib["name"]: junit_outcome(case) for case in self.junit().iter("testcase")}
+
+    def junit(self, name: str = "cases.xml") -> ET.Element:
+        """Parse a JUnit file, where each case appears once."""
+        root = ET.parse(self.path / name).getroot()  # noqa: S314 (we wrote it)
+        names = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+        assert len(names) == len(set(names)), names
+        return root
+
+    def redact(self, text: str) -> str:
+        """Leave out of a text what differs from run to run."""
+        for path in {str(self.path), os.path.realpath(self.path)}:
+            text = text.replace(path, "<project>")
+        text = re.sub(r"\bin \d+(\.\d+)?s", "in <time>", text)
+        text = re.sub(r"(?m)^(platform|plugins:|cachedir:|rootdir:) .*$", r"\1 …", text)
+        return re.sub(r"puppet\.py:\d+", "puppet.py:<line>", text)
+
+    def summary(self, result: pytest.RunResult) -> str:
+        """Return the summary of the pivots, without the command, which has the session's own options."""
+        lines = result.outlines
+        start = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
+        shown = [line for line in lines[start:-1] if not line.startswith("rerun the failures:")]
+        return self.redact("\n".join(shown))
+
+
+def junit_outcome(case: ET.Element) -> str:
+    """Name the outcome of a JUnit case: passed, failure, error or skipped."""
+    found = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
+    assert len(found) < 2, found
+    return found[0] if found else "passed"
+
+
+class _SameForAllArguments(AmberSnapshotExtension):
+    """Snapshots that the variants of a parametrized test share."""
+
+    @classmethod
+    def get_snapshot_name(cls, *, test_location: PyTestLocation, index: int | str = 0) -> str:
+        """Name a snapshot by its test function, without parameters."""
+        name = super().get_snapshot_name(test_location=test_location, index=index)
+        return name.replace(str(test_location.nodename), test_location.methodname)
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """Return an empty project, in an environment without settings of the user's."""
+    for name in list(os.environ):
+        if name.startswith(("FC_", "PYTEST_XDIST", "PYTEST_DISABLE")) or name in {"CI", "BUILD_NUMBER", "PYTHONPATH"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FC_CACHE_DIR", str(tmp_path_factory.mktemp("fc-cache")))
+    monkeypatch.setenv("COLUMNS", "100")
+    # The test extra's other plugins take twice as long to load as a session of ours takes to run.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:syrupy -p no:hypothesispytest -p no:anyio")
+    return Project(pytester)
+
+
+@pytest.fixture(params=["plain", "-n0", "-n2"])
+def plugin_args(request: pytest.FixtureRequest) -> list[str]:
+    """Return the arguments of a session without xdist, of one with xdist at rest, and of one with two workers."""
+    if request.param == "plain":
+        return []
+    pytest.importorskip("xdist")
+    return [request.param]
+
+
+@pytest.fixture(params=["plain", "-n2"])
+def workers(request: pytest.FixtureRequest) -> list[str]:
+    """Return the arguments of a session in one process, and of one with two workers."""
+    if request.param == "plain":
+        return []
+    pytest.importorskip("xdist")
+    return [request.param]
+
+
+@pytest.fixture
+def same_snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Return a snapshot that all variants of a test are compared with."""
+    return snapshot.use_extension(_SameForAllArguments)

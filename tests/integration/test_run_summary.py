@@ -1,0 +1,176 @@
+"""The summary at the end of a run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pivot_project import Project, Row
+    from syrupy.assertion import SnapshotAssertion
+
+pytest_plugins = ["pivot_project"]
+
+
+def _mixed(project: Project) -> list[Row]:
+    """Make rows of every outcome, several to a trajectory."""
+    told = [
+        ('call add {"a": 1}', None),
+        ('call add {"a": 1}', 'call add {"a": 2}'),
+        ('call add {"a": 1}', "say which number?"),
+        ('call book {"city": "Rome"}', 'call book {"town": "Rome"}'),
+        ('call book {"city": "Rome"}', 'call subtract {"city": "Rome"}'),
+        ('call find {"filters": []}', None),
+        ("say which city?", None),
+        ("say which city?", 'call book {"city": "Rome"}'),
+        ("say which city?", "nothing"),
+        ("say which city?", "raises no connection"),
+        ('call add {"a": 1}', "raises no connection"),
+        ('call add {"a": 1}', "exits 3"),
+    ]
+    return [
+        project.row(expected, say, trajectory_id=f"talk{n // 3}", info={"turn": n, "step": 0, "depth": n})
+        for n, (expected, say) in enumerate(told)
+    ]
+
+
+def test_a_mixed_run(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
+    """The summary has the mean reward, both rates, confusion, categories, schemas, worst tools and causes of errors."""
+    result = project.run(*project.puppet(_mixed(project)), *plugin_args)
+    assert project.summary(result) == same_snapshot
+
+
+def test_a_perfect_run(project: Project, workers: list[str], same_snapshot: SnapshotAssertion) -> None:
+    """A run without failures has a short summary."""
+    result = project.run(*project.puppet(project.trajectories(3, 2)), *workers)
+    assert project.summary(result) == same_snapshot
+    result.stdout.no_fnmatch_line("rerun the failures:*")
+
+
+def test_only_errors(project: Project) -> None:
+    """A run without any answer has no mean reward, and says why."""
+    rows = {"one": ("say hello", "raises no connection"), "two": ("say hello", "exits 3")}
+    result = project.run(*project.puppet(project.rows(rows)))
+    summary = project.summary(result)
+    assert "passed 0, failed 0, errors 2" in summary
+    assert "of those graded" not in summary  # there are none
+    assert "the agent raised RuntimeError: no connection" in summary
+    assert "the agent called sys.exit('3')" in summary
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("quiet", ["-q", "-qq"])
+def test_quiet(project: Project, quiet: str) -> None:
+    """The summary is what a run is for: -q leaves it."""
+    result = project.run(*project.puppet(project.trajectories(3)), quiet)
+    result.stdout.fnmatch_lines(["mean reward 1.0000 *", "passed 3, failed 0, errors 0; pass rate 1.0000"])
+
+
+def test_the_rerun_command(project: Project, plugin_args: list[str]) -> None:
+    """The command that the summary shows reruns the failures and errors, word for word."""
+    options = project.puppet(_mixed(project), "my data/pivots.jsonl")
+    result = project.run(*options, *plugin_args, "--fc-grader-option=word_count_similarity_threshold=0.1")
+    line = next(line for line in result.outlines if line.startswith("rerun the failures:"))
+    program, *words = shlex.split(line.partition(":")[2])
+    assert program == "pytest"
+    _, outcomes = project.run_cases(*words)
+    assert len(outcomes) == 9
+    assert "passed" not in outcomes.values()
+
+
+def test_the_rerun_command_of_a_rerun(project: Project) -> None:
+    """The command of a rerun asks for --lf once."""
+    options = project.puppet(_mixed(project))
+    project.run(*options)
+    result = project.run(*options, "--lf")
+    line = next(line for line in result.outlines if line.startswith("rerun the failures:"))
+    assert shlex.split(line.partition(":")[2])[1:] == [*options, "--lf"]
+
+
+def test_no_rerun_command_without_a_cache(project: Project) -> None:
+    """Where pytest keeps no cache, no command is promised."""
+    result = project.run(*project.puppet(_mixed(project)), "-p", "no:cacheprovider")
+    result.stdout.no_fnmatch_line("rerun the failures:*")
+
+
+FLIP = """
+import pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call" and report.failed:
+        report.outcome = "passed"
+        report.longrepr = None
+    return report
+"""
+
+
+def test_a_broken_identity(project: Project, workers: list[str]) -> None:
+    """A hook that turns failures into passes is found out: a loud error, and an exit code that is not 0."""
+    rows = {"right": ("say hello", None), "wrong": ("say hello", "nothing")}
+    options = project.puppet(project.rows(rows))
+    project.write("conftest.py", FLIP)
+    result = project.run(*options, *workers)
+    result.assert_outcomes(passed=2)
+    assert result.ret != pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        ["ERROR: the pass rate is not the mean reward: 2 of 2 pivots passed, but their rewards sum to 1*"]
+    )
+    result.stdout.no_fnmatch_line("pass rate = mean reward*")
+
+
+def test_expected_failures(project: Project) -> None:
+    """Pivots that the user marks as expected failures are neither passed nor failed, and the identity holds."""
+    rows = {"right": ("say hello", None), "wrong": ("say hello", "nothing")}
+    options = project.puppet(project.rows(rows))
+    project.write(
+        "conftest.py",
+        """
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name == "wrong":
+            item.add_marker(pytest.mark.xfail)
+""",
+    )
+    result = project.run(*options)
+    result.assert_outcomes(passed=1, xfailed=1)
+    result.stdout.fnmatch_lines(["passed 1, failed 0, errors 0; *", "pass rate = mean reward: checked over 1 pivots"])
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_many_failures(project: Project, workers: list[str]) -> None:
+    """Of many failures a few of each category are shown, the counts are whole, and --tb=short shows all."""
+    rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(40)}
+    rows |= {f"message-{n}": ('call add {"a": 1}', "say which number?") for n in range(20)}
+    rows |= {f"error-{n}": ("say hello", "raises no connection") for n in range(15)}
+    options = project.puppet(project.rows(rows))
+    result = project.run(*options, *workers)
+    result.assert_outcomes(failed=60, errors=15)
+    text = result.stdout.str()
+    assert text.count("  actual:   add") == 3
+    assert text.count("  actual:   message") == 3
+    assert text.count("\nthe agent raised RuntimeError") == 3
+    assert text.count("\nFAILED ") == 6
+    assert text.count("\nERROR ") == 3
+    result.stdout.fnmatch_lines(
+        ["* and 66 more like these; --tb=short shows every one", "passed 0, failed 60, errors 15; *"]
+    )
+    if not workers:
+        full = project.run(*options, "--tb=short")
+        assert full.stdout.str().count("  actual:   ") == 60
+        assert full.stdout.str().count("\nFAILED ") == 60
+        full.stdout.no_fnmatch_line("*more like these*")
+
+
+def test_no_failure_summary(project: Project) -> None:
+    """--tb=no shows no failing case, and counts them."""
+    rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(30)}
+    result = project.run(*project.puppet(project.rows(rows)), "--tb=no", "-r", "N")
+    result.assert_outcomes(failed=30)
+    assert "  actual: " not in result.stdout.str()
+    assert "\nFAILED " not in result.stdout.str()
