@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-
-from pytest_fcpivot import load_pivots
-from pytest_fcpivot.data.rows import expected_action_json
-from pytest_fcpivot.data.store import write_store
 
 AGENT = """
 import json
@@ -43,7 +38,6 @@ import pytest
 def test_empty(i):
     pass
 """
-THIRD_FAILS = EMPTY.replace("    pass", "    assert i % 3")
 
 
 def main() -> None:
@@ -51,10 +45,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pivots", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write:
+        write_inputs(options.write, options.pivots)
+        return
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        write_inputs(directory, options.pivots)
+        # in a process of its own: this one must stay small, for its memory counts in that of its children
+        writing = [sys.executable, __file__, "--write", name, "--pivots", str(options.pivots)]
+        subprocess.run(writing, check=True)
         pivots = ["--fc-data=pivots.parquet"]
         cases = {
             "empty tests, run": ["-q", "test_empty.py"],
@@ -84,6 +84,10 @@ def print_ratio(name: str, ratio: float, target: float) -> None:
 
 def write_inputs(directory: Path, count: int) -> None:
     """Write the pivots, the answers, the agent and the empty tests."""
+    from pytest_fcpivot import load_pivots  # noqa: PLC0415 (see main)
+    from pytest_fcpivot.data.rows import expected_action_json  # noqa: PLC0415
+    from pytest_fcpivot.data.store import write_store  # noqa: PLC0415
+
     sample = load_pivots()
     pivots = [
         replace(sample[i % len(sample)], id=f"{sample[i % len(sample)].id}-{i}", trajectory_id=f"{i // len(sample)}")
@@ -111,11 +115,8 @@ def run(directory: Path, arguments: list[str]) -> tuple[float, float]:
         stderr=subprocess.DEVNULL,
     )
     _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - start, usage.ru_maxrss / (1 if sys.platform == "darwin" else 1024) / (
-        1024 if sys.platform == "darwin" else 1
-    )
+    return time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main()

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import suppress
 from contextvars import ContextVar
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
 
@@ -51,9 +47,9 @@ current_output: ContextVar[AgentOutput | None] = ContextVar("current_output", de
 class _Stream:
     """Stands for a standard stream: holds what agents write, and passes everything else on."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stream: Any) -> None:
         self.name_in_sys = name
-        self.stream: Any = getattr(sys, name)
+        self.stream = stream
 
     def write(self, text: str) -> int:
         output = current_output.get()
@@ -88,8 +84,7 @@ class OutputRouter:
     """Installed in a session, tells agents' output from everybody else's."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._out: Any = _Stream("stdout")
-        self._err: Any = _Stream("stderr")
+        self._undo: list[tuple[Any, str, Any]] = []
         self._holder = _RecordHolder()
         logging.getLogger().addHandler(self._holder)
         plugin = config.pluginmanager.getplugin("logging-plugin")
@@ -97,36 +92,31 @@ class OutputRouter:
         self.log_handlers = [handler for handler in found if isinstance(handler, logging.Handler)]
         for handler in self.log_handlers:
             handler.addFilter(_not_an_agents)
-        self._capture = config.pluginmanager.getplugin("capturemanager")
-        for name in ("resume_global_capture", "suspend_global_capture"):
-            method = getattr(self._capture, name, None)
-            if method is not None:  # pytest sets sys.stdout anew whenever it begins or pauses capturing
-                setattr(self._capture, name, self._then_install(method))
-        self._install()
+        # pytest sets sys.stdout to one of two streams whenever it begins or pauses capturing; an agent may print at
+        # any moment, so the two themselves are replaced. Nothing public gives them.
+        capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
+        for name, attribute in (("stdout", "out"), ("stderr", "err")):
+            capture = getattr(capturing, attribute, None)
+            capture = getattr(capture, "syscapture", capture)
+            for stream in ("tmpfile", "_old"):
+                self._replace(name, capture, stream)
+            setattr(sys, name, _Stream(name, getattr(sys, name)))
+
+    def _replace(self, name: str, owner: Any, attribute: str) -> None:
+        present = getattr(owner, attribute, None)
+        if present is None:
+            return
+        self._undo.append((owner, attribute, present))
+        setattr(owner, attribute, _Stream(name, present))
 
     def remove(self) -> None:
         """Put everything back as it was."""
-        for name in ("resume_global_capture", "suspend_global_capture"):
-            with suppress(AttributeError):
-                delattr(self._capture, name)
-        for name, stream in (("stdout", self._out), ("stderr", self._err)):
-            if getattr(sys, name) is stream:
-                setattr(sys, name, stream.stream)
+        for owner, attribute, stream in self._undo:
+            setattr(owner, attribute, stream)
+        for name in ("stdout", "stderr"):
+            present = getattr(sys, name)
+            if isinstance(present, _Stream):  # whichever of the two pytest has in place by now
+                setattr(sys, name, present.stream)
         logging.getLogger().removeHandler(self._holder)
         for handler in self.log_handlers:
             handler.removeFilter(_not_an_agents)
-
-    def _install(self) -> None:
-        if sys.stdout is not self._out:
-            self._out.stream, sys.stdout = sys.stdout, self._out
-        if sys.stderr is not self._err:
-            self._err.stream, sys.stderr = sys.stderr, self._err
-
-    def _then_install(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(method)
-        def wrapped(*arguments: Any, **keywords: Any) -> Any:
-            result = method(*arguments, **keywords)
-            self._install()  # six times a test, so it is kept short
-            return result
-
-        return wrapped

@@ -25,19 +25,14 @@ NO_AGENT = (
 )
 
 
-def run_pivot(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
-    """Assert that the agent's action earns the reward."""
-    fc_grade(fc_action)
-
-
 @pytest.mark.function_call
 def _run_call(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
-    run_pivot(fc_action, fc_grade)
+    fc_grade(fc_action)
 
 
 @pytest.mark.message
 def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
-    run_pivot(fc_action, fc_grade)
+    fc_grade(fc_action)
 
 
 class PivotFile(pytest.Module):
@@ -51,6 +46,7 @@ class PivotFile(pytest.Module):
     # The agent, once a session-scoped fixture made it, if nobody overrides our other fixtures; see PivotItem.setup.
     agent: Callable[..., Any] | None = None
     direct = False
+    hooks: Any = None
 
     @classmethod
     def make(cls, parent: pytest.Collector, path: Path, dataset: Dataset, pivots: PivotSession) -> PivotFile:
@@ -142,6 +138,19 @@ class PivotItem(pytest.Function):
         if isinstance(excinfo.value, WrongAction):
             return excinfo.getrepr(style="value")
         return super().repr_failure(excinfo, style)  # type: ignore[call-arg] # a public hook with a private parameter
+
+    @property
+    def ihook(self) -> Any:
+        """The hooks for the data file's directory, looked up once for all of its items."""
+        file = self.parent
+        if file.hooks is None:
+            file.hooks = file.ihook
+        return file.hooks
+
+    @property
+    def location(self) -> tuple[str, None, str]:
+        """Where reports place the item: its data file, by the name in node ids, and its own name."""
+        return self.parent.dataset.label, None, self.name
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Locate the item in its data file."""

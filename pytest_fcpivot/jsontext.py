@@ -14,7 +14,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uff
 
 
 def json_path(steps: Iterable[str | int]) -> str:
-    """Write the way to a value as a JSON path: `$.filters[2].date`, `$['odd key']`."""
+    """Write the way to a value as a JSON path: `$.filters[2].date`, `$["odd key"]`."""
     return "$" + "".join(_step(step) for step in steps)
 
 
@@ -23,7 +23,7 @@ def _step(step: str | int) -> str:
         return f"[{step}]"
     if _PLAIN_KEY.fullmatch(step):
         return f".{step}"
-    return f"[{shorten(json.dumps(step, ensure_ascii=False), 60)}]"
+    return f"[{printable(shorten(json.dumps(step, ensure_ascii=False), 60))}]"
 
 
 def printable(text: str) -> str:

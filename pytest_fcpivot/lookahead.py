@@ -7,7 +7,6 @@ the other; a deadline can be kept for both.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 import time
@@ -19,6 +18,7 @@ from pytest_fcpivot.agent_output import AgentOutput, current_output
 from pytest_fcpivot.errors import AgentError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from pytest_fcpivot.model import PivotView
@@ -188,6 +188,8 @@ class _Runner:
         self._close_loop()
 
     def _wait_for(self, call: Call, awaitable: Any) -> Any:
+        import asyncio  # noqa: PLC0415 (many agents do not await, and it takes as long to import as pyarrow)
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
@@ -203,6 +205,8 @@ class _Runner:
     def _close_loop(self) -> None:
         if self._loop is None:
             return
+        import asyncio  # noqa: PLC0415 (see above)
+
         with suppress(BaseException):  # tasks that the agent left behind may raise anything
             left = asyncio.all_tasks(self._loop)
             for task in left:

@@ -86,14 +86,17 @@ def register(parser: pytest.Parser) -> None:
 
 
 def on_command_line(config: pytest.Config) -> bool:
-    """Tell whether any option was given on the command line."""
-    return any(getattr(config.option, option.dest, None) is not None for option in _OPTIONS)
+    """Tell whether any option was given on the command line itself, not by `addopts`."""
+    return any(str(argument).startswith("--fc-") for argument in config.invocation_params.args)
 
 
 def asked_for(config: pytest.Config) -> bool:
     """Tell whether any option was given in any way."""
-    return on_command_line(config) or any(
-        os.environ.get(option.env) or config.getini(option.dest) for option in _OPTIONS
+    return any(
+        getattr(config.option, option.dest, None) is not None
+        or os.environ.get(option.env)
+        or config.getini(option.dest)
+        for option in _OPTIONS
     )
 
 

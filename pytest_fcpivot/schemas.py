@@ -24,13 +24,14 @@ _VALID = SchemaVerdict("valid")
 _SCHEMAS_KEPT = 4096
 _TOOL_LISTS_KEPT = 256
 _RUNAWAY_KEYWORDS = frozenset({"$dynamicRef", "$recursiveRef", "patternProperties", "unevaluatedProperties"})
-# Beyond these, a check leaves this process: characters of arguments, subschemas with every reference written out.
-_LONG_ARGUMENTS = 4_000
-_LARGE_SCHEMA = 2_000
-# A quantifier of variable length; one on a group, or three in a row, may backtrack for longer than anybody waits.
-_VARIABLE_QUANTIFIER = re.compile(r"(?<!\\)(?:[*+?]|\{\d*,\d*\})")
-_BACKTRACKS = re.compile(r"\)(?:[*+?{])|\\[1-9]|\(\?")
-_MOST_QUANTIFIERS = 2
+_LARGE_SCHEMA = 2_000  # subschemas, with every reference written out
+# A pattern may backtrack without end if a group is repeated, if it refers back or looks around; a dozen optional
+# parts are as bad. Otherwise the time grows with the text's length to the power of the quantifiers in a row.
+_BACKTRACKS = re.compile(r"\)[*+{]|\\[1-9]|\(\?(?!:)")
+_MOST_OPTIONAL = 8
+_VARIABLE_QUANTIFIER = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
+# By the number of such quantifiers, the longest arguments, in characters, that are checked in this process.
+_LONGEST_HERE = (100_000, 20_000, 4_000, 400, 80)
 
 
 class ToolSet:
@@ -96,14 +97,14 @@ class SchemaValidator:
         schema = json.loads(schema_json)
         self._schema_json = schema_json
         self._schema: Any = {} if schema is None else schema
-        self._may_run_away = _may_run_away(self._schema)
+        self._longest_here = _longest_here(self._schema)
         self._compiled: Any = None
         self._surely_valid = make_acceptor(self._schema)
         self._fault: SchemaVerdict | None = None
 
     def check(self, arguments: str) -> SchemaVerdict:
         """Judge one call's arguments, given as JSON text."""
-        if self._may_run_away or len(arguments) > _LONG_ARGUMENTS:
+        if len(arguments) > self._longest_here:
             from pytest_fcpivot.schema_process import check_in_child  # noqa: PLC0415 (few runs need a child process)
 
             return check_in_child(self._schema_json, arguments)
@@ -151,35 +152,38 @@ def _unusable(problem: Exception) -> SchemaVerdict:
     return SchemaVerdict("unusable-schema", explanation=f"{type(problem).__name__}: {one_line(str(reason))}")
 
 
-def _may_run_away(schema: Any) -> bool:
-    """Tell whether a check might not end soon: recursion, backtracking, or too many subschemas.
+def _longest_here(schema: Any) -> int:
+    """Return how long arguments may be for a check that surely ends soon; below 0 if no length is safe.
 
     Subschemas are counted with every local reference written out; the references on the way to a subschema come with
     it, and meeting one of them again is recursion.
     """
+    quantifiers = 0
     waiting: list[tuple[Any, tuple[str, ...]]] = [(schema, ())]
     for _ in range(_LARGE_SCHEMA):
         if not waiting:
-            return False
+            return _LONGEST_HERE[quantifiers]
         part, inside = waiting.pop()
         if isinstance(part, list):
             waiting += [(value, inside) for value in part]
         elif isinstance(part, dict):
             pattern, reference = part.get("pattern"), part.get("$ref")
             if not _RUNAWAY_KEYWORDS.isdisjoint(part) or part.get("uniqueItems") is True:
-                return True
-            if isinstance(pattern, str) and _may_backtrack(pattern):
-                return True
+                return -1
+            if isinstance(pattern, str):
+                quantifiers = max(quantifiers, len(_VARIABLE_QUANTIFIER.findall(pattern)))
+                if (
+                    quantifiers >= len(_LONGEST_HERE)
+                    or pattern.count("?") > _MOST_OPTIONAL
+                    or _BACKTRACKS.search(pattern)
+                ):
+                    return -1
             waiting += [(value, inside) for value in part.values()]
             if isinstance(reference, str):
                 if reference in inside or not reference.startswith("#/"):
-                    return True
+                    return -1
                 waiting.append((_lookup(schema, reference), (*inside, reference)))
-    return True
-
-
-def _may_backtrack(pattern: str) -> bool:
-    return bool(_BACKTRACKS.search(pattern)) or len(_VARIABLE_QUANTIFIER.findall(pattern)) > _MOST_QUANTIFIERS
+    return -1
 
 
 def _lookup(root: Any, reference: str) -> Any:

@@ -82,7 +82,6 @@ class PivotSession:
         self.options = chosen
         self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         self.is_worker = hasattr(config, "workerinput")
-        self.is_controller = not self.is_worker and config.getoption("dist", "no") != "no"
         self.tally = Tally()
         self._selection = Selection(chosen.shard, chosen.sample, chosen.seed, chosen.limit)
         self._open: dict[str, Dataset] = {}
@@ -198,12 +197,10 @@ class PivotSession:
 
     def check_gradable(self, dataset: Dataset) -> None:
         """Raise DataError if the grader cannot judge what the data expects, before any call is paid for."""
-        if self.grader.name != "nemo-gym:first-call":
-            return
-        batches = [entry.id for entry in dataset.entries if len(entry.expected_names) > 1]
-        if batches:
+        beyond = [entry.id for entry in dataset.entries if not self.grader.accepts(len(entry.expected_names))]
+        if beyond:
             raise DataError(
-                f"{dataset.label}: {len(batches)} pivots expect several calls at once (the first: {batches[0]}), which "
+                f"{dataset.label}: {len(beyond)} pivots expect several calls at once (the first: {beyond[0]}), which "
                 f"{self.grader.name} cannot judge; pass --fc-grader=nemo-gym:any-order"
             )
 
@@ -237,6 +234,13 @@ class PivotSession:
         node.stash[_CASE] = _Case(pivot)
         return pivot
 
+    def _case(self, node: pytest.Item, pivot: Pivot) -> _Case:
+        """Return what is known of a test; a user's own `pivot` fixture may have given it another pivot."""
+        case = node.stash.get(_CASE, None)
+        if case is None or case.pivot is not pivot:
+            case = node.stash[_CASE] = _Case(pivot)
+        return case
+
     def _look_ahead(self, item: PivotItem, agent: Any, caller: AgentCaller) -> None:
         """Start the calls of the pivots that come next, once half the window is used up."""
         if self._ahead > WINDOW // 2:
@@ -267,7 +271,7 @@ class PivotSession:
 
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
         """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
-        case = node.stash[_CASE]
+        case = self._case(node, pivot)
         call, case.call = case.call, None
         trouble: str | None = None
         try:
@@ -327,7 +331,7 @@ class PivotSession:
     def _grade(self, node: pytest.Item, pivot: Pivot, output: Any) -> Grade:
         __tracebackhide__ = True
         tools = tool_set(pivot.tools_json)
-        case = node.stash[_CASE]
+        case = self._case(node, pivot)
         action = output if isinstance(output, Action) and output is case.action else to_action(output, tools.names)
         case.action = action
         verdict = case.verdict = tools.check(action)
@@ -335,6 +339,8 @@ class PivotSession:
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
             grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
         case.grade = grade
+        if node.user_properties:  # a test may grade more than once: the last one counts
+            node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
         node.user_properties += _properties(grade.reward, grade.category, str(verdict))
         if grade.reward < _PASS_MARK:
             raise WrongAction(explain_wrong_action(pivot, action, grade, verdict))
@@ -349,10 +355,11 @@ class PivotSession:
         report = yield
         if _CASE not in item.stash:
             return report
+        case = item.stash[_CASE]
         if call.when == "teardown":
             del item.stash[_CASE]  # the conversation is not needed any more
+            self._ahead -= case.call is not None  # asked ahead, but the test did not come to it
             return report
-        case = item.stash[_CASE]
         if report.sections:  # a worker cannot send what UTF-8 cannot hold
             report.sections = [(name, well_formed(content)) for name, content in report.sections]
         if call.when == "call" or report.failed:
@@ -385,11 +392,8 @@ class PivotSession:
         total, chosen = len(dataset.store), len(dataset.entries)
         skipped = dataset.store.provenance.get("bad_rows", 0)
         note = f", {skipped} broken rows skipped" if skipped else ""
-        return (
-            f"{dataset.label} ({chosen} of {total} pivots{note})"
-            if chosen != total or note
-            else (f"{dataset.label} ({total} pivots)")
-        )
+        part = f"{chosen} of " if chosen != total or note else ""
+        return f"{dataset.label} ({part}{total} pivots{note})"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

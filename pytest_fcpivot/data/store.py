@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from bisect import bisect_right
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         pa.field("source_line", pa.int64()),
     ]
 )
+_INDEX_BATCH = 8192
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
 
@@ -140,18 +141,28 @@ class PivotStore:
         return self._starts[-1]
 
     def index(self) -> Iterator[IndexEntry]:
-        """Yield what is known of every pivot without its payload, in file order."""
+        """Yield what is known of every pivot without its payload, in file order; raises DataError as `read` does."""
         row = 0
-        for group in range(self._file.num_row_groups):
-            for id_, trajectory, kind, names in self._read_group(group, _INDEX_COLUMNS):
-                yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
-                row += 1
+        try:
+            with _system_memory():
+                for batch in self._file.iter_batches(_INDEX_BATCH, columns=_INDEX_COLUMNS, use_threads=False):
+                    columns = (batch.column(name).to_pylist() for name in _INDEX_COLUMNS)
+                    for id_, trajectory, kind, names in zip(*columns, strict=True):
+                        yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
+                        row += 1
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
 
     def read(self, row: int) -> Pivot:
         """Read one pivot; the rows beside it are then cheap. Raises DataError if the file is damaged there."""
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
-            self._rows = self._read_group(group, _PAYLOAD)
+            try:
+                with _system_memory():
+                    table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
+            self._rows = list(zip(*(table.column(name).to_pylist() for name in _PAYLOAD), strict=True))
             self._group = group
         id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = self._rows[
             row - self._starts[group]
@@ -170,24 +181,20 @@ class PivotStore:
             source_line=line,
         )
 
-    def _read_group(self, group: int, columns: list[str]) -> list[tuple[Any, ...]]:
-        """Read some columns of a row group as rows.
-
-        By the system's allocator and without threads: the caches of Arrow's own would outweigh the rows.
-        """
-        pool = pa.default_memory_pool()
-        pa.set_memory_pool(pa.system_memory_pool())
-        try:
-            table = self._file.read_row_group(group, columns=columns, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.path}: cannot read row group {group}: {error}") from error
-        finally:
-            pa.set_memory_pool(pool)
-        return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+@contextmanager
+def _system_memory() -> Iterator[None]:
+    """Read by the system's allocator, and without threads: the caches of Arrow's own would outweigh the rows."""
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
 
 
 _PAYLOAD = [name for name in SCHEMA.names if name not in {"expected_type", "expected_names", "n_tools"}]

@@ -20,14 +20,14 @@ class Grader(Protocol):
     """Judges one action against the expected one.
 
     `name` is what a run records; `binary` tells whether every reward is 0 or 1, so that the pass rate is the mean
-    reward; `accepts` tells whether an expected action can be judged at all.
+    reward; `accepts` tells whether an expected action of so many calls (0 for a message) can be judged at all.
     """
 
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
     def binary(self) -> bool: ...  # noqa: D102
-    def accepts(self, expected: Action) -> bool: ...  # noqa: D102
+    def accepts(self, calls: int) -> bool: ...  # noqa: D102
     def grade(self, expected: Action, actual: Action) -> Grade: ...  # noqa: D102
 
 

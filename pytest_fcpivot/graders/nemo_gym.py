@@ -99,9 +99,9 @@ class NemoGymGrader:
         """Whether every reward is 0 or 1."""
         return not self.parallel_tool_call_rewarding or self.parallel_tool_call_reward_mode == "binary_strict"
 
-    def accepts(self, expected: Action) -> bool:
-        """Tell whether this version can judge an expected action: first-call knows no batches."""
-        return self.version == "any-order" or len(expected.calls) <= 1
+    def accepts(self, calls: int) -> bool:
+        """Tell whether this version can judge an expected action of so many calls: first-call knows no batches."""
+        return self.version == "any-order" or calls <= 1
 
     def grade(self, expected: Action, actual: Action) -> Grade:
         """Judge `actual` against `expected`; raises GraderError for a fault of the expected action."""

@@ -277,7 +277,7 @@ def plugin_args(request: pytest.FixtureRequest) -> list[str]:
     """Return the arguments of a session without xdist, of one with xdist at rest, and of one with two workers."""
     if request.param == "plain":
         return []
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist.plugin")
     return [request.param]
 
 
@@ -286,7 +286,7 @@ def workers(request: pytest.FixtureRequest) -> list[str]:
     """Return the arguments of a session in one process, and of one with two workers."""
     if request.param == "plain":
         return []
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist.plugin")
     return [request.param]
 
 

@@ -100,7 +100,7 @@ def test_sample(project: Project) -> None:
 
 def test_sample_under_xdist(project: Project) -> None:
     """A sample is the same in every process."""
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist.plugin")
     options = [*project.puppet(project.trajectories(*[3] * 20)), "--fc-sample=8", "--fc-seed=5"]
     _, outcomes = project.run_cases(*options, "-n2")
     assert sorted(outcomes) == sorted(_collected(project, *options))

@@ -14,7 +14,7 @@ pytest_plugins = ["pivot_project"]
 
 @pytest.fixture(autouse=True)
 def _needs_xdist() -> None:
-    pytest.importorskip("xdist")
+    pytest.importorskip("xdist.plugin")
 
 
 def _rows(project: Project) -> list[Row]:
