@@ -31,6 +31,16 @@ def right(pivot):
 def third_wrong(pivot):
     return None if next(CALLS) % 3 == 0 else right(pivot)
 """
+# What a process has to itself: the pages of Arrow's libraries are the file's, shared by all processes that use them.
+PRIVATE = """
+from pathlib import Path
+
+def pytest_unconfigure():
+    rollup = Path("/proc/self/smaps_rollup")
+    if rollup.exists():
+        kilobytes = next(line.split()[1] for line in rollup.read_text().splitlines() if line.startswith("Anonymous:"))
+        Path("private").write_text(kilobytes)
+"""
 EMPTY = """
 import pytest
 
@@ -63,18 +73,20 @@ def main() -> None:
             "empty tests, collect": ["-qq", "--collect-only", "test_empty.py"],
             "pivots, collect": ["-qq", "--collect-only", *pivots, "--fc-agent=agent:right"],
         }
-        figures: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
+        figures: dict[str, list[tuple[float, float, float]]] = {case: [] for case in cases}
         for _ in range(options.rounds):
             for case, arguments in cases.items():
                 figures[case].append(run(directory, arguments))
-    seconds = {case: median(s for s, _ in runs) for case, runs in figures.items()}
-    megabytes = {case: median(m for _, m in runs) for case, runs in figures.items()}
+    seconds = {case: median(run[0] for run in runs) for case, runs in figures.items()}
+    resident = {case: median(run[1] for run in runs) for case, runs in figures.items()}
+    private = {case: median(run[2] for run in runs) for case, runs in figures.items()}
     for case in cases:
-        print(f"{case:24} {seconds[case]:7.2f} s {megabytes[case]:7.0f} MB")
+        print(f"{case:24} {seconds[case]:7.2f} s {resident[case]:7.0f} MB resident {private[case]:7.0f} MB private")
     print_ratio("run / empty", seconds["pivots, run"] / seconds["empty tests, run"], 1.0)
     print_ratio("a third fails / empty", seconds["pivots, a third fails"] / seconds["empty tests, run"], 1.5)
     print_ratio("collect / empty", seconds["pivots, collect"] / seconds["empty tests, collect"], 0.8)
-    print_ratio("memory / empty", megabytes["pivots, run"] / megabytes["empty tests, run"], 1.2)
+    print_ratio("resident memory / empty", resident["pivots, run"] / resident["empty tests, run"], 1.2)
+    print_ratio("private memory / empty", private["pivots, run"] / private["empty tests, run"], 1.2)
 
 
 def print_ratio(name: str, ratio: float, target: float) -> None:
@@ -101,12 +113,13 @@ def write_inputs(directory: Path, count: int) -> None:
         answers[pivot.id] = action["content"] if action["type"] == "message" else [action]
     (directory / "answers.json").write_text(json.dumps(answers))
     (directory / "agent.py").write_text(AGENT)
+    (directory / "conftest.py").write_text(PRIVATE)
     (directory / "test_empty.py").write_text(EMPTY.format(count=count))
     (directory / "pytest.ini").write_text("[pytest]\n")
 
 
-def run(directory: Path, arguments: list[str]) -> tuple[float, float]:
-    """Run pytest once; return its seconds and its peak memory in MB."""
+def run(directory: Path, arguments: list[str]) -> tuple[float, float, float]:
+    """Run pytest once; return its seconds, its peak resident and its last private memory, in MB."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *arguments],
@@ -115,7 +128,10 @@ def run(directory: Path, arguments: list[str]) -> tuple[float, float]:
         stderr=subprocess.DEVNULL,
     )
     _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - start, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    seconds = time.perf_counter() - start
+    private = directory / "private"
+    kilobytes = int(private.read_text()) if private.exists() else 0
+    return seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), kilobytes / 2**10
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from bisect import bisect_right
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -144,12 +144,11 @@ class PivotStore:
         """Yield what is known of every pivot without its payload, in file order; raises DataError as `read` does."""
         row = 0
         try:
-            with _system_memory():
-                for batch in self._file.iter_batches(_INDEX_BATCH, columns=_INDEX_COLUMNS, use_threads=False):
-                    columns = (batch.column(name).to_pylist() for name in _INDEX_COLUMNS)
-                    for id_, trajectory, kind, names in zip(*columns, strict=True):
-                        yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
-                        row += 1
+            for batch in self._file.iter_batches(_INDEX_BATCH, columns=_INDEX_COLUMNS, use_threads=False):
+                columns = (batch.column(name).to_pylist() for name in _INDEX_COLUMNS)
+                for id_, trajectory, kind, names in zip(*columns, strict=True):
+                    yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
+                    row += 1
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
 
@@ -158,12 +157,14 @@ class PivotStore:
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
             try:
-                with _system_memory():
-                    table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
+                table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
             self._rows = list(zip(*(table.column(name).to_pylist() for name in _PAYLOAD), strict=True))
             self._group = group
+            del table
+            # Kept for the next group, Arrow's memory would be a fifth of what a session takes.
+            pa.default_memory_pool().release_unused()
         id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = self._rows[
             row - self._starts[group]
         ]
@@ -184,17 +185,6 @@ class PivotStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-@contextmanager
-def _system_memory() -> Iterator[None]:
-    """Read by the system's allocator, and without threads: the caches of Arrow's own would outweigh the rows."""
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(pool)
 
 
 _PAYLOAD = [name for name in SCHEMA.names if name not in {"expected_type", "expected_names", "n_tools"}]
