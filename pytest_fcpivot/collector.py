@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.errors import FcPivotError, WrongAction
+from pytest_fcpivot.errors import WrongAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,10 +60,7 @@ class PivotFile(pytest.Module):
 
     def collect(self) -> Iterator[PivotItem]:
         """Yield the selected pivots as items."""
-        try:
-            self.pivots.check_gradable(self.dataset)
-        except FcPivotError as error:
-            raise self.CollectError(str(error)) from None
+        self.pivots.check_gradable(self.dataset)
         # One resolved set of fixtures serves all items: resolving them anew is most of the cost of collecting.
         shared: dict[str, Any] = {}
         for entry in self.dataset.entries:

@@ -102,10 +102,10 @@ def asked_for(config: pytest.Config) -> bool:
 
 def read(config: pytest.Config) -> Options:
     """Read and check all options; raises OptionError naming the option, the value and what is accepted."""
-    limit, _ = _number(config, "fc_limit", int, least=0)
-    sample, _ = _number(config, "fc_sample", int, least=1)
-    seed, _ = _number(config, "fc_seed", int, least=None)
-    seconds, _ = _number(config, "fc_timeout", float, least=0)
+    limit = _number(config, "fc_limit", int, least=0)
+    sample = _number(config, "fc_sample", int, least=1)
+    seed = _number(config, "fc_seed", int, least=None)
+    seconds = _number(config, "fc_timeout", float, least=0)
     shard_text, shard_from = _value(config, "fc_shard")
     bad_rows, where = _value(config, "fc_bad_rows")
     if bad_rows not in (None, "refuse", "skip"):
@@ -138,10 +138,10 @@ def _value(config: pytest.Config, dest: str) -> tuple[Any, str]:
     return config.getini(dest) or None, f"ini {dest}"
 
 
-def _number(config: pytest.Config, dest: str, kind: Callable[[str], Any], *, least: int | None) -> tuple[Any, str]:
+def _number(config: pytest.Config, dest: str, kind: Callable[[str], Any], *, least: int | None) -> Any:
     text, where = _value(config, dest)
     if text is None:
-        return None, where
+        return None
     wanted = "a whole number" if kind is int else "a number of seconds"
     try:
         number = kind(text)
@@ -149,7 +149,7 @@ def _number(config: pytest.Config, dest: str, kind: Callable[[str], Any], *, lea
         raise OptionError(f"{where}={text}: {wanted} is needed") from None
     if least is not None and not number >= least:
         raise OptionError(f"{where}={text}: must be {least} or more")
-    return number, where
+    return number
 
 
 def _truth(config: pytest.Config, dest: str) -> bool:

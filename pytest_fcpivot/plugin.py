@@ -22,6 +22,7 @@ _MARKERS = (
     "function_call: a pivot where the expert calls one or several functions (set by pytest-fcpivot)",
     "message: a pivot where the expert answers with a message (set by pytest-fcpivot)",
 )
+# data.files.SUFFIXES and data.SAMPLE, which are not imported here: this module must cost nothing.
 _DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 _SESSION = pytest.StashKey["PivotSession"]()
 

@@ -57,7 +57,7 @@ class ToolSet:
 
     def _check_call(self, call: FunctionCall) -> SchemaVerdict:
         if call.name not in self._schemas:
-            offered = ", ".join(sorted(self.names)[:5]) or "none"
+            offered = one_line(", ".join(sorted(self.names)[:5])) or "none"
             return SchemaVerdict("unknown-tool", explanation=f"{one_line(call.name, 60)!r} is not offered ({offered})")
         validators = self._validators.get(call.name)
         if validators is None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 SCHEMA_BROKEN = "SCHEMA_INVALID"
 _MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
 _PASS_MARK = 1.0
+_MOST_AGENTS = 8
 
 
 @dataclass(slots=True)
@@ -196,10 +197,10 @@ class PivotSession:
         )
 
     def check_gradable(self, dataset: Dataset) -> None:
-        """Raise DataError if the grader cannot judge what the data expects, before any call is paid for."""
+        """Refuse, as a collection error, data that the grader cannot judge: before any call is paid for."""
         beyond = [entry.id for entry in dataset.entries if not self.grader.accepts(len(entry.expected_names))]
         if beyond:
-            raise DataError(
+            raise pytest.Collector.CollectError(
                 f"{dataset.label}: {len(beyond)} pivots expect several calls at once (the first: {beyond[0]}), which "
                 f"{self.grader.name} cannot judge; pass --fc-grader=nemo-gym:any-order"
             )
@@ -317,6 +318,8 @@ class PivotSession:
             function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
             check_agent(function, "fixture fc_agent")
             known = self._callers[id(agent)] = (agent, AgentCaller(function, self.options.timeout))
+            if len(self._callers) > _MOST_AGENTS:  # a fixture that makes an agent a test leaves no thread a test
+                self._callers.pop(next(iter(self._callers)))[1].close()
         return known[1]
 
     def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
@@ -356,12 +359,12 @@ class PivotSession:
         if _CASE not in item.stash:
             return report
         case = item.stash[_CASE]
+        if report.sections:  # a worker cannot send what UTF-8 cannot hold
+            report.sections = [(name, well_formed(content)) for name, content in report.sections]
         if call.when == "teardown":
             del item.stash[_CASE]  # the conversation is not needed any more
             self._ahead -= case.call is not None  # asked ahead, but the test did not come to it
             return report
-        if report.sections:  # a worker cannot send what UTF-8 cannot hold
-            report.sections = [(name, well_formed(content)) for name, content in report.sections]
         if call.when == "call" or report.failed:
             if case.grade is None and report.failed and isinstance(item, PivotItem):
                 as_error(report)  # the grader, not the model, is at fault

@@ -290,3 +290,22 @@ def answer(pivot):
     result = project.run("--fc-data=pivots.jsonl", "--fc-agent=spy:answer")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(['  actual:   lookup({"found": [[]], "type": "PivotView"})'] * 2)
+
+
+def test_an_agent_for_each_test_leaves_no_threads(project: Project) -> None:
+    """A fixture that makes an agent for every test does not pile up a thread for every test."""
+    project.write(
+        "conftest.py",
+        """
+import threading
+import pytest
+
+@pytest.fixture
+def fc_agent():
+    assert threading.active_count() < 20
+    return lambda pivot: {"name": "which", "arguments": {"form": "fixture"}}
+""",
+    )
+    row = project.row('call which {"form": "fixture"}')
+    project.data([row | {"id": f"pivot-{number}"} for number in range(60)])
+    project.run("--fc-data=pivots.jsonl").assert_outcomes(passed=60)

@@ -75,3 +75,22 @@ def around(request):
         assert re.findall(r"(before \S+|to stdout for \S+|after \S+)\.", said) == [
             f"before {name}", f"to stdout for {name}", f"after {name}",
         ]  # fmt: skip
+
+
+def test_output_that_utf8_cannot_hold(project: Project, plugin_args: list[str]) -> None:
+    """Lone surrogates in what an agent prints and logs end neither the run nor a worker."""
+    project.data(project.trajectories(4))
+    project.write(
+        "odd.py",
+        """
+import logging, sys
+
+def answer(pivot):
+    print("printed \\ud800")
+    print("to stderr \\udfff", file=sys.stderr)
+    logging.getLogger("odd").warning("logged \\ud800 %s", pivot.id)
+""",
+    )
+    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", *plugin_args)
+    result.assert_outcomes(failed=4)
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()

@@ -162,3 +162,14 @@ def pytest_unconfigure():
     assert result.ret == pytest.ExitCode.OK
     assert "fcpivot:" not in result.stdout.str()
     assert "AssertionError" not in result.stderr.str()
+
+
+def test_data_that_the_grader_cannot_judge(project: Project) -> None:
+    """An own test over batches under first-call is refused with the way out and without a traceback of ours."""
+    project.data(project.rows({"two": ('call add {"a": 1} & call add {"a": 2}', None)}))
+    project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    result = project.run("test_mine.py", "--fc-data=pivots.jsonl", "--fc-agent=asks")
+    text = result.stdout.str()
+    assert "pass --fc-grader=nemo-gym:any-order" in text
+    assert "session.py" not in text
+    assert result.ret == pytest.ExitCode.INTERRUPTED
