@@ -359,8 +359,7 @@ class PivotSession:
         if _CASE not in item.stash:
             return report
         case = item.stash[_CASE]
-        if report.sections:  # a worker cannot send what UTF-8 cannot hold
-            report.sections = [(name, well_formed(content)) for name, content in report.sections]
+        _make_sendable(report)
         if call.when == "teardown":
             del item.stash[_CASE]  # the conversation is not needed any more
             self._ahead -= case.call is not None  # asked ahead, but the test did not come to it
@@ -454,6 +453,15 @@ class _ShortMemory:
 def _properties(reward: float, category: str, schema: str) -> tuple[tuple[str, object], ...]:
     """Return the JUnit properties of a result; thousands of tests share a few of them."""
     return ("fc.reward", reward), ("fc.category", category), ("fc.schema", schema)
+
+
+def _make_sendable(report: pytest.TestReport) -> None:
+    """Escape, in what an agent printed, logged or gave as the reason of a skip, what a worker could not send."""
+    if report.sections:
+        report.sections = [(name, well_formed(content)) for name, content in report.sections]
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = path, line, well_formed(reason)
 
 
 def as_error(report: pytest.TestReport) -> None:
