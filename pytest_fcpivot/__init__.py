@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_fcpivot.actions import to_action
     from pytest_fcpivot.data import load_pivots
-    from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, GraderError, OptionError
+    from pytest_fcpivot.errors import (
+        ActionError,
+        AgentError,
+        DataError,
+        FatalAgentError,
+        FcPivotError,
+        GraderError,
+        OptionError,
+        TransientAgentError,
+    )
     from pytest_fcpivot.graders import grade
     from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
     from pytest_fcpivot.schemas import check_schema
@@ -24,6 +33,7 @@ __all__ = [
     "ActionError",
     "AgentError",
     "DataError",
+    "FatalAgentError",
     "FcPivotError",
     "FunctionCall",
     "Grade",
@@ -33,6 +43,7 @@ __all__ = [
     "Pivot",
     "PivotView",
     "SchemaVerdict",
+    "TransientAgentError",
     "check_schema",
     "grade",
     "load_pivots",
@@ -42,7 +53,16 @@ __all__ = [
 _HOMES = {
     "actions": ("to_action",),
     "data": ("load_pivots",),
-    "errors": ("ActionError", "AgentError", "DataError", "FcPivotError", "GraderError", "OptionError"),
+    "errors": (
+        "ActionError",
+        "AgentError",
+        "DataError",
+        "FatalAgentError",
+        "FcPivotError",
+        "GraderError",
+        "OptionError",
+        "TransientAgentError",
+    ),
     "graders": ("grade",),
     "model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
     "schemas": ("check_schema",),

@@ -20,6 +20,23 @@ class AgentError(FcPivotError):
     """The agent cannot be loaded, or gave no answer to grade: it raised, timed out or exited."""
 
 
+class TransientAgentError(AgentError):
+    """The agent got no answer this time, and may get one if asked again; an agent may raise it itself.
+
+    `cause` is a short name that retries are counted under; `retry_after` is how many seconds the server wants to be
+    left alone, if it said so.
+    """
+
+    def __init__(self, message: str, cause: str = "transient", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.retry_after = retry_after
+
+
+class FatalAgentError(AgentError):
+    """No call of the agent can succeed, so the run stops; an agent may raise it itself."""
+
+
 class ActionError(FcPivotError, TypeError):
     """An agent's output has none of the accepted shapes."""
 

@@ -1,0 +1,134 @@
+"""The agents for the Chat Completions API: with its tools, or with the tools described in the prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_fcpivot.agents.openai.base import OpenAIAgent
+from pytest_fcpivot.agents.openai.prompt import parse_answer, prompt_messages
+from pytest_fcpivot.agents.openai.tools import Offer
+from pytest_fcpivot.chat import chat_tools, content_text
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.agents.openai.tool_names import ToolNames
+    from pytest_fcpivot.model import PivotView
+
+_MAX_CALL_ID_LENGTH = 40
+
+
+class ChatAgent(OpenAIAgent):
+    """Ask through the Chat Completions API; a call returns a chat completion as a dict."""
+
+    name: ClassVar[str] = "openai-chat"
+    path: ClassVar[str] = "chat/completions"
+
+    def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
+        choice: Any = offer.choice
+        if isinstance(choice, dict):
+            named = choice["type"] == "function"  # other kinds of choice have no form in this API
+            choice = {"type": "function", "function": {"name": choice["name"]}} if named else None
+        request = {
+            **self._sampling(pivot),
+            "messages": _messages(pivot.messages, offer.names),
+            "tools": chat_tools(offer.tools) or None,
+            "tool_choice": choice,
+            "parallel_tool_calls": offer.parallel,
+        }
+        return {key: value for key, value in request.items() if value is not None}
+
+    def _sampling(self, pivot: PivotView) -> dict[str, Any]:
+        settings = self.settings
+        # OpenAI's newer models refuse the old name, and other servers know only that.
+        limit = "max_completion_tokens" if self._endpoint.is_openai else "max_tokens"
+        return {
+            "model": settings.model,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            limit: settings.max_output_tokens,
+            "reasoning_effort": settings.reasoning_effort,
+            "seed": None if settings.seed is None else settings.seed + pivot.repeat - 1,
+        }
+
+    def _read(self, answer: dict[str, Any], offer: Offer) -> None:
+        calls = self._message(answer).get("tool_calls")
+        for call in calls if offer.names and isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            if isinstance(function, dict) and isinstance(function.get("name"), str):
+                function["name"] = offer.names.own(function["name"])
+
+    def _message(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer's message; raises TransientAgentError if there is none."""
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise self._empty("no choices")
+        message = choices[0].get("message") if isinstance(choices[0], dict) else None
+        if not isinstance(message, dict):
+            raise self._empty("no message in its first choice")
+        return message
+
+
+class PromptAgent(ChatAgent):
+    """Ask through the Chat Completions API with the tools described in the prompt and calls read from the text.
+
+    The first choice's message gets `tool_calls` and the remaining `content`; the text as it came is its `raw_content`.
+    """
+
+    name: ClassVar[str] = "openai-prompt"
+
+    def _offer(self, pivot: PivotView) -> Offer:
+        return Offer.of(pivot, self.settings, map_names=False)  # a prompt can hold any name
+
+    def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
+        request = {**self._sampling(pivot), "messages": prompt_messages(pivot.messages, offer)}
+        return {key: value for key, value in request.items() if value is not None}
+
+    def _read(self, answer: dict[str, Any], offer: Offer) -> None:
+        message = self._message(answer)
+        message["raw_content"] = message.get("content")
+        if message.get("tool_calls") or message["raw_content"] is None:
+            return  # the server read the calls itself, or there is nothing to read
+        text, calls = parse_answer(
+            content_text(message["raw_content"]), frozenset(tool["name"] for tool in offer.tools)
+        )
+        message["content"] = text
+        message["tool_calls"] = [
+            {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for place, (name, arguments) in enumerate(calls)
+        ]
+
+
+def _messages(messages: list[dict[str, Any]], names: ToolNames) -> list[dict[str, Any]]:
+    """Return the messages with names and ids of calls that servers allow; the given ones stay as they are."""
+    short = _short_ids(messages)
+    if not names and not short:
+        return messages
+    changed = []
+    for message in messages:
+        if "tool_calls" in message:
+            calls = [
+                {
+                    **call,
+                    "id": short.get(call["id"], call["id"]),
+                    "function": {**call["function"], "name": names.sent(str(call["function"]["name"]))},
+                }
+                for call in message["tool_calls"]
+            ]
+            changed.append({**message, "tool_calls": calls})
+        elif "tool_call_id" in message:
+            call_id = message["tool_call_id"]
+            changed.append({**message, "tool_call_id": short.get(call_id, call_id)})
+        else:
+            changed.append(message)
+    return changed
+
+
+def _short_ids(messages: list[dict[str, Any]]) -> dict[str, str]:
+    """Return a short id for each call's id that is longer than OpenAI allows, as other servers' own ids are."""
+    ids = dict.fromkeys(call["id"] for message in messages for call in message.get("tool_calls", ()))
+    short: dict[str, str] = {}
+    for long in (known for known in ids if len(known) > _MAX_CALL_ID_LENGTH):
+        count = len(short)
+        while f"call_{count}" in ids or f"call_{count}" in short.values():
+            count += 1
+        short[long] = f"call_{count}"
+    return short

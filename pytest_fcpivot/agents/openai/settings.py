@@ -1,0 +1,91 @@
+"""What an OpenAI agent is told once for all pivots: the model, the endpoint, and how to sample."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from pytest_fcpivot.errors import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The client refuses to start without a key, and servers on one's own machine want none.
+_NO_KEY = "no-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAISettings:
+    """The settings of one agent; what is None is not sent, so the server's own default holds.
+
+    `tool_choice` is `auto`, `none`, `required` or a tool's name. `tool_choice` and `parallel_tool_calls` override the
+    pivot's own; nothing else of the pivot's parameters is used, since the model and the sampling were the expert's.
+    `seed` is the seed of the first repeat, and each repeat adds one; Responses has no seed. `message_tool` offers the
+    shared tool `submit_message` and requires a call. `request_timeout` is in seconds.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    extra_body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    message_tool: bool = False
+    seed: int | None = None
+    request_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go: `url` is None for OpenAI itself, `query` goes with every request, `key` is never shown."""
+
+    url: str | None
+    query: Mapping[str, str]
+    key: str = field(repr=False)
+
+    @classmethod
+    def of(cls, settings: OpenAISettings) -> Endpoint:
+        """Read the endpoint from the settings, else from OPENAI_BASE_URL and OPENAI_API_KEY.
+
+        Raises AgentError for a URL that is not one, and for OpenAI itself without a key.
+        """
+        base_url, where = settings.base_url, "the base URL"
+        if base_url is None:
+            base_url, where = os.environ.get("OPENAI_BASE_URL", "").strip() or None, "OPENAI_BASE_URL"
+        key = settings.api_key or os.environ.get("OPENAI_API_KEY", "").strip()
+        if base_url is None:
+            if not key:
+                raise AgentError(
+                    "OPENAI_API_KEY is not set; set it, or pass the base URL of a server that wants no key: "
+                    "--fc-base-url=http://localhost:8000/v1"
+                )
+            return cls(None, {}, key)
+        try:
+            parts = urlsplit(base_url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port or an address in brackets that is none
+            usable = False
+        if not usable:
+            raise AgentError(
+                f"{where} {base_url!r} is not a URL of a server; write it with http:// or https:// and the path up "
+                "to the version, as in http://localhost:8000/v1"
+            )
+        # The client would append its paths to a query; gateways want theirs with every request.
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), query, key or _NO_KEY)
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether OpenAI's own service answers, there or at Azure: its newer parameters are known there."""
+        host = urlsplit(self.url).hostname or "" if self.url else "api.openai.com"
+        return f".{host}".endswith((".openai.com", ".azure.com"))
+
+    def __str__(self) -> str:
+        return self.url or "https://api.openai.com/v1"

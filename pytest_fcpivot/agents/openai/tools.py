@@ -1,0 +1,148 @@
+"""The tools of a pivot as servers accept them, and which of them the model may or must call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.actions import SUBMIT_MESSAGE
+from pytest_fcpivot.agents.openai.tool_names import ToolNames
+from pytest_fcpivot.errors import AgentError
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.agents.openai.settings import OpenAISettings
+    from pytest_fcpivot.model import PivotView
+
+_MODES = ("auto", "none", "required")
+_MESSAGE_TOOL = {
+    "name": SUBMIT_MESSAGE,
+    "description": "Send a message to the user",
+    "parameters": {
+        "type": "object",
+        "properties": {"message": {"type": "string"}},
+        "required": ["message"],
+        "additionalProperties": False,
+    },
+}
+# What OpenAI's strict mode knows of JSON Schema. A tool that uses anything else is refused whole.
+# fmt: off
+_STRICT_KEYWORDS = frozenset((
+    "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "definitions", "description", "enum",
+    "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maximum", "minItems", "minimum",
+    "multipleOf", "pattern", "properties", "required", "title", "type",
+))
+# fmt: on
+_STRICT_FORMATS = frozenset(("date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"))
+_STRICT_DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one request says about tools, in the flat form of Responses and under the names that are sent.
+
+    `choice` is a mode, or an object as Responses takes it; it and `parallel` are None where there is nothing to send.
+    """
+
+    tools: list[dict[str, Any]]
+    names: ToolNames
+    choice: str | dict[str, Any] | None
+    parallel: bool | None
+
+    @classmethod
+    def of(cls, pivot: PivotView, settings: OpenAISettings, *, map_names: bool = True) -> Offer:
+        """Work out the offer for a pivot; raises AgentError if the settings force a tool that it does not have."""
+        tools = _cleaned(pivot.tools)
+        own = [tool["name"] for tool in tools]
+        must_call = settings.message_tool and SUBMIT_MESSAGE not in own
+        if must_call:
+            tools.append(dict(_MESSAGE_TOOL))
+            own.append(SUBMIT_MESSAGE)
+        names = ToolNames([*own, *_called(pivot)] if map_names else ())
+        if not tools:
+            return cls([], names, None, None)  # servers refuse an empty list, and a choice among nothing
+        params = pivot.params
+        parallel = settings.parallel_tool_calls
+        if parallel is None and isinstance(params.get("parallel_tool_calls"), bool):
+            parallel = params["parallel_tool_calls"]
+        choice = _choice(settings.tool_choice or ("required" if must_call else params.get("tool_choice")))
+        if isinstance(choice, dict) and choice["type"] == "function":
+            if choice["name"] in own:
+                choice["name"] = names.sent(choice["name"])
+            elif settings.tool_choice is None:
+                choice = None  # a fault of the data, which servers would refuse
+            else:
+                raise AgentError(
+                    f"pivot {pivot.id} has no tool {choice['name']!r} to force (tool choice); it has {_shortly(own)}. "
+                    "Choose auto, none or required, or select pivots that have the tool"
+                )
+        if names:
+            tools = [{**tool, "name": names.sent(tool["name"])} for tool in tools]
+        return cls(tools, names, choice, parallel)
+
+
+def _called(pivot: PivotView) -> list[str]:
+    """Return the names that the conversation's calls use; they need not be on offer any more."""
+    return [str(item.get("name", "")) for item in pivot.input if item.get("type") == "function_call"]
+
+
+def _shortly(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")  # noqa: PLR2004 (enough to see the difference)
+
+
+def _cleaned(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return name, description, parameters and strictness of each tool; of two with one name, the first."""
+    cleaned: dict[str, dict[str, Any]] = {}
+    for tool in tools:
+        name = tool.get("name")
+        if not isinstance(name, str) or not name or name in cleaned:
+            continue  # a tool that cannot be called, or that servers refuse as a duplicate
+        parameters = tool.get("parameters")
+        # Servers want the schema of an object even from a tool without parameters.
+        parameters = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, dict) else {})}
+        cleaned[name] = {"name": name, "parameters": parameters}
+        if tool.get("description") is not None:
+            cleaned[name]["description"] = tool["description"]
+        if tool.get("strict") is not None:
+            # Data say strict of schemas that are not, and servers refuse the whole request for one such tool.
+            cleaned[name]["strict"] = tool["strict"] is True and is_strict(parameters)
+    return list(cleaned.values())
+
+
+def is_strict(schema: Any, depth: int = 0) -> bool:
+    """Tell whether strict mode takes a schema: closed objects that require all properties, and known keywords."""
+    if not isinstance(schema, dict) or depth > 2 * _STRICT_DEPTH or not schema.keys() <= _STRICT_KEYWORDS:
+        return False
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    properties = schema.get("properties", {})
+    if "object" in kinds or "properties" in schema:
+        required = schema.get("required", [])
+        if schema.get("additionalProperties") is not False or not isinstance(properties, dict):
+            return False
+        if not isinstance(required, list) or sorted(map(str, required)) != sorted(properties):
+            return False
+    if "array" in kinds and "items" not in schema:
+        return False
+    if kind is None and schema.keys().isdisjoint(("$ref", "anyOf", "enum", "const")):
+        return False
+    if str(schema.get("format", "date")) not in _STRICT_FORMATS:
+        return False
+    parts = list(properties.values())
+    for key in ("$defs", "definitions"):
+        parts += schema[key].values() if isinstance(schema.get(key), dict) else [None] * (key in schema)
+    parts += [schema["items"]] if "items" in schema else []
+    parts += schema["anyOf"] if isinstance(schema.get("anyOf"), list) else [None] * ("anyOf" in schema)
+    return all(is_strict(part, depth + 1) for part in parts)
+
+
+def _choice(value: Any) -> str | dict[str, Any] | None:
+    """Read a tool choice in the form of either API, or a tool's name; None for what no server knows."""
+    if isinstance(value, str):
+        return value if value in _MODES else {"type": "function", "name": value}
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return None
+    if value["type"] != "function":
+        return value
+    nested = value.get("function")
+    name = value.get("name") or (nested.get("name") if isinstance(nested, dict) else None)
+    return {"type": "function", "name": name} if isinstance(name, str) else None
