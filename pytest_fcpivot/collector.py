@@ -35,6 +35,11 @@ def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None
     fc_grade(fc_action)
 
 
+def repeat_name(pivot_id: str, repeat: int) -> str:
+    """Name one repeat of a pivot; the first has the pivot's own name, which selects the others too."""
+    return pivot_id if repeat == 1 else f"{pivot_id}[r{repeat}]"
+
+
 class PivotFile(pytest.Module):
     """A data file: collects one item a selected pivot, from ids alone.
 
@@ -63,24 +68,38 @@ class PivotFile(pytest.Module):
         self.pivots.check_gradable(self.dataset)
         # One resolved set of fixtures serves all items: resolving them anew is most of the cost of collecting.
         shared: dict[str, Any] = {}
-        for entry in self.dataset.entries:
+        for entry, repeat in self._cases():
             is_message = entry.expected_type == "message"
             item = PivotItem.from_parent(
-                self, name=entry.id, callobj=_run_message if is_message else _run_call, **shared
+                self, name=repeat_name(entry.id, repeat), callobj=_run_message if is_message else _run_call, **shared
             )
             if not shared:
                 shared["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 (the constructor takes it, nothing else gives it)
                 self._refuse_without_agent(item)
                 self.direct = self._nothing_overridden(item)
-            item.entry = entry
+            item.entry, item.repeat = entry, repeat
             item.extra_keyword_matches.add(entry.expected_type)
             item.extra_keyword_matches.update(entry.expected_names)
             yield item
 
+    def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
+        """Yield what runs: every repeat of every selected pivot; in a replay, those that have a stored answer."""
+        pivots = self.pivots
+        book = pivots.book if pivots.replays else None
+        for entry in self.dataset.entries:
+            for repeat in range(1, pivots.repeats + 1):
+                if book is None or book.has(f"{self.nodeid}::{repeat_name(entry.id, repeat)}", entry.id, repeat):
+                    yield entry, repeat
+
     def _refuse_without_agent(self, item: PivotItem) -> None:
         """Say once, not once a pivot, that nobody named an agent."""
         agents = item._fixtureinfo.name2fixturedefs.get("fc_agent", ())  # noqa: SLF001
-        if self.pivots.options.agent is None and agents and agents[-1].func.__module__ == _FIXTURE_HOME:
+        if (
+            self.pivots.options.agent is None
+            and not self.pivots.replays
+            and agents
+            and agents[-1].func.__module__ == _FIXTURE_HOME
+        ):
             raise self.CollectError(NO_AGENT)
 
     def _nothing_overridden(self, item: PivotItem) -> bool:
@@ -96,6 +115,7 @@ class PivotItem(pytest.Function):
     """One pivot: setup asks the agent, the call grades the answer."""
 
     entry: IndexEntry
+    repeat: int
     parent: PivotFile
 
     def _initrequest(self) -> None:

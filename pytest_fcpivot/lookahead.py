@@ -1,39 +1,46 @@
 """Asking the agent: the only code with concurrency in it.
 
-pytest runs one test at a time, so calls are started ahead of their tests: a window of answers is under way or waiting
-while pytest reports. Synchronous agents run in a thread, asynchronous ones in one background event loop, one call after
-the other; a deadline can be kept for both.
+pytest runs one test at a time, so calls are started ahead of their tests: some are under way at once, and their answers
+wait until pytest comes to them. Asynchronous agents run in one event loop, in a thread of its own; synchronous ones in
+as many threads as calls may be under way.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.agent_output import AgentOutput, current_output
-from pytest_fcpivot.errors import AgentError
+from pytest_fcpivot.errors import AgentError, TransientAgentError
+from pytest_fcpivot.faults import TIMEOUT, CallLimit, Fault, RetryPolicy, fault_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from pytest_fcpivot.model import PivotView
 
-# How many pivots may be asked ahead of the one that runs; refilled when half of it is used up, so that neither thread
-# wakes the other for every pivot: with an agent that answers at once, 16 made a session of pivots a tenth slower. An
-# agent that takes longer than pytest takes for a test never gets this far ahead.
-WINDOW = 128
+DEFAULT_CONCURRENCY = 16
+# Threads for synchronous agents begin with one, which is enough for an agent that answers at once; the others cost such
+# an agent more than they bring. They are made when an answer has been waited for this long.
+_GROW_AFTER_S = 0.002
 # A thread that hangs cannot be ended. Each costs memory, so after this many the run has to stop.
 MAX_HUNG_CALLS = 64
-_CANCEL_GRACE_S = 2.0
+# How long a call that is being cancelled may take to clean up.
+_CANCEL_GRACE_S = 1.0
+_LOOK_AGAIN_S = 1.0
 
 
-class AgentTimeoutError(AgentError):
+class AgentTimeoutError(TransientAgentError):
     """The agent gave no answer in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the agent gave no answer within {seconds:g} s (--fc-timeout)", TIMEOUT)
 
 
 class TooManyHungCallsError(AgentError):
@@ -41,35 +48,46 @@ class TooManyHungCallsError(AgentError):
 
 
 class Call:
-    """One question to the agent: waiting, under way or answered; `latency_s` is the agent's own time."""
+    """One question to the agent: waiting, under way or answered.
 
-    __slots__ = ("_ended", "_settled", "error", "latency_s", "output", "printed", "started_at", "view")
+    `latency_s` is the agent's own time in the last attempt, `attempts` their number, and `retried` names why each but
+    the last was not enough. `key` is the caller's own name for the question.
+    """
 
-    def __init__(self, view: PivotView) -> None:
+    __slots__ = (
+        "_ended",
+        "_settled",
+        "attempt_began",
+        "attempts",
+        "error",
+        "key",
+        "latency_s",
+        "output",
+        "printed",
+        "retried",
+        "view",
+    )
+
+    def __init__(self, view: PivotView, key: str = "") -> None:
+        self.key = key
         self.view: PivotView | None = view
         self.output: Any = None
         self.error: BaseException | None = None
         self.printed = AgentOutput()
-        self.started_at: float | None = None
+        self.attempt_began: float | None = None
         self.latency_s = 0.0
+        self.attempts = 0
+        self.retried: list[str] = []
         self._settled = False
         self._ended = threading.Lock()
         self._ended.acquire()
 
-    def begin(self) -> PivotView:
-        """Mark the call as under way and return the question."""
-        assert self.view is not None  # noqa: S101 (a call begins once)
-        view, self.view = self.view, None
-        self.started_at = time.perf_counter()
-        return view
-
     def settle(self, output: Any, error: BaseException | None) -> None:
-        """Record how the call ended; only the first end counts."""
-        if not self._settled:
-            self._settled = True
-            self.latency_s = time.perf_counter() - (self.started_at or time.perf_counter())
-            self.output, self.error = output, error
-            self._ended.release()
+        """Record how the call ended, once."""
+        self.output, self.error = output, error
+        self.view = None  # a conversation may be large, and many answers wait
+        self._settled = True
+        self._ended.release()
 
     @property
     def settled(self) -> bool:
@@ -78,144 +96,443 @@ class Call:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for the end; False if it did not come in time."""
-        return self._ended.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+        if not self._ended.acquire(timeout=-1 if timeout is None else max(timeout, 0.0)):
+            return False
+        self._ended.release()
+        return True
+
+
+class CallLog:
+    """What is told of calls as they begin and end, from the thread that they run in; nothing, by default."""
+
+    def began(self, call: Call) -> None:
+        """Note that an attempt begins."""
+
+    def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
+        """Note that a call has ended, with an answer or an error; the call itself does not show it yet."""
 
 
 class AgentCaller:
-    """Asks one agent, one call at a time in the order of `start`, with a time limit in seconds or None."""
+    """Asks one agent, up to `concurrency` calls at once, begun in the order of `start`.
 
-    def __init__(self, agent: Callable[[PivotView], Any], timeout: float | None) -> None:
-        self._agent = agent
-        self._timeout = timeout
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
-        self._runner: _Runner | None = None
-        self._hung = 0
+    `timeout` is the time limit of one attempt in seconds, or None; `policy` tells what is tried again.
+    """
 
-    def start(self, view: PivotView) -> Call:
+    def __init__(
+        self,
+        agent: Callable[[PivotView], Any],
+        timeout: float | None = None,
+        *,
+        concurrency: int = 1,
+        policy: RetryPolicy | None = None,
+        log: CallLog | None = None,
+    ) -> None:
+        self.agent = agent
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self.policy = policy or RetryPolicy()
+        self.log = log or CallLog()
+        self.limit = CallLimit(concurrency)
+        self.has_answered = False
+        self.hung = 0
+        self._lock = threading.Lock()
+        self._threads: _Threads | None = None
+        self._loop: _Loop | None = None
+
+    def start(self, view: PivotView, key: str = "") -> Call:
         """Begin to ask, or queue behind the calls before; the answer is read by `finish`."""
-        if self._hung >= MAX_HUNG_CALLS:
+        if self.hung >= MAX_HUNG_CALLS:
             raise TooManyHungCallsError(
-                f"{self._hung} calls of the agent never came back; the run stops here. "
+                f"{self.hung} calls of the agent never came back; the run stops here. "
                 "Give the agent's own client a time limit."
             )
-        if self._runner is None:
-            self._runner = _Runner(self._agent, self._calls)
-        call = Call(view)
-        self._calls.put(call)
+        if self._loop is None and self._threads is None:
+            if _is_async(self.agent):
+                self._loop = _Loop(self)
+            else:
+                self._threads = _Threads(self)
+        call = Call(view, key)
+        if self._loop is not None:
+            self._loop.put(call)
+        elif self._threads is not None:
+            self._threads.put(call)
         return call
 
     def finish(self, call: Call) -> Any:
         """Return the agent's output; re-raises what it raised, or raises AgentTimeoutError."""
-        while not call.wait(self._remaining(call)):
-            if self._timeout is not None and self._remaining(call) == 0.0:
-                self._abandon(call)
-                break
-        if self._timeout is not None and (not call.settled or call.latency_s > self._timeout):
-            # an answer that came late while nobody waited is as late as one that was waited for
-            raise AgentTimeoutError(f"the agent gave no answer within {self._timeout:g} s (--fc-timeout)")
+        self.wait_for(call)
         if call.error is not None:
             raise call.error
         return call.output
 
+    def wait_for(self, call: Call) -> None:
+        """Wait until a call has ended, and see to it that it does."""
+        if call.settled or call.wait(_GROW_AFTER_S):
+            return
+        if self._threads is not None:
+            self._threads.grow()
+        while not call.wait(self._look_again_in(call)):
+            if self._threads is not None:
+                self._threads.abandon_late(call)
+            elif self._loop is not None and self._loop.is_blocked():
+                self._replace_loop(call)
+
+    def _look_again_in(self, call: Call) -> float:
+        """Return when something may have to be done about a call that does not end, in seconds."""
+        if self.timeout is None or call.attempt_began is None:
+            return _LOOK_AGAIN_S
+        left = self.timeout - (time.monotonic() - call.attempt_began)
+        # the event loop keeps the time itself, unless it is blocked
+        return left if self._threads is not None and left > 0 else max(left, 0.0) + _LOOK_AGAIN_S / 10
+
+    def _replace_loop(self, head: Call) -> None:
+        """Go on in a new loop: one call blocks this one, and is late; the others are asked again."""
+        old = self._loop
+        assert old is not None  # noqa: S101 (only a loop that is there can be blocked)
+        assert self.timeout is not None  # noqa: S101 (only a limit can be exceeded)
+        calls = old.leave_behind()
+        guilty = old.blocking_call() or head
+        self.hung += 1
+        self.limit = CallLimit(self.concurrency)
+        self._loop = _Loop(self)
+        for call in calls:
+            if call is guilty:
+                self.settle(call, None, AgentTimeoutError(self.timeout))
+            elif not call.settled:
+                call.attempt_began = None
+                self._loop.put(call)
+
     def close(self) -> None:
-        """Drop what waits, cancel what can be cancelled, and end the thread.
+        """Drop what waits, cancel what can be cancelled, let the agent close its client, and end the threads.
 
         A call that hangs is left behind, and does not keep the process alive.
         """
-        if self._runner is not None:
-            self._runner.stop()
-            self._calls.put(None)
-        self._runner = None
+        if self._threads is not None:
+            self._threads.close()
+        if self._loop is not None:
+            self._loop.close()
+        self._threads = self._loop = None
 
-    def _remaining(self, call: Call) -> float | None:
-        """Return the seconds that a call has left; it has all of them until its turn comes."""
-        if self._timeout is None:
-            return None
-        if call.started_at is None:
-            return self._timeout
-        return max(0.0, self._timeout - (time.perf_counter() - call.started_at))
+    # ------------------------------------------------------------ for the drivers
 
-    def _abandon(self, call: Call) -> None:
-        """Give a late call up: cancel it, or leave the thread that hangs in it, and go on in a new one."""
-        runner = self._runner
-        if runner is not None and runner.cancel(call) and call.wait(_CANCEL_GRACE_S):
-            return
-        if runner is not None:
-            runner.stop()
-        self._hung += 1
-        self._runner = _Runner(self._agent, self._calls)
+    def to_loop(self, call: Call, awaitable: Any) -> None:
+        """Go on in an event loop: a plain function turned out to return what must be awaited."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+            if self._loop is None:
+                self._loop = _Loop(self)
+        self._loop.put(call, awaitable)
+        if threads is not None:
+            for waiting in threads.take_waiting():
+                self._loop.put(waiting)
+            threads.close()
+
+    def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
+        """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
+        if error is None:
+            self.has_answered = True
+        self.log.ended(call, output, error)
+        call.settle(output, error)
+
+    def retrying(self, call: Call) -> dict[str, Any]:
+        """Return the settings by which a call is tried again."""
+
+        def count(fault: Fault) -> None:
+            call.retried.append(fault.cause)
+
+        return self.policy.settings(count, started=lambda: self.has_answered)
+
+    def begin_attempt(self, call: Call, began: float) -> None:
+        """Mark an attempt as begun."""
+        call.attempts += 1
+        call.attempt_began = began
+        self.log.began(call)
+
+    def end_attempt(self, call: Call, began: float, error: BaseException | None) -> None:
+        """Mark an attempt as ended, and let the number of calls at once adapt."""
+        call.latency_s = time.monotonic() - began
+        call.attempt_began = None
+        fault = None if error is None else fault_of(error)
+        self.limit.leave(began, good=error is None, too_much=fault is not None and fault.too_much)
 
 
-class _Runner:
-    """A thread that takes calls from the queue and runs the agent; it has an event loop for agents that await."""
+def _is_async(agent: Any) -> bool:
+    return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__)
 
-    def __init__(self, agent: Callable[[PivotView], Any], calls: SimpleQueue[Call | None]) -> None:
-        self._agent = agent
-        self._calls = calls
-        self._stopped = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: tuple[Call, asyncio.Task[Any]] | None = None
+
+class _Threads:
+    """Threads that take calls from one queue; a thread that hangs is left behind and replaced."""
+
+    def __init__(self, caller: AgentCaller) -> None:
+        self._caller = caller
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._alive = 0
+        self._abandoned: set[Call] = set()
+
+    def put(self, call: Call) -> None:
+        self._calls.put(call)
+        if not self._alive:
+            self._add_thread()
+
+    def grow(self) -> None:
+        """Have as many threads as there are calls, up to the number that may be under way."""
+        for _ in range(min(self._caller.concurrency - self._alive, self._calls.qsize())):
+            self._add_thread()
+
+    def _add_thread(self) -> None:
+        with self._lock:
+            self._alive += 1
         threading.Thread(target=self._run, name="fc-agent", daemon=True).start()
 
-    def stop(self) -> None:
-        """Take no more calls."""
-        self._stopped = True
-        if self._task is not None:
-            self.cancel(self._task[0])
+    def abandon_late(self, call: Call) -> None:
+        """Give a call up whose time is over, and the thread that hangs in it."""
+        timeout = self._caller.timeout
+        with self._lock:
+            began = call.attempt_began
+            if timeout is None or began is None or time.monotonic() - began < timeout or call in self._abandoned:
+                return
+            self._abandoned.add(call)
+            self._alive -= 1
+        error = AgentTimeoutError(timeout)
+        self._caller.hung += 1
+        self._caller.end_attempt(call, began, error)
+        self._caller.settle(call, None, error)
+        if not self._stopped.is_set():
+            self._add_thread()
 
-    def cancel(self, call: Call) -> bool:
-        """Cancel a call if it is being awaited; False if it cannot be, as with a synchronous agent."""
-        task, loop = self._task, self._loop
-        if task is None or task[0] is not call or loop is None:
-            return False
-        with suppress(RuntimeError):  # it ended just now, and its loop with it
-            loop.call_soon_threadsafe(task[1].cancel)
-        return True
+    def take_waiting(self) -> list[Call]:
+        waiting = []
+        while self._calls.qsize():
+            call = self._calls.get()
+            if call is not None:
+                waiting.append(call)
+        return waiting
+
+    def close(self) -> None:
+        self._stopped.set()
+        for _ in range(self._caller.concurrency + self._caller.hung + 1):
+            self._calls.put(None)
 
     def _run(self) -> None:
-        while not self._stopped and (call := self._calls.get()) is not None:
-            token = current_output.set(call.printed)
-            try:
-                output = self._agent(call.begin())
-                if inspect.isawaitable(output):
-                    output = self._wait_for(call, output)
-            except BaseException as error:  # noqa: BLE001 (sys.exit in an agent must not end the run)
-                call.settle(None, error)
-            else:
-                call.settle(output, None)
-            finally:
-                current_output.reset(token)
+        while not self._stopped.is_set() and (call := self._calls.get()) is not None:
+            if not self._ask(call):
+                return  # it was given up, and another thread has taken this one's place
             del call  # an idle thread keeps no conversation alive
-        self._close_loop()
 
-    def _wait_for(self, call: Call, awaitable: Any) -> Any:
+    def _ask(self, call: Call) -> bool:
+        """Ask, and ask again as the policy says; False if the call was given up meanwhile."""
+        caller = self._caller
+        output: Any = None
+        error: BaseException | None = None
+        token = current_output.set(call.printed)
+        try:
+            if caller.policy.retries:
+                from tenacity import Retrying  # noqa: PLC0415 (only for agents that are asked again)
+
+                output = Retrying(sleep=self._sleep, **caller.retrying(call))(self._attempt, call)
+            else:
+                output = self._attempt(call)
+        except _GivenUpError:
+            return False
+        except BaseException as raised:  # noqa: BLE001 (sys.exit in an agent must not end the run)
+            error = raised
+        finally:
+            current_output.reset(token)
+        if error is None and inspect.isawaitable(output):
+            call.attempts -= 1  # the attempt is made in the loop
+            caller.to_loop(call, output)
+        else:
+            caller.settle(call, output, error)
+        return True
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise AgentError("the run stopped while the call waited to be made again")
+
+    def _attempt(self, call: Call) -> Any:
+        caller = self._caller
+        view = call.view
+        assert view is not None  # noqa: S101 (a call that has not ended has its question)
+        began = caller.limit.enter()
+        caller.begin_attempt(call, began)
+        output: Any = None
+        error: BaseException | None = None
+        try:
+            output = caller.agent(view)
+        except BaseException as raised:  # noqa: BLE001 (it is raised below)
+            error = raised
+        with self._lock:
+            if call in self._abandoned:
+                self._abandoned.discard(call)
+                raise _GivenUpError from None
+            call.attempt_began = None  # it cannot be given up any more
+        caller.end_attempt(call, began, error)
+        if error is not None:
+            raise error
+        if caller.timeout is not None and call.latency_s > caller.timeout:
+            # an answer that came late while nobody waited is as late as one that was waited for
+            raise AgentTimeoutError(caller.timeout)
+        return output
+
+
+class _GivenUpError(Exception):
+    """The call has been settled by somebody else."""
+
+
+class _Loop:
+    """An event loop in a thread of its own, and the calls in it."""
+
+    def __init__(self, caller: AgentCaller) -> None:
         import asyncio  # noqa: PLC0415 (many agents do not await, and it takes as long to import as pyarrow)
 
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)
-        task = self._loop.create_task(_as_coroutine(awaitable))
-        self._task = call, task
+        self._asyncio = asyncio
+        self._caller = caller
+        self._waiting: deque[tuple[Call, Any]] = deque()
+        self.unfinished: dict[Call, Any] = {}
+        self._stopped = False
+        self._woken = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="fc-agent-loop", daemon=True)
+        self._thread.start()
+
+    def put(self, call: Call, awaitable: Any = None) -> None:
+        self._waiting.append((call, awaitable))
+        if not self._woken:  # one wake-up serves all that came since
+            self._woken = True
+            with suppress(RuntimeError):  # closed
+                self._loop.call_soon_threadsafe(self._begin_calls)
+
+    def _begin_calls(self) -> None:
+        self._woken = False
+        while self._waiting and len(self.unfinished) < self._caller.concurrency and not self._stopped:
+            call, awaitable = self._waiting.popleft()
+            if not call.settled:
+                self.unfinished[call] = self._loop.create_task(self._ask(call, awaitable))
+
+    async def _ask(self, call: Call, awaitable: Any) -> None:
+        caller = self._caller
+        current_output.set(call.printed)  # seen by this task alone
+        output: Any = None
+        error: BaseException | None = None
         try:
-            return self._loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            raise AgentError("the agent's call was cancelled") from None
-        finally:
-            self._task = None
+            if caller.policy.retries and awaitable is None:
+                from tenacity import AsyncRetrying  # noqa: PLC0415 (only for agents that are asked again)
 
-    def _close_loop(self) -> None:
-        if self._loop is None:
+                retrying = AsyncRetrying(sleep=self._asyncio.sleep, **caller.retrying(call))
+                output = await retrying(self._attempt, call, None)
+            else:
+                output = await self._attempt(call, awaitable)
+        except self._asyncio.CancelledError:
+            error = AgentError("the agent's call was cancelled")
+        except BaseException as raised:  # noqa: BLE001 (sys.exit in an agent must not end the run)
+            error = raised
+        if self._stopped:
             return
-        import asyncio  # noqa: PLC0415 (see above)
+        caller.settle(call, output, error)
+        self._end(call)
 
-        with suppress(BaseException):  # tasks that the agent left behind may raise anything
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+    def _end(self, call: Call) -> None:
+        self.unfinished.pop(call, None)
+        self._begin_calls()
+
+    async def _attempt(self, call: Call, awaitable: Any) -> Any:
+        caller = self._caller
+        view, timeout = call.view, caller.timeout
+        assert view is not None  # noqa: S101 (a call that has not ended has its question)
+        began = await caller.limit.enter_loop()
+        caller.begin_attempt(call, began)
+        last_resort = None
+        if timeout is not None:
+            last_resort = self._loop.call_later(timeout + _CANCEL_GRACE_S, self._give_up, call, began)
+        error: BaseException | None = None
+        try:
+            async with self._asyncio.timeout(timeout) as limit:
+                output = caller.agent(view) if awaitable is None else awaitable
+                if inspect.isawaitable(output):
+                    output = await output
+                return output
+        except TimeoutError as raised:
+            error = raised
+            if limit.expired() and timeout is not None:
+                error = AgentTimeoutError(timeout)
+                raise error from None
+            raise
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            if last_resort is not None:
+                last_resort.cancel()
+            if not call.settled and not self._stopped:
+                caller.end_attempt(call, began, error)
+
+    def _give_up(self, call: Call, began: float) -> None:
+        """End a call that does not let itself be cancelled; its task is left to itself."""
+        if call.settled or self._caller.timeout is None:
+            return
+        error = AgentTimeoutError(self._caller.timeout)
+        self._caller.end_attempt(call, began, error)
+        self._caller.settle(call, None, error)
+        self._end(call)
+
+    def is_blocked(self) -> bool:
+        """Tell whether a call holds the loop up for longer than any may take."""
+        timeout = self._caller.timeout
+        if timeout is None or self._stopped:
+            return False
+        oldest = min((c.attempt_began for c in list(self.unfinished) if c.attempt_began is not None), default=None)
+        return oldest is not None and time.monotonic() - oldest > timeout + 2 * _CANCEL_GRACE_S
+
+    def blocking_call(self) -> Call | None:
+        """Find the call whose code the loop's thread is in."""
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 (the documented way to look at a thread)
+        found: Call | None = None
+        while frame is not None:
+            if frame.f_code is _Loop._attempt.__code__:
+                found = frame.f_locals.get("call")
+            frame = frame.f_back
+        return found
+
+    def leave_behind(self) -> list[Call]:
+        """Stop using a loop that is blocked; returns its calls, begun and waiting, in order."""
+        self._stopped = True
+        calls = [*self.unfinished, *(call for call, _ in self._waiting)]
+        self._waiting.clear()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        return calls
+
+    def close(self) -> None:
+        self._stopped = True
+        self._waiting.clear()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(2 * _CANCEL_GRACE_S)
+
+    def _run(self) -> None:
+        self._asyncio.set_event_loop(self._loop)
+        while not self._stopped:
+            # an agent's own task that exits ends the loop's turn, not the run
+            with suppress(BaseException):
+                self._loop.run_forever()
+        with suppress(BaseException):  # what the agent left behind may raise anything
+            self._loop.run_until_complete(self._clean_up())
         self._loop.close()
 
-
-async def _as_coroutine(awaitable: Any) -> Any:
-    return await awaitable
+    async def _clean_up(self) -> None:
+        """Cancel what is under way, and let the agent close its client in the loop that it was made in."""
+        tasks = self._asyncio.all_tasks() - {self._asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await self._asyncio.wait(tasks, timeout=_CANCEL_GRACE_S)
+        aclose = getattr(self._caller.agent, "aclose", None)
+        if callable(aclose):
+            closing = aclose()
+            if inspect.isawaitable(closing):
+                with suppress(Exception):
+                    await self._asyncio.wait_for(closing, _CANCEL_GRACE_S)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()

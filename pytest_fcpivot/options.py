@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pytest_fcpivot.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     import pytest
 
@@ -21,7 +23,9 @@ class _Option:
     dest: str
     metavar: str
     help: str
-    kind: Literal["text", "list", "flag"] = "text"
+    kind: Literal["text", "list", "flag", "maybe"] = "text"  # maybe: the value may be left out
+    # Whether it says what a run is about, so that a resumed run takes it over and refuses another.
+    of_run: bool = True
 
     @property
     def flag(self) -> str:
@@ -39,15 +43,64 @@ _OPTIONS = (
     _Option("fc_data", "FILE", "data: .jsonl, .jsonl.gz, .parquet, or 'sample' (default); may be given again", "list"),
     _Option("fc_grader", "NAME", "grader: nemo-gym (default: nemo-gym:first-call) or nemo-gym:any-order"),
     _Option("fc_grader_option", "KEY=VALUE", "a setting of the grader, by its own name; may be given again", "list"),
+    _Option("fc_repeats", "K", "ask at each pivot K times (default: 1)"),
     _Option("fc_limit", "N", "run only the first N pivots of what is selected"),
     _Option("fc_sample", "N", "run N pivots chosen at random by --fc-seed"),
     _Option("fc_seed", "SEED", "seed of --fc-sample (default: 0)"),
     _Option("fc_shard", "I/N", "run shard I of N, from 1; whole trajectories stay together"),
-    _Option("fc_timeout", "SECONDS", "time limit of one answer (default: 300; 0: none)"),
+    _Option("fc_concurrency", "N", "calls under way at once, in each process (default: 16)", of_run=False),
+    _Option("fc_timeout", "SECONDS", "time limit of one attempt at an answer (default: 300; 0: none)", of_run=False),
+    _Option(
+        "fc_retries",
+        "N",
+        "further attempts after a fault of the service (default: 5 for the openai agents, else 0)",
+        of_run=False,
+    ),
+    _Option(
+        "fc_deadline",
+        "SECONDS",
+        "time limit of one answer with all attempts (default: 3 times --fc-timeout; 0: none)",
+        of_run=False,
+    ),
+    _Option("fc_max_errors", "N|P%%", "stop when more than N tests, or P percent of them, end in errors", of_run=False),
+    _Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run=False),
+    _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run=False),
+    _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run=False),
     _Option("fc_strict_schema", "", "arguments that break their tool's schema earn no reward", "flag"),
     _Option("fc_bad_rows", "refuse|skip", "broken rows: refuse the file (default), or skip and count them"),
+    _Option("fc_model", "NAME", "openai agents: the model"),
+    _Option("fc_base_url", "URL", "openai agents: the API's address, when it is not OpenAI's own"),
+    _Option("fc_temperature", "T", "openai agents: sampling temperature"),
+    _Option("fc_top_p", "P", "openai agents: nucleus sampling"),
+    _Option("fc_max_output_tokens", "N", "openai agents: limit of an answer's tokens"),
+    _Option("fc_reasoning_effort", "LEVEL", "openai agents: low, medium, high, or what the model knows"),
+    _Option("fc_tool_choice", "CHOICE", "openai agents: auto, none, required, or a tool's name"),
+    _Option("fc_parallel_tool_calls", "true|false", "openai agents: allow several calls (default: as the pivot says)"),
+    _Option("fc_extra_body", "JSON", "openai agents: further fields of the request, as one JSON object"),
+    _Option("fc_message_tool", "", "openai agents: offer the tool submit_message, and require a call", "flag"),
+    _Option(
+        "fc_header",
+        "NAME:VALUE",
+        "openai agents: a header; $VARIABLE in it is replaced; may be given again",
+        "list",
+        of_run=False,
+    ),
+    _Option(
+        "fc_price",
+        "IN/CACHED/OUT",
+        "price of a million tokens: input, cached input, output; adds the cost",
+        of_run=False,
+    ),
 )
 DEFAULT_TIMEOUT_S = 300.0
+DEFAULT_CONCURRENCY = 16
+_DEADLINE_IN_TIMEOUTS = 3
+_MOST_REPEATS = 1000
+_MOST_CONCURRENCY = 4096
+_SECONDS = ("fc_timeout", "fc_deadline")
+LATEST = "latest"
+NO_RUN = "none"
+_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -68,6 +121,58 @@ class Options:
     timeout: float | None
     strict_schema: bool
     bad_rows: Literal["refuse", "skip"]
+    repeats: int
+    concurrency: int
+    retries: int | None  # None: as the agent likes it
+    deadline: float | None
+    max_errors: ErrorBound | None
+    run: Path | None
+    keep_run: bool  # False: nothing is recorded
+    model: ModelOptions
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBound:
+    """How many tests may end in errors: a number, or a share of all."""
+
+    text: str
+    number: int | None = None
+    share: float = 0.0
+
+    def exceeded(self, errors: int, total: int) -> bool:
+        """Tell whether so many errors are more than a run of so many tests may end with."""
+        return errors > (self.share * total if self.number is None else self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Prices of a million tokens."""
+
+    input: float
+    cached: float
+    output: float
+
+    def of(self, read: int, cached: int, written: int) -> float:
+        """Return what so many tokens cost; `cached` are among those read."""
+        return ((read - cached) * self.input + cached * self.cached + written * self.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the openai agents are told; named as their settings are."""
+
+    model: str | None
+    base_url: str | None
+    temperature: float | None
+    top_p: float | None
+    max_output_tokens: int | None
+    reasoning_effort: str | None
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    extra_body: Mapping[str, Any] | None
+    headers: Mapping[str, str] | None
+    message_tool: bool
 
 
 def register(parser: pytest.Parser) -> None:
@@ -76,6 +181,16 @@ def register(parser: pytest.Parser) -> None:
     for option in _OPTIONS:
         if option.kind == "flag":
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
+        elif option.kind == "maybe":
+            group.addoption(
+                option.flag,
+                dest=option.dest,
+                nargs="?",
+                const=LATEST,
+                default=None,
+                metavar=option.metavar,
+                help=option.help,
+            )
         elif option.kind == "list":
             group.addoption(
                 option.flag, dest=option.dest, action="append", default=None, metavar=option.metavar, help=option.help
@@ -100,88 +215,187 @@ def asked_for(config: pytest.Config) -> bool:
     )
 
 
-def read(config: pytest.Config) -> Options:
-    """Read and check all options; raises OptionError naming the option, the value and what is accepted."""
-    limit = _number(config, "fc_limit", int, least=0)
-    sample = _number(config, "fc_sample", int, least=1)
-    seed = _number(config, "fc_seed", int, least=None)
-    seconds = _number(config, "fc_timeout", float, least=0)
-    shard_text, shard_from = _value(config, "fc_shard")
-    bad_rows, where = _value(config, "fc_bad_rows")
-    if bad_rows not in (None, "refuse", "skip"):
-        raise OptionError(f"{where}={bad_rows}: choose refuse or skip")
-    return Options(
-        agent=cast("str | None", _value(config, "fc_agent")[0]),
-        agent_from=_value(config, "fc_agent")[1],
-        data=_data(config),
-        grader=cast("str | None", _value(config, "fc_grader")[0]),
-        grader_settings=_settings(config),
-        limit=limit,
-        sample=sample,
-        seed=seed or 0,
-        shard=None if shard_text is None else _shard(str(shard_text), shard_from),
-        timeout=(DEFAULT_TIMEOUT_S if seconds is None else seconds) or None,
-        strict_schema=_truth(config, "fc_strict_schema"),
-        bad_rows="skip" if bad_rows == "skip" else "refuse",
-    )
+class OptionReader:
+    """Reads options: command line over environment over ini file over those of a stored run over defaults."""
 
+    def __init__(self, config: pytest.Config, stored: Mapping[str, Any] | None = None) -> None:
+        self._config = config
+        self._stored = stored or {}
 
-def _value(config: pytest.Config, dest: str) -> tuple[Any, str]:
-    """Return an option's raw value, None if it was not given, and the name it was given under."""
-    option = next(option for option in _OPTIONS if option.dest == dest)
-    given = getattr(config.option, dest, None)
-    if given is not None:
-        return given, option.flag
-    text = os.environ.get(option.env)
-    if text:
-        return text, option.env
-    return config.getini(dest) or None, f"ini {dest}"
+    def given(self) -> dict[str, Any]:
+        """Return the raw values of the options that say what a run is about and were given."""
+        raw = {option.dest: self.value(option.dest)[0] for option in _OPTIONS if option.of_run}
+        return {dest: value for dest, value in raw.items() if value is not None}
 
+    def read(self) -> Options:
+        """Read and check all options; raises OptionError naming the option, the value and what is accepted."""
+        seconds = self._number("fc_timeout", float, least=0)
+        timeout = (DEFAULT_TIMEOUT_S if seconds is None else seconds) or None
+        deadline = self._number("fc_deadline", float, least=0)
+        if deadline is None and timeout is not None:
+            deadline = timeout * _DEADLINE_IN_TIMEOUTS
+        shard_text, shard_from = self.value("fc_shard")
+        run, _ = self.value("fc_run")
+        return Options(
+            agent=cast("str | None", self.value("fc_agent")[0]),
+            agent_from=self.value("fc_agent")[1],
+            data=self._data(),
+            grader=cast("str | None", self.value("fc_grader")[0]),
+            grader_settings=self._settings(),
+            limit=self._number("fc_limit", int, least=0),
+            sample=self._number("fc_sample", int, least=1),
+            seed=self._number("fc_seed", int, least=None) or 0,
+            shard=None if shard_text is None else _shard(str(shard_text), shard_from),
+            timeout=timeout,
+            strict_schema=self._truth("fc_strict_schema") or False,
+            bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
+            repeats=self._number("fc_repeats", int, least=1, most=_MOST_REPEATS) or 1,
+            concurrency=self._number("fc_concurrency", int, least=1, most=_MOST_CONCURRENCY) or DEFAULT_CONCURRENCY,
+            retries=self._number("fc_retries", int, least=0, most=1000),
+            deadline=deadline or None,
+            max_errors=self._error_bound(),
+            run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
+            keep_run=run != NO_RUN,
+            model=self._model(),
+            price=self._price(),
+        )
 
-def _number(config: pytest.Config, dest: str, kind: Callable[[str], Any], *, least: int | None) -> Any:
-    text, where = _value(config, dest)
-    if text is None:
-        return None
-    wanted = "a whole number" if kind is int else "a number of seconds"
-    try:
-        number = kind(text)
-    except ValueError:
-        raise OptionError(f"{where}={text}: {wanted} is needed") from None
-    if least is not None and not number >= least:
-        raise OptionError(f"{where}={text}: must be {least} or more")
-    return number
+    def value(self, dest: str) -> tuple[Any, str]:
+        """Return an option's raw value, None if it was not given, and the name it was given under."""
+        option = next(option for option in _OPTIONS if option.dest == dest)
+        given = getattr(self._config.option, dest, None)
+        if given is not None:
+            return given, option.flag
+        text = os.environ.get(option.env)
+        if text:
+            return text, option.env
+        text = self._config.getini(dest)
+        if text:
+            return text, f"ini {dest}"
+        return self._stored.get(dest), "run.json"
 
+    def _number(self, dest: str, kind: Callable[[str], Any], *, least: float | None, most: float | None = None) -> Any:
+        text, where = self.value(dest)
+        if text is None:
+            return None
+        wanted = "a whole number" if kind is int else "a number"
+        if dest in _SECONDS:
+            wanted += " of seconds"
+        try:
+            number = kind(text)
+        except ValueError:
+            raise OptionError(f"{where}={text}: {wanted} is needed") from None
+        if least is not None and not number >= least:
+            raise OptionError(f"{where}={text}: must be {least} or more")
+        if most is not None and not number <= most:
+            raise OptionError(f"{where}={text}: must be {most} or less")
+        return number
 
-def _truth(config: pytest.Config, dest: str) -> bool:
-    value, where = _value(config, dest)
-    text = str(value or "").lower()
-    if text not in _TRUE | _FALSE:
-        raise OptionError(f"{where}={value}: choose true or false")
-    return text in _TRUE
+    def _truth(self, dest: str) -> bool | None:
+        value, where = self.value(dest)
+        if value is None:
+            return None
+        text = str(value).lower()
+        if text not in _TRUE | _FALSE:
+            raise OptionError(f"{where}={value}: choose true or false")
+        return text in _TRUE
 
+    def _choice(self, dest: str, *choices: str) -> str | None:
+        value, where = self.value(dest)
+        if value is not None and value not in choices:
+            raise OptionError(f"{where}={value}: choose {' or '.join(choices)}")
+        return cast("str | None", value)
 
-def _list(config: pytest.Config, dest: str) -> tuple[list[str], str]:
-    value, where = _value(config, dest)
-    if value is None or isinstance(value, list):
-        return value or [], where
-    return shlex.split(value), where
+    def _list(self, dest: str) -> tuple[list[str], str]:
+        value, where = self.value(dest)
+        if value is None or isinstance(value, list):
+            return value or [], where
+        return shlex.split(value), where
 
+    def _data(self) -> tuple[tuple[str, Path], ...]:
+        names, where = self._list("fc_data")
+        base = self._config.rootpath if where.startswith("ini ") else self._config.invocation_params.dir
+        return tuple((name, base) for name in names)
 
-def _data(config: pytest.Config) -> tuple[tuple[str, Path], ...]:
-    names, where = _list(config, "fc_data")
-    base = config.rootpath if where.startswith("ini ") else config.invocation_params.dir
-    return tuple((name, base) for name in names)
+    def _settings(self) -> tuple[tuple[str, Any], ...]:
+        texts, where = self._list("fc_grader_option")
+        settings = []
+        for text in texts:
+            key, equals, value = text.partition("=")
+            if not equals or not key:
+                raise OptionError(f"{where}={text}: write KEY=VALUE, as in word_count_similarity_threshold=0.3")
+            settings.append((key.strip(), _plain(value.strip())))
+        return tuple(settings)
 
+    def _error_bound(self) -> ErrorBound | None:
+        text, where = self.value("fc_max_errors")
+        if text is None:
+            return None
+        trouble = OptionError(f"{where}={text}: write a number of tests, as in 20, or a share of them, as in 5%")
+        try:
+            if text.endswith("%"):
+                share = float(text[:-1]) / 100
+                if not 0 <= share <= 1:
+                    raise trouble
+                return ErrorBound(text, None, share)
+            number = int(text)
+        except ValueError:
+            raise trouble from None
+        if number < 0:
+            raise trouble
+        return ErrorBound(text, number)
 
-def _settings(config: pytest.Config) -> tuple[tuple[str, Any], ...]:
-    texts, where = _list(config, "fc_grader_option")
-    settings = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise OptionError(f"{where}={text}: write KEY=VALUE, as in word_count_similarity_threshold=0.3")
-        settings.append((key.strip(), _plain(value.strip())))
-    return tuple(settings)
+    def _model(self) -> ModelOptions:
+        extra_body, where = self.value("fc_extra_body")
+        if extra_body is not None:
+            try:
+                extra_body = json.loads(extra_body)
+            except ValueError as error:
+                raise OptionError(f"{where}={extra_body}: not JSON: {error}") from None
+            if not isinstance(extra_body, dict):
+                raise OptionError(f"{where}={json.dumps(extra_body)}: an object is needed")
+        return ModelOptions(
+            model=self.value("fc_model")[0],
+            base_url=self.value("fc_base_url")[0],
+            temperature=self._number("fc_temperature", float, least=0),
+            top_p=self._number("fc_top_p", float, least=0, most=1),
+            max_output_tokens=self._number("fc_max_output_tokens", int, least=1),
+            reasoning_effort=self.value("fc_reasoning_effort")[0],
+            tool_choice=self.value("fc_tool_choice")[0],
+            parallel_tool_calls=self._truth("fc_parallel_tool_calls"),
+            extra_body=extra_body,
+            headers=self._headers(),
+            message_tool=self._truth("fc_message_tool") or False,
+        )
+
+    def _headers(self) -> dict[str, str] | None:
+        texts, where = self._list("fc_header")
+        headers = {}
+        for text in texts:
+            name, colon, value = text.partition(":")
+            if not colon or not name.strip():
+                # the value is not shown: it may be a secret
+                raise OptionError(f"{where}: write NAME:VALUE, as in 'api-key:$GATEWAY_KEY'")
+            for variable in _VARIABLE.findall(value):
+                if variable not in os.environ:
+                    raise OptionError(f"{where}={name}: the environment has no variable {variable}")
+            headers[name.strip()] = _VARIABLE.sub(lambda found: os.environ[found[1]], value.strip())
+        return headers or None
+
+    def _price(self) -> Price | None:
+        text, where = self.value("fc_price")
+        if text is None:
+            return None
+        try:
+            prices = [float(part) for part in text.split("/")]
+        except ValueError:
+            prices = []
+        if len(prices) not in (2, 3) or any(not price >= 0 for price in prices):
+            raise OptionError(
+                f"{where}={text}: write the prices of a million tokens as INPUT/CACHED/OUTPUT, as in 1.25/0.125/10, "
+                "or INPUT/OUTPUT"
+            )
+        return Price(prices[0], prices[-2], prices[-1])
 
 
 def _plain(text: str) -> bool | float | str:

@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fcpivot import options
 from pytest_fcpivot.actions import to_action
-from pytest_fcpivot.agent_output import OutputRouter
-from pytest_fcpivot.agents import check_agent, load_agent
-from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem
+from pytest_fcpivot.agents import load_agent
+from pytest_fcpivot.asking import AgentRaisedError, Asker
+from pytest_fcpivot.case import CASE, NOT_ASKED, Case
+from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, repeat_name
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.selection import Selection
-from pytest_fcpivot.errors import ActionError, AgentError, DataError, FcPivotError, WrongAction
+from pytest_fcpivot.distribution import make_scheduler, stop_workers
+from pytest_fcpivot.errors import ActionError, AgentError, DataError, FatalAgentError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
 from pytest_fcpivot.jsontext import well_formed
-from pytest_fcpivot.lookahead import WINDOW, AgentCaller, AgentTimeoutError, TooManyHungCallsError
+from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
 from pytest_fcpivot.model import Action, Grade
+from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
+from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
+from pytest_fcpivot.results.calls import CallFile, Crashes, under_way
+from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
     from pytest_fcpivot.graders import Grader
-    from pytest_fcpivot.lookahead import Call
-    from pytest_fcpivot.model import Pivot, SchemaVerdict
+    from pytest_fcpivot.model import Pivot
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
-_MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
+ASKED_AGAIN = "asked again"  # the outcome of a test whose process died, when it is not known why
 _PASS_MARK = 1.0
-_MOST_AGENTS = 8
 
 
 @dataclass(slots=True)
@@ -53,6 +58,16 @@ class Dataset:
     entries: list[IndexEntry]
     _by_id: dict[str, IndexEntry] | None = None
 
+    def describe(self) -> dict[str, Any]:
+        """Describe the data as run.json does."""
+        return {
+            "name": self.label,
+            "path": str(self.path.absolute()),
+            "sha256": self.store.content_hash(self.path),
+            "pivots": len(self.store),
+            "selected": len(self.entries),
+        }
+
     def entry(self, pivot_id: str) -> IndexEntry | None:
         """Find a selected pivot by its id."""
         if self._by_id is None:
@@ -60,55 +75,103 @@ class Dataset:
         return self._by_id.get(pivot_id)
 
 
-@dataclass(slots=True)
-class _Case:
-    """What happens to one test between its setup and its teardown."""
-
-    pivot: Pivot
-    call: Call | None = None
-    action: Action | None = None
-    grade: Grade | None = None
-    verdict: SchemaVerdict | None = None
-    latency_s: float = 0.0
-
-
-_CASE = pytest.StashKey[_Case]()
-
-
 class PivotSession:
     """The plugin object of a session that runs pivots."""
 
-    def __init__(self, config: pytest.Config, chosen: Options) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.options = chosen
-        self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         self.is_worker = hasattr(config, "workerinput")
-        self.tally = Tally()
+        self.complete = False
+        self._session: pytest.Session | None = None
+        reader = options.OptionReader(config)
+        self.stored = StoredRun.named(config, reader)
+        if self.stored is not None:
+            reader = options.OptionReader(config, self.stored.options)
+        chosen: Options = reader.read()
+        self.options = chosen
+        self._given = reader.given()
+        self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         self._selection = Selection(chosen.shard, chosen.sample, chosen.seed, chosen.limit)
         self._open: dict[str, Dataset] = {}
         self._named: set[str] = set()
-        self._callers: dict[int, tuple[Any, AgentCaller]] = {}
-        self._router: OutputRouter | None = None
-        self._ahead = 0  # calls that were started and whose test has not come yet
-        self._cursor = 0
+        self._find_data()
+        self.book = None if self.stored is None else self.stored.book()
+        self.replays = self.stored is not None and self.stored.replays
+        self.repeats = chosen.repeats
+        if self.book is not None and not (self.stored and self.stored.is_run):
+            self.repeats = max(self.repeats, self.book.repeats)  # rollouts tell how often they were made
+        self.tally = Tally(self.repeats)
+        self.redact = Redactor(_keys_of(chosen))
+        self.recorder = self._make_recorder()
+        calls = self._calls_directory()
+        self._crashes = None if calls is None else Crashes(calls)
+        self._log: CallLog = (
+            CallLog() if calls is None else CallFile(calls, self._process_name(), begins=self.is_worker)
+        )
+        self._asker = Asker(
+            config,
+            chosen,
+            load=self._load,
+            read_pivot=self._read_case,
+            log=self._log,
+            crashes=self._crashes if self.is_worker else None,
+        )
+        self._asker.book, self._asker.replays = self.book, self.replays
+        if chosen.agent is not None and not self.replays:
+            self._load(chosen.agent, instantiate=False)
 
     @classmethod
     def begin(cls, config: pytest.Config) -> PivotSession:
         """Check the options, open the data, and take part in the session; raises pytest.UsageError."""
         try:
-            session = cls(config, options.read(config))
-            session._find_data()
-            if session.options.agent is not None:
-                session._load(session.options.agent, instantiate=False)
+            session = cls(config)
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(session, "fcpivot-session")
         config.add_cleanup(gc.unfreeze)
         return session
 
+    # ---------------------------------------------------------------- the run on disk
+
+    def _make_recorder(self) -> Recorder:
+        """Decide where the controller records the run; workers record nothing."""
+        chosen, resumes = self.options, self.stored is not None and not self.replays
+        path: Path | None = None
+        if not self.is_worker and chosen.keep_run and not _only_looks(self.config):
+            if resumes and self.stored is not None:
+                path = self.stored.path
+            else:
+                path = chosen.run or RunDirectory.new_path(self.config.rootpath)
+        must = resumes or chosen.run is not None
+        return Recorder(path, self.redact.values_in, resumes=resumes, must=must)
+
+    def _calls_directory(self) -> Path | None:
+        told = getattr(self.config, "workerinput", {}).get("fcpivot")
+        if self.is_worker:
+            return Path(told["run"], "calls") if told and told["run"] else None
+        return self.recorder.calls
+
+    def _process_name(self) -> str:
+        worker = getattr(self.config, "workerinput", {}).get("workerid", "main")
+        return f"{worker}-{os.getpid()}"
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the run as run.json does."""
+        return {
+            "agent": self.agent_name,
+            "model": self.options.model.model,
+            "grader": {"name": self.grader.name, "settings": dict(self.options.grader_settings)},
+            "data": [dataset.describe() for dataset in self.datasets],
+            "repeats": self.repeats,
+            "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
+            "options": json.loads(self.redact(json.dumps(self._given))),
+        }
+
     @property
     def agent_name(self) -> str:
-        """How reports name the agent."""
+        """How reports name the agent; in a replay, the one that gave the answers."""
+        if self.stored is not None and self.replays:
+            return str(self.stored.description.get("agent") or self.stored.path.name)
         return self.options.agent or "fc_agent fixture"
 
     @property
@@ -152,7 +215,8 @@ class PivotSession:
     def _dataset(self, path: Path) -> Dataset:
         key = _key(path)
         if key not in self._open:
-            store = open_store(path, bad_rows=self.options.bad_rows)
+            again = "repeat" if self.stored is not None and not self.stored.is_run else "problem"
+            store = open_store(path, bad_rows=self.options.bad_rows, same_pivot=again)  # type: ignore[arg-type]
             self._open[key] = Dataset(self._label(path), path, store, self._selection.apply(store.index()))
         return self._open[key]
 
@@ -164,11 +228,34 @@ class PivotSession:
         except ValueError:  # another drive
             return path.as_posix()
 
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
         plugins = self.config.pluginmanager
+        try:
+            self._begin_run()
+        except FcPivotError as error:
+            raise pytest.UsageError(str(error)) from error
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(_ShortMemory(reporter, {dataset.label for dataset in self.datasets}))
+
+    def _begin_run(self) -> None:
+        if self.is_worker:
+            return
+        facts = self.describe()
+        if self.stored is not None and not self.replays:
+            self.stored.refuse_another(facts)
+        if self.recorder.path is not None:
+            self.recorder.begin(facts | surroundings(self.config.rootpath))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["fcpivot"] = {"run": None if self.recorder.path is None else str(self.recorder.path)}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        return make_scheduler(config, log, self.options.concurrency) if self._named else None
 
     def pytest_collection_finish(self) -> None:
         # Thousands of items live until the end; left to the collector they cost a tenth of the run.
@@ -183,7 +270,12 @@ class PivotSession:
         """Run a user's own test over the data."""
         if not self._open:
             self._dataset(SAMPLE_PATH)
-        cases = [(dataset, entry) for dataset in self.datasets for entry in dataset.entries]
+        cases = [
+            (dataset, entry, repeat)
+            for dataset in self.datasets
+            for entry in dataset.entries
+            for repeat in range(1, self.repeats + 1)
+        ]
         for dataset in self.datasets:
             self.check_gradable(dataset)
         marks = {
@@ -192,7 +284,10 @@ class PivotSession:
         }
         metafunc.parametrize(
             "pivot",
-            [pytest.param(case, id=case[1].id, marks=marks[case[1].expected_type]) for case in cases],
+            [
+                pytest.param(case, id=repeat_name(case[1].id, case[2]), marks=marks[case[1].expected_type])
+                for case in cases
+            ],
             indirect=True,
         )
 
@@ -208,8 +303,10 @@ class PivotSession:
     # ---------------------------------------------------------------- one case
 
     def agent(self) -> Callable[..., Any]:
-        """Load the agent that the options name."""
+        """Load the agent that the options name; a replay needs none."""
         trouble = NO_AGENT
+        if self.replays:
+            return _no_agent
         if self.options.agent is not None:
             try:
                 return self._load(self.options.agent)
@@ -219,108 +316,53 @@ class PivotSession:
 
     def _load(self, spec: str, *, where: str | None = None, instantiate: bool = True) -> Callable[..., Any]:
         search = [self.config.rootpath, self.config.invocation_params.dir]
-        return load_agent(spec, search, where=where or self.options.agent_from, instantiate=instantiate)
+        where = where or self.options.agent_from
+        return load_agent(spec, search, where=where, instantiate=instantiate, settings=self.options)
 
-    def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry] | None) -> Pivot:
+    def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry, int] | None) -> Pivot:
         """Read the pivot of a test."""
         if isinstance(node, PivotItem):
-            dataset, entry = node.parent.dataset, node.entry
-        elif case is not None:
-            dataset, entry = case
-        else:
+            return self._read_case(node).pivot
+        if case is None:
             raise pytest.UsageError("the fixture pivot needs a test that takes it as an argument")
-        if _CASE in node.stash:
-            return node.stash[_CASE].pivot  # read already, when its call was started ahead
+        dataset, entry, repeat = case
         pivot = dataset.store.read(entry.row)
-        node.stash[_CASE] = _Case(pivot)
+        node.stash[CASE] = Case(pivot, repeat)
         return pivot
 
-    def _case(self, node: pytest.Item, pivot: Pivot) -> _Case:
+    def _read_case(self, item: PivotItem) -> Case:
+        """Read the pivot of an item, unless that was done already, when its call was started ahead."""
+        if CASE not in item.stash:
+            item.stash[CASE] = Case(item.parent.dataset.store.read(item.entry.row), item.repeat)
+        return item.stash[CASE]
+
+    def _case(self, node: pytest.Item, pivot: Pivot) -> Case:
         """Return what is known of a test; a user's own `pivot` fixture may have given it another pivot."""
-        case = node.stash.get(_CASE, None)
+        case = node.stash.get(CASE, None)
         if case is None or case.pivot is not pivot:
-            case = node.stash[_CASE] = _Case(pivot)
+            case = node.stash[CASE] = Case(pivot)
         return case
-
-    def _look_ahead(self, item: PivotItem, agent: Any, caller: AgentCaller) -> None:
-        """Start the calls of the pivots that come next, once half the window is used up."""
-        if self._ahead > WINDOW // 2:
-            return
-        for upcoming in self._upcoming(item):
-            if not isinstance(upcoming, PivotItem) or upcoming.parent.agent is not agent or _CASE in upcoming.stash:
-                continue
-            if any(marker.name in _MAY_NOT_RUN for marker in upcoming.iter_markers()):
-                continue
-            pivot = self.pivot(upcoming, None)
-            upcoming.stash[_CASE].call = caller.start(pivot.view())
-            self._ahead += 1
-
-    def _upcoming(self, item: PivotItem) -> list[pytest.Item]:
-        """Return what runs after an item.
-
-        A worker of pytest-xdist looks no further than its own item: the rest may be given to others, and were the
-        agent to end the process, the blame would fall on the test that happens to run.
-        """
-        if self.is_worker:
-            return []
-        items = item.session.items
-        try:
-            self._cursor = items.index(item, self._cursor)
-        except ValueError:  # run again, or in another order than collected
-            self._cursor = items.index(item)
-        return items[self._cursor + 1 : self._cursor + 1 + WINDOW]
 
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
         """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
         case = self._case(node, pivot)
-        call, case.call = case.call, None
+        if self.config.getoption("setuponly", False):
+            return Action()  # the test will not run, so nobody is asked
         trouble: str | None = None
         try:
-            caller = self._caller(agent)
-            if call is None:
-                call = caller.start(pivot.view())
-            else:
-                self._ahead -= 1
-            if isinstance(node, PivotItem) and node.parent.agent is agent:
-                self._look_ahead(node, agent, caller)
-            output = self._finish(caller, call, case)
-            case.action = to_action(output, tool_set(pivot.tools_json).names)
-        except TooManyHungCallsError as error:
-            node.session.shouldstop = trouble = str(error)
+            self._asker.answer(node, case, agent)
+            case.action = to_action(case.output, tool_set(pivot.tools_json).names)
+        except (TooManyHungCallsError, FatalAgentError) as error:
+            trouble = self.redact(str(error))
+            node.session.shouldstop = f"fcpivot: {trouble}"
         except (AgentError, ActionError) as error:
-            trouble = str(error)
-        except _AgentRaisedError as error:
-            trouble = explain_agent_error(error.error)
+            trouble = self.redact(str(error))
+        except AgentRaisedError as error:
+            trouble = self.redact(explain_agent_error(error.error, case.cause, case.attempts))
         if trouble is not None:
             pytest.fail(trouble, pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
         return case.action
-
-    def _finish(self, caller: AgentCaller, call: Call, case: _Case) -> Any:
-        """Return the agent's output, with what it printed; what it raised comes as _AgentRaisedError."""
-        try:
-            return caller.finish(call)
-        except (pytest.skip.Exception, pytest.exit.Exception, AgentTimeoutError):
-            raise
-        except BaseException as error:
-            if call.error is not error:
-                raise  # not the agent's: the user's Ctrl-C, while waiting
-            raise _AgentRaisedError(error) from None
-        finally:
-            case.latency_s = call.latency_s
-            call.printed.release(self._router.log_handlers if self._router else [])
-
-    def _caller(self, agent: Any) -> AgentCaller:
-        known = self._callers.get(id(agent))
-        if known is None:
-            if self._router is None:
-                self._router = OutputRouter(self.config)
-            function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
-            check_agent(function, "fixture fc_agent")
-            known = self._callers[id(agent)] = (agent, AgentCaller(function, self.options.timeout))
-            if len(self._callers) > _MOST_AGENTS:  # a fixture that makes an agent a test leaves no thread a test
-                self._callers.pop(next(iter(self._callers)))[1].close()
-        return known[1]
 
     def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
         """Return the function that grades a test's action."""
@@ -337,6 +379,8 @@ class PivotSession:
         case = self._case(node, pivot)
         action = output if isinstance(output, Action) and output is case.action else to_action(output, tools.names)
         case.action = action
+        if case.output is NOT_ASKED:
+            case.output = output  # a fixture of the user's gave it
         verdict = case.verdict = tools.check(action)
         grade = self.grader.grade(pivot.expected_action, action)
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
@@ -356,39 +400,144 @@ class PivotSession:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if _CASE not in item.stash:
+        if CASE not in item.stash:
             return report
-        case = item.stash[_CASE]
+        case = item.stash[CASE]
         _make_sendable(report)
+        self._hide_secrets(report)
         if call.when == "teardown":
-            del item.stash[_CASE]  # the conversation is not needed any more
-            self._ahead -= case.call is not None  # asked ahead, but the test did not come to it
+            del item.stash[CASE]  # the conversation is not needed any more
+            self._asker.forget(case)
             return report
+        if call.when == "setup":
+            # the time of the agent is that of the test, however long it was waited for
+            report.duration = max(0.0, report.duration - case.waited_s) + (case.latency_s if report.failed else 0.0)
+        elif case.attempts:
+            report.duration = case.latency_s
         if call.when == "call" or report.failed:
             if case.grade is None and report.failed and isinstance(item, PivotItem):
                 as_error(report)  # the grader, not the model, is at fault
-            report.fcpivot = _record(case, report, own=isinstance(item, PivotItem)).to_builtins()  # type: ignore[attr-defined]
+            error = _error_text(report) if case.grade is None and report.failed else None
+            record = case.record(error=error, own=isinstance(item, PivotItem))
+            report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
         return report
+
+    def _hide_secrets(self, report: pytest.TestReport) -> None:
+        """Take secrets out of what the report shows, which an exception or an agent's log may have put there."""
+        if report.sections:
+            report.sections = [(name, self.redact(content)) for name, content in report.sections]
+        if report.failed and report.longrepr is not None:
+            text = str(report.longrepr)
+            clean = self.redact(text)
+            if clean != text:
+                report.longrepr = clean
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if not self.is_worker and hasattr(report, "fcpivot"):
-            self.tally.add(CaseRecord.from_builtins(report.fcpivot), report)
-            report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
+        if self.is_worker or getattr(report, "fcpivot", None) is None:
+            return
+        record = CaseRecord.from_builtins(report.fcpivot)
+        report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
+        self.tally.add(record, report)
+        if report.outcome not in ("passed", "failed"):
+            return
+        outcome = report.outcome if record.reward is not None else "error"
+        if outcome == "passed" and record.reward is None:
+            return
+        trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome)
+        if trouble is None:
+            trouble = self._too_many_errors()
+        if trouble is not None:
+            self._stop(trouble)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
+    def pytest_forget_what_is_no_result(self, report: pytest.TestReport) -> None:
+        if report.outcome == ASKED_AGAIN:
+            from pytest_fcpivot.report.junit import forget  # noqa: PLC0415 (only after a crash)
+
+            forget(self.config, report)
+
+    def _too_many_errors(self) -> str | None:
+        bound, errors = self.options.max_errors, self.tally.errors
+        if bound is None or not errors:
+            return None
+        total = self._expected_tests()
+        if not bound.exceeded(errors, total):
+            return None
+        return f"{errors} errors: a run of {total} tests may have no more than --fc-max-errors={bound.text}"
+
+    def _expected_tests(self) -> int:
+        if self._session is not None and self._session.items:
+            return len(self._session.items)
+        return self.repeats * sum(len(dataset.entries) for dataset in self.datasets)  # the workers hold the items
+
+    def _stop(self, reason: str) -> None:
+        if self._session is not None and not self._session.shouldstop:
+            self._session.shouldstop = f"fcpivot: {reason}"
+            stop_workers(self.config, f"fcpivot: {reason}")
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        label, _, pivot_id = crashitem.rpartition("::")
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        found = self._find_item(crashitem)
+        if found is None:
+            return
+        entry, repeat = found
+        suspects = self._suspects(crashitem, report)
+        if len(suspects) > 1 and _put_back(sched, crashitem):
+            # whose call it was that ended the process is not known: each is asked again, alone
+            report.outcome = ASKED_AGAIN  # type: ignore[assignment]
+            return
+        as_error(report)
+        record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr))
+        report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+
+    def _find_item(self, nodeid: str) -> tuple[IndexEntry, int] | None:
+        label, _, name = nodeid.rpartition("::")
+        pivot_id, bracket, number = name.partition("[r")
+        repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
         for dataset in self.datasets:
             entry = dataset.entry(pivot_id) if dataset.label == label else None
             if entry is not None:
-                as_error(report)
-                record = CaseRecord.of_entry(entry, error=str(report.longrepr))
-                report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+                return entry, repeat
+        return None
 
-    def pytest_report_header(self) -> str:
+    def _suspects(self, crashitem: str, report: pytest.TestReport) -> set[str]:
+        """Return the tests whose calls were under way in the process that died, and the one that ran."""
+        worker = getattr(getattr(report, "node", None), "gateway", None)
+        calls = self.recorder.calls
+        if worker is None or calls is None or self._crashes is None:
+            return {crashitem}
+        suspects: set[str] = {crashitem}
+        for log in calls.glob(f"{worker.id}-*.jsonl"):
+            if log.name not in self._crashes.logs:
+                suspects |= under_way(log)
+                self._crashes.add(suspects, log)
+        return suspects
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        return (ASKED_AGAIN, "R", "ASKED AGAIN") if report.outcome == ASKED_AGAIN else None
+
+    def pytest_report_header(self) -> list[str]:
         data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
-        return f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}"
+        lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}"]
+        if self.stored is not None and self.book is not None:
+            how = "replays" if self.replays else "resumes"
+            kept = len(self.book)
+            lines.append(f"fcpivot: {how} {self.shown_path(self.stored.path)}, {kept} answers kept")
+        if self.recorder.repaired:
+            lines.append(f"fcpivot: its last line was torn ({self.recorder.repaired} bytes), and is asked again")
+        if self.recorder.trouble:
+            lines.append(f"fcpivot: {self.recorder.trouble}")
+        elif self.recorder.path is not None and self.recorder.path != getattr(self.stored, "path", None):
+            lines.append(f"fcpivot: run recorded in {self.shown_path(self.recorder.path)}")
+        return lines
+
+    def shown_path(self, path: Path) -> str:
+        """Write a path as the user would type it."""
+        try:
+            return os.path.relpath(path, self.config.invocation_params.dir)
+        except ValueError:  # another drive
+            return str(path)
 
     def _describe(self, dataset: Dataset) -> str:
         total, chosen = len(dataset.store), len(dataset.entries)
@@ -399,10 +548,9 @@ class PivotSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        for _, caller in self._callers.values():
-            caller.close()
-        if self._router is not None:
-            self._router.remove()
+        self._asker.close()
+        if isinstance(self._log, CallFile):
+            self._log.close()
         if self.is_worker:
             return
         if self.grader.binary and self.tally.identity_broken() and session.exitstatus == pytest.ExitCode.OK:
@@ -410,6 +558,9 @@ class PivotSession:
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
         write_suite_properties(self.config, self.tally)
+        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self.complete = finished and not session.shouldstop and not session.shouldfail
+        self.recorder.finish(int(session.exitstatus), complete=self.complete)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -422,12 +573,6 @@ class PivotSession:
     def pytest_unconfigure(self) -> None:
         for dataset in self.datasets:
             dataset.store.close()
-
-
-class _AgentRaisedError(Exception):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
 
 
 class _ShortMemory:
@@ -469,14 +614,32 @@ def as_error(report: pytest.TestReport) -> None:
     report.when = "setup"
 
 
-def _record(case: _Case, report: pytest.TestReport, *, own: bool) -> CaseRecord:
-    error = None
-    if case.grade is None and report.failed:
-        crash = getattr(report.longrepr, "reprcrash", None)
-        error = (crash.message if crash is not None else str(report.longrepr)).removeprefix("Failed: ")
-    return CaseRecord.of_case(
-        case.pivot, case.action, case.grade, case.verdict, latency_s=case.latency_s, error=error, own=own
-    )
+def _error_text(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return (crash.message if crash is not None else str(report.longrepr)).removeprefix("Failed: ")
+
+
+def _put_back(scheduler: Any, test: str) -> bool:
+    """Have a test run again; False if this kind of distribution cannot."""
+    try:
+        scheduler.mark_test_pending(test)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _no_agent(pivot: Any) -> None:
+    raise AgentError(f"a replay asks no agent, and there is no stored answer for {pivot.id}")
+
+
+def _only_looks(config: pytest.Config) -> bool:
+    """Tell whether the session runs no test."""
+    return any(config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan", "showfixtures"))
+
+
+def _keys_of(chosen: Options) -> list[str]:
+    """Return the secrets that the options hold."""
+    return [*(chosen.model.headers or {}).values(), os.environ.get("OPENAI_API_KEY", "")]
 
 
 def _key(path: Path) -> str:

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 CONFIDENCE = 0.95
 _EXACT_TO_DF = 2
@@ -82,6 +82,26 @@ def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
     t = student_t_quantile((1 + CONFIDENCE) / 2, clusters - 1)
     low, high = _wilson(mean, _effective_size(rewards, mean, n), t)
     return Interval(mean, min(low, mean), max(high, mean), n, clusters)
+
+
+def pass_at_k(counts: Iterable[Sequence[int]], k: int) -> tuple[float, float, int] | None:
+    """Return pass@k, pass^k and the number of pivots they are over; None if no pivot was sampled k times.
+
+    `counts` holds (samples, passed) a pivot. pass@k is the mean over pivots of 1 - C(n-c, k) / C(n, k), the unbiased
+    estimate that one of k samples passes (Chen et al. 2021, section 2.1); pass^k that of C(c, k) / C(n, k), that all k
+    pass (Yao et al. 2024, tau-bench, section 3).
+    """
+    any_passes, all_pass, pivots = [], [], 0
+    for samples, passed in counts:
+        if samples < k:
+            continue
+        pivots += 1
+        ways = math.comb(samples, k)
+        any_passes.append(1 - math.comb(samples - passed, k) / ways)
+        all_pass.append(math.comb(passed, k) / ways)
+    if not pivots:
+        return None
+    return math.fsum(any_passes) / pivots, math.fsum(all_pass) / pivots, pivots
 
 
 def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int) -> float:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.options import Options
 
 __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent", "silent"]
 
 baseline = RuleAgent()
 BUNDLED = ("baseline", "asks", "first_tool", "silent")
+OPENAI = ("openai", "openai-chat", "openai-prompt")
 _SPEC = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
@@ -36,20 +38,28 @@ class Agent(Protocol):
 
 
 def load_agent(
-    spec: str, search: Iterable[Path] = (), *, where: str = "--fc-agent", instantiate: bool = True
+    spec: str,
+    search: Iterable[Path] = (),
+    *,
+    where: str = "--fc-agent",
+    instantiate: bool = True,
+    settings: Options | None = None,
 ) -> Callable[[PivotView], Any]:
     """Return the agent that `module:attribute` names, or a bundled one by its name alone.
 
-    `search` holds directories to import from, first ones first; `where` is the option that errors name. A class is
-    instantiated without arguments, and so is the class of a plain method. With `instantiate` off, classes are only
-    looked at, for an early check. Raises AgentError, with the import error in its message, if the agent cannot be had
-    or cannot take one argument.
+    `settings` are the options that the openai agents are made from. `search` holds directories to import from, first
+    ones first; `where` is the option that errors name. A class is instantiated without arguments, and so is the class
+    of a plain method. With `instantiate` off, classes are only looked at, for an early check. Raises AgentError, with
+    the import error in its message, if the agent cannot be had or cannot take one argument.
     """
     where = f"{where}={spec}"
+    if spec in OPENAI:
+        return _openai_agent(spec, settings)
     if spec in BUNDLED:
         spec = f"{__name__}:{spec}"
     if not _SPEC.fullmatch(spec):
-        raise AgentError(f"{where}: write module:function, as in my_agent:answer; bundled: {', '.join(BUNDLED)}")
+        bundled = ", ".join(BUNDLED + OPENAI)
+        raise AgentError(f"{where}: write module:function, as in my_agent:answer; bundled: {bundled}")
     module_name, _, attribute = spec.partition(":")
     if module_name.endswith(".py"):
         raise AgentError(f"{where}: write the module without .py: {module_name.removesuffix('.py')}:{attribute}")
@@ -64,6 +74,17 @@ def load_agent(
     if inspect.isclass(agent) and not instantiate:
         return _typed(agent)  # looked at only, never asked
     return check_agent(agent, where)
+
+
+def _openai_agent(name: str, settings: Options | None) -> Callable[[PivotView], Any]:
+    """Make one of the agents that ask a model through the openai client."""
+    from pytest_fcpivot.agents.openai import OPENAI_AGENTS  # noqa: PLC0415 (only when it is asked for)
+
+    if settings is None:
+        raise AgentError(f"--fc-agent={name} is made from options; in code, make one of pytest_fcpivot.agents.openai")
+    chosen = {field: getattr(settings.model, field) for field in settings.model.__slots__}
+    seed = settings.seed if settings.repeats > 1 else None  # repeats are to differ, and to differ in the same way again
+    return OPENAI_AGENTS[name](**chosen, seed=seed, request_timeout=settings.timeout)
 
 
 def check_agent(agent: Any, where: str) -> Callable[[PivotView], Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Pivot
 
 BadRows = Literal["refuse", "skip"]
+SamePivot = Literal["problem", "repeat"]
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
 _PREPARED_BY = 1  # raised when the same source would be read into different pivots
@@ -56,24 +57,32 @@ def load_pivots(path: str | Path = SAMPLE, *, bad_rows: BadRows = "refuse") -> l
         store.close()
 
 
-def open_store(path: Path, *, bad_rows: BadRows = "refuse") -> PivotStore:
+def open_store(path: Path, *, bad_rows: BadRows = "refuse", same_pivot: SamePivot = "problem") -> PivotStore:
     """Open a data file as a store, preparing a source file into the cache first if that was not done before.
 
-    Raises DataError as `load_pivots` does.
+    Raises DataError as `load_pivots` does. A pivot that comes again is a problem of the file, unless its rows are
+    rollouts, where it is one more `repeat` of the pivot.
     """
     from pytest_fcpivot.data.store import PivotStore, is_store  # noqa: PLC0415 (pyarrow is heavy)
 
     if path.name.endswith(".parquet") and is_store(path):
         store = PivotStore(path)
     else:
-        store = PivotStore(_prepared(path, bad_rows))
+        store = PivotStore(_prepared(path, bad_rows, same_pivot))
     if not len(store):
         store.close()
         raise DataError(f"{path}: no pivots in it")
     return store
 
 
-def prepare(path: Path, target: Path, *, bad_rows: BadRows, provenance: dict[str, Any]) -> None:
+def prepare(
+    path: Path,
+    target: Path,
+    *,
+    bad_rows: BadRows,
+    provenance: dict[str, Any],
+    same_pivot: SamePivot = "problem",
+) -> None:
     """Read a source file into a store at `target`.
 
     Raises DataError naming file, line and reason if rows are broken and `bad_rows` is `refuse`; with `skip` the count
@@ -84,7 +93,7 @@ def prepare(path: Path, target: Path, *, bad_rows: BadRows, provenance: dict[str
     problems: list[RowProblem] = []
     skipped = {"bad_rows": 0, "bad_row_reasons": []} | provenance
     try:
-        write_store(target, _good_rows(path, bad_rows, problems, skipped), skipped)
+        write_store(target, _good_rows(path, bad_rows, same_pivot, problems, skipped), skipped)
     except _Refused as refused:
         raise _broken_rows(path, refused.problems) from None
 
@@ -95,7 +104,11 @@ class _Refused(Exception):  # noqa: N818 (never leaves this module)
 
 
 def _good_rows(
-    path: Path, bad_rows: BadRows, problems: list[RowProblem], provenance: dict[str, Any]
+    path: Path,
+    bad_rows: BadRows,
+    same_pivot: SamePivot,
+    problems: list[RowProblem],
+    provenance: dict[str, Any],
 ) -> Iterator[Pivot]:
     seen: dict[str, int] = {}
     for line, row in read_rows(path):
@@ -104,6 +117,8 @@ def _good_rows(
                 raise row
             pivot = pivot_from_row(row, line)
             if pivot.id in seen:
+                if same_pivot == "repeat":
+                    continue
                 raise RowProblem(line, f"duplicate id {pivot.id!r}, first on line {seen[pivot.id]}")  # noqa: TRY301
         except RowProblem as problem:
             problems.append(problem)
@@ -126,13 +141,15 @@ def _broken_rows(path: Path, problems: list[RowProblem]) -> DataError:
     return DataError("\n".join(lines), problems)
 
 
-def _prepared(path: Path, bad_rows: BadRows) -> Path:
+def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
     """Return the cached store of a source file, made now if its content was not seen before."""
     digest = file_hash(path)
-    key = hashlib.sha256(f"{digest} {path.suffix} {_PREPARED_BY} {bad_rows}".encode()).hexdigest()[:32]
+    how = f"{path.suffix} {_PREPARED_BY} {bad_rows} {same_pivot}"
+    key = hashlib.sha256(f"{digest} {how}".encode()).hexdigest()[:32]
     target = _cache_dir() / f"{key}.parquet"
     if not target.exists():
-        prepare(path, target, bad_rows=bad_rows, provenance={"source": path.name, "source_sha256": digest})
+        provenance = {"source": path.name, "source_sha256": digest}
+        prepare(path, target, bad_rows=bad_rows, provenance=provenance, same_pivot=same_pivot)
     return target
 
 

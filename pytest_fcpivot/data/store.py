@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -181,6 +182,20 @@ class PivotStore:
             depth=depth,
             source_line=line,
         )
+
+    def content_hash(self, source: Path) -> str:
+        """Return the sha256 that stands for the pivots of `source`, which this store was opened for.
+
+        It is that of the source file; of a store itself, that of its footer, which holds the place, size and statistics
+        of every column of every row group, and is read in no time however large the store is.
+        """
+        if source != self.path:
+            return str(self.provenance["source_sha256"])
+        with self.path.open("rb") as stream:
+            stream.seek(-8, os.SEEK_END)
+            length = int.from_bytes(stream.read(4), "little")
+            stream.seek(-8 - length, os.SEEK_END)
+            return hashlib.sha256(stream.read(length)).hexdigest()
 
     def close(self) -> None:
         """Close the file."""

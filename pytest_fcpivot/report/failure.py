@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _WIDTH = 200
 _CALLS_SHOWN = 3
 _FRAMES_SHOWN = 6
+_LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -57,13 +58,20 @@ def last_user_turn(pivot: Pivot) -> str:
     return "(the user has not said anything)"
 
 
-def explain_agent_error(error: BaseException) -> str:
-    """Say what the agent raised and where, by the frames of the user's own code."""
+def explain_agent_error(error: BaseException, cause: str | None = None, attempts: int = 1) -> str:
+    """Say what the agent raised and where, by the frames of the user's own code.
+
+    `cause` names the fault of a service that the error comes from, which is told instead of frames of its client.
+    """
     if isinstance(error, SystemExit):
         first = f"the agent called sys.exit({'' if error.code is None else error.code!r})"
     else:
         first = f"the agent raised {_shown(error)}"
+    if cause is not None:
+        first = f"{cause}{f' in {attempts} attempts' if attempts > 1 else ''}: {first}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
+    users = [frame for frame in stack if not any(part in frame.filename for part in _LIBRARIES)]
+    stack = users if users or cause is not None else stack
     lines = [
         f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {one_line(frame.line)}" if frame.line else "")
         for frame in stack[-_FRAMES_SHOWN:]

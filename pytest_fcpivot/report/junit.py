@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from pytest_fcpivot.results import Tally
 
 
+def forget(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Drop a report that is no result from pytest's JUnit reporter, which would write a case without a name for it."""
+    for plugin in config.pluginmanager.get_plugins():
+        by_test, in_order = getattr(plugin, "node_reporters", None), getattr(plugin, "node_reporters_ordered", None)
+        if isinstance(by_test, dict) and isinstance(in_order, list):
+            dropped = plugin.node_reporter(report)
+            in_order.remove(dropped)
+            for key in [key for key, reporter in by_test.items() if reporter is dropped]:
+                del by_test[key]
+
+
 def write_suite_properties(config: pytest.Config, tally: Tally) -> None:
     """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
 

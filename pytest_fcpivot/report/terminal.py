@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_fcpivot.options import Price
     from pytest_fcpivot.results import Tally
     from pytest_fcpivot.session import PivotSession
 
 _TOOLS_SHOWN = 5
 _CAUSES_SHOWN = 5
 _ALWAYS_SHOWN = 10
+_WORTH_TELLING_S = 0.05
 
 
 @contextmanager
@@ -56,15 +58,16 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         return
     data = ", ".join(dataset.label for dataset in session.datasets)
     reporter.write_sep("=", f"pivots: {data} | {session.agent_name} | {session.grader.name}", bold=True)
-    for line in _summary_lines(tally):
+    for line in _summary_lines(tally, session.options.price):
         reporter.write_line(line)
     _write_identity(reporter, session)
+    _write_run(reporter, session)
     rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
     if rerun is not None:
         reporter.write_line(f"rerun the failures:  {rerun}")
 
 
-def _summary_lines(tally: Tally) -> list[str]:
+def _summary_lines(tally: Tally, price: Price | None) -> list[str]:
     lines = []
     interval = tally.mean_reward()
     if interval is not None:
@@ -76,9 +79,10 @@ def _summary_lines(tally: Tally) -> list[str]:
     counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
     if tally.pass_rate is not None:
         counts += f"; pass rate {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
-    if tally.errors:
+    if tally.errors and tally.graded:
         counts += f"; mean reward {tally.mean_with_errors():.4f} with errors as 0"
     lines.append(counts)
+    lines += _repeat_lines(tally)
     if tally.graded:
         lines += _confusion_lines(tally)
         lines.append("categories")
@@ -89,10 +93,58 @@ def _summary_lines(tally: Tally) -> list[str]:
             details = ", ".join(f"{name} {n}" for name, n in sorted(broken.items()))
             lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
         lines += _tool_lines(tally)
+    lines += _call_lines(tally, price)
     if tally.errors:
         lines.append("errors")
         lines += [f"  {n:>7}  {printable(cause)}" for cause, n in _ranked(tally.error_causes)[:_CAUSES_SHOWN]]
     return lines
+
+
+def _repeat_lines(tally: Tally) -> list[str]:
+    """Tell how pivots fare that are asked several times: pass@k and pass^k for powers of two, and for all repeats."""
+    if tally.repeats == 1:
+        return []
+    powers = [2**power for power in range(tally.repeats.bit_length()) if 2**power < tally.repeats]
+    lines = []
+    for k in (*powers, tally.repeats):
+        rates = tally.pass_at(k)
+        if rates is not None:
+            lines.append(f"pass@{k} {rates[0]:.4f}  pass^{k} {rates[1]:.4f}  (over {rates[2]} pivots)")
+    return lines
+
+
+def _call_lines(tally: Tally, price: Price | None) -> list[str]:
+    """Tell what the calls took: time, further attempts, tokens and money."""
+    lines = []
+    quantiles = tally.latency_quantiles(0.5, 0.95, 1.0)
+    if quantiles and quantiles[1] >= _WORTH_TELLING_S:
+        lines.append("latency: median {:.2f} s, 95 % within {:.2f} s, longest {:.2f} s".format(*quantiles))
+    if tally.retried:
+        causes = ", ".join(f"{printable(name)} {n}" for name, n in _ranked(tally.retries))
+        lines.append(f"retries: {tally.retries.total()} in {tally.retried} calls ({causes})")
+    if tally.with_usage:
+        read, cached, written, reasoning = tally.usage
+        details = f"tokens: {read:,} in ({cached:,} cached), {written:,} out"
+        details += f" ({reasoning:,} reasoning)" if reasoning else ""
+        if price is not None:
+            details += f"; cost {price.of(read, cached, written):.4f}"
+        missing = len(tally.latencies) - tally.with_usage
+        details += f"; {missing} answers did not tell" if missing > 0 else ""
+        lines.append(details)
+    return lines
+
+
+def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """Tell where the run is recorded, and how to go on with it if it is not complete."""
+    recorder = session.recorder
+    if recorder.trouble is not None:
+        reporter.write_line(recorder.trouble, red=True)
+    if recorder.path is None:
+        return
+    shown = session.shown_path(recorder.path)
+    reporter.write_line(f"run recorded in {shown}")
+    if not session.complete or session.tally.errors:
+        reporter.write_line(f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(shown)}")
 
 
 def _confusion_lines(tally: Tally) -> list[str]:

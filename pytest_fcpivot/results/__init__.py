@@ -1,4 +1,4 @@
-"""Results of cases: one record each, and their running tally."""
+"""Results of cases: one record each, their running tally, and the run on disk."""
 
 from pytest_fcpivot.results.record import CaseRecord
 from pytest_fcpivot.results.tally import Tally

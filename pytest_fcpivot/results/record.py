@@ -1,7 +1,8 @@
-"""The record of one case, as it travels from a worker to the controller: builtins only, and text UTF-8 can hold."""
+"""The record of one case: how it travels from a worker to the controller, and its line in `results.jsonl`."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -10,75 +11,51 @@ from pytest_fcpivot.jsontext import well_formed
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
-    from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
 
 
 @dataclass(slots=True)
 class CaseRecord:
-    """One pivot's result; `reward` is None when there was no answer to grade, and `error` then says why.
+    """One test's result; `reward` is None when there was no answer to grade, and `error` then says why.
 
-    `own` tells a pivot's own item from a user's test that took the `pivot` fixture.
+    `output_json` and `action_json` hold JSON text; `usage` counts tokens of input, cached input, output and reasoning;
+    `retried` names why each attempt but the last was not enough, and `cause` what kind of fault an error was. `own`
+    tells a pivot's own item from a user's test that took the `pivot` fixture; `kept` tells that the result stands in
+    the run's file already.
     """
 
     pivot_id: str
     trajectory_id: str
     expected: str
     tool: str | None
+    repeat: int = 1
     actual: str | None = None
     reward: float | None = None
     category: str | None = None
     path: str | None = None
     schema: str | None = None
+    explanation: str | None = None
+    output_json: str | None = None
+    action_json: str | None = None
+    usage: tuple[int, int, int, int] | None = None
     latency_s: float = 0.0
+    attempts: int = 0
+    retried: tuple[str, ...] = ()
     error: str | None = None
+    cause: str | None = None
     own: bool = True
+    kept: bool = False
 
     @classmethod
-    def of_case(
-        cls,
-        pivot: Pivot,
-        action: Action | None,
-        grade: Grade | None,
-        verdict: SchemaVerdict | None,
-        *,
-        latency_s: float,
-        error: str | None,
-        own: bool,
-    ) -> CaseRecord:
-        """Make the record of a case that ran."""
-        expected = pivot.expected_action
-        return cls(
-            pivot_id=pivot.id,
-            trajectory_id=pivot.trajectory_id,
-            expected=expected.kind,
-            tool=expected.calls[0].name if expected.calls else None,
-            actual=None if action is None else action.kind,
-            reward=None if grade is None else grade.reward,
-            category=None if grade is None else grade.category,
-            path=None if grade is None else grade.path,
-            schema=None if verdict is None else verdict.status,
-            latency_s=latency_s,
-            error=error,
-            own=own,
-        )
-
-    @classmethod
-    def of_entry(cls, entry: IndexEntry, error: str) -> CaseRecord:
+    def of_entry(cls, entry: IndexEntry, repeat: int, error: str) -> CaseRecord:
         """Make the record of a case whose process died."""
         tool = entry.expected_names[0] if entry.expected_names else None
-        return cls(
-            pivot_id=entry.id,
-            trajectory_id=entry.trajectory_id,
-            expected=entry.expected_type,
-            tool=tool,
-            error=error,
-        )
+        return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error)
 
     def to_builtins(self) -> tuple[Any, ...]:
-        """Write the record as a tuple that crosses processes."""
+        """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""
         values: tuple[Any, ...] = _all_fields(self)
         if self.error is None and self.path is None and self.trajectory_id.isascii() and (self.tool or "").isascii():
-            return values  # nothing in it that UTF-8 cannot hold
+            return values  # nothing in it that UTF-8 cannot hold: the JSON texts are ASCII
         return tuple(well_formed(value) if isinstance(value, str) else value for value in values)
 
     @classmethod
@@ -86,5 +63,33 @@ class CaseRecord:
         """Read what `to_builtins` wrote."""
         return cls(*values)
 
+    def line(self, test: str, outcome: str) -> str:
+        """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
+        usage = self.usage
+        head = json.dumps(
+            {
+                "pivot_id": self.pivot_id,
+                "repeat": self.repeat,
+                "outcome": outcome,
+                "reward": self.reward,
+                "category": self.category,
+                "path": self.path,
+                "schema": self.schema,
+                "explanation": self.explanation,
+                "usage": None if usage is None else dict(zip(_USAGE_KEYS, usage, strict=True)),
+                "latency_s": round(self.latency_s, 6),
+                "attempts": self.attempts,
+                "retried": self.retried,
+                "error": self.error,
+                "cause": self.cause,
+                "trajectory_id": self.trajectory_id,
+                "expected": self.expected,
+                "tool": self.tool,
+                "test": test,
+            }
+        )
+        return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
 
+
+_USAGE_KEYS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _all_fields = attrgetter(*(field.name for field in fields(CaseRecord)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.stats import Interval, mean_interval
+from pytest_fcpivot.stats import Interval, mean_interval, pass_at_k
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +21,8 @@ _TOLERANCE = 1e-9
 class Tally:
     """Counts results as they are reported, in any order, to the same figures."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: int = 1) -> None:
+        self.repeats = repeats
         self.passed = 0
         self.failed = 0
         self.errors = 0
@@ -35,16 +37,24 @@ class Tally:
         self._own_passed = 0
         self._own_rewards: list[float] = []
         self._examples: Counter[str] = Counter()
+        self.usage = [0, 0, 0, 0]  # tokens of input, cached input, output, reasoning
+        self.with_usage = 0
+        self.latencies = array("f")
+        self.retries: Counter[str] = Counter()
+        self.retried = 0
+        self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
 
     def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
         """Count one result by what pytest makes of it; a result that pytest skips, such as an xfail, is not counted."""
         if report.outcome not in ("passed", "failed"):
             return
+        self._add_call(record)
         if record.reward is None:
             if report.failed:
                 self.errors += 1
-                self.error_causes[_first_line(record.error)] += 1
-                self._keep_example(_first_line(record.error), report.nodeid)
+                cause = _first_line(record.cause or record.error)
+                self.error_causes[cause] += 1
+                self._keep_example(cause, report.nodeid)
             return
         self.passed += report.passed
         self.failed += report.failed
@@ -52,6 +62,10 @@ class Tally:
         if record.own:
             self._own_passed += report.passed
             self._own_rewards.append(record.reward)
+        if self.repeats > 1:
+            counts = self._by_pivot.setdefault(report.nodeid.removesuffix(f"[r{record.repeat}]"), [0, 0])
+            counts[0] += 1
+            counts[1] += report.passed
         self.categories[record.category or ""] += 1
         self.schemas[record.schema or ""] += 1
         self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
@@ -60,6 +74,16 @@ class Tally:
             self.tools_failed[record.tool] += report.failed
         if report.failed:
             self._keep_example(record.category or "", report.nodeid)
+
+    def _add_call(self, record: CaseRecord) -> None:
+        if record.attempts:
+            self.latencies.append(record.latency_s)
+        if record.retried:
+            self.retried += 1
+            self.retries.update(record.retried)
+        if record.usage is not None:
+            self.with_usage += 1
+            self.usage = [total + count for total, count in zip(self.usage, record.usage, strict=True)]
 
     def _keep_example(self, cause: str, nodeid: str) -> None:
         if self._examples[cause] < _EXAMPLES_PER_CATEGORY:
@@ -84,6 +108,15 @@ class Tally:
         """Mean reward with every error counted as 0."""
         total = self.graded + self.errors
         return math.fsum(r for values in self._rewards.values() for r in values) / total if total else None
+
+    def latency_quantiles(self, *shares: float) -> list[float]:
+        """Return quantiles of the calls' latencies in seconds, nearest rank; an empty list without calls."""
+        ranked = sorted(self.latencies)
+        return [ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in shares] if ranked else []
+
+    def pass_at(self, k: int) -> tuple[float, float, int] | None:
+        """Return pass@k, pass^k and over how many pivots: those graded at least k times; None if there are none."""
+        return pass_at_k(self._by_pivot.values(), k)
 
     def identity_broken(self) -> bool:
         """Tell whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""

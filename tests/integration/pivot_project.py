@@ -229,6 +229,7 @@ class Project:
         for path in {str(self.path), os.path.realpath(self.path)}:
             text = text.replace(path, "<project>")
         text = re.sub(r"\bin \d+(\.\d+)?s", "in <time>", text)
+        text = re.sub(r"\.fcpivot/\d{8}T\d{6}-[0-9a-f]{6}", ".fcpivot/<run>", text)
         text = re.sub(r"(?m)^(platform|plugins:|cachedir:|rootdir:) .*$", r"\1 …", text)
         return re.sub(r"puppet\.py:\d+", "puppet.py:<line>", text)
 
@@ -236,7 +237,7 @@ class Project:
         """Return the summary of the pivots, without the command, which has the session's own options."""
         lines = result.outlines
         start = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
-        shown = [line for line in lines[start:-1] if not line.startswith("rerun the failures:")]
+        shown = [line for line in lines[start:-1] if not line.startswith(("rerun the failures:", "ask again what"))]
         return self.redact("\n".join(shown))
 
 

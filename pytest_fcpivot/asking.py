@@ -1,0 +1,257 @@
+"""Where a test's answer comes from: what is stored, or the agent, asked ahead of the tests."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.agent_output import OutputRouter
+from pytest_fcpivot.agents import check_agent
+from pytest_fcpivot.case import CASE, Case
+from pytest_fcpivot.collector import PivotItem
+from pytest_fcpivot.distribution import queued_items
+from pytest_fcpivot.errors import AgentError, FatalAgentError
+from pytest_fcpivot.faults import TIMEOUT, Fault, RetryPolicy, causes, fault_of
+from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_fcpivot.options import Options
+    from pytest_fcpivot.results.answers import AnswerBook
+    from pytest_fcpivot.results.calls import Crashes
+
+_MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
+_MOST_AGENTS = 8
+# How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
+# tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held.
+_WINDOW_IN_CALLS = 16
+# At least so many, refilled when half is used up, so that neither thread wakes the other for every pivot: with an agent
+# that answers at once, 16 made a session of pivots a tenth slower. An agent that takes longer than pytest takes for a
+# test never gets this far ahead.
+_LEAST_WINDOW = 128
+# A run that stops at failures looks ahead no further than it needs to keep its calls under way.
+_STOPPING_WINDOW_IN_CALLS = 1
+
+
+class AgentRaisedError(Exception):
+    """The agent raised `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Asker:
+    """Gets the answers of a process's tests."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        options: Options,
+        *,
+        load: Callable[..., Any],
+        read_pivot: Callable[[PivotItem], Case],
+        log: CallLog,
+        crashes: Crashes | None,
+    ) -> None:
+        self._config = config
+        self._options = options
+        self._load = load
+        self._read_pivot = read_pivot
+        self._log = log
+        self._crashes = crashes
+        self._callers: dict[int, tuple[Any, AgentCaller]] = {}
+        self._router: OutputRouter | None = None
+        self._ahead = 0  # calls that were started and whose test has not come yet
+        self._cursor = 0  # where in the session's items the present test stands
+        self._examined = 0  # up to where they have been looked at
+        stops = bool(config.getoption("maxfail", 0))
+        self._window = (
+            max(1, _STOPPING_WINDOW_IN_CALLS * options.concurrency)
+            if stops
+            else max(_LEAST_WINDOW, _WINDOW_IN_CALLS * options.concurrency)
+        )
+        self.book: AnswerBook | None = None
+        self.replays = False  # nothing but the book answers
+        self.suspects: set[str] = set()
+
+    # ---------------------------------------------------------------- one answer
+
+    def answer(self, node: pytest.Item, case: Case, agent: Any) -> Any:
+        """Return the output for a test; what the agent raised comes as AgentRaisedError.
+
+        Raises AgentError if there is none for another reason.
+        """
+        if self._crashes is not None:
+            self._learn_of_crashes()
+        stored = self._stored(node, case)
+        if stored is not None:
+            return stored
+        caller = self._caller(agent)
+        call, case.call = case.call, None
+        alone = node.nodeid in self.suspects
+        if call is None:
+            if alone:
+                self._wait_for_others(node, caller)
+            call = caller.start(case.pivot.view(case.repeat), node.nodeid)
+        else:
+            self._ahead -= 1
+        if isinstance(node, PivotItem) and node.parent.agent is agent and not alone:
+            self._look_ahead(node, agent, caller, waits=not call.settled)
+        began = time.perf_counter()
+        try:
+            output = caller.finish(call)
+        except (pytest.skip.Exception, pytest.exit.Exception):
+            raise
+        except AgentTimeoutError:
+            case.cause = TIMEOUT
+            raise
+        except BaseException as error:
+            if call.error is not error:
+                raise  # not the agent's: the user's Ctrl-C, while waiting
+            self._stop_if_fatal(error, caller, case)
+            raise AgentRaisedError(error) from None
+        finally:
+            case.waited_s = time.perf_counter() - began
+            case.latency_s, case.attempts, case.retried = call.latency_s, call.attempts, tuple(call.retried)
+            call.printed.release(self._router.log_handlers if self._router else [])
+        case.output = output
+        return output
+
+    def _stored(self, node: pytest.Item, case: Case) -> Any:
+        """Return the stored output for a test, wrapped so that None is an answer; None if the agent is to be asked."""
+        if self.book is None or case.call is not None:
+            return None
+        stored = self.book.take(node.nodeid, case.pivot.id, case.repeat)
+        if stored is None:
+            if self.replays:
+                raise AgentError("there is no stored answer for this test; it was not part of the run that is replayed")
+            return None
+        case.stored = stored
+        case.latency_s, case.attempts, case.retried = stored.latency_s, stored.attempts, stored.retried
+        case.cause = stored.cause
+        if stored.error is not None:
+            raise AgentError(stored.error)
+        case.output = stored.output
+        return stored
+
+    def _stop_if_fatal(self, error: BaseException, caller: AgentCaller, case: Case) -> None:
+        fault = fault_of(error)
+        case.cause = None if fault is None else fault.cause
+        if fault is None or not (fault.fatal or (fault.fatal_at_start and not caller.has_answered)):
+            return
+        raise FatalAgentError(_why_stopped(error, fault)) from error
+
+    def _caller(self, agent: Any) -> AgentCaller:
+        known = self._callers.get(id(agent))
+        if known is None:
+            if self._router is None:
+                self._router = OutputRouter(self._config)
+            function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
+            check_agent(function, "fixture fc_agent")
+            chosen = self._options
+            retries = getattr(function, "default_retries", 0) if chosen.retries is None else chosen.retries
+            caller = AgentCaller(
+                function,
+                chosen.timeout,
+                concurrency=chosen.concurrency,
+                policy=RetryPolicy(retries, chosen.deadline),
+                log=self._log,
+            )
+            known = self._callers[id(agent)] = (agent, caller)
+            if len(self._callers) > _MOST_AGENTS:  # a fixture that makes an agent a test leaves no thread a test
+                self._callers.pop(next(iter(self._callers)))[1].close()
+        return known[1]
+
+    def forget(self, case: Case) -> None:
+        """Take note that a test ended whose call was started ahead and never read."""
+        if case.call is not None:
+            self._ahead -= 1
+            case.call = None
+
+    def close(self) -> None:
+        """End all calls."""
+        for _, caller in self._callers.values():
+            caller.close()
+        if self._router is not None:
+            self._router.remove()
+        if self.book is not None:
+            self.book.close()
+
+    # ---------------------------------------------------------------- looking ahead
+
+    def _look_ahead(self, item: PivotItem, agent: Any, caller: AgentCaller, *, waits: bool) -> None:
+        """Start the calls of the pivots that come next: when half the window is used up, or when there is time."""
+        if self._ahead > self._window // 2 and not (waits and self._ahead <= self._window * 7 // 8):
+            return
+        for upcoming in self._upcoming(item):
+            if self._ahead >= self._window:
+                break
+            if not isinstance(upcoming, PivotItem) or upcoming.parent.agent is not agent or CASE in upcoming.stash:
+                continue
+            if any(marker.name in _MAY_NOT_RUN for marker in upcoming.iter_markers()):
+                continue
+            if upcoming.nodeid in self.suspects:
+                break  # it is asked alone, when its turn comes
+            if self.book is not None and self.book.has(upcoming.nodeid, upcoming.entry.id, upcoming.repeat):
+                continue
+            case = self._read_pivot(upcoming)
+            case.call = caller.start(case.pivot.view(case.repeat), upcoming.nodeid)
+            self._ahead += 1
+
+    def _upcoming(self, item: PivotItem) -> Iterable[pytest.Item]:
+        """Yield what runs after an item in this process, as far as it is known and was not looked at before."""
+        queue = queued_items(self._config, item.session)
+        if queue is not None:
+            return queue
+        items = item.session.items
+        try:
+            self._cursor = items.index(item, self._cursor)
+        except ValueError:  # run again, or in another order than collected
+            self._cursor = self._examined = items.index(item)
+        return self._examine(items)
+
+    def _examine(self, items: list[pytest.Item]) -> Iterable[pytest.Item]:
+        self._examined = max(self._examined, self._cursor + 1)
+        for upcoming in islice(items, self._examined, None):
+            yield upcoming
+            self._examined += 1  # not reached for the one that was too much
+
+    # ---------------------------------------------------------------- crashes
+
+    def _learn_of_crashes(self) -> None:
+        """Read which calls may have ended another worker's process, and take over the answers that it held."""
+        assert self._crashes is not None  # noqa: S101 (the only caller checks)
+        for log in self._crashes.look():
+            if self.book is None:
+                from pytest_fcpivot.results.answers import AnswerBook  # noqa: PLC0415 (only after a crash)
+
+                self.book = AnswerBook(replays=False)
+            self.book.add_calls(log)
+        self.suspects = self._crashes.suspects
+
+    def _wait_for_others(self, node: pytest.Item, caller: AgentCaller) -> None:
+        """Wait until no call is under way: if the process ends now, it is known by whom."""
+        for other in queued_items(self._config, node.session) or ():
+            case = other.stash.get(CASE, None)
+            if case is not None and case.call is not None:
+                caller.wait_for(case.call)
+
+
+def _why_stopped(error: BaseException, fault: Fault) -> str:
+    advice = {
+        "no access": "check the key that the agent uses (OPENAI_API_KEY for the openai agents)",
+        "not found": "check the model's name and the API's address (--fc-model, --fc-base-url)",
+        "connection": "is the service running there? check the API's address (--fc-base-url)",
+        "out of quota": "the account's quota is used up",
+    }.get(fault.cause)
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    deepest_first = list(causes(error))[:0:-1]
+    reason = next((str(cause) for cause in deepest_first if str(cause)), "")
+    if reason and reason not in text:
+        text += f" ({reason[:200]})"
+    return f"no call can succeed: {text}" + (f"; {advice}" if advice else "")

@@ -1,0 +1,71 @@
+"""What happens to one test between its setup and its teardown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.results.output import action_json, output_json, usage_of
+from pytest_fcpivot.results.record import CaseRecord
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.lookahead import Call
+    from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
+    from pytest_fcpivot.results.answers import StoredAnswer
+
+NOT_ASKED = object()
+
+
+@dataclass(slots=True)
+class Case:
+    """A test's pivot and repeat, the call that was made for it or the answer that was stored, and the grade."""
+
+    pivot: Pivot
+    repeat: int = 1
+    call: Call | None = None
+    stored: StoredAnswer | None = None
+    output: Any = NOT_ASKED
+    action: Action | None = None
+    grade: Grade | None = None
+    verdict: SchemaVerdict | None = None
+    latency_s: float = 0.0
+    waited_s: float = 0.0
+    attempts: int = 0
+    retried: tuple[str, ...] = ()
+
+    cause: str | None = None
+
+    def record(self, *, error: str | None, own: bool) -> CaseRecord:
+        """Make the record of the case; `error` says why there is no grade."""
+        expected, action, grade = self.pivot.expected_action, self.action, self.grade
+        stored = self.stored
+        output = None if self.output is NOT_ASKED else self.output
+        usage = usage_of(output) if stored is None else stored.usage
+        return CaseRecord(
+            pivot_id=self.pivot.id,
+            trajectory_id=self.pivot.trajectory_id,
+            expected=expected.kind,
+            tool=expected.calls[0].name if expected.calls else None,
+            repeat=self.repeat,
+            actual=None if action is None else action.kind,
+            reward=None if grade is None else grade.reward,
+            category=None if grade is None else grade.category,
+            path=None if grade is None else grade.path,
+            schema=None if self.verdict is None else self.verdict.status,
+            explanation=None if grade is None else grade.explanation,
+            output_json=None if self.output is NOT_ASKED else output_json(self.output),
+            action_json=action_json(action),
+            usage=None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning),
+            latency_s=self.latency_s,
+            attempts=self.attempts,
+            retried=self.retried,
+            error=error,
+            cause=None if error is None else self.cause,
+            own=own,
+            kept=stored is not None and stored.reported,
+        )
+
+
+CASE = pytest.StashKey[Case]()

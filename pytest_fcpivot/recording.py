@@ -1,0 +1,264 @@
+"""What a session has to do with runs on disk: the one it records, and the one whose answers it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.options import LATEST
+from pytest_fcpivot.redact import HIDDEN
+from pytest_fcpivot.results.answers import AnswerBook
+from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+    from pytest_fcpivot.options import OptionReader
+    from pytest_fcpivot.results import CaseRecord
+
+_PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
+_GIT_PATIENCE_S = 5
+# Two sessions may name these differently and mean the same.
+_COMPARED_BY_MEANING = ("fc_data", "fc_agent", "fc_grader", "fc_grader_option")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run, or a file of rollouts, whose answers are taken: to go on with it, or to grade them again."""
+
+    path: Path
+    replays: bool
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
+        """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
+        told = getattr(config, "workerinput", {}).get("fcpivot")
+        resume, resume_from = reader.value("fc_resume")
+        replay, replay_from = reader.value("fc_replay")
+        if resume is None and replay is None:
+            return None
+        if resume is not None and replay is not None:
+            raise OptionError(f"{resume_from} and {replay_from}: choose one")
+        if replay is not None:
+            return cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+        if told:
+            path = Path(told["run"])  # "the latest" is the controller's to say
+        elif resume == LATEST:
+            path = RunDirectory.latest(config.rootpath)
+        else:
+            path = Path(config.invocation_params.dir, resume).expanduser()
+        return cls(path, replays=False, description=_usable(read_description(path), reader))
+
+    @classmethod
+    def _replayed(cls, path: Path, where: str) -> StoredRun:
+        if path.is_dir():
+            return cls(path, replays=True, description=read_description(path))
+        if not path.is_file():
+            raise RunError(f"{where}={path}: there is no such run or file")
+        if path.name == "results.jsonl" and (path.parent / "run.json").is_file():
+            return cls._replayed(path.parent, where)
+        if path.suffix != ".jsonl":
+            raise RunError(f"{where}={path}: name a run's directory, or rollouts as .jsonl (not compressed)")
+        return cls(path, replays=True)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is one of our own runs."""
+        return bool(self.description)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that the run was given, in their raw form; its data are named by where they were."""
+        if not self.is_run:
+            return {"fc_data": [str(self.path)]}
+        options = dict(self.description.get("options", {}))
+        options["fc_data"] = [data["path"] for data in self.description.get("data", ())]
+        return {name: value for name, value in options.items() if value}
+
+    def book(self) -> AnswerBook:
+        """Find the stored answers."""
+        book = AnswerBook(replays=self.replays)
+        if self.is_run:
+            book.add_run(RunDirectory(self.path))
+        else:
+            book.add_rollouts(self.path)
+        return book
+
+    def refuse_another(self, facts: Mapping[str, Any]) -> None:
+        """Refuse, showing the difference, to resume a run of other data, another agent or another grader.
+
+        `facts` describes this session as run.json would. Raises RunError.
+        """
+        differences = []
+        stored = self.description.get("options", {})
+        for name, value in facts["options"].items():
+            if name not in _COMPARED_BY_MEANING and stored.get(name) != value:
+                differences.append(f"--{name.replace('_', '-')}: {_shown(stored.get(name))} → {_shown(value)}")
+        before = {data["name"]: data["sha256"] for data in self.description.get("data", ())}
+        present = {data["name"]: data["sha256"] for data in facts["data"]}
+        for name in before.keys() | present.keys():
+            if before.get(name) != present.get(name):
+                what = "content changed" if name in before and name in present else "only in one of them"
+                differences.append(f"data {name}: {what}")
+        differences += [
+            f"{name}: {_shown(self.description.get(name))} → {_shown(facts[name])}"
+            for name in ("agent", "grader")
+            if self.description.get(name) != facts[name]
+        ]
+        if differences:
+            listed = "\n".join(f"  {line}" for line in sorted(differences))
+            raise RunError(
+                f"{self.path}: this run was begun with something else, and its results would be mixed with those of "
+                f"this session:\n{listed}\nresume it without these options, or begin a new run"
+            )
+
+
+def _usable(description: dict[str, Any], reader: OptionReader) -> dict[str, Any]:
+    """Refuse to take over an option whose secret part was not recorded."""
+    given = reader.given()
+    for name, value in description.get("options", {}).items():
+        if HIDDEN in json.dumps(value) and name not in given:
+            raise OptionError(
+                f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
+                "pass it again"
+            )
+    return description
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value)
+
+
+class Recorder:
+    """Writes the run of this session; without a directory, it does nothing."""
+
+    def __init__(self, path: Path | None, redact: Callable[[str], str], *, resumes: bool, must: bool) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._redact = redact
+        self._resumes = resumes
+        self._must = must  # the user named the directory
+        self._run: RunDirectory | None = None
+        self._session: dict[str, Any] = {}
+        self._sessions: list[dict[str, Any]] = []
+        self._description: dict[str, Any] = {}
+        self.repaired = 0
+        self.written = 0
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make or open the directory; raises RunError if it cannot be used and was named by the user."""
+        if self.path is None:
+            return
+        self._session = {"started": now(), "ended": None, "exit_status": None}
+        try:
+            if self._resumes:
+                self._run = RunDirectory.resume(self.path)
+                self.repaired = self._run.repaired
+                self._description = self._run.description()
+            else:
+                self._description = {"format": RUN_FORMAT, **description}
+                self._run = RunDirectory.begin(self.path, self._description)
+            self._sessions = [*self._description.get("sessions", ()), self._session]
+            self._describe()
+        except RunError as error:
+            if self._must:
+                raise
+            self.trouble = f"the run is not recorded: {error}; name a directory with --fc-run"
+            self.path = self._run = None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    @property
+    def calls(self) -> Path | None:
+        """Where processes keep answers whose tests have not come."""
+        return None if self.path is None else RunDirectory(self.path).calls
+
+    def add(self, record: CaseRecord, test: str, outcome: str) -> str | None:
+        """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
+        if self._run is None:
+            return None
+        try:
+            self._run.append(self._redact(record.line(test, outcome)))
+        except OSError as error:
+            self.trouble = (
+                f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
+                f"make room, and go on with --fc-resume={self.path}"
+            )
+            self._run.close()
+            self._run = None
+            return self.trouble
+        self.written += 1
+        return None
+
+    def finish(self, exit_status: int, *, complete: bool) -> None:
+        """Note the end; what was kept of calls is removed if every test was reported."""
+        if self._run is None:
+            return
+        if not self._resumes and self._run.discard_if_empty() and not (self.calls and self.calls.exists()):
+            self.path = None
+            return
+        self._session |= {"ended": now(), "exit_status": exit_status}
+        try:
+            self._describe()
+        except OSError as error:
+            self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
+        if complete:
+            self._run.forget_calls()
+        self._run.close()
+
+    def _describe(self) -> None:
+        assert self._run is not None  # noqa: S101 (the callers have one)
+        first = self._sessions[0]
+        self._description |= {
+            "started": first["started"],
+            "ended": self._session["ended"],
+            "sessions": self._sessions,
+        }
+        self._run.write_description(self._description)
+
+
+def surroundings(directory: Path) -> dict[str, Any]:
+    """Describe what a run depends on beside its options: versions, platform, and the commit of the user's code."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "packages": packages,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git": _git_commit(directory),
+    }
+
+
+def _git_commit(directory: Path) -> dict[str, Any] | None:
+    """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
+    if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
+        return None
+    command = ["git", "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(  # noqa: S603 (a fixed command)
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_PATIENCE_S,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.splitlines()
+    commit = next((line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")), None)
+    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}

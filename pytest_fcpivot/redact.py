@@ -1,0 +1,54 @@
+"""Secrets out of text: what looks like a key, and what the environment holds under the name of one."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?)($|_)")
+# Shorter values, and values that are plain words or paths, would be found where they are not meant.
+_SHORTEST = 12
+_PLAIN_VALUE = re.compile(r"[A-Za-z]+|[/~.].*|[A-Za-z]:\\.*|\d+(\.\d+)?|.*\s.*", re.DOTALL)
+_PATTERNS = (
+    re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?i)(\b(?:proxy-)?authorization\b['\"]?\s*[:=]\s*['\"]?(?:[a-z]+\s+)?)[^\s'\",;}]+"),
+    re.compile(
+        r"(?i)(\b(?:x-)?(?:api|access|secret|subscription)[-_]?(?:key|token)\b['\"]?\s*[:=]\s*['\"]?)[^\s'\",;&}]+"
+    ),
+    re.compile(r"()\b(?:sk|pk|rk|hf|gsk|xai|ghp|glpat)[-_][A-Za-z0-9_*-]{8,}"),
+    re.compile(r"(://)[^/\s:@]+:[^/\s@]+(?=@)"),
+)
+_SIGNS = re.compile(r"(?i)bearer|basic|authorization|[-_]?key|token|\b(?:sk|pk|rk|hf|gsk|xai|ghp|glpat)[-_]|@")
+
+
+class Redactor:
+    """Replaces secrets in text; `values` are secrets known by their value, in addition to the environment's."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        known = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and _is_secret(value)}
+        known |= {value for value in values if len(value) >= _SHORTEST // 2}
+        self._values = sorted(known, key=len, reverse=True)
+
+    def values_in(self, text: str) -> str:
+        """Replace the known secrets alone, whatever the text is: it stays JSON if it was."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        return text
+
+    def __call__(self, text: str) -> str:
+        """Replace the known secrets, and what looks like a key, a token or an authorization header."""
+        text = self.values_in(text)
+        if _SIGNS.search(text):
+            for pattern in _PATTERNS:
+                text = pattern.sub(rf"\1{HIDDEN}", text)
+        return text
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= _SHORTEST and not _PLAIN_VALUE.fullmatch(value)

@@ -1,0 +1,198 @@
+"""Answers on disk, to be graded again instead of asked again: of our own runs, and of NeMo Gym's rollouts.
+
+Only where each answer stands is held in memory; it is read when its test comes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.errors import RowProblem
+from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.results.run import RunDirectory, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """One answer as it was recorded; `error` says why there is no output, if there is none.
+
+    `reported` tells that its test was reported too.
+    """
+
+    output: Any = None
+    usage: Usage | None = None
+    latency_s: float = 0.0
+    attempts: int = 1
+    retried: tuple[str, ...] = ()
+    error: str | None = None
+    cause: str | None = None
+    reported: bool = False
+
+
+@dataclass(slots=True)
+class _Source:
+    path: Path
+    read: Callable[[dict[str, Any]], StoredAnswer]
+    stream: BinaryIO | None = None
+
+
+class AnswerBook:
+    """Where the stored answers stand, by test; a later line takes the place of an earlier one.
+
+    With `replays`, errors count as answers, and a test that has none by its node id gets that of its pivot and repeat,
+    whatever file the run had the pivot from.
+    """
+
+    def __init__(self, *, replays: bool) -> None:
+        self._replays = replays
+        self._sources: list[_Source] = []
+        self._by_test: dict[str, tuple[int, int]] = {}
+        self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
+        self.repeats = 1
+        self.reported = 0
+
+    def __len__(self) -> int:
+        return len(self._by_test) or len(self._by_pivot)
+
+    # ---------------------------------------------------------------- filling
+
+    def add_run(self, run: RunDirectory) -> None:
+        """Add the results of a run, and the answers whose tests did not come."""
+        for path in sorted(run.calls.glob("*.jsonl")) if run.calls.is_dir() else ():
+            self.add_calls(path)
+        self._add_results(run.results)
+
+    def _add_results(self, path: Path) -> None:
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_result))
+        for offset, value in _lines(path):
+            test, pivot_id, repeat = value.get("test"), value.get("pivot_id"), value.get("repeat", 1)
+            if not isinstance(test, str) or not isinstance(pivot_id, str) or not isinstance(repeat, int):
+                continue
+            if value.get("outcome") == "error" and not self._replays:
+                if self._by_test.get(test, (-1,))[0] == source:
+                    del self._by_test[test]
+                continue
+            self._by_test[test] = source, offset
+            if self._replays:
+                self._by_pivot[pivot_id, repeat] = source, offset
+            self.repeats = max(self.repeats, repeat)
+        self.reported = sum(place[0] == source for place in self._by_test.values())
+
+    def add_calls(self, path: Path) -> None:
+        """Add the answers that a process kept until their tests come."""
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_call))
+        for offset, value in _lines(path):
+            if isinstance(value.get("ended"), str) and "output" in value:
+                self._by_test[value["ended"]] = source, offset
+
+    def add_rollouts(self, path: Path) -> None:
+        """Add NeMo Gym's rollouts: rows with a response; several of one pivot are its repeats.
+
+        Raises RunError if the file holds none.
+        """
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_rollout))
+        seen: dict[str, int] = {}
+        for number, (offset, row) in enumerate(_lines(path), 1):
+            if "response" not in row:
+                continue
+            try:
+                pivot_id = pivot_from_row(row, number).id
+            except RowProblem:
+                continue
+            seen[pivot_id] = seen.get(pivot_id, 0) + 1
+            self._by_pivot[pivot_id, seen[pivot_id]] = source, offset
+        if not seen:
+            raise RunError(f"{path}: no rollouts in it: NeMo Gym's have responses_create_params and response")
+        self.repeats = max(seen.values())
+
+    # ---------------------------------------------------------------- reading
+
+    def _place(self, test: str, pivot_id: str, repeat: int) -> tuple[int, int] | None:
+        return self._by_test.get(test) or self._by_pivot.get((pivot_id, repeat))
+
+    def has(self, test: str, pivot_id: str, repeat: int) -> bool:
+        """Tell whether there is an answer for a test."""
+        return self._place(test, pivot_id, repeat) is not None
+
+    def read(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
+        """Read the answer for a test, by its node id, or else by its pivot and repeat; None if there is none."""
+        place = self._place(test, pivot_id, repeat)
+        if place is None:
+            return None
+        source = self._sources[place[0]]
+        if source.stream is None:
+            source.stream = source.path.open("rb")
+        source.stream.seek(place[1])
+        return source.read(json.loads(source.stream.readline()))
+
+    def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
+        """Read the answer for a test, once: a test that runs again is asked again."""
+        stored = self.read(test, pivot_id, repeat)
+        if stored is not None and self._by_test.pop(test, None) is None:
+            self._by_pivot.pop((pivot_id, repeat), None)
+        return stored
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self._sources:
+            if source.stream is not None:
+                source.stream.close()
+                source.stream = None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line that holds an object, with the offset where it begins; a torn one is passed over."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with stream:
+        offset = 0
+        for line in stream:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = None
+            if isinstance(value, dict):
+                yield offset, value
+            offset += len(line)
+
+
+def _of_result(line: dict[str, Any]) -> StoredAnswer:
+    return StoredAnswer(
+        output=line.get("output"),
+        usage=Usage.from_builtins(line.get("usage")),
+        latency_s=float(line.get("latency_s") or 0.0),
+        attempts=int(line.get("attempts") or 0),
+        retried=tuple(line.get("retried") or ()),
+        error=line.get("error") if line.get("outcome") == "error" else None,
+        cause=line.get("cause"),
+        reported=True,
+    )
+
+
+def _of_call(line: dict[str, Any]) -> StoredAnswer:
+    return StoredAnswer(
+        output=line["output"],
+        usage=Usage.from_builtins(line.get("usage")),
+        latency_s=float(line.get("latency_s") or 0.0),
+        attempts=int(line.get("attempts") or 1),
+        retried=tuple(line.get("retried") or ()),
+    )
+
+
+def _of_rollout(row: dict[str, Any]) -> StoredAnswer:
+    response = row["response"]
+    if response is None:
+        return StoredAnswer(error="the rollout has no response")
+    return StoredAnswer(output=response, usage=usage_of(response))

@@ -1,0 +1,126 @@
+"""The log of one process's calls: what was under way when it died, and answers whose tests had not come."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.lookahead import CallLog
+from pytest_fcpivot.results.output import output_json, usage_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fcpivot.lookahead import Call
+
+# An answer that took less than this is sooner asked for again than kept.
+WORTH_KEEPING_S = 0.05
+_CRASHES = "crashes.json"
+
+
+class CallFile(CallLog):
+    """Writes `calls/NAME.jsonl`; with `begins`, every call's beginning and end too, so that a crash can be explained.
+
+    A disk that takes nothing more is not this file's to report: the run's own results say so.
+    """
+
+    def __init__(self, directory: Path, name: str, *, begins: bool) -> None:
+        self.path = directory / f"{name}.jsonl"
+        self._begins = begins
+        self._stream: int | None = None
+        self._lock = threading.Lock()
+
+    def began(self, call: Call) -> None:
+        """Note the beginning."""
+        if self._begins and call.attempts == 1:
+            self._write(json.dumps({"began": call.key}))
+
+    def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
+        """Note the end, with an answer that was worth something."""
+        if error is None and call.latency_s >= WORTH_KEEPING_S:
+            usage = usage_of(output)
+            head = json.dumps(
+                {
+                    "ended": call.key,
+                    "latency_s": round(call.latency_s, 6),
+                    "attempts": call.attempts,
+                    "retried": call.retried,
+                    "usage": None if usage is None else usage.to_builtins(),
+                }
+            )
+            with suppress(Exception):  # an output that cannot be written is asked for again
+                self._write(f'{head[:-1]}, "output": {output_json(output)}}}')
+                return
+        if self._begins:
+            self._write(json.dumps({"ended": call.key}))
+
+    def _write(self, line: str) -> None:
+        with suppress(OSError), self._lock:
+            if self._stream is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.write(self._stream, line.encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._stream is not None:
+                os.close(self._stream)
+            self._stream = None
+
+
+def under_way(path: Path) -> set[str]:
+    """Return the keys of the calls that began in a process and did not end."""
+    keys: set[str] = set()
+    with suppress(OSError), path.open("rb") as stream:
+        for line in stream:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if "began" in value:
+                keys.add(value["began"])
+            elif "ended" in value:
+                keys.discard(value["ended"])
+    return keys
+
+
+class Crashes:
+    """What the processes of a run tell each other of those that died, through one small file.
+
+    `suspects` are the tests whose calls were under way when a process died: each is asked alone from then on, so that
+    it is known which call it is that ends its process. `logs` are the call files of the dead.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / _CRASHES
+        self._seen: tuple[int, int] | None = None
+        self.suspects: set[str] = set()
+        self.logs: list[str] = []
+
+    def add(self, suspects: set[str], log: Path) -> None:
+        """Tell the others, from the controller."""
+        self.suspects |= suspects
+        self.logs.append(log.name)
+        partial = self._path.with_suffix(".tmp")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps({"suspects": sorted(self.suspects), "logs": self.logs}))
+        partial.replace(self._path)
+
+    def look(self) -> list[Path]:
+        """Read what is new, in a worker; returns the call files of processes that have died since."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return []
+        stamp = status.st_mtime_ns, status.st_size
+        if stamp == self._seen:
+            return []
+        self._seen = stamp
+        told = json.loads(self._path.read_text())
+        known = set(self.logs)
+        self.suspects, self.logs = set(told["suspects"]), told["logs"]
+        return [self._path.with_name(name) for name in self.logs if name not in known]

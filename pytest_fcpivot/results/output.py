@@ -1,0 +1,134 @@
+"""What an agent returned, as JSON text that gives the same action when it is read again; and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.errors import ActionError
+from pytest_fcpivot.model import Action, FunctionCall, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What a Response says of the answer itself; the rest repeats the request, tools and all.
+_RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer; `cached` are among the input's, `reasoning` among the output's."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    def to_builtins(self) -> dict[str, int]:
+        """Write the counts under the names of the Responses API."""
+        return {
+            "input_tokens": self.input,
+            "cached_tokens": self.cached,
+            "output_tokens": self.output,
+            "reasoning_tokens": self.reasoning,
+        }
+
+    @classmethod
+    def from_builtins(cls, value: Any) -> Usage | None:
+        """Read what `to_builtins` wrote; None if it is something else."""
+        if not isinstance(value, dict):
+            return None
+        return cls(*(_count(value.get(f"{name}_tokens")) for name in ("input", "cached", "output", "reasoning")))
+
+
+def usage_of(output: Any) -> Usage | None:
+    """Read the usage that a Response or a chat completion carries, as an object or a dict; None without one."""
+    if output is None or isinstance(output, str | list | tuple):
+        return None
+    usage = _get(output, "usage")
+    if usage is None:
+        return None
+    read = _first(usage, "input_tokens", "prompt_tokens")
+    written = _first(usage, "output_tokens", "completion_tokens")
+    if read is None and written is None:
+        return None
+    return Usage(
+        _count(read),
+        _count(_get(_first(usage, "input_tokens_details", "prompt_tokens_details"), "cached_tokens")),
+        _count(written),
+        _count(_get(_first(usage, "output_tokens_details", "completion_tokens_details"), "reasoning_tokens")),
+    )
+
+
+def output_json(output: Any) -> str:
+    """Write an agent's output as JSON text in ASCII, from which `to_action` reads the same action.
+
+    Objects of SDKs are written as their fields, and a Response without what it repeats of the request. An output that
+    has no such text, because it is no action either, is written as its repr.
+    """
+    try:
+        if output is None or isinstance(output, str):
+            return json.dumps(output)
+        plain = isinstance(output, dict | list)
+        text = json.dumps(_without_request(output), default=_fields)
+        if plain or to_action(json.loads(text)) == to_action(output):
+            return text
+    except (TypeError, ValueError, RecursionError, ActionError):
+        pass
+    try:
+        return json.dumps(_fields(to_action(output)))
+    except (ActionError, TypeError, ValueError, RecursionError):
+        return json.dumps(f"{type(output).__name__}, which is no action")
+
+
+def action_json(action: Action | None) -> str:
+    """Write an action as the data sets write expected ones; `null` for none at all."""
+    if action is None:
+        return "null"
+    calls: Iterable[dict[str, str]] = [_fields(call) for call in action.calls]
+    calls = list(calls)
+    if len(calls) == 1:
+        return json.dumps(calls[0])
+    if calls:
+        return json.dumps({"type": "function_call_batch", "calls": calls})
+    return "null" if action.message is None else json.dumps({"type": "message", "content": action.message})
+
+
+def _without_request(output: Any) -> Any:
+    if not isinstance(output, Mapping) and callable(getattr(output, "model_dump", None)):
+        output = output.model_dump(mode="json", warnings=False)
+    if isinstance(output, Mapping) and isinstance(output.get("output"), list) and "type" not in output:
+        return {key: output[key] for key in _RESPONSE_KEYS if output.get(key) is not None}
+    return output
+
+
+def _fields(value: Any) -> Any:
+    """Give JSON what stands for an object in it."""
+    if isinstance(value, FunctionCall):
+        return {"type": "function_call", "name": value.name, "arguments": value.arguments}
+    if isinstance(value, Message):
+        return {"type": "message", "role": "assistant", "content": value.content}
+    if isinstance(value, Action):
+        return [_fields(call) for call in value.calls] if value.calls else value.message
+    if callable(getattr(value, "model_dump", None)):
+        return value.model_dump(mode="json", warnings=False)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _get(thing: Any, key: str) -> Any:
+    return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+
+
+def _first(thing: Any, *keys: str) -> Any:
+    return next((value for key in keys if (value := _get(thing, key)) is not None), None)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,208 @@
+"""A run on disk: `run.json` says what was asked of whom, `results.jsonl` holds one line a test, as it ends.
+
+One process writes. Each line is handed to the system at once, so a process that is killed loses nothing it reported;
+calls that ended but whose tests had not come yet are kept beside them, in `calls/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.errors import FcPivotError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RUN_FORMAT = 1
+RUNS = ".fcpivot"
+_RUN, _RESULTS, _CALLS = "run.json", "results.jsonl", "calls"
+_TAIL = 1 << 16
+
+
+class RunError(FcPivotError):
+    """A run's directory cannot be used."""
+
+
+class RunDirectory:
+    """The directory of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results = path / _RESULTS
+        self.calls = path / _CALLS
+        self.repaired = 0  # bytes of a torn last line that were cut off
+        self._stream: int | None = None
+
+    # ---------------------------------------------------------------- finding and opening
+
+    @classmethod
+    def new_path(cls, base: Path) -> Path:
+        """Return a path for a new run under `base`: names sort by time."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        return base / RUNS / f"{stamp}-{secrets.token_hex(3)}"
+
+    @classmethod
+    def latest(cls, base: Path) -> Path:
+        """Return the run under `base` that began last; raises RunError if there is none."""
+        found = [path.parent for path in (base / RUNS).glob(f"*/{_RUN}")]
+        if not found:
+            raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
+        return max(found, key=lambda path: (_started(path), path.name))
+
+    @classmethod
+    def begin(cls, path: Path, description: Mapping[str, Any]) -> RunDirectory:
+        """Make the directory of a new run; raises RunError if it holds one already or cannot be written."""
+        run = cls(path)
+        if (path / _RUN).exists() or run.results.exists():
+            raise RunError(
+                f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to go on with it, "
+                "or name another"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if path.parent.name == RUNS:
+                _ignore_in_git(path.parent)
+            run.write_description(description)
+            run._open()
+        except OSError as error:
+            raise RunError(f"{path}: the run cannot be recorded there: {error.strerror or error}") from error
+        return run
+
+    @classmethod
+    def resume(cls, path: Path) -> RunDirectory:
+        """Open a run to go on with it, mending a last line that was cut short; raises RunError if it cannot be."""
+        run = cls(path)
+        run.description()  # it must be one of ours
+        try:
+            run._open()
+        except OSError as error:
+            raise RunError(f"{path}: the run cannot be resumed: {error.strerror or error}") from error
+        run._repair()
+        return run
+
+    def _open(self) -> None:
+        self._stream = os.open(self.results, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            import fcntl  # noqa: PLC0415 (not on every system)
+        except ImportError:
+            return
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise RunError(f"{self.path}: another session is writing this run; wait for it, or end it") from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _repair(self) -> None:
+        assert self._stream is not None  # noqa: S101 (just opened)
+        size = os.fstat(self._stream).st_size
+        end = size
+        while end:
+            start = max(0, end - _TAIL)
+            tail = os.pread(self._stream, end - start, start)
+            newline = tail.rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end != size:
+            os.ftruncate(self._stream, end)
+            self.repaired = size - end
+
+    # ---------------------------------------------------------------- writing
+
+    def append(self, line: str) -> None:
+        """Append one line and hand it to the system; raises OSError, with nothing of the line left, if that fails."""
+        if self._stream is None:
+            return
+        data = line.encode("ascii", "backslashreplace") + b"\n"
+        before = os.fstat(self._stream).st_size
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._stream, data[written:])
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._stream, before)
+            raise
+
+    def write_description(self, description: Mapping[str, Any]) -> None:
+        """Write `run.json`, in one step."""
+        partial = self.path / f"{_RUN}.{os.getpid()}.tmp"
+        try:
+            partial.write_text(json.dumps(description, indent=2) + "\n", encoding="ascii")
+            partial.replace(self.path / _RUN)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def description(self) -> dict[str, Any]:
+        """Read `run.json`; raises RunError if it is missing, broken or of another version."""
+        return read_description(self.path)
+
+    def forget_calls(self) -> None:
+        """Remove the answers that waited for their tests: all have come."""
+        with suppress(OSError):
+            for path in self.calls.iterdir():
+                path.unlink()
+            self.calls.rmdir()
+
+    def discard_if_empty(self) -> bool:
+        """Remove a run without results."""
+        if self.results.stat().st_size:
+            return False
+        self.close()
+        self.forget_calls()
+        for name in (_RESULTS, _RUN):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            os.close(self._stream)
+        self._stream = None
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the `run.json` of a run; raises RunError if it is missing, broken or of another version."""
+    try:
+        description = json.loads((path / _RUN).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: not a run's directory: {_RUN}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RunError(f"{path / _RUN}: not JSON: {error}") from error
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != RUN_FORMAT:
+        raise RunError(
+            f"{path}: this run was written by another version of pytest-fcpivot (format {found!r}, this one reads "
+            f"{RUN_FORMAT}); read it with that version, or begin a new run"
+        )
+    return dict(description)
+
+
+def now() -> str:
+    """Return the time, in UTC, as run.json has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _started(path: Path) -> str:
+    try:
+        return str(read_description(path).get("started", ""))
+    except RunError:
+        return ""
+
+
+def _ignore_in_git(directory: Path) -> None:
+    marker = directory / ".gitignore"
+    if not marker.exists():
+        marker.write_text("# Made by pytest-fcpivot.\n*\n", encoding="ascii")
