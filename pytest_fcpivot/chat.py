@@ -8,26 +8,59 @@ nothing lost that a model could see.
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import Any
+
+_TEXT_PARTS = ("input_text", "output_text", "text")
 
 
 def chat_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert Responses input items to chat messages.
 
-    Reasoning is dropped. Neighbouring calls become one assistant message; a result follows its call in call order. A
-    result whose call is not in the conversation is given as a user message, since servers reject an orphan `tool`
-    message; a call without a result gets an empty one when the conversation goes on after it.
+    Reasoning is dropped. Calls side by side become one assistant message, with what the assistant said beside them;
+    their results follow in call order, wherever they stood. A result whose call is not in the conversation is given as
+    a user message, since servers reject an orphan `tool` message; a call without a result gets an empty one.
     """
+    answers, orphans = _match_results(items)
     builder = _ChatBuilder()
-    for item in items:
-        kind = item.get("type") or ("message" if "role" in item else None)
+    for place, item in enumerate(items):
+        kind = _kind(item)
         if kind == "function_call":
-            builder.call(item)
+            builder.call(item, answers.get(place))
         elif kind == "function_call_output":
-            builder.result(item)
+            if place in orphans:
+                builder.orphan(item)
+            else:
+                builder.result()
         elif kind == "message":
             builder.message(item)
     return builder.finish()
+
+
+def _kind(item: dict[str, Any]) -> str | None:
+    return item.get("type") or ("message" if "role" in item else None)
+
+
+def _match_results(items: list[dict[str, Any]]) -> tuple[dict[int, str], set[int]]:
+    """Return the text of each call's result, by the call's place, and the places of results without a call."""
+    waiting: dict[str, deque[int]] = {}
+    answers: dict[int, str] = {}
+    orphans: set[int] = set()
+    for place, item in enumerate(items):
+        kind = _kind(item)
+        if kind == "function_call":
+            waiting.setdefault(_identifier(item), deque()).append(place)
+        elif kind == "function_call_output":
+            calls = waiting.get(_identifier(item))
+            if calls:
+                answers[calls.popleft()] = result_text(item.get("output"))
+            else:
+                orphans.add(place)
+    return answers, orphans
+
+
+def _identifier(item: dict[str, Any]) -> str:
+    return str(item.get("call_id") or item.get("id"))
 
 
 def chat_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -54,41 +87,65 @@ def content_text(content: Any) -> str:
     return "\n".join(text for text in texts if isinstance(text, str) and text)
 
 
+def result_text(output: Any) -> str:
+    """Write a tool's result as text: a string as it is, a list of text parts as their text, else JSON."""
+    if isinstance(output, str):
+        return output
+    if isinstance(output, list) and output and all(_is_text_part(part) for part in output):
+        return content_text(output)
+    return json.dumps(output, ensure_ascii=False)
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)
+
+
 class _ChatBuilder:
     """Builds the messages one item at a time; calls wait until it is known what stands beside them."""
 
     def __init__(self) -> None:
         self._messages: list[dict[str, Any]] = []
         self._calls: list[dict[str, Any]] = []  # calls side by side, whose message is not written yet
-        self._ids: list[str] = []  # the ids that they have in the conversation, which may repeat
-        self._results: dict[int, str] = {}  # by the call's place among them
+        self._results: list[str] = []
+        self._said: list[str] = []  # beside them
+        self._answered = False  # a result of theirs has come by, so what follows is another turn
+        self._ids: set[str] = set()
 
-    def call(self, item: dict[str, Any]) -> None:
-        if self._results:
+    def call(self, item: dict[str, Any], result: str | None) -> None:
+        if self._answered:
             self._close_calls()
-        place = f"call_{len(self._messages)}_{len(self._calls)}"
-        identifier = str(item.get("call_id") or item.get("id") or place)
-        unique = f"{identifier}_{place}" if identifier in self._ids else identifier
-        function = {"name": item.get("name", ""), "arguments": item.get("arguments") or "{}"}
-        self._ids.append(identifier)
-        self._calls.append({"id": unique, "type": "function", "function": function})
+        arguments = item.get("arguments")
+        if not isinstance(arguments, str):
+            arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+        function = {"name": item.get("name", ""), "arguments": arguments or "{}"}
+        self._calls.append({"id": self._unique(item), "type": "function", "function": function})
+        self._results.append(result or "")
 
-    def result(self, item: dict[str, Any]) -> None:
-        output = item.get("output")
-        text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-        identifier = str(item.get("call_id"))
-        waiting = [i for i, known in enumerate(self._ids) if known == identifier and i not in self._results]
-        if waiting:
-            self._results[waiting[0]] = text
-        else:
-            self._close_calls()
-            self._messages.append({"role": "user", "content": f"[tool result] {text}"})
+    def _unique(self, item: dict[str, Any]) -> str:
+        identifier = wanted = str(item.get("call_id") or item.get("id") or "call")
+        number = 1
+        while identifier in self._ids:
+            number += 1
+            identifier = f"{wanted}_{number}"
+        self._ids.add(identifier)
+        return identifier
+
+    def result(self) -> None:
+        self._answered = bool(self._calls)
+
+    def orphan(self, item: dict[str, Any]) -> None:
+        self._close_calls()
+        self._messages.append({"role": "user", "content": f"[tool result] {result_text(item.get('output'))}"})
 
     def message(self, item: dict[str, Any]) -> None:
-        role = item.get("role", "user")
+        role = item.get("role") or "user"
         text = content_text(item.get("content"))
-        if role == "assistant" and not text:
-            return  # an empty turn beside a call says nothing, and some servers reject it
+        if role == "assistant":
+            if not text:
+                return  # an empty turn beside a call says nothing, and some servers reject it
+            if self._calls and not self._answered:
+                self._said.append(text)
+                return
         self._close_calls()
         self._messages.append({"role": "system" if role == "developer" else role, "content": text})
 
@@ -100,11 +157,12 @@ class _ChatBuilder:
         if not self._calls:
             return
         last = self._messages[-1] if self._messages else None
-        if last is not None and last["role"] == "assistant" and "tool_calls" not in last:
-            last["tool_calls"] = self._calls  # the text that the model said just before its calls
-        else:
-            self._messages.append({"role": "assistant", "content": None, "tool_calls": self._calls})
-        for place, call in enumerate(self._calls):
-            content = self._results.get(place, "")
-            self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": content})
-        self._calls, self._ids, self._results = [], [], {}
+        if last is None or last["role"] != "assistant" or "tool_calls" in last:
+            last = {"role": "assistant", "content": None}
+            self._messages.append(last)
+        texts = [text for text in (last["content"], *self._said) if text]  # what the model said before its calls, too
+        last["content"] = "\n".join(texts) or None
+        last["tool_calls"] = self._calls
+        for call, result in zip(self._calls, self._results, strict=True):
+            self._messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
+        self._calls, self._results, self._said, self._answered = [], [], [], False

@@ -144,6 +144,8 @@ class PivotItem(pytest.Function):
         values: dict[str, Any] = self.funcargs
         values["pivot"], values["fc_action"] = pivot, None
         values["fc_grade"] = pivots.grader_for(self, pivot)
+        if pivots.replays:
+            file.agent = pivots.agent()  # a fixture of the user's might want a key for the agent that it makes
         if file.agent is not None:
             values["fc_agent"] = file.agent
         super().setup()

@@ -24,8 +24,8 @@ class _Option:
     metavar: str
     help: str
     kind: Literal["text", "list", "flag", "maybe"] = "text"  # maybe: the value may be left out
-    # Whether it says what a run is about, so that a resumed run takes it over and refuses another.
-    of_run: bool = True
+    # A resumed run takes over what the run was given; of what says what the run is about, it refuses another value.
+    of_run: Literal["is about", "takes over", "no"] = "is about"
 
     @property
     def flag(self) -> str:
@@ -48,24 +48,31 @@ _OPTIONS = (
     _Option("fc_sample", "N", "run N pivots chosen at random by --fc-seed"),
     _Option("fc_seed", "SEED", "seed of --fc-sample (default: 0)"),
     _Option("fc_shard", "I/N", "run shard I of N, from 1; whole trajectories stay together"),
-    _Option("fc_concurrency", "N", "calls under way at once, in each process (default: 16)", of_run=False),
-    _Option("fc_timeout", "SECONDS", "time limit of one attempt at an answer (default: 300; 0: none)", of_run=False),
+    _Option("fc_concurrency", "N", "calls under way at once, in each process (default: 16)", of_run="takes over"),
+    _Option(
+        "fc_timeout", "SECONDS", "time limit of one attempt at an answer (default: 300; 0: none)", of_run="takes over"
+    ),
     _Option(
         "fc_retries",
         "N",
         "further attempts after a fault of the service (default: 5 for the openai agents, else 0)",
-        of_run=False,
+        of_run="takes over",
     ),
     _Option(
         "fc_deadline",
         "SECONDS",
         "time limit of one answer with all attempts (default: 3 times --fc-timeout; 0: none)",
-        of_run=False,
+        of_run="takes over",
     ),
-    _Option("fc_max_errors", "N|P%%", "stop when more than N tests, or P percent of them, end in errors", of_run=False),
-    _Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run=False),
-    _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run=False),
-    _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run=False),
+    _Option(
+        "fc_max_errors",
+        "N|P%%",
+        "stop when more than N tests, or P percent of them, end in errors",
+        of_run="takes over",
+    ),
+    _Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run="no"),
+    _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run="no"),
+    _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run="no"),
     _Option("fc_strict_schema", "", "arguments that break their tool's schema earn no reward", "flag"),
     _Option("fc_bad_rows", "refuse|skip", "broken rows: refuse the file (default), or skip and count them"),
     _Option("fc_model", "NAME", "openai agents: the model"),
@@ -83,15 +90,16 @@ _OPTIONS = (
         "NAME:VALUE",
         "openai agents: a header; $VARIABLE in it is replaced; may be given again",
         "list",
-        of_run=False,
+        of_run="takes over",
     ),
     _Option(
         "fc_price",
         "IN/CACHED/OUT",
         "price of a million tokens: input, cached input, output; adds the cost",
-        of_run=False,
+        of_run="takes over",
     ),
 )
+ABOUT_THE_RUN = frozenset(option.dest for option in _OPTIONS if option.of_run == "is about")
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
 _DEADLINE_IN_TIMEOUTS = 3
@@ -223,8 +231,8 @@ class OptionReader:
         self._stored = stored or {}
 
     def given(self) -> dict[str, Any]:
-        """Return the raw values of the options that say what a run is about and were given."""
-        raw = {option.dest: self.value(option.dest)[0] for option in _OPTIONS if option.of_run}
+        """Return the raw values of the options that were given and that a resumed run takes over."""
+        raw = {option.dest: self.value(option.dest)[0] for option in _OPTIONS if option.of_run != "no"}
         return {dest: value for dest, value in raw.items() if value is not None}
 
     def read(self) -> Options:

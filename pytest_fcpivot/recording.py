@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.options import LATEST
+from pytest_fcpivot.options import ABOUT_THE_RUN, LATEST
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
 # Two sessions may name these differently and mean the same.
-_COMPARED_BY_MEANING = ("fc_data", "fc_agent", "fc_grader", "fc_grader_option")
+_COMPARED_BY_MEANING = frozenset(("fc_data", "fc_agent", "fc_grader", "fc_grader_option"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class StoredRun:
         differences = []
         stored = self.description.get("options", {})
         for name, value in facts["options"].items():
-            if name not in _COMPARED_BY_MEANING and stored.get(name) != value:
+            if name in ABOUT_THE_RUN - _COMPARED_BY_MEANING and stored.get(name) != value:
                 differences.append(f"--{name.replace('_', '-')}: {_shown(stored.get(name))} → {_shown(value)}")
         before = {data["name"]: data["sha256"] for data in self.description.get("data", ())}
         present = {data["name"]: data["sha256"] for data in facts["data"]}

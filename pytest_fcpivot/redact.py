@@ -13,12 +13,13 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(r"(?i)(^|_)(api_?key|key|token|secret|password|passwd|credentials?)($|_)")
 # Shorter values, and values that are plain words or paths, would be found where they are not meant.
 _SHORTEST = 12
+_SHORTEST_NAMED = 8  # of values that are secrets for certain
 _PLAIN_VALUE = re.compile(r"[A-Za-z]+|[/~.].*|[A-Za-z]:\\.*|\d+(\.\d+)?|.*\s.*", re.DOTALL)
 _PATTERNS = (
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"(?i)(\b(?:proxy-)?authorization\b['\"]?\s*[:=]\s*['\"]?(?:[a-z]+\s+)?)[^\s'\",;}]+"),
     re.compile(
-        r"(?i)(\b(?:x-)?(?:api|access|secret|subscription)[-_]?(?:key|token)\b['\"]?\s*[:=]\s*['\"]?)[^\s'\",;&}]+"
+        r"(?i)(\b(?:x-)?(?:api|access|secret|subscription)[-_]?(?:key|token)\b['\"]?\s*[:=]\s*['\"]?)(?!\$)[^\s'\",;&}]+"
     ),
     re.compile(r"()\b(?:sk|pk|rk|hf|gsk|xai|ghp|glpat)[-_][A-Za-z0-9_*-]{8,}"),
     re.compile(r"(://)[^/\s:@]+:[^/\s@]+(?=@)"),
@@ -30,8 +31,8 @@ class Redactor:
     """Replaces secrets in text; `values` are secrets known by their value, in addition to the environment's."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        known = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and _is_secret(value)}
-        known |= {value for value in values if len(value) >= _SHORTEST // 2}
+        known = {value for name, value in os.environ.items() if names_a_secret(name) and _is_secret(value)}
+        known |= {value for value in values if len(value) >= _SHORTEST_NAMED}
         self._values = sorted(known, key=len, reverse=True)
 
     def values_in(self, text: str) -> str:
@@ -48,6 +49,11 @@ class Redactor:
             for pattern in _PATTERNS:
                 text = pattern.sub(rf"\1{HIDDEN}", text)
         return text
+
+
+def names_a_secret(name: str) -> bool:
+    """Tell whether a header or a variable of this name holds a secret."""
+    return bool(_SECRET_NAME.search(name.replace("-", "_"))) or "authorization" in name.lower()
 
 
 def _is_secret(value: str) -> bool:

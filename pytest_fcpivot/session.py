@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
-from pytest_fcpivot.redact import Redactor
+from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes, under_way
@@ -103,7 +104,7 @@ class PivotSession:
         self.tally = Tally(self.repeats)
         self.redact = Redactor(_keys_of(chosen))
         self.recorder = self._make_recorder()
-        calls = self._calls_directory()
+        calls = self._calls = self._calls_directory()
         self._crashes = None if calls is None else Crashes(calls)
         self._log: CallLog = (
             CallLog() if calls is None else CallFile(calls, self._process_name(), begins=self.is_worker)
@@ -147,8 +148,13 @@ class PivotSession:
 
     def _calls_directory(self) -> Path | None:
         told = getattr(self.config, "workerinput", {}).get("fcpivot")
-        if self.is_worker:
-            return Path(told["run"], "calls") if told and told["run"] else None
+        if told is not None:
+            return Path(told["calls"]) if told["calls"] else None
+        if self.recorder.path is None and self.config.getoption("dist", "no") != "no":
+            # not to be kept, but needed should a worker die
+            directory = tempfile.TemporaryDirectory(prefix="fcpivot-")
+            self.config.add_cleanup(directory.cleanup)
+            return Path(directory.name)
         return self.recorder.calls
 
     def _process_name(self) -> str:
@@ -248,10 +254,15 @@ class PivotSession:
             self.stored.refuse_another(facts)
         if self.recorder.path is not None:
             self.recorder.begin(facts | surroundings(self.config.rootpath))
+        self._calls = self._calls_directory()  # another one, if that of the run cannot be written
+        self._crashes = None if self._calls is None else Crashes(self._calls)
+        if self._crashes is not None:
+            self._crashes.forget()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput["fcpivot"] = {"run": None if self.recorder.path is None else str(self.recorder.path)}
+        run = None if self.recorder.path is None else str(self.recorder.path)
+        node.workerinput["fcpivot"] = {"run": run, "calls": None if self._calls is None else str(self._calls)}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -504,11 +515,10 @@ class PivotSession:
     def _suspects(self, crashitem: str, report: pytest.TestReport) -> set[str]:
         """Return the tests whose calls were under way in the process that died, and the one that ran."""
         worker = getattr(getattr(report, "node", None), "gateway", None)
-        calls = self.recorder.calls
-        if worker is None or calls is None or self._crashes is None:
+        if worker is None or self._calls is None or self._crashes is None:
             return {crashitem}
         suspects: set[str] = {crashitem}
-        for log in calls.glob(f"{worker.id}-*.jsonl"):
+        for log in self._calls.glob(f"{worker.id}-*.jsonl"):
             if log.name not in self._crashes.logs:
                 suspects |= under_way(log)
                 self._crashes.add(suspects, log)
@@ -639,7 +649,9 @@ def _only_looks(config: pytest.Config) -> bool:
 
 def _keys_of(chosen: Options) -> list[str]:
     """Return the secrets that the options hold."""
-    return [*(chosen.model.headers or {}).values(), os.environ.get("OPENAI_API_KEY", "")]
+    headers = chosen.model.headers or {}
+    secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
+    return [*secrets, os.environ.get("OPENAI_API_KEY", "")]
 
 
 def _key(path: Path) -> str:

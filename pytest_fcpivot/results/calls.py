@@ -101,6 +101,11 @@ class Crashes:
         self.suspects: set[str] = set()
         self.logs: list[str] = []
 
+    def forget(self) -> None:
+        """Begin a session: what died in earlier ones is past."""
+        self._path.unlink(missing_ok=True)
+        self.logs = sorted(path.name for path in self._path.parent.glob("*.jsonl"))
+
     def add(self, suspects: set[str], log: Path) -> None:
         """Tell the others, from the controller."""
         self.suspects |= suspects

@@ -87,7 +87,8 @@ class RunDirectory:
         return run
 
     def _open(self) -> None:
-        self._stream = os.open(self.results, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._stream = os.open(self.results, flags, 0o644)
         try:
             import fcntl  # noqa: PLC0415 (not on every system)
         except ImportError:
@@ -106,7 +107,8 @@ class RunDirectory:
         end = size
         while end:
             start = max(0, end - _TAIL)
-            tail = os.pread(self._stream, end - start, start)
+            os.lseek(self._stream, start, os.SEEK_SET)
+            tail = os.read(self._stream, end - start)
             newline = tail.rfind(b"\n")
             if newline >= 0:
                 end = start + newline + 1

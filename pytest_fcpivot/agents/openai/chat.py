@@ -90,7 +90,7 @@ class PromptAgent(ChatAgent):
         text, calls = parse_answer(
             content_text(message["raw_content"]), frozenset(tool["name"] for tool in offer.tools)
         )
-        message["content"] = text
+        message["content"] = text if text or calls else ""  # an empty answer is an empty message, as with tools
         message["tool_calls"] = [
             {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
             for place, (name, arguments) in enumerate(calls)
