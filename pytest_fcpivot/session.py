@@ -83,6 +83,7 @@ class PivotSession:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")
         self.complete = False
+        self._only_sets_up = bool(config.getoption("setuponly", False))
         self._session: pytest.Session | None = None
         reader = options.OptionReader(config)
         self.stored = StoredRun.named(config, reader)
@@ -357,7 +358,7 @@ class PivotSession:
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
         """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
         case = self._case(node, pivot)
-        if self.config.getoption("setuponly", False):
+        if self._only_sets_up:
             return Action()  # the test will not run, so nobody is asked
         trouble: str | None = None
         try:
@@ -414,8 +415,9 @@ class PivotSession:
         if CASE not in item.stash:
             return report
         case = item.stash[CASE]
-        _make_sendable(report)
-        self._hide_secrets(report)
+        if report.sections or report.longrepr is not None:
+            _make_sendable(report)
+            self._hide_secrets(report)
         if call.when == "teardown":
             del item.stash[CASE]  # the conversation is not needed any more
             self._asker.forget(case)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations, pairwise
 from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.stats import Interval, mean_interval, student_t_quantile
+from pytest_fcpivot.stats import Interval, mean_interval, pass_at_k, student_t_quantile
 
 PROPERTY = settings(deadline=None, max_examples=200)
 
@@ -220,3 +221,56 @@ def test_failures_mirror_successes(rewards: dict[int, list[float]]) -> None:
     right = interval({str(name): values for name, values in rewards.items()})
     wrong = interval({str(name): [1.0 - value for value in values] for name, values in rewards.items()})
     assert (wrong.low, wrong.high) == pytest.approx((1 - right.high, 1 - right.low), abs=1e-9)
+
+
+def enumerated(samples: int, passed: int, k: int) -> tuple[float, float]:
+    """Return the share of all choices of k samples in which any, and in which all, pass."""
+    choices = list(combinations([True] * passed + [False] * (samples - passed), k))
+    return sum(any(c) for c in choices) / len(choices), sum(all(c) for c in choices) / len(choices)
+
+
+sample_counts = st.integers(0, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
+
+
+@PROPERTY
+@given(st.lists(sample_counts, max_size=6), st.integers(1, 5))
+def test_pass_at_k_is_what_enumeration_gives(counts: list[tuple[int, int]], k: int) -> None:
+    """pass@k and pass^k are the means, over pivots sampled k times, of what all choices of k samples give."""
+    shares = [enumerated(samples, passed, k) for samples, passed in counts if samples >= k]
+    found = pass_at_k(counts, k)
+    if not shares:
+        assert found is None
+        return
+    assert found is not None
+    assert found[2] == len(shares)
+    assert found[0] == pytest.approx(sum(share[0] for share in shares) / len(shares), abs=1e-12)
+    assert found[1] == pytest.approx(sum(share[1] for share in shares) / len(shares), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("counts", "k", "any_passes", "all_pass"),
+    [
+        ([(3, 2)], 1, 2 / 3, 2 / 3),
+        ([(3, 2)], 2, 1.0, 1 / 3),
+        ([(4, 1)], 2, 1 / 2, 0.0),
+        ([(5, 3)], 2, 9 / 10, 3 / 10),
+        ([(2, 2), (2, 0)], 2, 1 / 2, 1 / 2),
+        ([(1000, 1)], 1000, 1.0, 0.0),
+    ],
+)
+def test_pass_at_k_by_hand(counts: list[tuple[int, int]], k: int, any_passes: float, all_pass: float) -> None:
+    """Small tables have the figures that a pencil gives."""
+    assert pass_at_k(counts, k) == pytest.approx((any_passes, all_pass, len(counts)))
+
+
+@PROPERTY
+@given(st.lists(st.integers(0, 9).map(lambda passed: (9, passed)), min_size=1, max_size=6))
+def test_pass_at_k_grows_and_pass_to_the_k_falls(counts: list[tuple[int, int]]) -> None:
+    """More samples never make one success less likely, nor all successes more; with one sample they are the same."""
+    rates = [pass_at_k(counts, k) for k in range(1, 10)]
+    known = [rate for rate in rates if rate is not None]
+    assert len(known) == 9
+    assert known[0][0] == pytest.approx(known[0][1])
+    for less, more in pairwise(known):
+        assert more[0] >= less[0] - 1e-12
+        assert more[1] <= less[1] + 1e-12

@@ -69,9 +69,9 @@ def output_json(output: Any) -> str:
     Objects of SDKs are written as their fields, and a Response without what it repeats of the request. An output that
     has no such text, because it is no action either, is written as its repr.
     """
+    if output is None or isinstance(output, str):
+        return json.dumps(output)
     try:
-        if output is None or isinstance(output, str):
-            return json.dumps(output)
         plain = isinstance(output, dict | list)
         text = json.dumps(_without_request(output), default=_fields)
         if plain or to_action(json.loads(text)) == to_action(output):

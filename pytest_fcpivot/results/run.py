@@ -125,14 +125,13 @@ class RunDirectory:
         if self._stream is None:
             return
         data = line.encode("ascii", "backslashreplace") + b"\n"
-        before = os.fstat(self._stream).st_size
         written = 0
         try:
             while written < len(data):
                 written += os.write(self._stream, data[written:])
         except OSError:
             with suppress(OSError):
-                os.ftruncate(self._stream, before)
+                os.ftruncate(self._stream, os.fstat(self._stream).st_size - written)
             raise
 
     def write_description(self, description: Mapping[str, Any]) -> None:
