@@ -183,12 +183,12 @@ class Recorder:
         """Where processes keep answers whose tests have not come."""
         return None if self.path is None else RunDirectory(self.path).calls
 
-    def add(self, record: CaseRecord, test: str, outcome: str) -> str | None:
+    def add(self, record: CaseRecord, test: str, outcome: str, cost: float | None) -> str | None:
         """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
         if self._run is None:
             return None
         try:
-            self._run.append(self._redact(record.line(test, outcome)))
+            self._run.append(self._redact(record.line(test, outcome, cost)))
         except OSError as error:
             self.trouble = (
                 f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "

@@ -457,7 +457,9 @@ class PivotSession:
         outcome = report.outcome if record.reward is not None else "error"
         if outcome == "passed" and record.reward is None:
             return
-        trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome)
+        price, usage = self.options.price, record.usage
+        cost = None if price is None or usage is None else price.of(*usage[:3])
+        trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
         if trouble is None:
             trouble = self._too_many_errors()
         if trouble is not None:

@@ -63,7 +63,7 @@ class CaseRecord:
         """Read what `to_builtins` wrote."""
         return cls(*values)
 
-    def line(self, test: str, outcome: str) -> str:
+    def line(self, test: str, outcome: str, cost: float | None = None) -> str:
         """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
         usage = self.usage
         head = json.dumps(
@@ -77,6 +77,7 @@ class CaseRecord:
                 "schema": self.schema,
                 "explanation": self.explanation,
                 "usage": None if usage is None else dict(zip(_USAGE_KEYS, usage, strict=True)),
+                "cost": cost,
                 "latency_s": round(self.latency_s, 6),
                 "attempts": self.attempts,
                 "retried": self.retried,
