@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from pytest_fcpivot.report.failure import as_error
+from pytest_fcpivot.report.junit import forget
+from pytest_fcpivot.results.calls import Crashes, under_way
+from pytest_fcpivot.results.record import CaseRecord
+
 if TYPE_CHECKING:
-    import pytest
     from xdist.scheduler import Scheduling
+
+    from pytest_fcpivot.session import PivotSession
+
+ASKED_AGAIN = "asked again"  # the outcome of a test whose process died, when it is not known why
 
 _BY_US = ("load", "worksteal")
 # As far as a process looks ahead (see asking.py): with 2, a slow head stalled its worker, and a run with log-normal
@@ -74,3 +84,74 @@ def stop_workers(config: pytest.Config, reason: str) -> None:
     controller = config.pluginmanager.getplugin("dsession")
     if controller is not None and hasattr(controller, "shouldstop"):
         controller.shouldstop = reason
+
+
+class Workers:
+    """The controller's part in a session with workers: what they are told, what they are given, and their deaths."""
+
+    def __init__(self, session: PivotSession) -> None:
+        self._session = session
+        self._crashes: Crashes | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where the run is."""
+        run, calls = self._session.recorder.path, self._session.calls
+        node.workerinput["fcpivot"] = {
+            "run": None if run is None else str(run),
+            "calls": None if calls is None else str(calls),
+        }
+        if self._crashes is None and calls is not None:
+            self._crashes = Crashes(calls)
+            self._crashes.forget()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Bring the scheduler of pivots."""
+        return make_scheduler(config, log, self._session.options.concurrency) if self._session.runs_data else None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+        """Make the test whose call ended a worker an error; while it is not known which, have all asked alone."""
+        found = self._session.find_item(crashitem)
+        if found is None:
+            return
+        suspects = self._suspects(crashitem, report)
+        if len(suspects) > 1 and _put_back(sched, crashitem):
+            report.outcome = ASKED_AGAIN  # type: ignore[assignment]
+            return
+        as_error(report)
+        entry, repeat = found
+        record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr))
+        report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+
+    def _suspects(self, crashitem: str, report: pytest.TestReport) -> set[str]:
+        """Return the tests whose calls were under way in the process that died, and the one that ran."""
+        suspects = {crashitem}
+        worker, calls = getattr(getattr(report, "node", None), "gateway", None), self._session.calls
+        if worker is None or calls is None or self._crashes is None:
+            return suspects
+        for log in calls.glob(f"{worker.id}-*.jsonl"):
+            if log.name not in self._crashes.logs:
+                suspects |= under_way(log)
+                self._crashes.add(suspects, log)
+        return suspects
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Show a test that is asked again."""
+        return (ASKED_AGAIN, "R", "ASKED AGAIN") if report.outcome == ASKED_AGAIN else None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what is no result out of JUnit."""
+        if report.outcome == ASKED_AGAIN:
+            forget(self._session.config, report)
+
+
+def _put_back(scheduler: Any, test: str) -> bool:
+    """Have a test run again; False if this kind of distribution cannot."""
+    try:
+        scheduler.mark_test_pending(test)
+    except NotImplementedError:
+        return False
+    return True

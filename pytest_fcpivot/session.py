@@ -22,7 +22,7 @@ from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, repeat_name
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.selection import Selection
-from pytest_fcpivot.distribution import make_scheduler, stop_workers
+from pytest_fcpivot.distribution import Workers, stop_workers
 from pytest_fcpivot.errors import ActionError, AgentError, DataError, FatalAgentError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
 from pytest_fcpivot.jsontext import well_formed
@@ -30,9 +30,9 @@ from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
-from pytest_fcpivot.report.failure import explain_agent_error, explain_wrong_action
+from pytest_fcpivot.report.failure import as_error, explain_agent_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
-from pytest_fcpivot.results.calls import CallFile, Crashes, under_way
+from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.schemas import tool_set
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
-ASKED_AGAIN = "asked again"  # the outcome of a test whose process died, when it is not known why
 _PASS_MARK = 1.0
 
 
@@ -105,8 +104,7 @@ class PivotSession:
         self.tally = Tally(self.repeats)
         self.redact = Redactor(_keys_of(chosen))
         self.recorder = self._make_recorder()
-        calls = self._calls = self._calls_directory()
-        self._crashes = None if calls is None else Crashes(calls)
+        calls = self.calls = self._calls_directory()
         self._log: CallLog = (
             CallLog() if calls is None else CallFile(calls, self._process_name(), begins=self.is_worker)
         )
@@ -116,7 +114,7 @@ class PivotSession:
             load=self._load,
             read_pivot=self._read_case,
             log=self._log,
-            crashes=self._crashes if self.is_worker else None,
+            crashes=Crashes(calls) if self.is_worker and calls is not None else None,
         )
         self._asker.book, self._asker.replays = self.book, self.replays
         if chosen.agent is not None and not self.replays:
@@ -130,6 +128,8 @@ class PivotSession:
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(session, "fcpivot-session")
+        if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
+            config.pluginmanager.register(Workers(session), "fcpivot-workers")
         config.add_cleanup(gc.unfreeze)
         return session
 
@@ -180,6 +180,11 @@ class PivotSession:
         if self.stored is not None and self.replays:
             return str(self.stored.description.get("agent") or self.stored.path.name)
         return self.options.agent or "fc_agent fixture"
+
+    @property
+    def runs_data(self) -> bool:
+        """Whether data files are collected, and not only read for tests of the user's."""
+        return bool(self._named)
 
     @property
     def datasets(self) -> list[Dataset]:
@@ -255,19 +260,7 @@ class PivotSession:
             self.stored.refuse_another(facts)
         if self.recorder.path is not None:
             self.recorder.begin(facts | surroundings(self.config.rootpath))
-        self._calls = self._calls_directory()  # another one, if that of the run cannot be written
-        self._crashes = None if self._calls is None else Crashes(self._calls)
-        if self._crashes is not None:
-            self._crashes.forget()
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        run = None if self.recorder.path is None else str(self.recorder.path)
-        node.workerinput["fcpivot"] = {"run": run, "calls": None if self._calls is None else str(self._calls)}
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        return make_scheduler(config, log, self.options.concurrency) if self._named else None
+        self.calls = self._calls_directory()  # another one, if that of the run cannot be written
 
     def pytest_collection_finish(self) -> None:
         # Thousands of items live until the end; left to the collector they cost a tenth of the run.
@@ -465,13 +458,6 @@ class PivotSession:
         if trouble is not None:
             self._stop(trouble)
 
-    @pytest.hookimpl(trylast=True, specname="pytest_runtest_logreport")
-    def pytest_forget_what_is_no_result(self, report: pytest.TestReport) -> None:
-        if report.outcome == ASKED_AGAIN:
-            from pytest_fcpivot.report.junit import forget  # noqa: PLC0415 (only after a crash)
-
-            forget(self.config, report)
-
     def _too_many_errors(self) -> str | None:
         bound, errors = self.options.max_errors, self.tally.errors
         if bound is None or not errors:
@@ -491,22 +477,8 @@ class PivotSession:
             self._session.shouldstop = f"fcpivot: {reason}"
             stop_workers(self.config, f"fcpivot: {reason}")
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        found = self._find_item(crashitem)
-        if found is None:
-            return
-        entry, repeat = found
-        suspects = self._suspects(crashitem, report)
-        if len(suspects) > 1 and _put_back(sched, crashitem):
-            # whose call it was that ended the process is not known: each is asked again, alone
-            report.outcome = ASKED_AGAIN  # type: ignore[assignment]
-            return
-        as_error(report)
-        record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr))
-        report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
-
-    def _find_item(self, nodeid: str) -> tuple[IndexEntry, int] | None:
+    def find_item(self, nodeid: str) -> tuple[IndexEntry, int] | None:
+        """Return the pivot and the repeat that a node id means; None if it is no pivot's own item."""
         label, _, name = nodeid.rpartition("::")
         pivot_id, bracket, number = name.partition("[r")
         repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
@@ -515,21 +487,6 @@ class PivotSession:
             if entry is not None:
                 return entry, repeat
         return None
-
-    def _suspects(self, crashitem: str, report: pytest.TestReport) -> set[str]:
-        """Return the tests whose calls were under way in the process that died, and the one that ran."""
-        worker = getattr(getattr(report, "node", None), "gateway", None)
-        if worker is None or self._calls is None or self._crashes is None:
-            return {crashitem}
-        suspects: set[str] = {crashitem}
-        for log in self._calls.glob(f"{worker.id}-*.jsonl"):
-            if log.name not in self._crashes.logs:
-                suspects |= under_way(log)
-                self._crashes.add(suspects, log)
-        return suspects
-
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        return (ASKED_AGAIN, "R", "ASKED AGAIN") if report.outcome == ASKED_AGAIN else None
 
     def pytest_report_header(self) -> list[str]:
         data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
@@ -623,23 +580,9 @@ def _make_sendable(report: pytest.TestReport) -> None:
         report.longrepr = path, line, well_formed(reason)
 
 
-def as_error(report: pytest.TestReport) -> None:
-    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
-    report.when = "setup"
-
-
 def _error_text(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     return (crash.message if crash is not None else str(report.longrepr)).removeprefix("Failed: ")
-
-
-def _put_back(scheduler: Any, test: str) -> bool:
-    """Have a test run again; False if this kind of distribution cannot."""
-    try:
-        scheduler.mark_test_pending(test)
-    except NotImplementedError:
-        return False
-    return True
 
 
 def _no_agent(pivot: Any) -> None:

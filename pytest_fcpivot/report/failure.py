@@ -10,6 +10,8 @@ from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.jsontext import one_line, printable
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
 
 _WIDTH = 200
@@ -17,6 +19,11 @@ _CALLS_SHOWN = 3
 _FRAMES_SHOWN = 6
 _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 _PACKAGE = str(Path(__file__).parent.parent)
+
+
+def as_error(report: pytest.TestReport) -> None:
+    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
+    report.when = "setup"
 
 
 def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict) -> str:
