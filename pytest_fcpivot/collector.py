@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.data.store import IndexEntry
+    from pytest_fcpivot.datasets import Dataset
     from pytest_fcpivot.model import Action, Grade
-    from pytest_fcpivot.session import Dataset, PivotSession
+    from pytest_fcpivot.session import PivotSession
 
 _OURS = ("pivot", "fc_action", "fc_grade")
 _FIXTURE_HOME = "pytest_fcpivot.plugin"

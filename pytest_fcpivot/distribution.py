@@ -108,7 +108,9 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Bring the scheduler of pivots."""
-        return make_scheduler(config, log, self._session.options.concurrency) if self._session.runs_data else None
+        return (
+            make_scheduler(config, log, self._session.options.concurrency) if self._session.datasets.are_run else None
+        )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:

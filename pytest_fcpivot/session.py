@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import tempfile
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,10 @@ from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
 from pytest_fcpivot.case import CASE, NOT_ASKED, Case
 from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, repeat_name
-from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
-from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.data.selection import Selection
+from pytest_fcpivot.data import SAMPLE_PATH
+from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
-from pytest_fcpivot.errors import ActionError, AgentError, DataError, FatalAgentError, FcPivotError, WrongAction
+from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, WrongAction
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
@@ -39,40 +37,13 @@ from pytest_fcpivot.schemas import tool_set
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from pytest_fcpivot.data.store import IndexEntry, PivotStore
+    from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.model import Pivot
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
 _PASS_MARK = 1.0
-
-
-@dataclass(slots=True)
-class Dataset:
-    """An opened data file with its selected pivots; `label` is how node ids and reports name it."""
-
-    label: str
-    path: Path
-    store: PivotStore
-    entries: list[IndexEntry]
-    _by_id: dict[str, IndexEntry] | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Describe the data as run.json does."""
-        return {
-            "name": self.label,
-            "path": str(self.path.absolute()),
-            "sha256": self.store.content_hash(self.path),
-            "pivots": len(self.store),
-            "selected": len(self.entries),
-        }
-
-    def entry(self, pivot_id: str) -> IndexEntry | None:
-        """Find a selected pivot by its id."""
-        if self._by_id is None:
-            self._by_id = {entry.id: entry for entry in self.entries}
-        return self._by_id.get(pivot_id)
 
 
 class PivotSession:
@@ -92,14 +63,13 @@ class PivotSession:
         self.options = chosen
         self._given = reader.given()
         self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
-        self._selection = Selection(chosen.shard, chosen.sample, chosen.seed, chosen.limit)
-        self._open: dict[str, Dataset] = {}
-        self._named: set[str] = set()
-        self._find_data()
+        rollouts = self.stored is not None and not self.stored.is_run
+        self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
+        self.datasets.find()
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
         self.repeats = chosen.repeats
-        if self.book is not None and not (self.stored and self.stored.is_run):
+        if self.book is not None and rollouts:
             self.repeats = max(self.repeats, self.book.repeats)  # rollouts tell how often they were made
         self.tally = Tally(self.repeats)
         self.redact = Redactor(_keys_of(chosen))
@@ -179,66 +149,10 @@ class PivotSession:
         """How reports name the agent; in a replay, the one that gave the answers."""
         if self.stored is not None and self.replays:
             return str(self.stored.description.get("agent") or self.stored.path.name)
-        return self.options.agent or "fc_agent fixture"
-
-    @property
-    def runs_data(self) -> bool:
-        """Whether data files are collected, and not only read for tests of the user's."""
-        return bool(self._named)
-
-    @property
-    def datasets(self) -> list[Dataset]:
-        """The data files that this run may read."""
-        return list(self._open.values())
+        agent, model = self.options.agent or "fc_agent fixture", self.options.model.model
+        return agent if model is None else f"{agent} {model}"
 
     # ---------------------------------------------------------------- data
-
-    def _find_data(self) -> None:
-        """Open the data that the options and paths name; with options and no path, the run is that data alone."""
-        given = [resolve_data(name, base) for name, base in self.options.data]
-        odd = [str(path) for path in given if "[" in path.name or "::" in str(path)]
-        if odd:
-            raise DataError(f"{odd[0]}: pytest cannot name a file with [ or :: in its name; rename it")
-        if self.config.args_source is not self.config.ArgsSource.ARGS and options.on_command_line(self.config):
-            given = given or [SAMPLE_PATH]
-            self.config.args = [str(path) for path in given]
-            self.config.args_source = self.config.ArgsSource.ARGS
-            self._named.update(_key(path) for path in given)
-        else:
-            named = self._named_data()
-            self._named.update(_key(path) for path in named)
-            given = given + named
-        for path in given:
-            self._dataset(path)
-
-    def _named_data(self) -> list[Path]:
-        """Return the data files among the path arguments, and let `sample` stand for the bundled one."""
-        found = []
-        for position, argument in enumerate(self.config.args):
-            name, separator, rest = argument.partition("::")
-            path = self.config.invocation_params.dir / name
-            if name == SAMPLE and not path.exists():
-                path = SAMPLE_PATH
-                self.config.args[position] = f"{path}{separator}{rest}"
-            if path.is_file() and is_data_file(path):
-                found.append(path)
-        return found
-
-    def _dataset(self, path: Path) -> Dataset:
-        key = _key(path)
-        if key not in self._open:
-            again = "repeat" if self.stored is not None and not self.stored.is_run else "problem"
-            store = open_store(path, bad_rows=self.options.bad_rows, same_pivot=again)  # type: ignore[arg-type]
-            self._open[key] = Dataset(self._label(path), path, store, self._selection.apply(store.index()))
-        return self._open[key]
-
-    def _label(self, path: Path) -> str:
-        if path == SAMPLE_PATH:
-            return SAMPLE
-        try:
-            return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
-        except ValueError:  # another drive
-            return path.as_posix()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -267,14 +181,13 @@ class PivotSession:
         gc.freeze()
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> PivotFile | None:
-        if _key(file_path) not in self._named:
-            return None
-        return PivotFile.make(parent, file_path, self._open[_key(file_path)], self)
+        dataset = self.datasets.to_collect(file_path)
+        return None if dataset is None else PivotFile.make(parent, file_path, dataset, self)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Run a user's own test over the data."""
-        if not self._open:
-            self._dataset(SAMPLE_PATH)
+        if not self.datasets:
+            self.datasets.open(SAMPLE_PATH)
         cases = [
             (dataset, entry, repeat)
             for dataset in self.datasets
@@ -599,7 +512,3 @@ def _keys_of(chosen: Options) -> list[str]:
     headers = chosen.model.headers or {}
     secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
     return [*secrets, os.environ.get("OPENAI_API_KEY", "")]
-
-
-def _key(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 (no link is resolved, as pytest does)
