@@ -59,6 +59,11 @@ class _Stream:
         output.hold((self.name_in_sys, text))
         return len(text)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """Pass for the stream itself: pytest looks at what kind its own streams are."""
+        return type(self.stream)
+
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
             self.write(line)
@@ -88,7 +93,8 @@ class OutputRouter:
         self._holder = _RecordHolder()
         logging.getLogger().addHandler(self._holder)
         plugin = config.pluginmanager.getplugin("logging-plugin")
-        found = [getattr(plugin, name, None) for name in ("caplog_handler", "report_handler")]
+        names = ("caplog_handler", "report_handler", "log_cli_handler", "log_file_handler")
+        found = [getattr(plugin, name, None) for name in names]
         self.log_handlers = [handler for handler in found if isinstance(handler, logging.Handler)]
         for handler in self.log_handlers:
             handler.addFilter(_not_an_agents)
@@ -115,7 +121,7 @@ class OutputRouter:
             setattr(owner, attribute, stream)
         for name in ("stdout", "stderr"):
             present = getattr(sys, name)
-            if isinstance(present, _Stream):  # whichever of the two pytest has in place by now
+            if type(present) is _Stream:  # whichever of the two pytest has in place by now
                 setattr(sys, name, present.stream)
         logging.getLogger().removeHandler(self._holder)
         for handler in self.log_handlers:

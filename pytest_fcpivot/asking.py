@@ -12,7 +12,7 @@ from pytest_fcpivot.agent_output import OutputRouter
 from pytest_fcpivot.agents import check_agent
 from pytest_fcpivot.case import CASE, Case
 from pytest_fcpivot.collector import PivotItem
-from pytest_fcpivot.distribution import queued_items
+from pytest_fcpivot.distribution import queued_items, window
 from pytest_fcpivot.errors import AgentError, FatalAgentError
 from pytest_fcpivot.faults import TIMEOUT, Fault, RetryPolicy, causes, fault_of
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog
@@ -26,15 +26,8 @@ if TYPE_CHECKING:
 
 _MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
 _MOST_AGENTS = 8
-# How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
-# tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held.
-_WINDOW_IN_CALLS = 16
-# At least so many, refilled when half is used up, so that neither thread wakes the other for every pivot: with an agent
-# that answers at once, 16 made a session of pivots a tenth slower. An agent that takes longer than pytest takes for a
-# test never gets this far ahead.
-_LEAST_WINDOW = 128
-# A run that stops at failures looks ahead no further than it needs to keep its calls under way.
-_STOPPING_WINDOW_IN_CALLS = 1
+# How often a worker that waits for an answer looks whether it was given more to do.
+_LOOK_AGAIN_S = 0.05
 
 
 class AgentRaisedError(Exception):
@@ -69,12 +62,8 @@ class Asker:
         self._ahead = 0  # calls that were started and whose test has not come yet
         self._cursor = 0  # where in the session's items the present test stands
         self._examined = 0  # up to where they have been looked at
-        stops = bool(config.getoption("maxfail", 0))
-        self._window = (
-            max(1, _STOPPING_WINDOW_IN_CALLS * options.concurrency)
-            if stops
-            else max(_LEAST_WINDOW, _WINDOW_IN_CALLS * options.concurrency)
-        )
+        self._window = window(config, options.concurrency)
+        self._gets_more = hasattr(config, "workerinput")  # a worker's queue is filled while it runs
         self.book: AnswerBook | None = None
         self.replays = False  # nothing but the book answers
         self.suspects: set[str] = set()
@@ -100,10 +89,14 @@ class Asker:
             call = caller.start(case.pivot.view(case.repeat), node.nodeid)
         else:
             self._ahead -= 1
-        if isinstance(node, PivotItem) and node.parent.agent is agent and not alone:
-            self._look_ahead(node, agent, caller, waits=not call.settled)
         began = time.perf_counter()
         try:
+            if isinstance(node, PivotItem):
+                node.asked = True
+                if node.parent.agent is agent and not alone:
+                    self._look_ahead(node, agent, caller, waits=not call.settled)
+                    while self._gets_more and not caller.wait_for(call, _LOOK_AGAIN_S):
+                        self._look_ahead(node, agent, caller, waits=True)
             output = caller.finish(call)
         except (pytest.skip.Exception, pytest.exit.Exception):
             raise
@@ -191,7 +184,7 @@ class Asker:
         for upcoming in self._upcoming(item):
             if self._ahead >= self._window:
                 break
-            if not isinstance(upcoming, PivotItem) or upcoming.parent.agent is not agent or CASE in upcoming.stash:
+            if not isinstance(upcoming, PivotItem) or upcoming.asked or not _has_agent(upcoming, agent, item):
                 continue
             if _may_not_run(upcoming):
                 continue
@@ -199,6 +192,7 @@ class Asker:
                 break  # it is asked alone, when its turn comes
             if self.book is not None and self.book.has(upcoming.nodeid, upcoming.entry.id, upcoming.repeat):
                 continue
+            upcoming.asked = True
             case = self._read_pivot(upcoming)
             case.call = caller.start(case.pivot.view(case.repeat), upcoming.nodeid)
             self._ahead += 1
@@ -240,6 +234,13 @@ class Asker:
             case = other.stash.get(CASE, None)
             if case is not None and case.call is not None:
                 caller.wait_for(case.call)
+
+
+def _has_agent(upcoming: PivotItem, agent: Any, item: PivotItem) -> bool:
+    """Tell whether an item is to be asked of the same agent; its file may not have come to its agent yet."""
+    if upcoming.parent.agent is not None or not upcoming.parent.direct:
+        return upcoming.parent.agent is agent
+    return upcoming.agent_fixture() is item.agent_fixture()
 
 
 def _may_not_run(item: pytest.Item) -> bool:

@@ -118,6 +118,7 @@ class PivotItem(pytest.Function):
     entry: IndexEntry
     repeat: int
     parent: PivotFile
+    asked = False  # ahead or in its own turn: whoever runs it again asks anew, and nobody asks ahead
 
     def _initrequest(self) -> None:
         """Put off the fixture request until the test runs: pytest asks again then, as it does for a rerun.
@@ -129,6 +130,10 @@ class PivotItem(pytest.Function):
         else:
             self._request = False  # type: ignore[assignment] # what pytest itself leaves after a test
             self.funcargs = {}
+
+    def agent_fixture(self) -> Any:
+        """Return the definition of the fixture that makes this item's agent."""
+        return self._fixtureinfo.name2fixturedefs["fc_agent"][-1]
 
     def setup(self) -> None:
         """Set up the fixtures; the agent is asked last, after every autouse fixture.
@@ -172,6 +177,6 @@ class PivotItem(pytest.Function):
         """Where reports place the item: its data file, by the name in node ids, and its own name."""
         return self.parent.dataset.label, None, self.name
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Locate the item in its data file."""
-        return self.path, None, self.name
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Locate the item in its data file, as a whole: pytest wants a line for a test that is skipped by a mark."""
+        return self.path, 0, self.name

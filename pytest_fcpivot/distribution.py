@@ -24,10 +24,22 @@ if TYPE_CHECKING:
 ASKED_AGAIN = "asked again"  # the outcome of a test whose process died, when it is not known why
 
 _BY_US = ("load", "worksteal")
-# As far as a process looks ahead (see asking.py): with 2, a slow head stalled its worker, and a run with log-normal
-# latencies took 2.4 times as long.
-_QUEUE_IN_CALLS = 16
 _LEAST_QUEUE = 2
+# How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
+# tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held. With
+# 2, a slow head stalled its worker, and a run with log-normal latencies took 2.4 times as long.
+_WINDOW_IN_CALLS = 16
+# At least so many, refilled when half is used up, so that neither thread wakes the other for every pivot: with an agent
+# that answers at once, 16 made a session of pivots a tenth slower. An agent that takes longer than pytest takes for a
+# test never gets this far ahead.
+_LEAST_WINDOW = 128
+
+
+def window(config: pytest.Config, concurrency: int) -> int:
+    """Return how far a process may look ahead; one that stops at failures keeps its calls under way, and no more."""
+    if config.getoption("maxfail", 0):
+        return concurrency
+    return max(_LEAST_WINDOW, _WINDOW_IN_CALLS * concurrency)
 
 
 def queued_items(config: pytest.Config, session: pytest.Session) -> list[pytest.Item] | None:
@@ -53,8 +65,15 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
         return None
     from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
 
+    enough = window(config, concurrency) + _LEAST_QUEUE
+
     class PivotScheduling(LoadScheduling):  # type: ignore[misc] # xdist is not typed
         """Keeps enough pivots in every worker's queue, and hands the last ones out evenly."""
+
+        def __init__(self) -> None:
+            super().__init__(config, log)
+            if config.getoption("maxfail", 0):
+                self.maxschedchunk: int | None = min(config.getoption("maxschedchunk") or enough, enough)
 
         def check_schedule(self, node: Any, duration: float = 0) -> None:  # noqa: ARG002 (its own signature)
             if node.shutting_down:
@@ -64,7 +83,7 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
                 return
             outstanding = len(self.pending) + sum(map(len, self.node2pending.values()))
             fair = -(-outstanding // max(1, len(self.node2pending)))
-            wanted = max(_LEAST_QUEUE, min(_QUEUE_IN_CALLS * concurrency, fair))
+            wanted = max(_LEAST_QUEUE, min(enough, fair))
             present = len(self.node2pending[node])
             if present <= max(_LEAST_QUEUE, wanted * 3 // 4):
                 self._send_tests(node, max(wanted, _LEAST_QUEUE) - present)
@@ -75,7 +94,7 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
                 if self.pending:
                     self.check_schedule(node)
 
-    scheduler: Scheduling = PivotScheduling(config, log)
+    scheduler: Scheduling = PivotScheduling()
     return scheduler
 
 

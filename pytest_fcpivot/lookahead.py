@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -146,16 +147,16 @@ class AgentCaller:
                 f"{self.hung} calls of the agent never came back; the run stops here. "
                 "Give the agent's own client a time limit."
             )
-        if self._loop is None and self._threads is None:
-            if _is_async(self.agent):
-                self._loop = _Loop(self)
-            else:
-                self._threads = _Threads(self)
-        call = Call(view, key)
-        if self._loop is not None:
-            self._loop.put(call)
-        elif self._threads is not None:
-            self._threads.put(call)
+        with self._lock:  # a plain function may turn out to be asynchronous at any moment
+            if self._loop is None and self._threads is None:
+                if _is_async(self.agent):
+                    self._loop = _Loop(self)
+                else:
+                    self._threads = _Threads(self)
+            call = Call(view, key)
+            driver = self._loop or self._threads
+            assert driver is not None  # noqa: S101 (one was made above)
+            driver.put(call)
         return call
 
     def finish(self, call: Call) -> Any:
@@ -165,17 +166,21 @@ class AgentCaller:
             raise call.error
         return call.output
 
-    def wait_for(self, call: Call) -> None:
-        """Wait until a call has ended, and see to it that it does."""
+    def wait_for(self, call: Call, patience: float = float("inf")) -> bool:
+        """Wait until a call has ended, and see to it that it does; False if it did not within so many seconds."""
         if call.settled or call.wait(_GROW_AFTER_S):
-            return
+            return True
         if self._threads is not None:
             self._threads.grow()
-        while not call.wait(self._look_again_in(call)):
+        end = time.monotonic() + patience
+        while not call.wait(min(self._look_again_in(call), end - time.monotonic())):
             if self._threads is not None:
-                self._threads.abandon_late(call)
+                self._threads.abandon_late()
             elif self._loop is not None and self._loop.is_blocked():
                 self._replace_loop(call)
+            if time.monotonic() >= end:
+                return call.settled
+        return True
 
     def _look_again_in(self, call: Call) -> float:
         """Return when something may have to be done about a call that does not end, in seconds."""
@@ -197,6 +202,7 @@ class AgentCaller:
         self._loop = _Loop(self)
         for call in calls:
             if call is guilty:
+                call.latency_s = time.monotonic() - (call.attempt_began or time.monotonic())
                 self.settle(call, None, AgentTimeoutError(self.timeout))
             elif not call.settled:
                 call.attempt_began = None
@@ -221,11 +227,11 @@ class AgentCaller:
             threads, self._threads = self._threads, None
             if self._loop is None:
                 self._loop = _Loop(self)
-        self._loop.put(call, awaitable)
-        if threads is not None:
-            for waiting in threads.take_waiting():
-                self._loop.put(waiting)
-            threads.close()
+            self._loop.put(call, awaitable)
+            if threads is not None:
+                for waiting in threads.take_waiting():
+                    self._loop.put(waiting)
+                threads.close()
 
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
         """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
@@ -248,16 +254,49 @@ class AgentCaller:
         call.attempt_began = began
         self.log.began(call)
 
-    def end_attempt(self, call: Call, began: float, error: BaseException | None) -> None:
+    def end_attempt(self, call: Call, began: float, error: BaseException | None, limit: CallLimit) -> None:
         """Mark an attempt as ended, and let the number of calls at once adapt."""
         call.latency_s = time.monotonic() - began
         call.attempt_began = None
         fault = None if error is None else fault_of(error)
-        self.limit.leave(began, good=error is None, too_much=fault is not None and fault.too_much)
+        limit.leave(began, good=error is None, too_much=fault is not None and fault.too_much)
 
 
 def _is_async(agent: Any) -> bool:
     return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__)
+
+
+def _closer(agent: Any) -> Callable[[], Any] | None:
+    """Return the `aclose` of an agent, or of the object that it is a method of."""
+    for owner in (agent, getattr(agent, "__self__", None), getattr(agent, "func", None)):
+        aclose = getattr(owner, "aclose", None)
+        if callable(aclose):
+            closer: Callable[[], Any] = aclose
+            return closer
+    return None
+
+
+class _DaemonThreads(ThreadPoolExecutor):
+    """Runs what agents give to `asyncio.to_thread`; a thread that hangs does not keep the process alive."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 (it is the future's)
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=run, name="fc-agent-work", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave the threads to themselves."""
 
 
 class _Threads:
@@ -269,6 +308,7 @@ class _Threads:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._alive = 0
+        self._under_way: set[Call] = set()
         self._abandoned: set[Call] = set()
 
     def put(self, call: Call) -> None:
@@ -286,21 +326,26 @@ class _Threads:
             self._alive += 1
         threading.Thread(target=self._run, name="fc-agent", daemon=True).start()
 
-    def abandon_late(self, call: Call) -> None:
-        """Give a call up whose time is over, and the thread that hangs in it."""
-        timeout = self._caller.timeout
+    def abandon_late(self) -> None:
+        """Give up the calls whose time is over, and the threads that hang in them."""
+        timeout, caller = self._caller.timeout, self._caller
+        if timeout is None:
+            return
         with self._lock:
-            began = call.attempt_began
-            if timeout is None or began is None or time.monotonic() - began < timeout or call in self._abandoned:
-                return
-            self._abandoned.add(call)
-            self._alive -= 1
-        error = AgentTimeoutError(timeout)
-        self._caller.hung += 1
-        self._caller.end_attempt(call, began, error)
-        self._caller.settle(call, None, error)
-        if not self._stopped.is_set():
-            self._add_thread()
+            now = time.monotonic()
+            late = [(call, call.attempt_began) for call in self._under_way if call.attempt_began is not None]
+            late = [(call, began) for call, began in late if now - began >= timeout]
+            for call, _ in late:
+                self._under_way.discard(call)
+                self._abandoned.add(call)
+                self._alive -= 1
+        for call, began in late:
+            error = AgentTimeoutError(timeout)
+            caller.hung += 1
+            caller.end_attempt(call, began, error, caller.limit)
+            caller.settle(call, None, error)
+            if not self._stopped.is_set():
+                self._add_thread()
 
     def take_waiting(self) -> list[Call]:
         waiting = []
@@ -341,7 +386,6 @@ class _Threads:
         finally:
             current_output.reset(token)
         if error is None and inspect.isawaitable(output):
-            call.attempts -= 1  # the attempt is made in the loop
             caller.to_loop(call, output)
         else:
             caller.settle(call, output, error)
@@ -357,6 +401,8 @@ class _Threads:
         assert view is not None  # noqa: S101 (a call that has not ended has its question)
         began = caller.limit.enter()
         caller.begin_attempt(call, began)
+        with self._lock:
+            self._under_way.add(call)
         output: Any = None
         error: BaseException | None = None
         try:
@@ -367,8 +413,8 @@ class _Threads:
             if call in self._abandoned:
                 self._abandoned.discard(call)
                 raise _GivenUpError from None
-            call.attempt_began = None  # it cannot be given up any more
-        caller.end_attempt(call, began, error)
+            self._under_way.discard(call)  # it cannot be given up any more
+        caller.end_attempt(call, began, error, caller.limit)
         if error is not None:
             raise error
         if caller.timeout is not None and call.latency_s > caller.timeout:
@@ -392,8 +438,11 @@ class _Loop:
         self._waiting: deque[tuple[Call, Any]] = deque()
         self.unfinished: dict[Call, Any] = {}
         self._stopped = False
+        self._left_behind = False
+        self._limit = caller.limit
         self._woken = False
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(_DaemonThreads())
         self._thread = threading.Thread(target=self._run, name="fc-agent-loop", daemon=True)
         self._thread.start()
 
@@ -412,44 +461,54 @@ class _Loop:
                 self.unfinished[call] = self._loop.create_task(self._ask(call, awaitable))
 
     async def _ask(self, call: Call, awaitable: Any) -> None:
+        if self._is_stopped():
+            return
         caller = self._caller
         current_output.set(call.printed)  # seen by this task alone
+        first = [] if awaitable is None else [awaitable]
         output: Any = None
         error: BaseException | None = None
         try:
-            if caller.policy.retries and awaitable is None:
+            if caller.policy.retries:
                 from tenacity import AsyncRetrying  # noqa: PLC0415 (only for agents that are asked again)
 
                 retrying = AsyncRetrying(sleep=self._asyncio.sleep, **caller.retrying(call))
-                output = await retrying(self._attempt, call, None)
+                output = await retrying(self._attempt, call, first)
             else:
-                output = await self._attempt(call, awaitable)
+                output = await self._attempt(call, first)
         except self._asyncio.CancelledError:
             error = AgentError("the agent's call was cancelled")
         except BaseException as raised:  # noqa: BLE001 (sys.exit in an agent must not end the run)
             error = raised
-        if self._stopped:
+        if self._is_stopped():
             return
         caller.settle(call, output, error)
         self._end(call)
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
 
     def _end(self, call: Call) -> None:
         self.unfinished.pop(call, None)
         self._begin_calls()
 
-    async def _attempt(self, call: Call, awaitable: Any) -> Any:
+    async def _attempt(self, call: Call, first: list[Any]) -> Any:
+        """Make one attempt; `first` holds what a thread got to await, if this goes on with its attempt."""
         caller = self._caller
         view, timeout = call.view, caller.timeout
         assert view is not None  # noqa: S101 (a call that has not ended has its question)
-        began = await caller.limit.enter_loop()
-        caller.begin_attempt(call, began)
+        began = await self._limit.enter_loop()
+        if first:
+            call.attempt_began = began
+        else:
+            caller.begin_attempt(call, began)
         last_resort = None
         if timeout is not None:
             last_resort = self._loop.call_later(timeout + _CANCEL_GRACE_S, self._give_up, call, began)
         error: BaseException | None = None
         try:
             async with self._asyncio.timeout(timeout) as limit:
-                output = caller.agent(view) if awaitable is None else awaitable
+                output = first.pop() if first else caller.agent(view)
                 if inspect.isawaitable(output):
                     output = await output
                 return output
@@ -466,14 +525,14 @@ class _Loop:
             if last_resort is not None:
                 last_resort.cancel()
             if not call.settled and not self._stopped:
-                caller.end_attempt(call, began, error)
+                caller.end_attempt(call, began, error, self._limit)
 
     def _give_up(self, call: Call, began: float) -> None:
         """End a call that does not let itself be cancelled; its task is left to itself."""
         if call.settled or self._caller.timeout is None:
             return
         error = AgentTimeoutError(self._caller.timeout)
-        self._caller.end_attempt(call, began, error)
+        self._caller.end_attempt(call, began, error, self._limit)
         self._caller.settle(call, None, error)
         self._end(call)
 
@@ -497,7 +556,7 @@ class _Loop:
 
     def leave_behind(self) -> list[Call]:
         """Stop using a loop that is blocked; returns its calls, begun and waiting, in order."""
-        self._stopped = True
+        self._stopped = self._left_behind = True
         calls = [*self.unfinished, *(call for call, _ in self._waiting)]
         self._waiting.clear()
         with suppress(RuntimeError):
@@ -528,11 +587,10 @@ class _Loop:
             task.cancel()
         if tasks:
             await self._asyncio.wait(tasks, timeout=_CANCEL_GRACE_S)
-        aclose = getattr(self._caller.agent, "aclose", None)
-        if callable(aclose):
+        aclose = _closer(self._caller.agent)
+        if aclose is not None and not self._left_behind:  # the loop that took this one's place will close it
             closing = aclose()
             if inspect.isawaitable(closing):
                 with suppress(Exception):
                     await self._asyncio.wait_for(closing, _CANCEL_GRACE_S)
         await self._loop.shutdown_asyncgens()
-        await self._loop.shutdown_default_executor()

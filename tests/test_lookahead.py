@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     Agent = Callable[[PivotView], Any]
 
 LONG = 30.0  # never waited for; only a broken caller would
-SHORT = 0.2
+SHORT = 0.15
+GRACE = 0.1
 SIZE = 4
 
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give calls that do not let themselves be cancelled less time than in a run."""
-    monkeypatch.setattr(lookahead, "_CANCEL_GRACE_S", SHORT)
-    monkeypatch.setattr(lookahead, "_LOOK_AGAIN_S", SHORT)
+    monkeypatch.setattr(lookahead, "_CANCEL_GRACE_S", GRACE)
+    monkeypatch.setattr(lookahead, "_LOOK_AGAIN_S", GRACE)
 
 
 @pytest.fixture
@@ -456,33 +457,23 @@ LATE = [hangs_first, blocks_loop_first, sleeps_first, sleeps_stubbornly_first]
 
 
 @pytest.mark.usefixtures("brisk")
-@pytest.mark.parametrize("concurrency", [1, SIZE])
 @pytest.mark.parametrize("make", LATE)
-def test_a_late_agent(make: Callable[[threading.Event], Agent], release: threading.Event, concurrency: int) -> None:
+def test_a_late_agent(make: Callable[[threading.Event], Agent], release: threading.Event) -> None:
     """A call that is late is an AgentError that names the limit, and the agent is asked on as before."""
-    with calling(make(release), SHORT, concurrency=concurrency) as caller:
+    with calling(make(release), SHORT) as caller:
         late, *others = start(caller, 3 * SIZE)
-        with pytest.raises(AgentTimeoutError, match=r"0\.2 s.*--fc-timeout"):
+        with pytest.raises(AgentTimeoutError, match=rf"{SHORT:g} s.*--fc-timeout"):
             caller.finish(late)
         assert results(caller, others) == answers(3 * SIZE, first=1)
-
-
-@pytest.mark.usefixtures("brisk")
-@pytest.mark.parametrize("make", LATE)
-def test_the_latency_of_a_late_call(make: Callable[[threading.Event], Agent], release: threading.Event) -> None:
-    """A call that was given up has taken its time limit, in one attempt."""
-    with calling(make(release), SHORT, concurrency=SIZE) as caller:
-        late = start(caller, SIZE)[0]
-        caller.wait_for(late)
-    assert late.latency_s >= SHORT
     assert late.attempts == 1
+    assert late.latency_s >= SHORT, "a call that was given up has taken its time limit"
 
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("kind", ["sync", "blocks", "sleeps", "stubborn"])
 def test_several_late_calls(kind: str, release: threading.Event) -> None:
     """When several of the calls at once are late, those are errors, and all others are answered."""
-    late = {0, 2, 3, 9}
+    late = {0, 2}
 
     def agent(pivot: PivotView) -> str:
         if int(pivot.id[1:]) in late:
@@ -501,8 +492,8 @@ def test_several_late_calls(kind: str, release: threading.Event) -> None:
         return synchronous(pivot)
 
     with calling(agent if kind == "sync" else agent_async, SHORT, concurrency=SIZE) as caller:
-        calls = start(caller, 14)
-        assert results(caller, calls) == [AgentTimeoutError if n in late else f"answer to p{n}" for n in range(14)]
+        calls = start(caller, 8)
+        assert results(caller, calls) == [AgentTimeoutError if n in late else f"answer to p{n}" for n in range(8)]
 
 
 @pytest.mark.usefixtures("brisk")
@@ -535,12 +526,11 @@ def test_too_many_calls_that_hang(
     make: Callable[[threading.Event], Agent], release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a number of calls that can never be ended, no more are made, and the error says what to do."""
-    monkeypatch.setattr(lookahead, "MAX_HUNG_CALLS", 2)
+    monkeypatch.setattr(lookahead, "MAX_HUNG_CALLS", 1)
     with calling(make(release), SHORT) as caller:
-        for _ in range(2):
-            with pytest.raises(AgentTimeoutError):
-                caller.finish(caller.start(view()))
-        with pytest.raises(TooManyHungCallsError, match=r"2 calls of the agent never came back.*time limit"):
+        with pytest.raises(AgentTimeoutError):
+            caller.finish(caller.start(view()))
+        with pytest.raises(TooManyHungCallsError, match=r"1 calls of the agent never came back.*time limit"):
             caller.start(view(1))
 
 
@@ -601,7 +591,7 @@ def _come_back(agent: _BlocksFirst) -> Iterator[AgentCaller]:
         blocked = set(threading.enumerate()) - before
         with pytest.raises(AgentTimeoutError):
             caller.finish(late)
-        caller.timeout = 5.0  # of the calls that have not begun
+        caller.timeout = 3.0  # of the calls that have not begun
         agent.release.set()
         for thread in blocked:
             thread.join(LONG)
@@ -824,9 +814,9 @@ AGENT
 
 row = {"responses_create_params": {"input": "x"}, "expected_action": {"type": "message", "content": ""}}
 caller = AgentCaller(agent, 0.1, concurrency=2)
-calls = [caller.start(Pivot.from_row(row).view()) for _ in range(4)]
+call = caller.start(Pivot.from_row(row).view())
 try:
-    caller.finish(calls[0])
+    caller.finish(call)
 except AgentError as error:
     print(error)
 caller.close()
@@ -1021,7 +1011,7 @@ def test_the_log_of_calls(form: str, release: threading.Event) -> None:
 
     agent: dict[str, Agent] = {"sync": hangs, "async": sleeps, "returns-awaitable": plain(sleeps)}
     log = Counts()
-    with calling(agent[form], 2 * SHORT, concurrency=SIZE, log=log) as caller:
+    with calling(agent[form], SHORT, concurrency=SIZE, log=log) as caller:
         calls = [caller.start(view(number), f"key {number}") for number in range(10)]
         results(caller, calls)
     release.set()
@@ -1050,7 +1040,7 @@ def test_the_log_of_attempts(form: str) -> None:
 @pytest.mark.parametrize("form", ["function", "coroutine-function", "returns-awaitable"])
 def test_latencies_are_the_agents_own(form: str) -> None:
     """The latency of a call is the agent's time, not the time that the call waited for its turn or its reader."""
-    wanted = 0.1
+    wanted = 0.05
 
     def agent(pivot: PivotView) -> str:
         time.sleep(wanted)
@@ -1062,7 +1052,7 @@ def test_latencies_are_the_agents_own(form: str) -> None:
 
     chosen: dict[str, Agent] = {"function": agent, "coroutine-function": agent_async}
     with calling(chosen.get(form, plain(agent_async)), concurrency=1) as caller:
-        calls = start(caller, 6)
+        calls = start(caller, 4)
         began = time.monotonic()
         results(caller, calls[::-1])
         took = time.monotonic() - began
