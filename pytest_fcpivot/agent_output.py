@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
@@ -28,16 +30,29 @@ class AgentOutput:
         """Keep a (stream name, text) or a log record."""
         self._held.append(piece)
 
-    def release(self, log_handlers: list[logging.Handler]) -> None:
-        """Write what was held, now that pytest captures for the right test."""
+    def release(self, log_handlers: list[logging.Handler], redact: Callable[[str], str]) -> None:
+        """Write what was held, without secrets, now that pytest captures for the right test."""
         for piece in self._held:
             if isinstance(piece, logging.LogRecord):
+                _redact_record(piece, redact)
                 for handler in log_handlers:
                     if piece.levelno >= handler.level:
                         handler.handle(piece)
             else:
-                getattr(sys, piece[0]).write(piece[1])
+                getattr(sys, piece[0]).write(redact(piece[1]))
         self._held.clear()
+
+
+def _redact_record(record: logging.LogRecord, redact: Callable[[str], str]) -> None:
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001 (arguments that do not fit; the handler tells of it)
+        return
+    clean = redact(message)
+    if clean != message:
+        record.msg, record.args = clean, None
+    if record.exc_info and not record.exc_text:
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
 
 
 # The output of the call that this thread or task works on; None outside agents.

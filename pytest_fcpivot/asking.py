@@ -49,6 +49,7 @@ class Asker:
         load: Callable[..., Any],
         read_pivot: Callable[[PivotItem], Case],
         log: CallLog,
+        redact: Callable[[str], str],
         crashes: Crashes | None,
     ) -> None:
         self._config = config
@@ -56,6 +57,7 @@ class Asker:
         self._load = load
         self._read_pivot = read_pivot
         self._log = log
+        self._redact = redact
         self._crashes = crashes
         self._callers: dict[int, tuple[Any, AgentCaller]] = {}
         self._router: OutputRouter | None = None
@@ -67,6 +69,7 @@ class Asker:
         self.book: AnswerBook | None = None
         self.replays = False  # nothing but the book answers
         self.suspects: set[str] = set()
+        self._guilty: set[str] = set()
 
     # ---------------------------------------------------------------- one answer
 
@@ -80,6 +83,8 @@ class Asker:
         stored = self._stored(node, case)
         if stored is not None:
             return stored
+        if node.nodeid in self._guilty:
+            raise AgentError("the process crashed during the agent's call, and again when it was made alone")
         caller = self._caller(agent)
         call, case.call = case.call, None
         alone = node.nodeid in self.suspects
@@ -111,7 +116,7 @@ class Asker:
         finally:
             case.waited_s = time.perf_counter() - began
             case.latency_s, case.attempts, case.retried = call.latency_s, call.attempts, tuple(call.retried)
-            call.printed.release(self._router.log_handlers if self._router else [])
+            call.printed.release(self._router.log_handlers if self._router else [], self._redact)
         case.output = output
         return output
 
@@ -127,6 +132,8 @@ class Asker:
         case.stored = stored
         case.latency_s, case.attempts, case.retried = stored.latency_s, stored.attempts, stored.retried
         case.cause = stored.cause
+        if stored.output is not None:
+            case.output = stored.output
         if stored.error is not None:
             raise AgentError(stored.error)
         case.output = stored.output
@@ -135,7 +142,7 @@ class Asker:
     def _stop_if_fatal(self, error: BaseException, caller: AgentCaller, case: Case) -> None:
         fault = fault_of(error)
         case.cause = None if fault is None else fault.cause
-        if fault is None or not (fault.fatal or (fault.fatal_at_start and not caller.has_answered)):
+        if fault is None or not caller.is_fatal(fault):
             return
         raise FatalAgentError(_why_stopped(error, fault)) from error
 
@@ -227,6 +234,7 @@ class Asker:
                 self.book = AnswerBook(replays=False)
             self.book.add_calls(log)
         self.suspects = self._crashes.suspects
+        self._guilty = self._crashes.guilty
 
     def _wait_for_others(self, node: pytest.Item, caller: AgentCaller) -> None:
         """Wait until no call is under way: if the process ends now, it is known by whom."""

@@ -17,11 +17,13 @@ from pytest_fcpivot.results.calls import Crashes, under_way
 from pytest_fcpivot.results.record import CaseRecord
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xdist.scheduler import Scheduling
 
     from pytest_fcpivot.session import PivotSession
 
-ASKED_AGAIN = "asked again"  # the outcome of a test whose process died, when it is not known why
+WORKER_DIED = "worker died"  # the outcome of a report that tells of it, and is no result of the test that it names
 
 _BY_US = ("load", "worksteal")
 _LEAST_QUEUE = 2
@@ -111,6 +113,7 @@ class Workers:
     def __init__(self, session: PivotSession) -> None:
         self._session = session
         self._crashes: Crashes | None = None
+        self._reported: dict[str, str] = {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -134,39 +137,49 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Make the test whose call ended a worker an error; while it is not known which, have all asked alone."""
-        found = self._session.find_item(crashitem)
+        found = self._session.find_test(crashitem)
         if found is None:
             return
-        suspects = self._suspects(crashitem, report)
-        if len(suspects) > 1 and _put_back(sched, crashitem):
-            report.outcome = ASKED_AGAIN  # type: ignore[assignment]
+        worker = getattr(getattr(getattr(report, "node", None), "gateway", None), "id", "")
+        logs = self._new_logs(worker)
+        suspects = {crashitem}.union(*map(under_way, logs))
+        runs_again = hasattr(sched, "workqueue")  # the kinds that group tests give it out again, whatever happens
+        if self._reported.get(worker) == crashitem:
+            suspects.discard(crashitem)  # it was over, but for its teardown
+        elif len(suspects) > 1 and not runs_again and not _put_back(sched, crashitem):
+            suspects = {crashitem}
+        known = suspects == {crashitem}
+        self._tell(suspects, logs, guilty=known)
+        if not known or runs_again:
+            report.outcome = WORKER_DIED  # type: ignore[assignment]
             return
         as_error(report)
-        entry, repeat = found
-        record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr))
+        entry, repeat, own = found
+        record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr), own=own)
         report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
-    def _suspects(self, crashitem: str, report: pytest.TestReport) -> set[str]:
-        """Return the tests whose calls were under way in the process that died, and the one that ran."""
-        suspects = {crashitem}
-        worker, calls = getattr(getattr(report, "node", None), "gateway", None), self._session.calls
-        if worker is None or calls is None or self._crashes is None:
-            return suspects
-        for log in calls.glob(f"{worker.id}-*.jsonl"):
-            if log.name not in self._crashes.logs:
-                suspects |= under_way(log)
-                self._crashes.add(suspects, log)
-        return suspects
+    def _new_logs(self, worker: str) -> list[Path]:
+        """Return the call files of a worker that has died."""
+        calls = self._session.calls
+        if calls is None or self._crashes is None or not worker:
+            return []
+        return [log for log in calls.glob(f"{worker}-*.jsonl") if log.name not in self._crashes.logs]
+
+    def _tell(self, suspects: set[str], logs: list[Path], *, guilty: bool) -> None:
+        if self._crashes is not None:
+            self._crashes.add(suspects, logs, suspects if guilty else ())
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show a test that is asked again."""
-        return (ASKED_AGAIN, "R", "ASKED AGAIN") if report.outcome == ASKED_AGAIN else None
+        """Show that a worker died, where that is no result of a test."""
+        return (WORKER_DIED, "W", "WORKER DIED") if report.outcome == WORKER_DIED else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what is no result out of JUnit."""
-        if report.outcome == ASKED_AGAIN:
+        """Remember what each worker reported last, and keep what is no result out of JUnit."""
+        if report.outcome == WORKER_DIED:
             forget(self._session.config, report)
+        elif report.when == "call" or not report.passed:
+            self._reported[getattr(report, "worker_id", "")] = report.nodeid
 
 
 def _put_back(scheduler: Any, test: str) -> bool:

@@ -34,6 +34,7 @@ _NO_KEY, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _SDK_TIMEOUTS = frozenset({"APITimeoutError", "TimeoutException", "ServerTimeoutError", "ReadTimeout"})
 _SDK_CONNECTIONS = frozenset({"APIConnectionError", "TransportError", "ClientConnectionError", "ProtocolError"})
+_SDK_UNREACHABLE = frozenset({"ConnectError", "ClientConnectorError"})
 _SDK_STATUS = "APIStatusError"  # the base of status errors in the SDKs of OpenAI and of Anthropic
 _LONGEST_WAIT_S = 30.0
 _REFUSED_AT_START_RETRIES = 2
@@ -92,7 +93,11 @@ def _fault_of_status(error: BaseException, status: int, *, known_sdk: bool) -> F
 
 
 def _never_connected(error: BaseException) -> bool:
-    return any(isinstance(cause, ConnectionRefusedError | socket.gaierror) for cause in causes(error))
+    """Tell whether nobody listens there; HTTP libraries have their own class for that, not always with a cause."""
+    return any(
+        isinstance(cause, ConnectionRefusedError | socket.gaierror) or type(cause).__name__ in _SDK_UNREACHABLE
+        for cause in causes(error)
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -203,7 +208,11 @@ class CallLimit:
 
             future = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
-            await future
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._wake()  # the turn may have been this one's, and is the next one's now
+                raise
         self._under_way += 1
         return time.monotonic()
 
@@ -217,6 +226,9 @@ class CallLimit:
             elif good and self._level < self.most:
                 self._level = min(float(self.most), self._level + 1 / self._level)
             self._free.notify_all()
+        self._wake()
+
+    def _wake(self) -> None:
         room = int(self._level) - self._under_way
         while self._waiting and room > 0:
             future = self._waiting.popleft()

@@ -135,6 +135,7 @@ class AgentCaller:
         self.log = log or CallLog()
         self.limit = CallLimit(concurrency)
         self.has_answered = False
+        self._fatal: BaseException | None = None
         self.hung = 0
         self._lock = threading.Lock()
         self._threads: _Threads | None = None
@@ -233,10 +234,22 @@ class AgentCaller:
                     self._loop.put(waiting)
                 threads.close()
 
+    def is_fatal(self, fault: Fault) -> bool:
+        """Tell whether no call can succeed."""
+        return fault.fatal or (fault.fatal_at_start and not self.has_answered)
+
+    def refuses(self, call: Call) -> bool:
+        """End a call that has not begun, if it is known that none can succeed."""
+        if self._fatal is not None:
+            call.settle(None, self._fatal)
+        return self._fatal is not None
+
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
         """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
         if error is None:
             self.has_answered = True
+        elif (fault := fault_of(error)) is not None and self.is_fatal(fault):
+            self._fatal = error
         self.log.ended(call, output, error)
         call.settle(output, error)
 
@@ -362,7 +375,7 @@ class _Threads:
 
     def _run(self) -> None:
         while not self._stopped.is_set() and (call := self._calls.get()) is not None:
-            if not self._ask(call):
+            if not self._caller.refuses(call) and not self._ask(call):
                 return  # it was given up, and another thread has taken this one's place
             del call  # an idle thread keeps no conversation alive
 
@@ -457,7 +470,7 @@ class _Loop:
         self._woken = False
         while self._waiting and len(self.unfinished) < self._caller.concurrency and not self._stopped:
             call, awaitable = self._waiting.popleft()
-            if not call.settled:
+            if not call.settled and not self._caller.refuses(call):
                 self.unfinished[call] = self._loop.create_task(self._ask(call, awaitable))
 
     async def _ask(self, call: Call, awaitable: Any) -> None:

@@ -398,7 +398,7 @@ class OptionReader:
             prices = [float(part) for part in text.split("/")]
         except ValueError:
             prices = []
-        if len(prices) not in (2, 3) or any(not price >= 0 for price in prices):
+        if len(prices) not in (2, 3) or any(not 0 <= price < float("inf") for price in prices):
             raise OptionError(
                 f"{where}={text}: write the prices of a million tokens as INPUT/CACHED/OUTPUT, as in 1.25/0.125/10, "
                 "or INPUT/OUTPUT"

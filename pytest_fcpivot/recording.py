@@ -44,6 +44,11 @@ class StoredRun:
         """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
         told = getattr(config, "workerinput", {}).get("fcpivot")
         resume, resume_from = reader.value("fc_resume")
+        run, run_from = reader.value("fc_run")
+        if resume is not None and run is not None:
+            raise OptionError(
+                f"{resume_from} and {run_from}: a run that is resumed is recorded where it is; choose one"
+            )
         replay, replay_from = reader.value("fc_replay")
         if resume is None and replay is None:
             return None
@@ -57,7 +62,12 @@ class StoredRun:
             path = RunDirectory.latest(config.rootpath)
         else:
             path = Path(config.invocation_params.dir, resume).expanduser()
-        return cls(path, replays=False, description=_usable(read_description(path), reader))
+        description = _usable(read_description(path), reader)
+        if description.get("replays"):
+            raise RunError(
+                f"{path}: this is a replay, which asks nobody; resume {description['replays']}, or replay that"
+            )
+        return cls(path, replays=False, description=description)
 
     @classmethod
     def _replayed(cls, path: Path, where: str) -> StoredRun:
@@ -84,6 +94,11 @@ class StoredRun:
         options = dict(self.description.get("options", {}))
         options["fc_data"] = [data["path"] for data in self.description.get("data", ())]
         return {name: value for name, value in options.items() if value}
+
+    @property
+    def arguments(self) -> list[str]:
+        """The paths that the run was given, if it was not the data alone."""
+        return [str(argument) for argument in self.description.get("arguments") or ()]
 
     def book(self) -> AnswerBook:
         """Find the stored answers."""
@@ -204,7 +219,8 @@ class Recorder:
         """Note the end; what was kept of calls is removed if every test was reported."""
         if self._run is None:
             return
-        if not self._resumes and self._run.discard_if_empty() and not (self.calls and self.calls.exists()):
+        answers_wait = self.calls is not None and self.calls.exists() and not complete
+        if not self._resumes and not answers_wait and self._run.discard_if_empty():
             self.path = None
             return
         self._session |= {"ended": now(), "exit_status": exit_status}

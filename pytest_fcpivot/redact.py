@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import TYPE_CHECKING
@@ -28,23 +29,34 @@ _SIGNS = re.compile(r"(?i)bearer|basic|authorization|[-_]?key|token|\b(?:sk|pk|r
 
 
 class Redactor:
-    """Replaces secrets in text; `values` are secrets known by their value, in addition to the environment's."""
+    """Replaces secrets in text; `values` are secrets known by their value, in addition to the environment's.
+
+    Short values are left alone: they would be found where they are not meant.
+    """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         known = {value for name, value in os.environ.items() if names_a_secret(name) and _is_secret(value)}
-        known |= {value for value in values if len(value) >= _SHORTEST_NAMED}
-        self._values = sorted(known, key=len, reverse=True)
+        named = {value for value in values if len(value) >= _SHORTEST_NAMED}
+        known |= named
+        known |= {json.dumps(value)[1:-1] for value in known}  # as it stands in JSON text
+        self._numbers = sorted((value for value in named if value.isdecimal()), key=len, reverse=True)
+        self._values = sorted(known - {*self._numbers}, key=len, reverse=True)
 
     def values_in(self, text: str) -> str:
-        """Replace the known secrets alone, whatever the text is: it stays JSON if it was."""
+        """Replace the known secrets alone, but not where one stands as a number: what was JSON stays JSON."""
         for value in self._values:
             if value in text:
                 text = text.replace(value, HIDDEN)
+        for value in self._numbers:
+            if value in text:
+                text = re.sub(rf"(?<![:\[,\s\d.-]){value}|{value}(?![,\]}}\s\d.eE])", HIDDEN, text)
         return text
 
     def __call__(self, text: str) -> str:
         """Replace the known secrets, and what looks like a key, a token or an authorization header."""
         text = self.values_in(text)
+        for value in self._numbers:
+            text = text.replace(value, HIDDEN)
         if _SIGNS.search(text):
             for pattern in _PATTERNS:
                 text = pattern.sub(rf"\1{HIDDEN}", text)

@@ -9,6 +9,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -35,6 +36,7 @@ from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
+    import warnings
     from collections.abc import Callable, Generator
 
     from pytest_fcpivot.data.store import IndexEntry
@@ -64,6 +66,10 @@ class PivotSession:
         self._given = reader.given()
         self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         rollouts = self.stored is not None and not self.stored.is_run
+        by_path = config.args_source is config.ArgsSource.ARGS
+        if not by_path and self.stored is not None and self.stored.arguments:
+            config.args, config.args_source, by_path = self.stored.arguments, config.ArgsSource.ARGS, True
+        self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
         self.datasets.find()
         self.book = None if self.stored is None else self.stored.book()
@@ -76,7 +82,9 @@ class PivotSession:
         self.recorder = self._make_recorder()
         calls = self.calls = self._calls_directory()
         self._log: CallLog = (
-            CallLog() if calls is None else CallFile(calls, self._process_name(), begins=self.is_worker)
+            CallLog()
+            if calls is None
+            else CallFile(calls, self._process_name(), self.redact.values_in, begins=self.is_worker)
         )
         self._asker = Asker(
             config,
@@ -84,6 +92,7 @@ class PivotSession:
             load=self._load,
             read_pivot=self._read_case,
             log=self._log,
+            redact=self.redact,
             crashes=Crashes(calls) if self.is_worker and calls is not None else None,
         )
         self._asker.book, self._asker.replays = self.book, self.replays
@@ -140,6 +149,7 @@ class PivotSession:
             "grader": {"name": self.grader.name, "settings": dict(self.options.grader_settings)},
             "data": [dataset.describe() for dataset in self.datasets],
             "repeats": self.repeats,
+            "arguments": self._arguments,
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
             "options": json.loads(self.redact(json.dumps(self._given))),
         }
@@ -371,6 +381,13 @@ class PivotSession:
         if trouble is not None:
             self._stop(trouble)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        text = str(warning_message.message)
+        clean = self.redact(text)
+        if clean != text:
+            warning_message.message = UserWarning(clean)
+
     def _too_many_errors(self) -> str | None:
         bound, errors = self.options.max_errors, self.tally.errors
         if bound is None or not errors:
@@ -390,15 +407,18 @@ class PivotSession:
             self._session.shouldstop = f"fcpivot: {reason}"
             stop_workers(self.config, f"fcpivot: {reason}")
 
-    def find_item(self, nodeid: str) -> tuple[IndexEntry, int] | None:
-        """Return the pivot and the repeat that a node id means; None if it is no pivot's own item."""
+    def find_test(self, nodeid: str) -> tuple[IndexEntry, int, bool] | None:
+        """Return the pivot and repeat that a node id means, and whether it is the pivot's own item; None if none."""
         label, _, name = nodeid.rpartition("::")
+        own = any(dataset.label == label for dataset in self.datasets)
+        if not own:  # a test of the user's has the pivot in brackets
+            name = name.partition("[")[2].removesuffix("]")
         pivot_id, bracket, number = name.partition("[r")
         repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
         for dataset in self.datasets:
-            entry = dataset.entry(pivot_id) if dataset.label == label else None
+            entry = dataset.entry(pivot_id) if dataset.label == label or not own else None
             if entry is not None:
-                return entry, repeat
+                return entry, repeat, own
         return None
 
     def pytest_report_header(self) -> list[str]:
@@ -502,6 +522,13 @@ def _no_agent(pivot: Any) -> None:
     raise AgentError(f"a replay asks no agent, and there is no stored answer for {pivot.id}")
 
 
+def _absolute(argument: str, config: pytest.Config) -> str:
+    """Write a path argument so that it means the same from anywhere; `sample` and the like stay as they are."""
+    name, separator, rest = argument.partition("::")
+    path = config.invocation_params.dir / name
+    return f"{path}{separator}{rest}" if path.exists() else argument
+
+
 def _only_looks(config: pytest.Config) -> bool:
     """Tell whether the session runs no test."""
     return any(config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan", "showfixtures"))
@@ -511,4 +538,13 @@ def _keys_of(chosen: Options) -> list[str]:
     """Return the secrets that the options hold."""
     headers = chosen.model.headers or {}
     secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
+    addresses = (chosen.model.base_url, os.environ.get("OPENAI_BASE_URL"))
+    secrets += [password for address in addresses if (password := _password_in(address or ""))]
     return [*secrets, os.environ.get("OPENAI_API_KEY", "")]
+
+
+def _password_in(address: str) -> str | None:
+    try:
+        return urlsplit(address).password
+    except ValueError:
+        return None

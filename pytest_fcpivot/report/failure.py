@@ -78,7 +78,8 @@ def explain_agent_error(error: BaseException, cause: str | None = None, attempts
         first = f"{cause}{f' in {attempts} attempts' if attempts > 1 else ''}: {first}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
     users = [frame for frame in stack if not any(part in frame.filename for part in _LIBRARIES)]
-    stack = users if users or cause is not None else stack
+    by_a_client = cause is not None or type(error).__module__.partition(".")[0] == "openai"
+    stack = users if users or by_a_client else stack
     lines = [
         f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {one_line(frame.line)}" if frame.line else "")
         for frame in stack[-_FRAMES_SHOWN:]

@@ -64,7 +64,7 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     _write_run(reporter, session)
     rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
     if rerun is not None:
-        reporter.write_line(f"rerun the failures:  {rerun}")
+        reporter.write_line(f"rerun the failures:  {session.redact(rerun)}")
 
 
 def _summary_lines(tally: Tally, price: Price | None) -> list[str]:
@@ -143,7 +143,7 @@ def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None
         return
     shown = session.shown_path(recorder.path)
     reporter.write_line(f"run recorded in {shown}")
-    if not session.complete or session.tally.errors:
+    if not session.replays and (not session.complete or session.tally.errors):
         reporter.write_line(f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(shown)}")
 
 

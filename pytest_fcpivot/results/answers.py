@@ -6,7 +6,7 @@ Only where each answer stands is held in memory; it is read when its test comes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_fcpivot.data.rows import pivot_from_row
@@ -77,8 +77,7 @@ class AnswerBook:
             if not isinstance(test, str) or not isinstance(pivot_id, str) or not isinstance(repeat, int):
                 continue
             if value.get("outcome") == "error" and not self._replays:
-                if self._by_test.get(test, (-1,))[0] == source:
-                    del self._by_test[test]
+                self._by_test.pop(test, None)
                 continue
             self._by_test[test] = source, offset
             if self._replays:
@@ -136,10 +135,11 @@ class AnswerBook:
         return source.read(json.loads(source.stream.readline()))
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
-        """Read the answer for a test, once: a test that runs again is asked again."""
+        """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""
         stored = self.read(test, pivot_id, repeat)
-        if stored is not None and self._by_test.pop(test, None) is None:
-            self._by_pivot.pop((pivot_id, repeat), None)
+        if self._replays:
+            return None if stored is None else replace(stored, reported=False)  # by the run that is replayed
+        self._by_test.pop(test, None)
         return stored
 
     def close(self) -> None:

@@ -8,10 +8,13 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.lookahead import CallLog
 from pytest_fcpivot.results.output import output_json, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from pytest_fcpivot.lookahead import Call
@@ -27,8 +30,9 @@ class CallFile(CallLog):
     A disk that takes nothing more is not this file's to report: the run's own results say so.
     """
 
-    def __init__(self, directory: Path, name: str, *, begins: bool) -> None:
+    def __init__(self, directory: Path, name: str, redact: Callable[[str], str], *, begins: bool) -> None:
         self.path = directory / f"{name}.jsonl"
+        self._redact = redact
         self._begins = begins
         self._stream: int | None = None
         self._lock = threading.Lock()
@@ -41,6 +45,11 @@ class CallFile(CallLog):
     def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
         """Note the end, with an answer that was worth something."""
         if error is None and call.latency_s >= WORTH_KEEPING_S:
+            try:
+                to_action(output)
+            except ActionError:  # there is no answer in it
+                self._note_end(call)
+                return
             usage = usage_of(output)
             head = json.dumps(
                 {
@@ -52,8 +61,11 @@ class CallFile(CallLog):
                 }
             )
             with suppress(Exception):  # an output that cannot be written is asked for again
-                self._write(f'{head[:-1]}, "output": {output_json(output)}}}')
+                self._write(self._redact(f'{head[:-1]}, "output": {output_json(output)}}}'))
                 return
+        self._note_end(call)
+
+    def _note_end(self, call: Call) -> None:
         if self._begins:
             self._write(json.dumps({"ended": call.key}))
 
@@ -92,13 +104,15 @@ class Crashes:
     """What the processes of a run tell each other of those that died, through one small file.
 
     `suspects` are the tests whose calls were under way when a process died: each is asked alone from then on, so that
-    it is known which call it is that ends its process. `logs` are the call files of the dead.
+    it is known which call it is that ends its process. Such a test is `guilty`, and not asked any more. `logs` are the
+    call files of the dead.
     """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _CRASHES
         self._seen: tuple[int, int] | None = None
         self.suspects: set[str] = set()
+        self.guilty: set[str] = set()
         self.logs: list[str] = []
 
     def forget(self) -> None:
@@ -106,13 +120,15 @@ class Crashes:
         self._path.unlink(missing_ok=True)
         self.logs = sorted(path.name for path in self._path.parent.glob("*.jsonl"))
 
-    def add(self, suspects: set[str], log: Path) -> None:
+    def add(self, suspects: set[str], logs: Iterable[Path], guilty: Iterable[str] = ()) -> None:
         """Tell the others, from the controller."""
         self.suspects |= suspects
-        self.logs.append(log.name)
+        self.guilty |= set(guilty)
+        self.logs += [log.name for log in logs]
         partial = self._path.with_suffix(".tmp")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"suspects": sorted(self.suspects), "logs": self.logs}))
+        told = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
+        partial.write_text(json.dumps(told))
         partial.replace(self._path)
 
     def look(self) -> list[Path]:
@@ -127,5 +143,5 @@ class Crashes:
         self._seen = stamp
         told = json.loads(self._path.read_text())
         known = set(self.logs)
-        self.suspects, self.logs = set(told["suspects"]), told["logs"]
+        self.suspects, self.guilty, self.logs = set(told["suspects"]), set(told["guilty"]), told["logs"]
         return [self._path.with_name(name) for name in self.logs if name not in known]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # What a Response says of the answer itself; the rest repeats the request, tools and all.
+_NO_RESPONSE = frozenset(("type", "choices"))
 _RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at")
 
 
@@ -72,9 +73,8 @@ def output_json(output: Any) -> str:
     if output is None or isinstance(output, str):
         return json.dumps(output)
     try:
-        plain = isinstance(output, dict | list)
-        text = json.dumps(_without_request(output), default=_fields)
-        if plain or to_action(json.loads(text)) == to_action(output):
+        text = json.dumps(_without_request(output), default=_fields, allow_nan=False)
+        if to_action(json.loads(text)) == to_action(output):
             return text
     except (TypeError, ValueError, RecursionError, ActionError):
         pass
@@ -100,7 +100,7 @@ def action_json(action: Action | None) -> str:
 def _without_request(output: Any) -> Any:
     if not isinstance(output, Mapping) and callable(getattr(output, "model_dump", None)):
         output = output.model_dump(mode="json", warnings=False)
-    if isinstance(output, Mapping) and isinstance(output.get("output"), list) and "type" not in output:
+    if isinstance(output, Mapping) and isinstance(output.get("output"), list) and not output.keys() & _NO_RESPONSE:
         return {key: output[key] for key in _RESPONSE_KEYS if output.get(key) is not None}
     return output
 

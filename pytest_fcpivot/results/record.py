@@ -46,10 +46,10 @@ class CaseRecord:
     kept: bool = False
 
     @classmethod
-    def of_entry(cls, entry: IndexEntry, repeat: int, error: str) -> CaseRecord:
+    def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:
         """Make the record of a case whose process died."""
         tool = entry.expected_names[0] if entry.expected_names else None
-        return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error)
+        return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error, own=own)
 
     def to_builtins(self) -> tuple[Any, ...]:
         """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""

@@ -49,8 +49,8 @@ class RunDirectory:
 
     @classmethod
     def latest(cls, base: Path) -> Path:
-        """Return the run under `base` that began last; raises RunError if there is none."""
-        found = [path.parent for path in (base / RUNS).glob(f"*/{_RUN}")]
+        """Return the run under `base` that began last and is no replay; raises RunError if there is none."""
+        found = [path.parent for path in (base / RUNS).glob(f"*/{_RUN}") if not _is_replay(path.parent)]
         if not found:
             raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
         return max(found, key=lambda path: (_started(path), path.name))
@@ -193,7 +193,14 @@ def read_description(path: Path) -> dict[str, Any]:
 
 def now() -> str:
     """Return the time, in UTC, as run.json has it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _is_replay(path: Path) -> bool:
+    try:
+        return bool(read_description(path).get("replays"))
+    except RunError:
+        return False
 
 
 def _started(path: Path) -> str:

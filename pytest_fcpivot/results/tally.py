@@ -63,7 +63,7 @@ class Tally:
             self._own_passed += report.passed
             self._own_rewards.append(record.reward)
         if self.repeats > 1:
-            counts = self._by_pivot.setdefault(report.nodeid.removesuffix(f"[r{record.repeat}]"), [0, 0])
+            counts = self._by_pivot.setdefault(report.nodeid.replace(f"[r{record.repeat}]", "", 1), [0, 0])
             counts[0] += 1
             counts[1] += report.passed
         self.categories[record.category or ""] += 1

@@ -1,0 +1,261 @@
+"""The book of stored answers: which line counts, what each is worth, and what is passed over."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot import Pivot
+from pytest_fcpivot.results.answers import AnswerBook, StoredAnswer
+from pytest_fcpivot.results.output import Usage
+from pytest_fcpivot.results.run import RunDirectory, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def line(pivot: str, output: Any = "hello", outcome: str = "passed", repeat: int = 1, **more: Any) -> dict[str, Any]:
+    """Return a line of results.jsonl."""
+    name = pivot if repeat == 1 else f"{pivot}[r{repeat}]"
+    known = {"test": f"data.jsonl::{name}", "pivot_id": pivot, "repeat": repeat, "outcome": outcome}
+    return known | {"output": output, "usage": None, "latency_s": 0.5, "attempts": 1, "error": None} | more
+
+
+def broken(pivot: str, **more: Any) -> dict[str, Any]:
+    """Return a line of an error."""
+    return line(pivot, None, "error", **{"error": "no connection", "cause": "connection", **more})
+
+
+def write(path: Path, *lines: dict[str, Any] | bytes) -> Path:
+    """Write lines, each as JSON or as the bytes that it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(x if isinstance(x, bytes) else json.dumps(x).encode() + b"\n" for x in lines))
+    return path
+
+
+@pytest.fixture
+def new_book() -> Iterator[Callable[..., AnswerBook]]:
+    """Return a function that makes an empty book, which is closed at the end."""
+    books: list[AnswerBook] = []
+
+    def make(*, replays: bool = False) -> AnswerBook:
+        books.append(AnswerBook(replays=replays))
+        return books[-1]
+
+    yield make
+    for book in books:
+        book.close()
+
+
+@pytest.fixture
+def book_of(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> Callable[..., AnswerBook]:
+    """Return a function that makes a book of a run with these lines."""
+
+    def make(*lines: dict[str, Any] | bytes, replays: bool = False) -> AnswerBook:
+        write(tmp_path / "run" / "results.jsonl", *lines)
+        book = new_book(replays=replays)
+        book.add_run(RunDirectory(tmp_path / "run"))
+        return book
+
+    return make
+
+
+def read(book: AnswerBook, pivot: str, repeat: int = 1) -> StoredAnswer | None:
+    """Read the answer of a pivot of the run's own file."""
+    return book.read(line(pivot, repeat=repeat)["test"], pivot, repeat)
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_everything_of_an_answer_is_kept(book_of: Callable[..., AnswerBook], replays: bool) -> None:
+    """Output, tokens, latency, attempts and the causes of retries come back as they were."""
+    usage = Usage(100, 40, 20, 5)
+    told = line("a", {"name": "add"}, usage=usage.to_builtins(), latency_s=1.5, attempts=3, retried=["rate limit"] * 2)
+    book = book_of(told, replays=replays)
+    assert read(book, "a") == StoredAnswer(
+        {"name": "add"}, usage, 1.5, 3, ("rate limit", "rate limit"), None, None, reported=True
+    )
+    assert (len(book), book.repeats, book.reported) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_the_last_line_of_a_test_counts(book_of: Callable[..., AnswerBook], replays: bool) -> None:
+    """A later line takes the place of an earlier one."""
+    book = book_of(line("a", "first"), line("b", "other"), line("a", "last"), replays=replays)
+    found = read(book, "a")
+    assert found is not None
+    assert found.output == "last"
+    assert len(book) == 2
+
+
+def test_errors_are_asked_again_and_replayed(book_of: Callable[..., AnswerBook]) -> None:
+    """To go on with a run, an error is no answer; to replay it, it is one."""
+    lines = [broken("a"), line("b")]
+    assert read(book_of(*lines), "a") is None
+    found = read(book_of(*lines, replays=True), "a")
+    assert found is not None
+    assert (found.error, found.cause, found.output) == ("no connection", "connection", None)
+
+
+def test_an_error_after_an_answer(book_of: Callable[..., AnswerBook]) -> None:
+    """What ended in an error the last time is asked again, even if it had an answer before, and the reverse."""
+    lines = [line("a"), broken("b"), broken("a"), line("b", "mended")]
+    book = book_of(*lines)
+    assert read(book, "a") is None
+    found = read(book, "b")
+    assert found is not None
+    assert (found.output, found.error) == ("mended", None)
+    assert not book.has("data.jsonl::a", "a", 1)
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_torn_and_odd_lines_are_passed_over(book_of: Callable[..., AnswerBook], replays: bool) -> None:
+    """Lines that are cut short, empty, of another type, without a test or not UTF-8 do no harm to the others."""
+    torn = json.dumps(line("a", "torn")).encode()[:-9]
+    odd = [b"\n", b"[1]\n", b"null\n", b"{}\n", b"\xff\xfe\n", b'{"test": 3, "pivot_id": "a"}\n']
+    odd.append(json.dumps(line("a") | {"repeat": "one"}).encode() + b"\n")
+    book = book_of(*odd, line("a", "whole"), torn + b"\n", *odd, line("b", "x" * 200_000), torn, replays=replays)
+    for pivot, output in [("a", "whole"), ("b", "x" * 200_000)]:
+        found = read(book, pivot)
+        assert found is not None
+        assert found.output == output
+    assert len(book) == 2
+
+
+def test_each_answer_is_taken_once(book_of: Callable[..., AnswerBook]) -> None:
+    """A test that runs again in the same session is asked again."""
+    book = book_of(line("a", "one"), line("a", "two", repeat=2))
+    place = ("data.jsonl::a", "a", 1)
+    first, second = book.take(*place), book.take(*place)
+    assert first is not None
+    assert first.output == "one"
+    assert second is None
+    assert not book.has(*place)
+    other = book.take("data.jsonl::a[r2]", "a", 2)
+    assert other is not None
+    assert other.output == "two"
+
+
+def test_repeats_are_answers_of_their_own(book_of: Callable[..., AnswerBook]) -> None:
+    """Each repeat has its own answer, and the book knows how many there are."""
+    book = book_of(*[line("a", f"answer {n}", repeat=n) for n in (1, 3, 2)], replays=True)
+    assert book.repeats == 3
+    for n in (1, 2, 3):
+        found = read(book, "a", n)
+        assert found is not None
+        assert found.output == f"answer {n}"
+    assert read(book, "a", 4) is None
+
+
+def test_a_replay_finds_answers_by_pivot(book_of: Callable[..., AnswerBook]) -> None:
+    """In a replay a test of another name gets the answer of its pivot; when a run goes on, it does not."""
+    place = ("test_mine.py::test_mine[a]", "a", 1)
+    assert book_of(line("a")).read(*place) is None
+    found = book_of(line("a", "hello"), replays=True).read(*place)
+    assert found is not None
+    assert found.output == "hello"
+
+
+def test_two_own_tests_in_a_replay(book_of: Callable[..., AnswerBook]) -> None:
+    """Every test over a pivot gets its stored answer: a replay asks nobody, so there is nothing to be asked again."""
+    book = book_of(line("a", "hello"), replays=True)
+    taken = [book.take(f"test_mine.py::test_{name}[a]", "a", 1) for name in ("one", "two")]
+    assert [answer is not None and answer.output for answer in taken] == ["hello", "hello"]
+
+
+def test_answers_whose_tests_did_not_come(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Kept calls are answers too, unreported; a reported result of the same test is the one that counts."""
+    run = RunDirectory(tmp_path / "run")
+    write(run.results, line("a", "reported"))
+    ended = {"latency_s": 0.7, "attempts": 2, "retried": ["timeout"], "usage": None}
+    write(
+        run.calls / "gw0-17.jsonl",
+        {"began": "data.jsonl::c"},
+        {"ended": "data.jsonl::a", **ended, "output": "kept"},
+        {"ended": "data.jsonl::b", **ended, "output": None},
+        {"ended": "data.jsonl::d"},
+        b'{"ended": "data.jsonl::c", "outp',
+    )
+    write(run.calls / "crashes.json", b"{}")
+    book = new_book(replays=False)
+    book.add_run(run)
+    first, second = read(book, "a"), read(book, "b")
+    assert first is not None
+    assert second is not None
+    assert (first.output, first.reported) == ("reported", True)
+    assert second == StoredAnswer(None, None, 0.7, 2, ("timeout",), reported=False)
+    assert read(book, "c") is None
+    assert read(book, "d") is None
+    assert (len(book), book.reported) == (2, 1)
+
+
+def test_a_reported_error_is_asked_again_though_its_answer_was_kept(
+    tmp_path: Path, new_book: Callable[..., AnswerBook]
+) -> None:
+    """What ended in an error is asked again: the answer that led to it is not used instead."""
+    run = RunDirectory(tmp_path / "run")
+    write(run.results, broken("a"))
+    kept = {"latency_s": 0.7, "attempts": 1, "retried": [], "usage": None, "output": {"status": "failed", "output": []}}
+    write(run.calls / "main-17.jsonl", {"ended": "data.jsonl::a", **kept})
+    book = new_book(replays=False)
+    book.add_run(run)
+    assert read(book, "a") is None
+
+
+def rollout(name: str, response: Any = ..., **more: Any) -> dict[str, Any]:
+    """Return a row of NeMo Gym's rollouts."""
+    answer = {"id": "resp", "output": [], "usage": {"input_tokens": 7, "output_tokens": 2}}
+    return {
+        "responses_create_params": {"input": [{"role": "user", "content": name}], "tools": []},
+        "expected_action": {"type": "message", "content": "hello"},
+        "response": answer if response is ... else response,
+        "reward": 1.0,
+        **more,
+    }
+
+
+def test_rollouts_of_one_pivot_are_its_repeats(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Rows of one pivot are repeats in their order, whatever stands between them."""
+    rows = [rollout("x", {"output": [], "id": f"resp {n}"}) for n in range(3)]
+    odd: list[Any] = [b"not JSON\n", b"[]\n", b'{"response": {}}\n', {**rollout("x"), "expected_action": None}]
+    unanswered = rollout("z")
+    del unanswered["response"]
+    path = write(tmp_path / "rollouts.jsonl", rows[0], rollout("y"), *odd, rows[1], unanswered, rows[2])
+    book = new_book(replays=True)
+    book.add_rollouts(path)
+    x, y, z = (Pivot.from_row(row).id for row in (rows[0], rollout("y"), rollout("z")))
+    found = [book.read("anything", x, n) for n in (1, 2, 3)]
+    assert [answer.output["id"] for answer in found if answer is not None] == ["resp 0", "resp 1", "resp 2"]
+    assert book.repeats == 3
+    other = book.read("anything", y, 1)
+    assert other is not None
+    assert other.usage == Usage(7, 0, 2, 0)
+    assert book.read("anything", y, 2) is None
+    assert not book.has("anything", z, 1)
+    assert len(book) == 4
+
+
+def test_a_rollout_without_a_response_is_an_error(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """A row whose response is null is an answer that is an error, with its reason."""
+    path = write(tmp_path / "rollouts.jsonl", rollout("x", None))
+    book = new_book(replays=True)
+    book.add_rollouts(path)
+    found = book.read("anything", Pivot.from_row(rollout("x")).id, 1)
+    assert found is not None
+    assert found.error == "the rollout has no response"
+
+
+@pytest.mark.parametrize("lines", [[], [b"\n"], [b"text\n"], [{"a": 1}], [{"response": {"output": []}}]])
+def test_a_file_without_rollouts(tmp_path: Path, lines: list[Any]) -> None:
+    """A file that holds no rollout is refused by name, with what a rollout is."""
+    path = write(tmp_path / "rollouts.jsonl", *lines)
+    with pytest.raises(RunError, match=r"rollouts\.jsonl: no rollouts in it: .* responses_create_params and response"):
+        AnswerBook(replays=True).add_rollouts(path)
+
+
+def test_a_run_without_its_results(tmp_path: Path) -> None:
+    """A run whose results are gone is an error with the path in it, and no traceback."""
+    with pytest.raises(RunError, match=r"results\.jsonl: cannot be read: No such file"):
+        AnswerBook(replays=True).add_run(RunDirectory(tmp_path))
