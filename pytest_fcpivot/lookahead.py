@@ -414,8 +414,7 @@ class _Threads:
         assert view is not None  # noqa: S101 (a call that has not ended has its question)
         began = caller.limit.enter()
         caller.begin_attempt(call, began)
-        with self._lock:
-            self._under_way.add(call)
+        self._under_way.add(call)
         output: Any = None
         error: BaseException | None = None
         try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # What a Response says of the answer itself; the rest repeats the request, tools and all.
+_JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
 _RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at")
 
@@ -73,8 +74,9 @@ def output_json(output: Any) -> str:
     if output is None or isinstance(output, str):
         return json.dumps(output)
     try:
-        text = json.dumps(_without_request(output), default=_fields, allow_nan=False)
-        if to_action(json.loads(text)) == to_action(output):
+        kept = _without_request(output)
+        text = _ENCODER.encode(kept)
+        if _is_json(kept) or to_action(json.loads(text)) == to_action(output):
             return text
     except (TypeError, ValueError, RecursionError, ActionError):
         pass
@@ -95,6 +97,16 @@ def action_json(action: Action | None) -> str:
     if calls:
         return json.dumps({"type": "function_call_batch", "calls": calls})
     return "null" if action.message is None else json.dumps({"type": "message", "content": action.message})
+
+
+def _is_json(value: Any) -> bool:
+    """Tell whether a value is made of JSON's own types alone, and so comes back as it was."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _is_json(part) for key, part in value.items())
+    if kind is list:
+        return all(map(_is_json, value))
+    return kind in _JSON_TYPES
 
 
 def _without_request(output: Any) -> Any:
@@ -120,6 +132,9 @@ def _fields(value: Any) -> Any:
     if hasattr(value, "__dict__"):
         return vars(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(default=_fields, allow_nan=False)
 
 
 def _get(thing: Any, key: str) -> Any:
