@@ -1,22 +1,36 @@
-"""Data files as decoded rows with line numbers: `.jsonl`, `.jsonl.gz`, and parquet in the source's own columns."""
+"""Data files as numbered rows: lines (plain, gzip, zstd) as bytes in bounded memory, parquet in its own columns."""
 
 from __future__ import annotations
 
-import gzip
+import base64
+import hashlib
+import io
 import json
+import os
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+LINE_LIMIT = 64 * 1024 * 1024  # bytes; the published rows have at most 111 KB
 _PARQUET_BATCH = 64
 _JSON_COLUMNS = frozenset({"responses_create_params", "expected_action", "info"})
-_LINE_LIMIT = 64 * 1024 * 1024  # characters; the published rows have at most 111 KB
+_CHUNK = 1024 * 1024
+# Arrow gives nothing of a read that meets the damage, so its reads are small: at most this much before it is lost.
+_ZSTD_CHUNK = 64 * 1024
+_BOM = b"\xef\xbb\xbf"
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # a zstd file may begin with a skippable frame (pzstd writes them)
+_PARQUET_MAGIC = b"PAR1"
+_MAGIC_BYTES = 4
 
 
 def is_data_file(path: Path) -> bool:
@@ -29,58 +43,295 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
     Blank lines are passed over. Raises DataError if the file itself cannot be read.
     """
-    if path.name.endswith(".parquet"):
-        return _read_parquet(path)
-    return _read_lines(path)
-
-
-def _read_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    line = 0
-    try:
-        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as raw:
-            stream = cast("BinaryIO", raw)
-            for line, text in enumerate(_lines(stream), start=1):
-                if text.strip():
-                    yield line, _decode(text, line)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged after line {line}: {error}; fetch the file again") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    while text := stream.readline(_LINE_LIMIT):
-        if len(text) == _LINE_LIMIT and not text.endswith(b"\n"):
-            while rest := stream.readline(_LINE_LIMIT):  # pass over the rest of an overlong line
-                if rest.endswith(b"\n"):
-                    break
-        yield text
+    for line, row in open_rows(path):
+        yield line, _decode(row, line) if isinstance(row, bytes) else row
 
 
 def _decode(text: bytes, line: int) -> Any:
-    if len(text) >= _LINE_LIMIT:
-        return RowProblem(line, f"longer than {_LINE_LIMIT // 2**20} MB")
     try:
-        return json.loads(text.decode("utf-8-sig" if line == 1 else "utf-8"))
-    except UnicodeDecodeError as error:
-        return RowProblem(line, f"not UTF-8: {error.reason} at byte {error.start}")
+        return json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         return RowProblem(line, f"not JSON: {error}")
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[int, Any]]:
-    import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
-    import pyarrow.parquet as pq  # noqa: PLC0415
+class Rows(Protocol):
+    """The rows of one file, to be iterated once: (number from 1, row or RowProblem).
 
+    A row is the bytes of its line, which are UTF-8, without the line end; a parquet row is a dict that JSON can hold.
+    Iterating raises DataError where the file is damaged or cannot be read, after the rows before that place.
+    """
+
+    @property
+    def size(self) -> int | None:
+        """Return the size of the file as it is stored, if that is known."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how many bytes of the file, as it is stored, have been read so far."""
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the hash of the file as it is stored, once all of it has been read."""
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | dict[str, Any] | RowProblem]]: ...
+
+
+def open_rows(path: Path, label: str | None = None, *, limit: int = LINE_LIMIT) -> Rows:
+    """Open a data file, which messages call `label`; a line of more than `limit` bytes is a RowProblem.
+
+    Raises DataError if it cannot be opened.
+    """
+    label = label or str(path)
+    if path.name.endswith(".parquet"):
+        return _ParquetRows(path, label)
     try:
-        with pq.ParquetFile(path) as file:
-            line = 0
-            for batch in file.iter_batches(_PARQUET_BATCH):
-                for row in batch.to_pylist():
-                    line += 1
-                    yield line, _from_columns(row, line)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+        stream = path.open("rb", buffering=0)
+    except OSError as error:
+        raise _unreadable(label, error) from error
+    return LineRows(stream, label, limit=limit, name=path.name)
+
+
+class LineRows:
+    """The lines of a binary stream, decompressed if its first bytes say gzip or zstd; see Rows.
+
+    `name` is a file's name: if it promises compression and the bytes are something else, the file is damaged.
+    """
+
+    def __init__(self, stream: BinaryIO | io.RawIOBase, label: str, *, limit: int = LINE_LIMIT, name: str = "") -> None:
+        self._stream = _Counted(stream)
+        self._label = label
+        self._limit = limit
+        self._name = name
+        self._line = 0
+        self.size = _size_of(stream)
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how many bytes of the stream have been read so far."""
+        return self._stream.count
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the hash of the stream's bytes, once all of them have been read."""
+        return self._stream.hash.hexdigest() if self._stream.ended else None
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | RowProblem]]:
+        """Yield the lines that are not blank, and close the stream."""
+        with self._stream:
+            try:
+                yield from self._lines(_decompressed(self._stream, self._name))
+            except _Damaged as damage:
+                of = "" if self.size is None else f" of {self.size:,}"
+                raise DataError(
+                    f"{self._label}: damaged after line {self._line} ({self.bytes_read:,}{of} bytes read): {damage}; "
+                    "fetch the file again"
+                ) from damage
+            except OSError as error:
+                raise _unreadable(self._label, error) from error
+
+    def _lines(self, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | RowProblem]]:
+        begun = io.BytesIO()  # a line that goes on in the next chunk; BytesIO hands over its buffer without a copy
+        begun_size = 0
+        for chunk in chunks:
+            head, *rest = chunk.split(b"\n")
+            begun_size += len(head)
+            if begun_size <= self._limit:
+                begun.write(head)
+            else:
+                begun = io.BytesIO()  # overlong: nothing of it is kept, only its end is looked for
+            if not rest:
+                continue
+            ended = self._row(begun.getvalue(), begun_size, ascii_only=False)
+            begun = io.BytesIO()
+            yield from ended
+            *whole, tail = rest
+            ascii_only = chunk.isascii()
+            for line in whole:
+                yield from self._row(line, len(line), ascii_only=ascii_only)
+            begun_size = len(tail)
+            if begun_size <= self._limit:
+                begun.write(tail)
+        if begun_size:
+            yield from self._row(begun.getvalue(), begun_size, ascii_only=False)
+
+    def _row(self, line: bytes, size: int, *, ascii_only: bool) -> Iterator[tuple[int, bytes | RowProblem]]:
+        self._line = number = self._line + 1
+        if size > self._limit:
+            yield number, RowProblem(number, f"longer than {_in_words(self._limit)}")
+            return
+        if number == 1 and line.startswith(_BOM):
+            line = line[len(_BOM) :]
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        if not line or line.isspace():
+            return
+        if not ascii_only and not line.isascii():
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                yield number, RowProblem(number, f"not UTF-8: {error.reason} at byte {error.start}")
+                return
+        yield number, line
+
+
+class _Damaged(Exception):  # noqa: N818 (never leaves this module)
+    """Compressed data end or go wrong here."""
+
+
+class _Counted(io.RawIOBase):
+    """A stream that counts and hashes what is read from it."""
+
+    def __init__(self, stream: BinaryIO | io.RawIOBase) -> None:
+        self._stream = stream
+        self._held = b""
+        self.count = 0
+        self.hash = hashlib.sha256(usedforsecurity=False)
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._held:
+            taken = len(self._held) if size < 0 else size
+            held, self._held = self._held[:taken], self._held[taken:]
+            return held
+        read = self._stream.read(size) or b""
+        self.count += len(read)
+        self.hash.update(read)
+        self.ended = self.ended or not read
+        return read
+
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes, fewer only at the end, and leave them to be read."""
+        held = b""
+        while len(held) < size and (more := self.read(size - len(held))):
+            held += more
+        self._held = held
+        return held
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _decompressed(stream: _Counted, name: str) -> Iterator[bytes]:
+    magic = stream.peek(_MAGIC_BYTES)
+    if magic.startswith(_GZIP_MAGIC):
+        return _gunzip(stream)
+    if magic == _ZSTD_MAGIC or (magic[1:] == _SKIPPABLE[0] and magic[0] in _SKIPPABLE[1]):
+        return _unzstd(stream)
+    if name.endswith((".gz", ".zst")):
+        raise _Damaged("the file is empty" if not magic else f"not {'gzip' if name.endswith('.gz') else 'zstd'} data")
+    if magic == _PARQUET_MAGIC:
+        raise _Damaged("these are not lines but parquet, which is read from a file whose name ends in .parquet")
+    return iter(lambda: stream.read(_CHUNK), b"")
+
+
+def _gunzip(stream: _Counted) -> Iterator[bytes]:
+    """Yield the data of all members; zlib itself is as fast as Arrow here, and gives all that precedes damage."""
+    member = None
+    while data := stream.read(_ZSTD_CHUNK):
+        while data:
+            if member is None:
+                data = data.lstrip(b"\0")  # padding between and after members is allowed
+                if not data:
+                    break
+                member = zlib.decompressobj(wbits=31)
+            try:
+                out = member.decompress(data, _CHUNK)
+            except zlib.error as error:
+                raise _Damaged(str(error)) from error
+            if out:
+                yield out
+            data = member.unused_data if member.eof else member.unconsumed_tail
+            if member.eof:
+                member = None
+    if member is not None:
+        if out := member.flush():
+            yield out
+        if not member.eof:
+            raise _Damaged("the compressed data end too early")
+
+
+def _unzstd(stream: _Counted) -> Iterator[bytes]:
+    import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
+
+    with pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd") as plain:
+        while True:
+            try:
+                data = plain.read(_ZSTD_CHUNK)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                reason = "the compressed data end too early" if "Truncated" in str(error) else str(error)
+                raise _Damaged(reason) from error
+            if not data:
+                return
+            yield data
+
+
+def _size_of(stream: Any) -> int | None:
+    """Return the size of the regular file behind a stream, if there is one."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return None
+    return status.st_size if os.path.isfile(stream.fileno()) else None  # noqa: PTH113 (of a descriptor)
+
+
+def _in_words(size: int) -> str:
+    return f"{size // 2**20} MB" if size % 2**20 == 0 else f"{size:,} bytes"
+
+
+def _unreadable(label: str, error: OSError) -> DataError:
+    hint = "; give yourself the right to read it" if isinstance(error, PermissionError) else ""
+    return DataError(f"{label}: cannot be read: {error.strerror or error}{hint}")
+
+
+class _ParquetRows:
+    """The rows of a parquet file; `bytes_read` is in proportion to the rows read."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self._path = path
+        self._label = label
+        self._share = 0.0
+        self._sha256: str | None = None
+        try:
+            self.size = path.stat().st_size
+        except OSError as error:
+            raise _unreadable(label, error) from error
+
+    @property
+    def bytes_read(self) -> int:
+        """Return about how many bytes have been read."""
+        return int(self.size * self._share)
+
+    @property
+    def sha256(self) -> str | None:
+        """Return the file's hash, which takes another reading of it, once all its rows have been read."""
+        if self._sha256 is None and self._share == 1:
+            with self._path.open("rb") as stream:
+                self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._sha256
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any] | RowProblem]]:
+        """Yield the rows, decoded as lines of JSON would be."""
+        import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        try:
+            with pq.ParquetFile(self._path) as file:
+                line = 0
+                for batch in file.iter_batches(_PARQUET_BATCH):
+                    for row in batch.to_pylist():
+                        line += 1
+                        yield line, _from_columns(row, line)
+                    self._share = line / file.metadata.num_rows
+                self._share = 1.0
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self._label}: cannot be read as parquet: {error}") from error
 
 
 def _from_columns(row: dict[str, Any], line: int) -> dict[str, Any] | RowProblem:
@@ -93,13 +344,20 @@ def _from_columns(row: dict[str, Any], line: int) -> dict[str, Any] | RowProblem
             except (ValueError, RecursionError) as error:
                 return RowProblem(line, f"{key}: not JSON: {error}")
         else:
-            decoded[key] = _without_nulls(value)
+            decoded[key] = _plain(value)
     return decoded
 
 
-def _without_nulls(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Return a column's value as JSON could have held it; fields that are null are those of other rows."""
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
-    return value
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return float(value) if isinstance(value, Decimal) else str(value)

@@ -31,8 +31,8 @@ def _refused(project: Project, name: str, *args: str) -> str:
         ("empty.parquet", b"", "empty.parquet: cannot be read as parquet"),
         ("garbage.parquet", b"PAR1" + b"garbage" * 20, "garbage.parquet: cannot be read as parquet"),
         ("text.parquet", b'{"a": 1}\n', "text.parquet: cannot be read as parquet"),
-        ("not.jsonl.gz", b'{"a": 1}\n', "not.jsonl.gz: damaged after line 0: Not a gzipped file"),
-        ("empty.jsonl.gz", b"", "empty.jsonl.gz: no pivots in it"),
+        ("not.jsonl.gz", b'{"a": 1}\n', "not.jsonl.gz: damaged after line 0 (4 of 9 bytes read): not gzip data"),
+        ("empty.jsonl.gz", b"", "empty.jsonl.gz: damaged after line 0 (0 of 0 bytes read): the file is empty"),
     ],
 )
 def test_a_file_that_cannot_be_read(project: Project, name: str, content: bytes, message: str) -> None:
