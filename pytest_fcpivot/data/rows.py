@@ -37,9 +37,9 @@ def pivot_from_row(row: Any, line: int) -> Pivot:
     tools = _tools(params, line)
     info = row.get("info")
     turn, step, depth = (_position(info, key, line) for key in ("turn", "step", "depth"))
-    input_json, tools_json = _compact(items), _compact(tools)
+    input_json, tools_json = compact(items), compact(tools)
     digest = blake2b(digest_size=6)
-    for part in (input_json, tools_json, _compact(row["expected_action"])):
+    for part in (input_json, tools_json, compact(row["expected_action"])):
         digest.update(part.encode("utf-8", "surrogatepass"))
     own_id, trajectory = _own_ids(row)
     pivot_id = own_id or _pivot_id(trajectory, turn, step, depth, digest.hexdigest())
@@ -49,8 +49,8 @@ def pivot_from_row(row: Any, line: int) -> Pivot:
         expected_action=expected,
         input_json=input_json,
         tools_json=tools_json,
-        params_json=_compact({k: v for k, v in params.items() if k not in _NOT_PARAMS and v is not None}),
-        metadata_json=_compact({k: v for k, v in row.items() if k not in _NOT_METADATA}),
+        params_json=compact({k: v for k, v in params.items() if k not in _NOT_PARAMS and v is not None}),
+        metadata_json=compact({k: v for k, v in row.items() if k not in _NOT_METADATA}),
         turn=turn,
         step=step,
         depth=depth,
@@ -62,8 +62,8 @@ def expected_action_json(action: Action) -> str:
     """Write an expected action as the data sets do."""
     calls = [{"type": "function_call", "name": call.name, "arguments": call.arguments} for call in action.calls]
     if len(calls) == 1:
-        return _compact(calls[0])
-    return _compact(
+        return compact(calls[0])
+    return compact(
         {"type": "function_call_batch", "calls": calls} if calls else {"type": "message", "content": action.message}
     )
 
@@ -141,13 +141,13 @@ def _own_ids(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the row's own pivot id and trajectory id, as far as it has them."""
     trajectory = row.get("trajectory_id")
     own = row.get("id", row.get("uuid"))
-    return _slug(own) if trajectory is None else None, None if trajectory is None else well_formed(str(trajectory))
+    return slug(own) if trajectory is None else None, None if trajectory is None else well_formed(str(trajectory))
 
 
 def _pivot_id(trajectory: str | None, turn: int | None, step: int | None, depth: int | None, digest: str) -> str:
     if trajectory is None:
         return f"p-{digest}"
-    stem = _slug(trajectory) or "t"
+    stem = slug(trajectory) or "t"
     stem = f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
     if depth is not None:
         return f"{stem}-d{depth}"
@@ -156,7 +156,7 @@ def _pivot_id(trajectory: str | None, turn: int | None, step: int | None, depth:
     return f"{stem}-{digest[:8]}"
 
 
-def _slug(value: Any) -> str | None:
+def slug(value: Any) -> str | None:
     """Make an id short and safe in node ids, shells and file names; what had to change is told apart by a hash."""
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         return None
@@ -176,7 +176,8 @@ def _position(info: Any, key: str, line: int) -> int | None:
     return value
 
 
-def _compact(value: Any) -> str:
+def compact(value: Any) -> str:
+    """Write JSON without spaces, in ASCII."""
     return json.dumps(value, separators=(",", ":"))
 
 
