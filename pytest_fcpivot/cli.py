@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot import __version__
-from pytest_fcpivot.errors import FcPivotError
+from pytest_fcpivot.errors import DataError, FcPivotError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     conformance.add_argument("file", type=Path, help="vectors, one JSON object a line: .jsonl or .jsonl.gz")
     conformance.set_defaults(run=_conformance)
+    _add_prepare(commands)
+    _add_synth(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -35,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fcpivot: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
     return code
 
 
@@ -53,6 +59,94 @@ def _conformance(options: argparse.Namespace) -> int:
         print(f"… and {len(found.disagreements) - _LISTED} more")
     print(f"{found.agreeing} of {found.cases} cases agree")
     return 0 if found.agreeing == found.cases else 1
+
+
+def _add_prepare(commands: Any) -> None:
+    command = commands.add_parser(
+        "prepare",
+        help="read pivots from their sources into one parquet file",
+        description="Reads rows of every known shape, and writes one row a pivot. Sources: fc-pivot-v1, "
+        "conversational-pivot-v1, swe-pivot-v1, agentic-v1, agentic-v1:SPLIT, hf://owner/name@revision, files "
+        "(.jsonl, .jsonl.gz, .jsonl.zst, .parquet), directories, globs, or - for standard input.",
+    )
+    command.add_argument("sources", nargs="+", metavar="SOURCE")
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.parquet")
+    command.add_argument(
+        "--bad-rows",
+        choices=("skip", "refuse"),
+        default="skip",
+        help="broken rows: leave them out and list them (default), or write nothing",
+    )
+    command.add_argument(
+        "--shape",
+        choices=("auto", "fc-pivot", "conversation"),
+        default="auto",
+        help="shape of the rows (default: auto)",
+    )
+    command.set_defaults(run=_prepare)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.data.preparing import prepare  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
+    from pytest_fcpivot.data.sources import resolve  # noqa: PLC0415
+
+    target: Path = options.output
+    if target.suffix != ".parquet":
+        raise DataError(f"-o {target}: the name has to end in .parquet")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    listing = target.with_name(f"{target.stem}.audit.jsonl")
+    sources = resolve(options.sources, Path(), say=lambda line: print(line, file=sys.stderr))
+    sizes = [source.size for source in sources]
+    with Progress(None if None in sizes else sum(size or 0 for size in sizes)) as progress:
+        audit = prepare(
+            sources,
+            target,
+            bad_rows=options.bad_rows,
+            shape=options.shape,
+            audit_file=listing,
+            progress=progress,
+        )
+    print(f"{target}: {audit.pivots} pivots, {target.stat().st_size / 1e6:.1f} MB")
+    for kind, count in sorted(audit.kinds.items()):
+        print(f"  {count:>9}  {kind}")
+    print(
+        f"rows {audit.rows}: {audit.pivot_rows} pivots, {audit.conversations} conversations "
+        f"with {audit.turns} assistant turns ({audit.skipped} skipped), {audit.broken} broken"
+    )
+    for flag, count in sorted(audit.flags.items()):
+        print(f"  {count:>9}  {flag}")
+    if audit.listed:
+        print(f"what was left out is listed in {listing}")
+    return 1 if audit.broken or not audit.pivots else 0
+
+
+def _add_synth(commands: Any) -> None:
+    command = commands.add_parser("synth", help="generate data of a published shape, of any size, from a seed")
+    command.add_argument("kind", choices=("fc-pivot", "agentic"))
+    command.add_argument("--pivots", type=int, required=True, metavar="N")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("-o", "--output", required=True, metavar="FILE.jsonl", help="or - for standard output")
+    command.set_defaults(run=_synth)
+
+
+def _synth(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.data import synth  # noqa: PLC0415 (only for this command)
+
+    if options.output == "-":
+        synth.write(options.kind, options.pivots, options.seed, sys.stdout.buffer)
+        return 0
+    target = Path(options.output)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as stream:
+            rows = synth.write(options.kind, options.pivots, options.seed, stream)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    print(f"{target}: {options.pivots} pivots in {rows} rows, {target.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":

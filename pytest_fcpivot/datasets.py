@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_fcpivot.data import SamePivot
+    from pytest_fcpivot.data.preparing import SamePivot
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
     from pytest_fcpivot.options import Options
 
@@ -112,7 +112,7 @@ class Datasets:
         key = _key(path)
         if key not in self._open:
             store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
-            self._open[key] = Dataset(self._label(path), path, store, self._selection.apply(store.index()))
+            self._open[key] = Dataset(self._label(path), path, store, store.index(self._selection.rows(store)))
         return self._open[key]
 
     def _label(self, path: Path) -> str:

@@ -62,9 +62,10 @@ class DataError(FcPivotError):
 
 
 class RowProblem(FcPivotError):  # noqa: N818 (it is collected and listed more often than raised)
-    """One broken row of a data file: its 1-based line (or parquet row) and the reason."""
+    """One broken row of a data file: its 1-based line (or parquet row) and the reason; `where` names the file."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
         self.line = line
         self.reason = reason
+        self.where = ""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]*", re.ASCII)
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+# Write a string as JSON, in ASCII; json.dumps() takes five times as long for one.
+quoted: Callable[[str], str] = encode_basestring_ascii
 
 
 def json_path(steps: Iterable[str | int]) -> str:

@@ -104,6 +104,8 @@ class Pivot:
     step: int | None = None
     depth: int | None = None
     source_line: int | None = None
+    split: str | None = None
+    n_tools: int | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], line: int = 1) -> Pivot:

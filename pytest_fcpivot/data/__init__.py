@@ -7,25 +7,20 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pytest_fcpivot.data.files import SUFFIXES, is_data_file, read_rows
-from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import DataError, RowProblem
+from pytest_fcpivot.data.files import SUFFIXES, is_data_file
+from pytest_fcpivot.data.preparing import BadRows, SamePivot, prepare
+from pytest_fcpivot.data.sources import file_source
+from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.model import Pivot
 
-BadRows = Literal["refuse", "skip"]
-SamePivot = Literal["problem", "repeat"]
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
-_PREPARED_BY = 1  # raised when the same source would be read into different pivots
-_PROBLEMS_SHOWN = 10
-_PROBLEMS_KEPT = 1000
+_PREPARED_BY = 2  # raised when the same source would be read into different pivots
 
 
 def resolve_data(name: str, base: Path | None = None) -> Path:
@@ -75,72 +70,6 @@ def open_store(path: Path, *, bad_rows: BadRows = "refuse", same_pivot: SamePivo
     return store
 
 
-def prepare(
-    path: Path,
-    target: Path,
-    *,
-    bad_rows: BadRows,
-    provenance: dict[str, Any],
-    same_pivot: SamePivot = "problem",
-) -> None:
-    """Read a source file into a store at `target`.
-
-    Raises DataError naming file, line and reason if rows are broken and `bad_rows` is `refuse`; with `skip` the count
-    and the first problems go into the store's provenance.
-    """
-    from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
-
-    problems: list[RowProblem] = []
-    skipped = {"bad_rows": 0, "bad_row_reasons": []} | provenance
-    try:
-        write_store(target, _good_rows(path, bad_rows, same_pivot, problems, skipped), skipped)
-    except _Refused as refused:
-        raise _broken_rows(path, refused.problems) from None
-
-
-class _Refused(Exception):  # noqa: N818 (never leaves this module)
-    def __init__(self, problems: list[RowProblem]) -> None:
-        self.problems = problems
-
-
-def _good_rows(
-    path: Path,
-    bad_rows: BadRows,
-    same_pivot: SamePivot,
-    problems: list[RowProblem],
-    provenance: dict[str, Any],
-) -> Iterator[Pivot]:
-    seen: dict[str, int] = {}
-    for line, row in read_rows(path):
-        try:
-            if isinstance(row, RowProblem):
-                raise row
-            pivot = pivot_from_row(row, line)
-            if pivot.id in seen:
-                if same_pivot == "repeat":
-                    continue
-                raise RowProblem(line, f"duplicate id {pivot.id!r}, first on line {seen[pivot.id]}")  # noqa: TRY301
-        except RowProblem as problem:
-            problems.append(problem)
-            continue
-        seen[pivot.id] = line
-        if not problems or bad_rows == "skip":
-            yield pivot
-    if problems and bad_rows == "refuse":
-        raise _Refused(problems)
-    provenance["bad_rows"] = len(problems)
-    provenance["bad_row_reasons"] = [str(problem) for problem in problems[:_PROBLEMS_KEPT]]
-
-
-def _broken_rows(path: Path, problems: list[RowProblem]) -> DataError:
-    lines = [f"{path}:{problem.line}: {problem.reason}" for problem in problems[:_PROBLEMS_SHOWN]]
-    if len(problems) > _PROBLEMS_SHOWN:
-        lines.append(f"… and {len(problems) - _PROBLEMS_SHOWN} more")
-    rows = "1 broken row" if len(problems) == 1 else f"{len(problems)} broken rows"
-    lines.append(f"{rows}; mend the file, or pass --fc-bad-rows=skip to leave such rows out and count them")
-    return DataError("\n".join(lines), problems)
-
-
 def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
     """Return the cached store of a source file, made now if its content was not seen before."""
     digest = file_hash(path)
@@ -149,7 +78,7 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
     target = _cache_dir() / f"{key}.parquet"
     if not target.exists():
         provenance = {"source": path.name, "source_sha256": digest}
-        prepare(path, target, bad_rows=bad_rows, provenance=provenance, same_pivot=same_pivot)
+        prepare([file_source(path)], target, bad_rows=bad_rows, provenance=provenance, same_pivot=same_pivot)
     return target
 
 

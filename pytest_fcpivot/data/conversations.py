@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data.rows import compact, slug
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import well_formed
+from pytest_fcpivot.jsontext import quoted, well_formed
 from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ def pivots_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn
     Raises RowProblem with the reason, before the first pivot, if the row is broken.
     """
     messages = _messages(row, line)
-    tools_json, tool_flags = _tools(row, line)
+    tools_json, n_tools, tool_flags = _tools(row, line)
     trajectory = _trajectory(row, messages)
     stem = slug(trajectory) or "c"
     stem = f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
     metadata = {key: value for key, value in row.items() if key not in _NOT_METADATA and value is not None}
+    metadata_json = compact(metadata)
+    flagged: set[str] = set()
     items = _Items()
     turn = step = depth = 0
     for place, message in enumerate(messages):
@@ -64,7 +66,9 @@ def pivots_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn
         elif not items.parts:
             yield SkippedTurn(line, place, "the conversation begins with it, so there is nothing to answer")
         else:
-            flags = sorted({*tool_flags, *items.flags})
+            flags = tool_flags | items.flags
+            if flags != flagged:
+                metadata_json, flagged = compact({**metadata, "flags": sorted(flags)}), flags
             yield Pivot(
                 id=f"{stem}-d{depth}",
                 trajectory_id=trajectory,
@@ -72,11 +76,12 @@ def pivots_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn
                 input_json=f"[{','.join(items.parts)}]",
                 tools_json=tools_json,
                 params_json="{}",
-                metadata_json=compact({**metadata, "flags": flags} if flags else metadata),
+                metadata_json=metadata_json,
                 turn=max(0, turn - 1),
                 step=step,
                 depth=depth,
                 source_line=line,
+                n_tools=n_tools,
             )
         items.add(message)
         step += 1
@@ -90,6 +95,8 @@ def _messages(row: Mapping[str, Any], line: int) -> list[dict[str, Any]]:
     for place, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise RowProblem(line, f"messages[{place}]: a message is an object with a role")
+    if not any(message["role"] == "assistant" for message in messages):
+        raise RowProblem(line, "messages: no assistant turn among them, so there is no pivot in it")
     return messages
 
 
@@ -105,8 +112,8 @@ def _trajectory(row: Mapping[str, Any], messages: list[dict[str, Any]]) -> str:
     return f"c-{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
-def _tools(row: Mapping[str, Any], line: int) -> tuple[str, set[str]]:
-    """Return the tools in their flat form, as JSON, and what is odd about them."""
+def _tools(row: Mapping[str, Any], line: int) -> tuple[str, int, set[str]]:
+    """Return the tools in their flat form, as JSON, their number, and what is odd about them."""
     raw = row.get("tools")
     if isinstance(raw, str):  # some exports hold them as JSON text
         try:
@@ -114,7 +121,7 @@ def _tools(row: Mapping[str, Any], line: int) -> tuple[str, set[str]]:
         except (ValueError, RecursionError) as error:
             raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
     if raw is None:
-        return "[]", set()
+        return "[]", 0, set()
     if not isinstance(raw, list) or not all(isinstance(tool, dict) for tool in raw):
         raise RowProblem(line, "tools must be a list of objects")
     flags: set[str] = set()
@@ -127,7 +134,7 @@ def _tools(row: Mapping[str, Any], line: int) -> tuple[str, set[str]]:
             flags.add("duplicate-tool-names")
         names.add(name)
         tools.append(flat)
-    return compact(tools), flags
+    return compact(tools), len(tools), flags
 
 
 def _flat_tool(tool: dict[str, Any], flags: set[str]) -> dict[str, Any]:
@@ -211,12 +218,12 @@ class _Items:
         if role == "assistant":
             text = text_of(message.get("content"))
             if text:
-                self.parts.append(compact({"role": "assistant", "content": text}))
+                self.parts.append(f'{{"role":"assistant","content":{quoted(text)}}}')
             for call in _calls(message):
                 self._call(call)
             return
         role = role if role in ("system", "user", "developer") else "user"
-        self.parts.append(compact({"role": role, "content": text_of(message.get("content"))}))
+        self.parts.append(f'{{"role":"{role}","content":{quoted(text_of(message.get("content")))}}}')
 
     def _call(self, call: Any) -> None:
         name, arguments = _call(call)
@@ -225,7 +232,8 @@ class _Items:
         self._calls += 1
         self._waiting.append(identifier)
         self.parts.append(
-            compact({"type": "function_call", "call_id": identifier, "name": name or "", "arguments": arguments})
+            f'{{"type":"function_call","call_id":{quoted(identifier)},'
+            f'"name":{quoted(name or "")},"arguments":{quoted(arguments)}}}'
         )
 
     def _result(self, message: Mapping[str, Any]) -> None:
@@ -244,7 +252,7 @@ class _Items:
             output = text_of(content)
         else:
             output = content if isinstance(content, str) else compact(content)
-        self.parts.append(compact({"type": "function_call_output", "call_id": identifier, "output": output}))
+        self.parts.append(f'{{"type":"function_call_output","call_id":{quoted(identifier)},"output":{quoted(output)}}}')
 
 
 def _is_text_part(part: Any) -> bool:

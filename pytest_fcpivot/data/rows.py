@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import shown, well_formed
+from pytest_fcpivot.jsontext import quoted, shown, well_formed
 from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
@@ -55,17 +55,21 @@ def pivot_from_row(row: Any, line: int) -> Pivot:
         step=step,
         depth=depth,
         source_line=line,
+        n_tools=len(tools),
     )
 
 
 def expected_action_json(action: Action) -> str:
     """Write an expected action as the data sets do."""
-    calls = [{"type": "function_call", "name": call.name, "arguments": call.arguments} for call in action.calls]
+    calls = [
+        f'{{"type":"function_call","name":{quoted(call.name)},"arguments":{quoted(call.arguments)}}}'
+        for call in action.calls
+    ]
     if len(calls) == 1:
-        return compact(calls[0])
-    return compact(
-        {"type": "function_call_batch", "calls": calls} if calls else {"type": "message", "content": action.message}
-    )
+        return calls[0]
+    if calls:
+        return f'{{"type":"function_call_batch","calls":[{",".join(calls)}]}}'
+    return f'{{"type":"message","content":{quoted(action.message or "")}}}'
 
 
 def expected_action_from_json(text: str) -> Action:
@@ -176,9 +180,12 @@ def _position(info: Any, key: str, line: int) -> int | None:
     return value
 
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
 def compact(value: Any) -> str:
     """Write JSON without spaces, in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def _json_type(value: Any) -> str:

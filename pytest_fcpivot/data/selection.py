@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_fcpivot.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from pytest_fcpivot.data.store import IndexEntry
+
+class Index(Protocol):
+    """What a selection has to know of a store's rows: stable hashes of their ids, by row."""
+
+    def __len__(self) -> int: ...
+    def trajectory_hashes(self) -> Sequence[int]: ...  # noqa: D102
+    def id_hashes(self) -> Sequence[int]: ...  # noqa: D102
+
+
+_64_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +39,18 @@ class Selection:
     seed: int = 0
     limit: int | None = None
 
-    def apply(self, entries: Iterable[IndexEntry]) -> list[IndexEntry]:
-        """Return the selected entries in file order."""
+    def rows(self, index: Index) -> Sequence[int]:
+        """Return the selected rows of a store, in file order."""
+        rows: Sequence[int] = range(len(index))
         if self.shard is not None:
-            index, count = self.shard
-            entries = (entry for entry in entries if _hash("shard", entry.trajectory_id) % count == index - 1)
+            number, count = self.shard
+            trajectories = index.trajectory_hashes()
+            rows = [row for row in rows if trajectories[row] % count == number - 1]
         if self.sample is not None:
-            salt = f"sample {self.seed}"
-            ranked = nsmallest(self.sample, entries, key=lambda entry: (_hash(salt, entry.id), entry.row))
-            entries = sorted(ranked, key=lambda entry: entry.row)
-        selected: list[IndexEntry] = []
-        for entry in entries:
-            if self.limit is not None and len(selected) >= self.limit:
-                break
-            selected.append(entry)
-        return selected
+            salt = stable_hash("seed", str(self.seed))
+            ids = index.id_hashes()
+            rows = sorted(nsmallest(self.sample, rows, key=lambda row: (_mixed(ids[row] ^ salt), row)))
+        return rows if self.limit is None else rows[: self.limit]
 
 
 def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
@@ -56,6 +63,19 @@ def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
     raise OptionError(f"{where}={text}: shards are numbered from 1, as in 1/4 … 4/4")
 
 
-def _hash(salt: str, text: str) -> int:
+def stable_hash(salt: str, text: str) -> int:
+    """Return 64 bits that stand for a text, the same on every machine; other salts give independent ones."""
     data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data, digest_size=8, salt=blake2b(salt.encode(), digest_size=16).digest()).digest())
+    return int.from_bytes(blake2b(data, digest_size=8, salt=_salt(salt)).digest())
+
+
+@lru_cache(maxsize=64)
+def _salt(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _mixed(number: int) -> int:
+    """Scatter 64 bits so that neighbours are far apart: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
+    number = (number ^ number >> 27) * 0x94D049BB133111EB & _64_BITS
+    return number ^ number >> 31

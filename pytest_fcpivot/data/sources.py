@@ -113,6 +113,11 @@ class Source:
         return LineRows(sys.stdin.buffer, self.label, limit=limit)
 
 
+def file_source(path: Path) -> Source:
+    """Return one local file as a source, by its path, without a split."""
+    return Source(str(path), path, None, None, Provenance(path.name, path.name))
+
+
 def resolve(
     names: Sequence[str],
     base: Path,

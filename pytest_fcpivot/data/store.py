@@ -17,15 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pytest_fcpivot.data.rows import expected_action_from_json, expected_action_json
+from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 METADATA_KEY = b"fcpivot"
 # Rows a group: one group is decoded to read one pivot at random, and costs one seek when reading in order.
 ROWS_PER_GROUP = 128
@@ -33,7 +34,11 @@ ROWS_PER_GROUP = 128
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
+        pa.field("split", pa.string()),
         pa.field("trajectory_id", pa.string(), nullable=False),
+        # Stable hashes of the two ids, so that a shard or a sample of a million rows needs no hashing; see selection.
+        pa.field("id_hash", pa.uint64(), nullable=False),
+        pa.field("trajectory_hash", pa.uint64(), nullable=False),
         pa.field("turn", pa.int32()),
         pa.field("step", pa.int32()),
         pa.field("depth", pa.int32()),
@@ -48,7 +53,7 @@ SCHEMA = pa.schema(
         pa.field("source_line", pa.int64()),
     ]
 )
-_INDEX_BATCH = 8192
+_GROUPS_A_READ = 64
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
 
@@ -72,10 +77,15 @@ def write_store(path: Path, pivots: Iterable[Pivot], provenance: dict[str, Any])
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
     try:
-        with pq.ParquetWriter(part, SCHEMA, compression="zstd", compression_level=3) as writer:
+        with pq.ParquetWriter(part, SCHEMA, **_HOW) as writer:
             stream = iter(pivots)
-            while group := list(islice(stream, ROWS_PER_GROUP)):
-                writer.write_table(pa.Table.from_pylist([_columns(pivot) for pivot in group], SCHEMA))
+            row = _RowMaker()
+            while group := [row(pivot) for pivot in islice(stream, ROWS_PER_GROUP)]:
+                columns = [
+                    pa.array(values, type=field.type)
+                    for values, field in zip(zip(*group, strict=True), SCHEMA, strict=True)
+                ]
+                writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
                 count += len(group)
             details = {"format_version": FORMAT_VERSION, "rows": count, **provenance}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(details).encode()})
@@ -87,24 +97,47 @@ def write_store(path: Path, pivots: Iterable[Pivot], provenance: dict[str, Any])
     return count
 
 
-def _columns(pivot: Pivot) -> dict[str, Any]:
-    expected = pivot.expected_action
-    return {
-        "id": pivot.id,
-        "trajectory_id": pivot.trajectory_id,
-        "turn": pivot.turn,
-        "step": pivot.step,
-        "depth": pivot.depth,
-        "expected_type": expected.kind,
-        "expected_names": [well_formed(call.name) for call in expected.calls],
-        "n_tools": len(pivot.tools),
-        "expected_action": expected_action_json(expected),
-        "input": pivot.input_json,
-        "tools": pivot.tools_json,
-        "params": pivot.params_json,
-        "metadata": pivot.metadata_json,
-        "source_line": pivot.source_line,
-    }
+# Pivots of one trajectory repeat its tools word for word and the beginning of each other's input, so that pages have to
+# hold several of them; statistics of texts that nobody searches for would only swell the footer.
+_HOW: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": ["split", "trajectory_id", "expected_type", "expected_names", "tools", "params", "metadata"],
+    "write_statistics": ["id", "split", "trajectory_id", "depth", "expected_type", "n_tools"],
+    "data_page_size": 8 << 20,
+    "dictionary_pagesize_limit": 16 << 20,
+}
+
+
+class _RowMaker:
+    """Writes pivots as rows in the order of the schema; what neighbours share is worked out once."""
+
+    def __init__(self) -> None:
+        self._trajectory = ("", 0)
+
+    def __call__(self, pivot: Pivot) -> tuple[Any, ...]:
+        expected = pivot.expected_action
+        if pivot.trajectory_id != self._trajectory[0]:
+            self._trajectory = pivot.trajectory_id, stable_hash("shard", pivot.trajectory_id)
+        return (
+            pivot.id,
+            pivot.split,
+            pivot.trajectory_id,
+            stable_hash("sample", pivot.id),
+            self._trajectory[1],
+            pivot.turn,
+            pivot.step,
+            pivot.depth,
+            expected.kind,
+            [well_formed(call.name) for call in expected.calls],
+            len(pivot.tools) if pivot.n_tools is None else pivot.n_tools,
+            expected_action_json(expected),
+            pivot.input_json,
+            pivot.tools_json,
+            pivot.params_json,
+            pivot.metadata_json,
+            pivot.source_line,
+        )
 
 
 def is_store(path: Path) -> bool:
@@ -141,17 +174,50 @@ class PivotStore:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def index(self) -> Iterator[IndexEntry]:
-        """Yield what is known of every pivot without its payload, in file order; raises DataError as `read` does."""
-        row = 0
+    def trajectory_hashes(self) -> list[int]:
+        """Return the stable hash of every row's trajectory."""
+        return self._numbers("trajectory_hash")
+
+    def id_hashes(self) -> list[int]:
+        """Return the stable hash of every row's id."""
+        return self._numbers("id_hash")
+
+    def _numbers(self, column: str) -> list[int]:
         try:
-            for batch in self._file.iter_batches(_INDEX_BATCH, columns=_INDEX_COLUMNS, use_threads=False):
-                columns = (batch.column(name).to_pylist() for name in _INDEX_COLUMNS)
-                for id_, trajectory, kind, names in zip(*columns, strict=True):
-                    yield IndexEntry(row, id_, trajectory, sys.intern(kind), tuple(map(sys.intern, names)))
-                    row += 1
+            numbers: list[int] = self._file.read(columns=[column], use_threads=False).column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot read column {column}: {error}") from error
+        return numbers
+
+    def index(self, rows: Sequence[int] | None = None) -> list[IndexEntry]:
+        """Return what is known of pivots without their payload: of all, or of the rows that are named, in order.
+
+        Only row groups that hold one of the rows are read. Raises DataError as `read` does.
+        """
+        rows = range(len(self)) if rows is None else rows
+        groups = sorted({bisect_right(self._starts, row) - 1 for row in rows}) if len(rows) < len(self) else None
+        if groups is None:
+            groups = list(range(len(self._starts) - 1))
+        found: list[IndexEntry] = []
+        wanted = iter(rows)
+        row = next(wanted, None)
+        try:
+            for start in range(0, len(groups), _GROUPS_A_READ):
+                some = groups[start : start + _GROUPS_A_READ]
+                table = self._file.read_row_groups(some, columns=_INDEX_COLUMNS, use_threads=False)
+                columns = [table.column(name).to_pylist() for name in _INDEX_COLUMNS]
+                offset = 0
+                for group in some:
+                    first, end = self._starts[group], self._starts[group + 1]
+                    while row is not None and row < end:
+                        id_, trajectory, kind, names = (column[offset + row - first] for column in columns)
+                        called = tuple(map(sys.intern, names))
+                        found.append(IndexEntry(row, id_, trajectory, sys.intern(kind), called))
+                        row = next(wanted, None)
+                    offset += end - first
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
+        return found
 
     def read(self, row: int) -> Pivot:
         """Read one pivot; the rows beside it are then cheap. Raises DataError if the file is damaged there."""
@@ -166,9 +232,8 @@ class PivotStore:
             del table
             # Kept for the next group, Arrow's memory would be a fifth of what a session takes.
             pa.default_memory_pool().release_unused()
-        id_, trajectory, turn, step, depth, expected, input_, tools, params, metadata, line = self._rows[
-            row - self._starts[group]
-        ]
+        values = self._rows[row - self._starts[group]]
+        id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
         return Pivot(
             id=id_,
             trajectory_id=trajectory,
@@ -181,6 +246,8 @@ class PivotStore:
             step=step,
             depth=depth,
             source_line=line,
+            split=split,
+            n_tools=n_tools,
         )
 
     def content_hash(self, source: Path) -> str:
@@ -202,4 +269,5 @@ class PivotStore:
         self._file.close()
 
 
-_PAYLOAD = [name for name in SCHEMA.names if name not in {"expected_type", "expected_names", "n_tools"}]
+_NOT_PAYLOAD = {"id_hash", "trajectory_hash", "expected_type", "expected_names"}
+_PAYLOAD = [name for name in SCHEMA.names if name not in _NOT_PAYLOAD]

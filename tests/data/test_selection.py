@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot import OptionError
 from pytest_fcpivot.data import SAMPLE_PATH, open_store
-from pytest_fcpivot.data.selection import Selection, parse_shard
+from pytest_fcpivot.data.selection import Selection, parse_shard, stable_hash
 from pytest_fcpivot.data.store import IndexEntry
 
 PROPERTY = settings(deadline=None, max_examples=100)
@@ -22,6 +22,29 @@ PROPERTY = settings(deadline=None, max_examples=100)
 def entry(row: int, trajectory: str) -> IndexEntry:
     """Return an entry."""
     return IndexEntry(row, f"p{row}", trajectory, "message", ())
+
+
+class Hashes:
+    """The hashes of entries, as a store has them."""
+
+    def __init__(self, entries: list[IndexEntry]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def trajectory_hashes(self) -> list[int]:
+        """Return those of the trajectories."""
+        return [stable_hash("shard", found.trajectory_id) for found in self.entries]
+
+    def id_hashes(self) -> list[int]:
+        """Return those of the ids."""
+        return [stable_hash("sample", found.id) for found in self.entries]
+
+
+def select(selection: Selection, entries: list[IndexEntry]) -> list[IndexEntry]:
+    """Return the selected entries."""
+    return [entries[row] for row in selection.rows(Hashes(entries))]
 
 
 def entries_of(trajectories: list[str]) -> list[IndexEntry]:
@@ -35,14 +58,14 @@ MANY = entries_of([f"t{row // 3}" for row in range(3000)])
 
 def test_everything_by_default() -> None:
     """Without options, all pivots run in file order."""
-    assert Selection().apply(iter(MANY)) == MANY
+    assert select(Selection(), MANY) == MANY
 
 
 @PROPERTY
 @given(some_entries, st.integers(1, 8))
 def test_shards_are_a_partition(entries: list[IndexEntry], count: int) -> None:
     """Shards are disjoint, together they are everything, each keeps file order and trajectories whole."""
-    shards = [Selection(shard=(index, count)).apply(entries) for index in range(1, count + 1)]
+    shards = [select(Selection(shard=(index, count)), entries) for index in range(1, count + 1)]
     assert sorted((found for shard in shards for found in shard), key=lambda found: found.row) == entries
     for shard in shards:
         assert [found.row for found in shard] == sorted(found.row for found in shard)
@@ -52,7 +75,7 @@ def test_shards_are_a_partition(entries: list[IndexEntry], count: int) -> None:
 
 def test_shards_are_of_similar_size() -> None:
     """A quarter is about a quarter."""
-    sizes = [len(Selection(shard=(index, 4)).apply(MANY)) for index in range(1, 5)]
+    sizes = [len(select(Selection(shard=(index, 4)), MANY)) for index in range(1, 5)]
     assert sum(sizes) == 3000
     assert min(sizes) > 600
     assert max(sizes) < 900
@@ -62,7 +85,7 @@ def test_shards_are_of_similar_size() -> None:
 @given(some_entries, st.integers(1, 70), st.integers(1, 70), st.integers(0, 5))
 def test_a_larger_sample_holds_the_smaller(entries: list[IndexEntry], one: int, other: int, seed: int) -> None:
     """A sample has its size, keeps file order, and only grows with its size."""
-    small, large = (Selection(sample=size, seed=seed).apply(entries) for size in sorted((one, other)))
+    small, large = (select(Selection(sample=size, seed=seed), entries) for size in sorted((one, other)))
     assert len(small) == min(len(entries), one, other)
     assert {found.id for found in small} <= {found.id for found in large}
     assert [found.row for found in large] == sorted(found.row for found in large)
@@ -76,24 +99,24 @@ def test_a_sample_does_not_depend_on_the_order_of_the_file(random: object, size:
     getattr(random, "shuffle")(names)  # noqa: B009 (hypothesis hides the type)
     shuffled = [IndexEntry(row, id_, trajectory, "message", ()) for row, (id_, trajectory) in enumerate(names)]
     selection = Selection(sample=size, seed=seed)
-    assert {found.id for found in selection.apply(MANY[:300])} == {found.id for found in selection.apply(shuffled)}
+    assert {found.id for found in select(selection, MANY[:300])} == {found.id for found in select(selection, shuffled)}
 
 
 def test_another_seed_is_another_sample() -> None:
     """Seeds choose independently: two samples of a tenth share about a tenth."""
-    first, second = ({found.id for found in Selection(sample=300, seed=seed).apply(MANY)} for seed in (0, 1))
+    first, second = ({found.id for found in select(Selection(sample=300, seed=seed), MANY)} for seed in (0, 1))
     assert len(first & second) < 60
 
 
 def test_the_order_of_the_steps() -> None:
     """The shard is taken first, the sample from the shard, and the limit cuts what is left."""
-    shard = Selection(shard=(2, 4)).apply(MANY)
-    sample = Selection(shard=(2, 4), sample=50).apply(MANY)
-    assert sample == Selection(sample=50).apply(shard)
-    assert Selection(shard=(2, 4), sample=50, limit=7).apply(MANY) == sample[:7]
-    assert Selection(limit=5).apply(MANY) == MANY[:5]
-    assert Selection(limit=0).apply(MANY) == []
-    assert Selection(sample=10_000, limit=10_000).apply(MANY) == MANY
+    shard = select(Selection(shard=(2, 4)), MANY)
+    sample = select(Selection(shard=(2, 4), sample=50), MANY)
+    assert sample == select(Selection(sample=50), shard)
+    assert select(Selection(shard=(2, 4), sample=50, limit=7), MANY) == sample[:7]
+    assert select(Selection(limit=5), MANY) == MANY[:5]
+    assert select(Selection(limit=0), MANY) == []
+    assert select(Selection(sample=10_000, limit=10_000), MANY) == MANY
 
 
 def test_every_process_selects_the_same() -> None:
@@ -102,7 +125,8 @@ def test_every_process_selects_the_same() -> None:
         "from pytest_fcpivot.data import SAMPLE_PATH, open_store\n"
         "from pytest_fcpivot.data.selection import Selection\n"
         "selection = Selection(shard=(1, 3), sample=20, seed=5)\n"
-        "print(*(entry.id for entry in selection.apply(open_store(SAMPLE_PATH).index())))"
+        "store = open_store(SAMPLE_PATH)\n"
+        "print(*(entry.id for entry in store.index(selection.rows(store))))"
     )
     outputs = {
         subprocess.run(
@@ -115,7 +139,7 @@ def test_every_process_selects_the_same() -> None:
         for seed in ("1", "2")
     }
     store = open_store(Path(SAMPLE_PATH))
-    here = [found.id for found in Selection(shard=(1, 3), sample=20, seed=5).apply(store.index())]
+    here = [found.id for found in store.index(Selection(shard=(1, 3), sample=20, seed=5).rows(store))]
     store.close()
     assert outputs == {" ".join(here)}
     assert len(here) == 20
@@ -124,7 +148,7 @@ def test_every_process_selects_the_same() -> None:
 def test_shards_are_the_same_in_every_release() -> None:
     """The shard of a trajectory is pinned: results of shards run at different times can be put together."""
     homes = [
-        next(index for index in (1, 2, 3, 4) if Selection(shard=(index, 4)).apply([entry(0, trajectory)]))
+        next(index for index in (1, 2, 3, 4) if select(Selection(shard=(index, 4)), [entry(0, trajectory)]))
         for trajectory in ("1", "12", "4711", "", "é", "6f0e2a54-7d0c-4b8e-9c6f-3f1b5a0c9d21")
     ]
     assert homes == [3, 1, 4, 1, 3, 3]

@@ -1,0 +1,266 @@
+"""Rows of any known shape into a store: streamed, counted, and nothing dropped in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from pytest_fcpivot.data.conversations import SkippedTurn, is_conversation, pivots_of
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.errors import DataError, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_fcpivot.data.sources import Source
+    from pytest_fcpivot.model import Pivot
+
+BadRows = Literal["refuse", "skip"]
+SamePivot = Literal["problem", "repeat"]
+Shape = Literal["auto", "fc-pivot", "conversation"]
+_PROBLEMS_SHOWN = 10
+_PROBLEMS_KEPT = 1000
+_ROWS_A_REPORT = 256
+
+
+@dataclass(slots=True)
+class Audit:
+    """What became of every row and of every assistant turn.
+
+    `rows` = `pivot_rows` + `conversations` + `broken`; `turns` of conversations = their pivots + `skipped`.
+    `flags` counts what is odd about conversations that were read all the same. `problems` holds the first broken rows,
+    and `listed` counts what was written to the audit's file.
+    """
+
+    rows: int = 0
+    pivot_rows: int = 0
+    conversations: int = 0
+    broken: int = 0
+    turns: int = 0
+    skipped: int = 0
+    repeats: int = 0
+    pivots: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    problems: list[RowProblem] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    listed: int = 0
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts as builtins."""
+        names = ("rows", "pivot_rows", "conversations", "broken", "turns", "skipped", "repeats", "pivots")
+        return {name: getattr(self, name) for name in names} | {"kinds": dict(sorted(self.kinds.items()))}
+
+
+def prepare(
+    sources: Sequence[Source],
+    target: Path,
+    *,
+    bad_rows: BadRows = "refuse",
+    same_pivot: SamePivot = "problem",
+    shape: Shape = "auto",
+    provenance: dict[str, Any] | None = None,
+    audit_file: Path | None = None,
+    progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
+) -> Audit:
+    """Read sources into a store at `target`, written in one step; return what became of every row and turn.
+
+    Broken rows and skipped turns are listed in `audit_file`, one JSON object a line with file, line, message and
+    reason; no such file is left if there are none. `progress` is called now and then with the rows and the stored
+    bytes that were read. Raises DataError if a source is damaged or, with `bad_rows` "refuse", holds broken rows.
+    """
+    from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
+
+    audit = Audit()
+    details: dict[str, Any] = {**(provenance or {}), "bad_rows": 0, "bad_row_reasons": []}
+    listing = _Listing(audit_file)
+    reading = _Reading(
+        sources,
+        audit,
+        listing,
+        same_pivot=same_pivot,
+        shape=shape,
+        progress=progress,
+        stop_at_problems=bad_rows == "refuse",
+    )
+
+    def pivots() -> Iterator[Pivot]:
+        yield from reading.pivots()
+        if audit.broken and bad_rows == "refuse":
+            raise _refusal(sources, audit)
+        details["bad_rows"] = audit.broken
+        details["bad_row_reasons"] = [str(problem) for problem in audit.problems]
+        details["sources"], details["audit"] = audit.sources, audit.counts()
+        details["flags"] = dict(sorted(audit.flags.items()))
+
+    try:
+        write_store(target, pivots(), details)
+    except BaseException:
+        listing.discard()
+        raise
+    listing.finish()
+    return audit
+
+
+class _Listing:
+    """Writes what is left out beside the store, in one step with it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._stream: TextIO | None = None
+
+    def add(self, file: str, line: int, reason: str, message: int | None = None) -> None:
+        if self._part is None:
+            return
+        if self._stream is None:
+            self._stream = self._part.open("w", encoding="ascii")
+        entry = {"file": file, "line": line, "message": message, "reason": reason}
+        self._stream.write(json.dumps(entry) + "\n")
+
+    def finish(self) -> None:
+        if self._path is None or self._part is None:
+            return
+        if self._stream is None:
+            self._path.unlink(missing_ok=True)  # of an earlier time
+            return
+        self._stream.close()
+        self._part.replace(self._path)
+
+    def discard(self) -> None:
+        if self._stream is not None and self._part is not None:
+            self._stream.close()
+            with suppress(OSError):
+                self._part.unlink()
+
+
+class _Reading:
+    """Reads the sources one after the other."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        audit: Audit,
+        listing: _Listing,
+        *,
+        same_pivot: SamePivot,
+        shape: Shape,
+        progress: Callable[[int, int], None],
+        stop_at_problems: bool,
+    ) -> None:
+        self._sources = sources
+        self._audit = audit
+        self._listing = listing
+        self._same_pivot = same_pivot
+        self._shape = shape
+        self._progress = progress
+        self._stop_at_problems = stop_at_problems
+        # The place of each id: a source's number and a line, in one integer, since there may be a million.
+        self._seen: dict[str, int] = {}
+
+    def pivots(self) -> Iterator[Pivot]:
+        done = 0
+        for number, source in enumerate(self._sources):
+            rows = source.open_lines()
+            for line, raw in rows:
+                self._audit.rows += 1
+                if self._audit.rows % _ROWS_A_REPORT == 0:
+                    self._progress(self._audit.rows, done + rows.bytes_read)
+                try:
+                    found = self._of_row(raw, number, line)
+                    if not self._audit.broken or not self._stop_at_problems:
+                        yield from self._counted(found, source)
+                except RowProblem as problem:
+                    self._broken(source, problem)
+            done += rows.bytes_read
+            facts = source.provenance
+            self._audit.sources.append(
+                {
+                    "source": facts.source,
+                    "file": facts.file,
+                    "split": source.split,
+                    "repo": facts.repo,
+                    "commit": facts.commit,
+                    "sha256": facts.sha256 or rows.sha256,
+                    "licence": facts.licence,
+                    "attribution": facts.attribution,
+                }
+            )
+        self._progress(self._audit.rows, done)
+
+    def _of_row(self, raw: Any, number: int, line: int) -> list[Pivot | SkippedTurn]:
+        """Return what a row holds; raises RowProblem if it is broken or has been there before."""
+        if isinstance(raw, RowProblem):
+            raise raw
+        row = _decoded(raw, line) if isinstance(raw, bytes) else raw
+        if self._shape != "fc-pivot" and (self._shape == "conversation" or is_conversation(row)):
+            if not isinstance(row, dict):
+                raise RowProblem(line, "a row must be an object")
+            found = list(pivots_of(row, line))
+            pivots = [entry for entry in found if not isinstance(entry, SkippedTurn)]
+            if pivots:
+                self._note(pivots[0].trajectory_id, number, line)
+                if '"flags":' in pivots[-1].metadata_json:
+                    self._audit.flags.update(json.loads(pivots[-1].metadata_json).get("flags", ()))
+            self._audit.conversations += 1
+            self._audit.turns += len(found)
+            return found
+        pivot = pivot_from_row(row, line)
+        if self._same_pivot == "repeat" and pivot.id in self._seen:
+            self._audit.pivot_rows += 1
+            self._audit.repeats += 1
+            return []
+        self._note(pivot.id, number, line)
+        self._audit.pivot_rows += 1
+        return [pivot]
+
+    def _note(self, identifier: str, number: int, line: int) -> None:
+        place = self._seen.setdefault(identifier, number << 40 | line)
+        before, at = place >> 40, place & (1 << 40) - 1
+        if (before, at) != (number, line):
+            where = f"line {at}" if before == number else f"{self._sources[before].label}, line {at}"
+            raise RowProblem(line, f"duplicate id {identifier!r}, first on {where}")
+
+    def _counted(self, found: list[Pivot | SkippedTurn], source: Source) -> Iterator[Pivot]:
+        audit = self._audit
+        for entry in found:
+            if isinstance(entry, SkippedTurn):
+                audit.skipped += 1
+                audit.listed += 1
+                self._listing.add(source.label, entry.line, entry.reason, entry.message)
+                continue
+            audit.pivots += 1
+            audit.kinds[entry.expected_action.kind] += 1
+            yield entry if source.split is None else replace(entry, split=source.split)
+
+    def _broken(self, source: Source, problem: RowProblem) -> None:
+        audit = self._audit
+        audit.broken += 1
+        audit.listed += 1
+        self._listing.add(source.label, problem.line, problem.reason)
+        if len(audit.problems) < _PROBLEMS_KEPT:
+            problem.where = source.label
+            audit.problems.append(problem)
+
+
+def _decoded(raw: bytes, line: int) -> Any:
+    try:
+        return json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise RowProblem(line, f"not JSON: {error}") from error
+
+
+def _refusal(sources: Sequence[Source], audit: Audit) -> DataError:
+    shown = audit.problems[:_PROBLEMS_SHOWN]
+    lines = [f"{problem.where}:{problem.line}: {problem.reason}" for problem in shown]
+    if audit.broken > len(shown):
+        lines.append(f"… and {audit.broken - len(shown)} more")
+    rows = "1 broken row" if audit.broken == 1 else f"{audit.broken} broken rows"
+    files = "the file" if len(sources) == 1 else "the files"
+    lines.append(f"{rows}; mend {files}, or pass --fc-bad-rows=skip to leave such rows out and count them")
+    return DataError("\n".join(lines), audit.problems)
