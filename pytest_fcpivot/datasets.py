@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot import options
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ class Datasets:
         self._config = config
         self._options = chosen
         self._same_pivot: SamePivot = same_pivot
-        self._selection = Selection(chosen.shard, chosen.sample, chosen.seed, chosen.limit)
         self._open: dict[str, Dataset] = {}
         self._named: set[str] = set()
 
@@ -93,6 +91,18 @@ class Datasets:
             given = given + named
         for path in given:
             self.open(path)
+        self._refuse_unknown_ids()
+
+    def _refuse_unknown_ids(self) -> None:
+        wanted = self._options.selection.ids
+        if wanted is None or not self._open:
+            return
+        unknown = set(wanted)
+        for dataset in self:
+            unknown.difference_update(dataset.store.each("id"))
+        if unknown:
+            some = ", ".join(sorted(unknown)[:5])
+            raise DataError(f"--fc-ids: {len(unknown)} of {len(wanted)} ids are not in the data, such as {some}")
 
     def _named_data(self) -> list[Path]:
         """Return the data files among the path arguments, and let `sample` stand for the bundled one."""
@@ -112,7 +122,7 @@ class Datasets:
         key = _key(path)
         if key not in self._open:
             store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
-            self._open[key] = Dataset(self._label(path), path, store, store.index(self._selection.rows(store)))
+            self._open[key] = Dataset(self._label(path), path, store, store.index(self._options.selection.rows(store)))
         return self._open[key]
 
     def _label(self, path: Path) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_fcpivot.data.selection import Condition, Selection
+
 
 @dataclass(frozen=True, slots=True)
 class _Option:
@@ -45,6 +47,15 @@ _OPTIONS = (
     _Option("fc_grader_option", "KEY=VALUE", "a setting of the grader, by its own name; may be given again", "list"),
     _Option("fc_repeats", "K", "ask at each pivot K times (default: 1)"),
     _Option("fc_limit", "N", "run only the first N pivots of what is selected"),
+    _Option("fc_split", "NAME", "run only pivots of this split"),
+    _Option(
+        "fc_where",
+        "COLUMN=VALUE",
+        "run only pivots that meet this, as in depth>=4; may be given again, all apply",
+        "list",
+    ),
+    _Option("fc_ids", "FILE", "run only the pivots that a file names, one id a line"),
+    _Option("fc_stratify", "", "share --fc-sample among messages, calls and batches as they share the data", "flag"),
     _Option("fc_sample", "N", "run N pivots chosen at random by --fc-seed"),
     _Option("fc_seed", "SEED", "seed of --fc-sample (default: 0)"),
     _Option("fc_shard", "I/N", "run shard I of N, from 1; whole trajectories stay together"),
@@ -122,10 +133,8 @@ class Options:
     data: tuple[tuple[str, Path], ...]  # each name with the directory that it is relative to
     grader: str | None
     grader_settings: tuple[tuple[str, Any], ...]
-    limit: int | None
-    sample: int | None
+    selection: Selection
     seed: int
-    shard: tuple[int, int] | None
     timeout: float | None
     strict_schema: bool
     bad_rows: Literal["refuse", "skip"]
@@ -242,7 +251,11 @@ class OptionReader:
         deadline = self._number("fc_deadline", float, least=0)
         if deadline is None and timeout is not None:
             deadline = timeout * _DEADLINE_IN_TIMEOUTS
+        from pytest_fcpivot.data.selection import Selection, parse_shard, read_ids  # noqa: PLC0415 (only if asked for)
+
         shard_text, shard_from = self.value("fc_shard")
+        ids, ids_from = self.value("fc_ids")
+        seed = self._number("fc_seed", int, least=None) or 0
         run, _ = self.value("fc_run")
         return Options(
             agent=cast("str | None", self.value("fc_agent")[0]),
@@ -250,10 +263,16 @@ class OptionReader:
             data=self._data(),
             grader=cast("str | None", self.value("fc_grader")[0]),
             grader_settings=self._settings(),
-            limit=self._number("fc_limit", int, least=0),
-            sample=self._number("fc_sample", int, least=1),
-            seed=self._number("fc_seed", int, least=None) or 0,
-            shard=None if shard_text is None else _shard(str(shard_text), shard_from),
+            selection=Selection(
+                shard=None if shard_text is None else parse_shard(str(shard_text), shard_from),
+                sample=self._number("fc_sample", int, least=1),
+                seed=seed,
+                limit=self._number("fc_limit", int, least=0),
+                stratified=self._truth("fc_stratify") or False,
+                conditions=self._conditions(),
+                ids=None if ids is None else read_ids(Path(self._config.invocation_params.dir, ids), ids_from),
+            ),
+            seed=seed,
             timeout=timeout,
             strict_schema=self._truth("fc_strict_schema") or False,
             bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
@@ -335,6 +354,16 @@ class OptionReader:
             settings.append((key.strip(), _plain(value.strip())))
         return tuple(settings)
 
+    def _conditions(self) -> tuple[Condition, ...]:
+        from pytest_fcpivot.data.selection import Condition, parse_condition  # noqa: PLC0415 (only if asked for)
+
+        texts, where = self._list("fc_where")
+        conditions = [parse_condition(text, where) for text in texts]
+        split, _ = self.value("fc_split")
+        if split is not None:
+            conditions.append(Condition("split", (), "=", split))
+        return tuple(conditions)
+
     def _error_bound(self) -> ErrorBound | None:
         text, where = self.value("fc_max_errors")
         if text is None:
@@ -413,9 +442,3 @@ def _plain(text: str) -> bool | float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _shard(text: str, where: str) -> tuple[int, int]:
-    from pytest_fcpivot.data.selection import parse_shard  # noqa: PLC0415 (only when asked for)
-
-    return parse_shard(text, where)

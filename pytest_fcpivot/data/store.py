@@ -23,7 +23,7 @@ from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 FORMAT_VERSION = 2
@@ -54,6 +54,7 @@ SCHEMA = pa.schema(
     ]
 )
 _GROUPS_A_READ = 64
+_ROWS_A_READ = 8192
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
 
@@ -173,6 +174,15 @@ class PivotStore:
 
     def __len__(self) -> int:
         return self._starts[-1]
+
+    def each(self, column: str) -> Iterator[Any]:
+        """Yield every row's value of one column; `tool` stands for the names that are expected to be called."""
+        name = "expected_names" if column == "tool" else column
+        try:
+            for batch in self._file.iter_batches(_ROWS_A_READ, columns=[name], use_threads=False):
+                yield from batch.column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot read column {name}: {error}") from error
 
     def trajectory_hashes(self) -> list[int]:
         """Return the stable hash of every row's trajectory."""

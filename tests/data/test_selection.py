@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot import OptionError
 from pytest_fcpivot.data import SAMPLE_PATH, open_store
-from pytest_fcpivot.data.selection import Selection, parse_shard, stable_hash
+from pytest_fcpivot.data.selection import Selection, parse_condition, parse_shard, stable_hash
 from pytest_fcpivot.data.store import IndexEntry
 
 PROPERTY = settings(deadline=None, max_examples=100)
@@ -32,6 +33,10 @@ class Hashes:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def each(self, column: str) -> list[object]:
+        """Return the values of a column."""
+        return [getattr(found, "expected_names" if column == "tool" else column) for found in self.entries]
 
     def trajectory_hashes(self) -> list[int]:
         """Return those of the trajectories."""
@@ -167,3 +172,62 @@ def test_shard_option_errors(text: str) -> None:
         parse_shard(text)
     assert f"--fc-shard={text}" in str(raised.value)
     assert "1/4" in str(raised.value)
+
+
+@PROPERTY
+@given(some_entries, st.integers(0, 70), st.integers(0, 3))
+def test_a_stratified_sample_keeps_the_shares(entries: list[IndexEntry], size: int, seed: int) -> None:
+    """Each type gets its share of the sample, to the nearest pivot, and the sample has its size."""
+    mixed = [
+        IndexEntry(found.row, found.id, found.trajectory_id, "message" if found.row % 3 else "function_call", ())
+        for found in entries
+    ]
+    chosen = select(Selection(sample=size, seed=seed, stratified=True), mixed)
+    assert len(chosen) == min(size, len(mixed))
+    for kind in ("message", "function_call"):
+        share = sum(found.expected_type == kind for found in mixed) * len(chosen)
+        assert abs(sum(found.expected_type == kind for found in chosen) * len(mixed) - share) < max(1, len(mixed))
+
+
+@pytest.mark.parametrize(
+    ("column", "found", "condition", "met"),
+    [
+        ("depth", 4, "depth>=4", True),
+        ("depth", 3, "depth >= 4", False),
+        ("depth", None, "depth<4", False),
+        ("depth", None, "depth!=4", True),
+        ("n_tools", 0, "n_tools=0", True),
+        ("expected_type", "message", "expected_type=message", True),
+        ("expected_type", "message", "expected_type!=message", False),
+        ("id", "t10-d2", "id>t10-d1", True),
+        ("tool", ["a.b", "c"], "tool=a.b", True),
+        ("tool", [], "tool!=a.b", True),
+        ("metadata", '{"used_in": ["x", "y"]}', "metadata.used_in=y", True),
+        ("metadata", '{"pass_rate": 0.25}', "metadata.pass_rate<0.5", True),
+        ("metadata", '{"a": {"b": "1.0"}}', "metadata.a.b=1.0", True),
+        ("metadata", '{"a": true}', "metadata.a=true", True),
+        ("metadata", "{}", "metadata.a=1", False),
+        ("metadata", "{}", "metadata.a!=1", True),
+    ],
+)
+def test_conditions(column: str, found: object, condition: str, met: bool) -> None:
+    """A condition compares numbers as numbers, text as text, and looks into lists and metadata."""
+    parsed = parse_condition(condition)
+    assert parsed.column == column
+    assert parsed.met_by(found) is met
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("expected_type", "write COLUMN=VALUE"),
+        ("colour=red", "there is no column colour; columns: id, split, trajectory_id, expected_type, turn"),
+        ("depth=deep", "depth is compared with a number"),
+        ("tool>=a", "a tool can only be compared by = and !="),
+        ("metadata=1", "there is no column metadata"),
+    ],
+)
+def test_conditions_that_cannot_be_used(text: str, told: str) -> None:
+    """A condition that cannot be used is refused with what can be."""
+    with pytest.raises(OptionError, match=re.escape(f"--fc-where={text}: ") + ".*" + re.escape(told)):
+        parse_condition(text)

@@ -38,14 +38,30 @@ def _collected(project: Project, *args: str) -> list[str]:
         (["--deselect=pivots.jsonl::second", "--deselect=pivots.jsonl::third"], ["first", "fourth"]),
         (["--fc-limit=2"], ["first", "second"]),
         (["--fc-limit=99"], ["first", "second", "third", "fourth"]),
+        (["--fc-where=tool=add"], ["first", "fourth"]),
+        (["--fc-where=expected_type=message"], ["third"]),
+        (["--fc-where=tool=add", "--fc-where=id!=first"], ["fourth"]),
+        (["--fc-where=n_tools>=3", "--fc-limit=1"], ["first"]),
+        (["--fc-split=train"], []),
+        (["--fc-ids=some.txt"], ["second", "fourth"]),
+        (["--fc-sample=2", "--fc-stratify", "--fc-where=tool!=book"], ["first", "third"]),
     ],
     ids=" ".join,
 )
 def test_what_is_selected(project: Project, args: list[str], ids: list[str]) -> None:
     """Pytest's own ways to select know ids, tool names and action types; so do strict markers."""
     project.write("pytest.ini", "[pytest]\nstrict = true\n")
+    project.write("some.txt", "# by name\nfourth\n\nsecond\n")
     options = project.puppet(project.rows(ROWS))
     assert _collected(project, *options, *args) == ids
+
+
+def test_ids_that_are_not_there(project: Project) -> None:
+    """Ids that no data file has are refused by name: a list for other data selects the wrong thing in silence."""
+    project.write("some.txt", "first\nfifth\n")
+    result = project.run(*project.puppet(project.rows(ROWS)), "--fc-ids=some.txt")
+    assert "--fc-ids: 1 of 2 ids are not in the data, such as fifth" in result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> None:
