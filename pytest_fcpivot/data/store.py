@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 METADATA_KEY = b"fcpivot"
 # Rows a group: one group is decoded to read one pivot at random, and costs one seek when reading in order.
-ROWS_PER_GROUP = 128
+ROWS_PER_GROUP = 96
 
 SCHEMA = pa.schema(
     [
@@ -170,7 +170,7 @@ class PivotStore:
         for group in range(self._file.num_row_groups):
             self._starts.append(self._starts[-1] + self._file.metadata.row_group(group).num_rows)
         self._group = -1
-        self._rows: list[tuple[Any, ...]] = []
+        self._columns: list[Any] = []
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -237,12 +237,13 @@ class PivotStore:
                 table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._rows = list(zip(*(table.column(name).to_pylist() for name in _PAYLOAD), strict=True))
+            self._columns = [table.column(name).combine_chunks() for name in _PAYLOAD]
             self._group = group
             del table
             # Kept for the next group, Arrow's memory would be a fifth of what a session takes.
             pa.default_memory_pool().release_unused()
-        values = self._rows[row - self._starts[group]]
+        place = row - self._starts[group]
+        values = [column[place].as_py() for column in self._columns]  # one row, for the next may be in another group
         id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
         return Pivot(
             id=id_,
