@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     conformance.set_defaults(run=_conformance)
     _add_prepare(commands)
     _add_synth(commands)
+    _add_merge(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -147,6 +148,27 @@ def _synth(options: argparse.Namespace) -> int:
         raise
     print(f"{target}: {options.pivots} pivots in {rows} rows, {target.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _add_merge(commands: Any) -> None:
+    command = commands.add_parser("merge", help="join the runs of shards into one run")
+    command.add_argument(
+        "runs", nargs="+", metavar="RUN", type=Path, help="directories of runs, as --fc-run names them"
+    )
+    command.add_argument(
+        "-o", "--output", required=True, metavar="DIR", type=Path, help="a directory that is new or empty"
+    )
+    command.add_argument("--allow-missing", action="store_true", help="exit with 0 though shards or tests are missing")
+    command.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.results.merge import merge  # noqa: PLC0415 (only for this command)
+
+    merged = merge(options.runs, options.output)
+    for line in merged.report():
+        print(line)
+    return 1 if merged.missing and not options.allow_missing else 0
 
 
 if __name__ == "__main__":

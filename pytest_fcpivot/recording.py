@@ -67,6 +67,11 @@ class StoredRun:
             raise RunError(
                 f"{path}: this is a replay, which asks nobody; resume {description['replays']}, or replay that"
             )
+        if description.get("selected_by_shard"):
+            raise RunError(
+                f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
+                "single session does; resume the shards' runs, and merge them again"
+            )
         return cls(path, replays=False, description=description)
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.jsontext import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     import pytest
 
@@ -56,9 +56,9 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
             return
         reporter.write_line("fcpivot: no pivot was run")
         return
-    data = ", ".join(dataset.label for dataset in session.datasets)
-    reporter.write_sep("=", f"pivots: {data} | {session.agent_name} | {session.grader.name}", bold=True)
-    for line in _summary_lines(tally, session.options.price):
+    title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
+    reporter.write_sep("=", title, bold=True)
+    for line in summary_lines(tally, session.options.price):
         reporter.write_line(line)
     _write_identity(reporter, session)
     _write_run(reporter, session)
@@ -67,7 +67,13 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         reporter.write_line(f"rerun the failures:  {session.redact(rerun)}")
 
 
-def _summary_lines(tally: Tally, price: Price | None) -> list[str]:
+def summary_title(data: Iterable[str], agent: str, grader: str) -> str:
+    """Say what a summary is of."""
+    return f"pivots: {', '.join(data)} | {agent} | {grader}"
+
+
+def summary_lines(tally: Tally, price: Price | None) -> list[str]:
+    """Write the figures of a run, of which at least one test was reported."""
     lines = []
     interval = tally.mean_reward()
     if interval is not None:
@@ -144,7 +150,12 @@ def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None
     shown = session.shown_path(recorder.path)
     reporter.write_line(f"run recorded in {shown}")
     if not session.replays and (not session.complete or session.tally.errors):
-        reporter.write_line(f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(shown)}")
+        reporter.write_line(how_to_go_on(shown))
+
+
+def how_to_go_on(run: str) -> str:
+    """Write the command that completes a run."""
+    return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}"
 
 
 def _confusion_lines(tally: Tally) -> list[str]:
@@ -174,20 +185,23 @@ def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
 
 def _write_identity(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
     """State that the pass rate is the mean reward, or loudly that it is not."""
-    if not session.grader.binary:
-        return
-    passed, reward, n = session.tally.identity_figures()
+    line = identity_line(session.tally) if session.grader.binary else None
+    if line is not None:
+        broken = session.tally.identity_broken()
+        reporter.write_line(line, red=broken, bold=broken)
+
+
+def identity_line(tally: Tally) -> str | None:
+    """Say whether the pass rate is the mean reward, as a 0/1 grader promises; None if there is nothing to check."""
+    passed, reward, n = tally.identity_figures()
     if not n:
-        return
-    if session.tally.identity_broken():
-        reporter.write_line(
+        return None
+    if tally.identity_broken():
+        return (
             f"ERROR: the pass rate is not the mean reward: {passed} of {n} pivots passed, but their rewards sum to "
-            f"{reward:g}. A hook, a plugin or a mark changed outcomes; do not trust this run's pass rate.",
-            red=True,
-            bold=True,
+            f"{reward:g}. A hook, a plugin or a mark changed outcomes; do not trust this run's pass rate."
         )
-    else:
-        reporter.write_line(f"pass rate = mean reward: checked over {n} pivots")
+    return f"pass rate = mean reward: checked over {n} pivots"
 
 
 def _rerun_command(config: pytest.Config) -> str | None:

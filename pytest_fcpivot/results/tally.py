@@ -46,34 +46,37 @@ class Tally:
 
     def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
         """Count one result by what pytest makes of it; a result that pytest skips, such as an xfail, is not counted."""
-        if report.outcome not in ("passed", "failed"):
-            return
+        if report.outcome in ("passed", "failed"):
+            self.count(record, report.nodeid, passed=report.passed)
+
+    def count(self, record: CaseRecord, test: str, *, passed: bool) -> None:
+        """Count one result of a test, by its node id; one without a reward is an error, unless it passed."""
         self._add_call(record)
         if record.reward is None:
-            if report.failed:
+            if not passed:
                 self.errors += 1
                 cause = _first_line(record.cause or record.error)
                 self.error_causes[cause] += 1
-                self._keep_example(cause, report.nodeid)
+                self._keep_example(cause, test)
             return
-        self.passed += report.passed
-        self.failed += report.failed
+        self.passed += passed
+        self.failed += not passed
         self._rewards.setdefault(record.trajectory_id, []).append(record.reward)
         if record.own:
-            self._own_passed += report.passed
+            self._own_passed += passed
             self._own_rewards.append(record.reward)
         if self.repeats > 1:
-            counts = self._by_pivot.setdefault(report.nodeid.replace(f"[r{record.repeat}]", "", 1), [0, 0])
+            counts = self._by_pivot.setdefault(test.replace(f"[r{record.repeat}]", "", 1), [0, 0])
             counts[0] += 1
-            counts[1] += report.passed
+            counts[1] += passed
         self.categories[record.category or ""] += 1
         self.schemas[record.schema or ""] += 1
         self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
         if record.tool is not None:
             self.tools_graded[record.tool] += 1
-            self.tools_failed[record.tool] += report.failed
-        if report.failed:
-            self._keep_example(record.category or "", report.nodeid)
+            self.tools_failed[record.tool] += not passed
+        if not passed:
+            self._keep_example(record.category or "", test)
 
     def _add_call(self, record: CaseRecord) -> None:
         if record.attempts:

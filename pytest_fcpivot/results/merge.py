@@ -1,0 +1,539 @@
+"""The runs of shards, or of other disjoint parts of one data set, joined into one run.
+
+Each run's file is read twice: once for where every test's last line stands, which is all that is held in memory, and
+once to copy those lines and count them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.data import SAMPLE
+from pytest_fcpivot.data.selection import parse_shard
+from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.graders import make_grader
+from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.options import ABOUT_THE_RUN, Price
+from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
+from pytest_fcpivot.results.output import Usage
+from pytest_fcpivot.results.record import CaseRecord
+from pytest_fcpivot.results.run import RunDirectory, RunError, read_description
+from pytest_fcpivot.results.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+# Runs may name these differently and mean the same; run.json says elsewhere what they meant.
+_BY_MEANING = frozenset(("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_repeats"))
+_SHARD = "fc_shard"
+# Each shard applies these to itself, so no run of the whole selects what the shards did.
+_SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
+_OFFSET_BITS = 48
+_OFFSET = (1 << _OFFSET_BITS) - 1
+_SHOWN = 5
+_OUTCOMES = frozenset(("passed", "failed", "error"))
+_ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
+_WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has them
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A run that was merged from others.
+
+    `missing` tells what the runs do not cover, `notes` what else is worth knowing, a line each.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    tally: Tally
+    results: int
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def report(self) -> Iterator[str]:
+        """Yield the lines of the summary, as a session shows them, and what there is to tell of the merge."""
+        description, tally = self.description, self.tally
+        if tally.graded or tally.errors:
+            names = [data["name"] for data in description["data"]] or [SAMPLE]  # what own tests run over by default
+            yield _heading(summary_title(names, description["agent"], description["grader"]["name"]))
+            yield from summary_lines(tally, _price(description["options"]))
+            grader = description["grader"]
+            identity = identity_line(tally) if make_grader(grader["name"], **grader["settings"]).binary else None
+            if identity is not None:
+                yield identity
+        else:
+            yield "fcpivot: no pivot was run"
+        yield f"run recorded in {self.path}"
+        if self.missing or tally.errors:
+            yield (
+                how_to_go_on(str(self.path))
+                if "selected_by_shard" not in description
+                else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
+            )
+        yield f"merged: {_count(len(description['merged']), 'run')}, {_count(self.results, 'result')}"
+        yield from (printable(f"note: {line}") for line in self.notes)
+        yield from (printable(f"missing: {line}") for line in self.missing)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One of the runs; `shards` of `count` are what it covers, none if it was not a shard."""
+
+    name: str
+    directory: RunDirectory
+    description: dict[str, Any]
+    options: dict[str, Any]
+    shards: tuple[int, ...]
+    count: int
+    torn: int = 0
+    unread: int = 0
+    results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: tests of the user's
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> _Run:
+        """Read what a run was about; raises RunError if it cannot be merged."""
+        description = read_description(path)
+        if description.get("replays"):
+            raise RunError(f"{path}: this is a replay, which asked nobody; name the run that it graded again")
+        try:
+            odd = [key for key, kind in _NEEDED.items() if not isinstance(description[key], kind)]
+            odd += [data for data in description["data"] if not data.keys() >= _DATA_KEYS]
+            options = description["options"] | description.get("selected_by_shard", {})
+            texts = [options[_SHARD]] if _SHARD in options else _shards_merged(description)
+            shards = [parse_shard(str(text)) for text in texts]
+        except (KeyError, TypeError, AttributeError, OptionError) as error:
+            raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {error}") from error
+        if odd:
+            raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {odd[0]}")
+        numbers, count = tuple(sorted({number for number, _ in shards})), shards[0][1] if shards else 0
+        if len(numbers) == count:
+            numbers, count = (), 0  # all shards of a data set are the data set
+        return cls(name, RunDirectory(path), description, options, numbers, count)
+
+    @property
+    def data(self) -> dict[str, dict[str, Any]]:
+        """The data sets, by name."""
+        return {data["name"]: data for data in self.description["data"]}
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        return list(self.description["sessions"])
+
+    @property
+    def arguments(self) -> list[str]:
+        """What the run was told to run: paths."""
+        return [str(text) for text in self.description["arguments"] or [data["path"] for data in self.data.values()]]
+
+    def facts(self) -> dict[str, str]:
+        """Say what the run was about, so that it can be compared: what it is called, and its value in words."""
+        options = self.options.items()
+        facts = {_flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - _BY_MEANING}
+        facts[_flag(_SHARD)] = f"one of {self.count}" if self.count else "not set"
+        facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "grader", "repeats")}
+        return facts | {f"data {name}": f"sha256 {data['sha256'][:16]}…" for name, data in self.data.items()}
+
+    def selected(self, name: str) -> int:
+        return int(self.data[name]["selected"])
+
+    def named(self, name: str) -> bool:
+        """Tell whether the run was to run a data set itself, not only tests of the user's over it."""
+        named = {os.path.normpath(text.partition("::")[0]) for text in self.arguments}
+        return self.results[name] > 0 or not named.isdisjoint((name, os.path.normpath(self.data[name]["path"])))
+
+    def ended_early(self) -> str | None:
+        """Say how the run's last session ended, if it did not come to its end."""
+        last = self.sessions[-1] if self.sessions else {}
+        if last.get("ended") is None:
+            return "its last session did not end: killed, or still running"
+        status = last.get("exit_status")
+        return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
+
+
+_NEEDED: Mapping[str, Any] = {
+    "agent": str,
+    "grader": dict,
+    "data": list,
+    "repeats": int,
+    "options": dict,
+    "sessions": list,
+    "arguments": list | None,
+}
+_DATA_KEYS = frozenset(("name", "path", "sha256", "pivots", "selected"))
+
+
+def merge(runs: Sequence[Path], target: Path) -> Merged:
+    """Join runs into a new one at `target`, which appears in one step, or not at all.
+
+    The last line of each test counts. Lines stand in the order of the shards, those of a run in its own. Raises
+    RunError if the runs overlap or are about different things, or if `target` is there already and not empty.
+    """
+    parts = _open(runs, target)
+    _refuse_mixed(parts)
+    places = _places(parts)
+    labels = list(parts[0].data)
+    tally = Tally(parts[0].description["repeats"])
+    description, notes = _describe(parts)
+    with _in_one_step(target) as directory:
+        _copy(parts, places, directory.results, labels, tally)
+        _copy_calls(parts, directory.calls)
+        for part, entry in zip(parts, description["merged"], strict=True):
+            entry["results"] = part.results.total()
+        directory.write_description(description)
+    return Merged(target, description, tally, len(places), tuple(_missing(parts)), (*_left_out(parts), *notes))
+
+
+# -------------------------------------------------------------------- what can be merged
+
+
+def _open(runs: Sequence[Path], target: Path) -> list[_Run]:
+    """Read what the runs are about, in the order of their shards; raises RunError with all that is wrong."""
+    if not runs:
+        raise RunError("no runs to merge: name their directories")
+    try:
+        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        raise RunError(f"{target}: the runs cannot be merged there: {error.strerror or error}") from error
+    if taken:
+        raise RunError(f"{target}: there is something already; name a directory that is new or empty")
+    seen: dict[Path, Path] = {}
+    troubles, parts = [], []
+    names = Counter(path.resolve().name for path in runs)
+    for path in runs:
+        place = path.resolve()
+        if place in seen:
+            troubles.append(f"{path}: named twice" + ("" if path == seen[place] else f", as {seen[place]} too"))
+            continue
+        seen[place] = path
+        try:
+            parts.append(_Run.of(path, place.name if names[place.name] == 1 else str(path)))
+        except RunError as error:
+            troubles.append(str(error))
+    if troubles:
+        raise RunError("\n".join(troubles))
+    return sorted(parts, key=lambda part: part.shards)
+
+
+def _shards_merged(description: Mapping[str, Any]) -> list[str]:
+    """Return the shards that a run was merged from, if it was, and if all were shards."""
+    return [text for run in description.get("merged", ()) for text in run["shards"]]
+
+
+def _refuse_mixed(parts: Sequence[_Run]) -> None:
+    """Refuse, showing each run's values, runs that are about different things."""
+    facts = [part.facts() for part in parts]
+    differences = []
+    for what in sorted({what for of_run in facts for what in of_run}):
+        values: dict[str, list[str]] = {}
+        for part, of_run in zip(parts, facts, strict=True):
+            values.setdefault(of_run.get(what, "not set"), []).append(part.name)
+        if len(values) > 1:
+            differences.append(f"  {what}:")
+            differences += [f"    {value} in {_several(names)}" for value, names in values.items()]
+    covered: dict[int, _Run] = {}
+    for part in parts if not differences else ():
+        for shard in part.shards:
+            other = covered.setdefault(shard, part)
+            if other.shards != part.shards:
+                differences.append(f"  shard {shard} is a part of {other.name}, and of {part.name} with others")
+    if differences:
+        listed = "\n".join(differences)
+        raise RunError(
+            f"these runs are about different things, and would be mixed:\n{listed}\n"
+            "merge runs that differ in nothing but --fc-shard"
+        )
+
+
+def _places(parts: Sequence[_Run]) -> dict[str, int]:
+    """Find each test's last line, as its run's position and its offset in one number; raises RunError for overlaps."""
+    places: dict[str, int] = {}
+    shared: dict[tuple[int, int], dict[str, None]] = {}
+    for position, part in enumerate(parts):
+        for offset, test in _tests(part):
+            before = places.get(test, -1) >> _OFFSET_BITS
+            if before not in (-1, position):
+                shared.setdefault((before, position), {})[test] = None
+                continue
+            places[test] = position << _OFFSET_BITS | offset
+    if shared:
+        listed = []
+        for (first, second), tests in shared.items():
+            few = ", ".join(list(tests)[:_SHOWN]) + (", …" if len(tests) > _SHOWN else "")
+            listed.append(f"  {_count(len(tests), 'test')} in {parts[first].name} and {parts[second].name}: {few}")
+        raise RunError(printable("these runs overlap:\n" + "\n".join(listed) + "\nname each part of the data once"))
+    return places
+
+
+def _tests(part: _Run) -> Iterator[tuple[int, str]]:
+    """Yield offset and test of each line that holds a result; a torn last one and others are passed over, counted."""
+    path, offset = part.directory.results, 0
+    try:
+        with path.open("rb") as stream:
+            for data in stream:
+                try:
+                    line = json.loads(data)
+                except (ValueError, RecursionError):
+                    line = None
+                if _is_result(line):
+                    yield offset, line["test"]
+                elif not data.endswith(b"\n"):
+                    part.torn = len(data)
+                else:
+                    part.unread += 1
+                offset += len(data)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _is_result(line: Any) -> bool:
+    if not isinstance(line, dict):
+        return False
+    texts = all(isinstance(line.get(name), str) for name in ("test", "pivot_id", "trajectory_id", "expected"))
+    outcome, reward = line.get("outcome"), line.get("reward")
+    if not texts or outcome not in _OUTCOMES or not isinstance(line.get("repeat"), int):
+        return False
+    return reward is None if outcome == "error" else isinstance(reward, int | float)
+
+
+# -------------------------------------------------------------------- the new run
+
+
+@contextmanager
+def _in_one_step(target: Path) -> Iterator[RunDirectory]:
+    """Yield a directory that takes the target's place when all is in it, and is removed if that fails."""
+    final = target.resolve()
+    partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
+    try:
+        partial.mkdir(parents=True)
+        yield RunDirectory(partial)
+        if final.exists():
+            final.rmdir()  # it is empty
+        partial.rename(final)
+    except OSError as error:
+        raise RunError(f"{target}: the runs cannot be merged there: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: Sequence[str], tally: Tally) -> None:
+    """Copy the lines that count, and count them."""
+    prefixes = [(f"{label}::", label) for label in labels]
+    ordered = iter(sorted(places.values()))
+    place = next(ordered, None)
+    with path.open("wb") as target:
+        for position, part in enumerate(parts):
+            with part.directory.results.open("rb") as source:
+                while place is not None and place >> _OFFSET_BITS == position:
+                    source.seek(place & _OFFSET)
+                    data = source.readline()
+                    target.write(data if data.endswith(b"\n") else data + b"\n")
+                    try:
+                        line = json.loads(data)
+                        label = next((label for prefix, label in prefixes if line["test"].startswith(prefix)), None)
+                        record = _record(line, own=label is not None)
+                    except (ValueError, TypeError, LookupError) as error:
+                        raise RunError(
+                            f"{part.directory.results}: byte {place & _OFFSET}: no result: {error}"
+                        ) from error
+                    part.results[label] += 1
+                    tally.count(record, line["test"], passed=line["outcome"] == "passed")
+                    place = next(ordered, None)
+
+
+def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
+    action, usage = line.get("action"), Usage.from_builtins(line.get("usage"))
+    return CaseRecord(
+        pivot_id=line["pivot_id"],
+        trajectory_id=line["trajectory_id"],
+        expected=line["expected"],
+        tool=line.get("tool"),
+        repeat=line["repeat"],
+        actual=action.get("type") if isinstance(action, dict) else None,
+        reward=line["reward"],
+        category=line.get("category"),
+        schema=line.get("schema"),
+        usage=None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning),
+        latency_s=float(line.get("latency_s") or 0.0),
+        attempts=int(line.get("attempts") or 0),
+        retried=tuple(line.get("retried") or ()),
+        error=line.get("error"),
+        cause=line.get("cause"),
+        own=own,
+    )
+
+
+def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
+    """Copy the answers whose tests did not come, so that a resumed run need not ask for them again."""
+    for position, part in enumerate(parts):
+        for path in sorted(part.directory.calls.glob("*.jsonl")):
+            target.mkdir(exist_ok=True)
+            shutil.copyfile(path, target / f"{position}-{path.name}")
+
+
+def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
+    """Describe the merged run as run.json does, and say what the runs differed in that did not keep them apart."""
+    first = parts[0].description
+    keys = dict.fromkeys(key for part in parts for key in part.description)
+    alike = {key: first[key] for key in keys if all(part.description.get(key, ...) == first.get(key) for part in parts)}
+    options, own_choice, differing = _options(parts)
+    apart = [key for key in keys if key not in alike and key not in _MERGED_KEYS]
+    notes = [f"the runs were given different {_flag(name)}, and the merged one has none" for name in differing]
+    if apart:
+        notes.append(f"the runs differ in {', '.join(apart)}: run.json has each one's, under merged")
+    if own_choice:
+        given = ", ".join(f"{_flag(name)}={value}" for name, value in own_choice.items())
+        notes.append(f"{given} chose from each shard by itself, which no single run does: do not resume the merged one")
+    sessions = sorted((session for part in parts for session in part.sessions), key=lambda s: str(s.get("started")))
+    described = {
+        "data": _data(parts),
+        "arguments": _arguments(parts),
+        "options": options,
+        "merged": [
+            {
+                "run": part.name,
+                "shards": [f"{shard}/{part.count}" for shard in part.shards],
+                "results": 0,
+                "sessions": part.sessions,
+                **{key: part.description.get(key) for key in apart},
+            }
+            for part in parts
+        ],
+        "started": min((str(session["started"]) for session in sessions if session.get("started")), default=None),
+        "ended": max((str(session["ended"]) for session in sessions if session.get("ended")), default=None),
+        "sessions": sessions,
+    }
+    alike.pop("selected_by_shard", None)
+    return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes
+
+
+_MERGED_KEYS = frozenset(
+    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard")
+)
+
+
+def _options(parts: Sequence[_Run]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Return the options that the merged run has, those that each shard applied to itself, and those that differ."""
+    options: dict[str, Any] = {}
+    differing = []
+    for name in dict.fromkeys(name for part in parts for name in part.options if name != _SHARD):
+        values = [part.options.get(name) for part in parts]
+        if name in _BY_MEANING:
+            options[name] = next((value for value in values if value is not None), None)
+        elif all(value == values[0] for value in values):
+            options[name] = values[0]
+        else:
+            differing.append(name)
+    own_choice = {}
+    of_shards = parts[0].count or "selected_by_shard" in parts[0].description
+    if of_shards and ("fc_limit" in options or "fc_sample" in options):
+        own_choice = {name: options.pop(name) for name in _SELECT_IN_SHARD if name in options}
+    return options, own_choice, differing
+
+
+def _data(parts: Sequence[_Run]) -> list[dict[str, Any]]:
+    """Describe the data, where they are on this machine if one of the runs had them there."""
+    described = []
+    for name, data in parts[0].data.items():
+        paths = [part.data[name]["path"] for part in parts]
+        path = next((path for path in paths if Path(path).exists()), paths[0])
+        described.append(data | {"path": path, "selected": _selected(parts, name)})
+    return described
+
+
+def _selected(parts: Sequence[_Run], name: str) -> int:
+    """Add up how many pivots the shards selected; several runs of one shard selected the same."""
+    return sum({part.shards: part.selected(name) for part in parts}.values())
+
+
+def _arguments(parts: Sequence[_Run]) -> list[str] | None:
+    """Return the paths that all runs were given together, or None for the data alone."""
+    given = [part.description["arguments"] for part in parts]
+    if all(arguments == given[0] for arguments in given):
+        return given[0] if given[0] is None else list(given[0])
+    together = list(dict.fromkeys(text for part in parts for text in part.arguments))
+    return [text for text in together if Path(text.partition("::")[0]).exists()] or together
+
+
+# -------------------------------------------------------------------- what is not there
+
+
+def _missing(parts: Sequence[_Run]) -> Iterator[str]:
+    """Say which shards are missing, and which runs have fewer results than tests, or may have."""
+    count, data = parts[0].count, parts[0].data
+    absent = sorted(set(range(1, count + 1)) - {shard for part in parts for shard in part.shards})
+    covered = bool(data) and all(_selected(parts, name) == data[name]["pivots"] for name in data)
+    if absent and not covered:  # a shard without a pivot leaves no run
+        yield f"shard{'s' * (len(absent) > 1)} {_several(list(map(str, absent)))} of {count}"
+    together: dict[tuple[int, ...], list[_Run]] = {}
+    for part in parts:
+        together.setdefault(part.shards, []).append(part)
+    for runs in together.values():
+        yield from _missing_in(runs)
+
+
+def _missing_in(runs: Sequence[_Run]) -> Iterator[str]:
+    """Say what is missing in the runs of one shard. Of tests of the user's it is not known how many there are."""
+    names = _several([run.name for run in runs])
+    ends = [f"{run.name}: {end}" if len(runs) > 1 else end for run in runs if (end := run.ended_early()) is not None]
+    short = False
+    for name in runs[0].data:
+        wanted = runs[0].selected(name) * runs[0].description["repeats"]
+        found = sum(run.results[name] for run in runs)
+        if found < wanted and any(run.named(name) for run in runs):
+            short = True
+            yield "; ".join([f"{names}: {found} of {wanted} tests of {name} have a result", *ends])
+    if ends and not short and not all(_only_data(run) for run in runs):
+        yield "; ".join([f"{names}: there may be tests without a result", *ends])
+
+
+def _only_data(run: _Run) -> bool:
+    """Tell whether a run was of data alone, so that it is known how many tests it has."""
+    paths = {os.path.normpath(data["path"]) for data in run.data.values()} | set(run.data)
+    return all(os.path.normpath(text.partition("::")[0]) in paths for text in run.arguments)
+
+
+def _left_out(parts: Iterable[_Run]) -> Iterator[str]:
+    for part in parts:
+        if part.torn:
+            yield f"{part.name}: its last line was torn ({part.torn} bytes), and is left out"
+        if part.unread:
+            yield f"{part.name}: {_count(part.unread, 'line')} without a result left out"
+
+
+# -------------------------------------------------------------------- words
+
+
+def _heading(title: str) -> str:
+    """Write a title as wide as the terminal, as pytest does."""
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns
+    width = width if width >= _LEAST_WIDTH else _WIDTH
+    side = "=" * max((width - len(title) - 2) // 2, 1)
+    return f"{side} {title} {side}".ljust(width, "=")
+
+
+def _price(options: Mapping[str, Any]) -> Price | None:
+    try:
+        prices = [float(text) for text in str(options["fc_price"]).split("/")]
+        return Price(prices[0], prices[-2], prices[-1])
+    except (KeyError, ValueError, IndexError):
+        return None
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
+def _several(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN * 2
+    return ", ".join(names[: _SHOWN * 2]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,41 @@
+"""`fcpivot merge` as a user types it: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pivot_project import Project
+
+pytest_plugins = ["pivot_project"]
+
+
+@pytest.fixture
+def shards(project: Project) -> Project:
+    """Return a project with the runs of both shards of some pivots."""
+    options = project.puppet(project.trajectories(*[1] * 12))
+    for number in (1, 2):
+        project.run(*options, f"--fc-shard={number}/2", f"--fc-run=run-{number}")
+    return project
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["run-1", "run-2"], 0, "merged: 2 runs, 12 results"),
+        (["run-1"], 1, "missing: shard 2 of 2"),
+        (["run-1", "--allow-missing"], 0, "missing: shard 2 of 2"),
+        (["run-1", "run-1"], 2, "run-1: named twice"),
+        (["nowhere"], 2, "nowhere: not a run's directory"),
+    ],
+)
+def test_exit_codes(shards: Project, arguments: list[str], code: int, told: str) -> None:
+    """All there is 0, something missing 1 unless that is allowed, and what cannot be merged 2."""
+    command = [sys.executable, "-I", "-m", "pytest_fcpivot.cli", "merge", *arguments, "-o", "merged"]
+    result = shards.pytester.run(*command)
+    assert result.ret == code
+    assert told in result.stdout.str() + result.stderr.str()
+    assert (shards.path / "merged").exists() == (code != 2)
