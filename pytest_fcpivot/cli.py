@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     conformance.add_argument("file", type=Path, help="vectors, one JSON object a line: .jsonl or .jsonl.gz")
     conformance.set_defaults(run=_conformance)
     _add_prepare(commands)
+    _add_info(commands)
+    _add_lint(commands)
     _add_synth(commands)
     _add_merge(commands)
     options = parser.parse_args(arguments)
@@ -120,6 +123,55 @@ def _prepare(options: argparse.Namespace) -> int:
     if audit.listed:
         print(f"what was left out is listed in {listing}")
     return 1 if audit.broken or not audit.pivots else 0
+
+
+def _add_info(commands: Any) -> None:
+    command = commands.add_parser("info", help="tell what a data file holds: counts, sizes, provenance")
+    command.add_argument("file", metavar="FILE", help="a data file, or sample")
+    command.add_argument("--json", action="store_true", help="write one JSON object")
+    command.set_defaults(run=_info)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.data import info  # noqa: PLC0415 (only for this command)
+
+    found = info.facts(options.file)
+    for line in [json.dumps(found, indent=2)] if options.json else info.describe(found):
+        print(line)
+    return 0
+
+
+def _add_lint(commands: Any) -> None:
+    command = commands.add_parser(
+        "lint",
+        help="look for a data file's own faults",
+        description="Looks for pivots that cannot be answered rightly (error), are doubtful (warning) or odd (note).",
+    )
+    command.add_argument("file", metavar="FILE", help="a data file, or sample")
+    command.add_argument("--ids", action="store_true", help="write each finding, a line with its id, before the table")
+    command.add_argument("--json", action="store_true", help="write each finding as a line of JSON, then the counts")
+    command.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "note", "never"),
+        default="error",
+        help="exit with 1 if there is a finding as severe as this, or more (default: error)",
+    )
+    command.set_defaults(run=_lint)
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.data import lint  # noqa: PLC0415 (only for this command)
+
+    def say(finding: lint.Finding) -> None:
+        if options.json:
+            print(finding.json())
+        elif options.ids:
+            print(finding)
+
+    found = lint.lint(options.file, say=say)
+    for line in [json.dumps({"summary": found.summary()})] if options.json else found.table():
+        print(line)
+    return found.exit_code(options.fail_on)
 
 
 def _add_synth(commands: Any) -> None:

@@ -77,7 +77,9 @@ def prepare(
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
 
     audit = Audit()
-    details: dict[str, Any] = {**(provenance or {}), "bad_rows": 0, "bad_row_reasons": []}
+    from pytest_fcpivot import __version__  # noqa: PLC0415 (the package knows its parts only when they are asked for)
+
+    details: dict[str, Any] = {**(provenance or {}), "prepared_by": __version__, "bad_rows": 0, "bad_row_reasons": []}
     listing = _Listing(audit_file)
     reading = _Reading(
         sources,

@@ -1,0 +1,429 @@
+"""The data set's own faults, by rule: what no agent can answer rightly, what is doubtful, what is merely odd.
+
+Rows are read one after the other, and a rule counts a pivot once, with the first fault it found there. All that is kept
+of a pivot is a hash of 64 bits, which tells duplicates.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.data import open_store, resolve_data
+from pytest_fcpivot.data.rows import expected_action_json
+from pytest_fcpivot.jsontext import one_line, printable, quoted, shown
+from pytest_fcpivot.model import Action
+from pytest_fcpivot.schema_accept import make_acceptor
+from pytest_fcpivot.schemas import SchemaValidator, tool_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.model import Pivot
+
+Severity = Literal["error", "warning", "note"]
+FailOn = Literal["error", "warning", "note", "never"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+FAIL_ON: tuple[FailOn, ...] = (*SEVERITIES, "never")
+SHORTEST_ANSWER = 40  # characters; a shorter message may stand in its context by chance
+_IDS_SHOWN = 3
+_TOOL_LISTS_KEPT = 256
+_SCHEMAS_KEPT = 4096
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_REASON = re.compile(r"(line \d+): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of fault."""
+
+    id: str
+    severity: Severity
+    meaning: str
+
+
+RULES = {
+    rule.id: rule
+    for rule in (
+        Rule("broken-row", "error", "the row cannot be read, so what it holds is not in the data"),
+        Rule("duplicate-id", "error", "the row has the id of an earlier row, and is left out"),
+        Rule("unknown-tool", "error", "the expected call is of a tool that is not on offer"),
+        Rule("arguments-not-object", "error", "the expected arguments are not a JSON object"),
+        Rule("arguments-break-schema", "error", "the expected arguments break the tool's schema"),
+        Rule("empty-message", "error", "the expected message has no text to compare an answer with"),
+        Rule("unusable-schema", "warning", "a tool's schema is not a valid one, so calls cannot be checked against it"),
+        Rule("tool-form", "warning", "a tool is not a flat function with parameters of type object"),
+        Rule("duplicate-tool-names", "warning", "two tools on offer have the same name"),
+        Rule("result-without-call", "warning", "a result in the context answers no call before it"),
+        Rule("call-without-result", "warning", "a call in the context has no result, though the conversation went on"),
+        Rule("repeated-call-id", "warning", "two calls in the context have the same call_id"),
+        Rule("answer-in-context", "warning", "the expected message stands word for word in what the agent is shown"),
+        Rule("duplicate-pivot", "warning", "the pivot has the input, tools and expected action of an earlier one"),
+        Rule("call-made-before", "note", "an expected call was made before, word for word, since the user last spoke"),
+        Rule("refused-name", "note", "a tool's name is one that OpenAI's endpoints refuse"),
+    )
+}
+
+
+_OF_ROWS = ("broken-row", "duplicate-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault of one pivot, or of one row that is no pivot; `id` then names the row's line."""
+
+    rule: str
+    severity: Severity
+    id: str
+    detail: str
+    trajectory_id: str | None = None
+    split: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.id}: {self.severity}: {self.rule}"
+        return printable(f"{text}: {self.detail}" if self.detail else text)
+
+    def json(self) -> str:
+        """Write the finding as one line of JSON."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found in a file: by rule, how many pivots, and the first of their ids."""
+
+    file: str
+    pivots: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def worst(self) -> Severity | None:
+        """The severity of the worst finding."""
+        found = {RULES[rule].severity for rule in self.counts}
+        return next((severity for severity in SEVERITIES if severity in found), None)
+
+    def exit_code(self, fail_on: FailOn = "error") -> int:
+        """Return 1 if a finding is as severe as `fail_on`, or more; else 0."""
+        if self.worst is None or fail_on == "never":
+            return 0
+        return int(SEVERITIES.index(self.worst) <= SEVERITIES.index(fail_on))
+
+    def table(self) -> list[str]:
+        """Write the counts as lines for people, the worst rules first."""
+        if not self.counts:
+            return [f"{self.file}: {self.pivots} pivots, nothing found"]
+        lines = [f"{self.file}: {self.pivots} pivots"]
+        for rule in self._rules():
+            count, ids = self.counts[rule.id], self.ids[rule.id]
+            share = self._share(rule)
+            shown_share = "" if share is None else f"{share:.2%}"
+            lines.append(f"{rule.severity:8} {rule.id:22} {count:>8} {shown_share:>8}  {rule.meaning}")
+            more = f" … and {count - len(ids)} more" if count > len(ids) else ""
+            lines.append(f"{'':9}{', '.join(ids)}{more}")
+        totals = Counter[str]()
+        for rule in self._rules():
+            totals[rule.severity] += self.counts[rule.id]
+        lines.append(", ".join(f"{severity}s: {totals[severity]}" for severity in SEVERITIES))
+        return [printable(line) for line in lines]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as builtins."""
+        rules = {
+            rule.id: {
+                "severity": rule.severity,
+                "count": self.counts[rule.id],
+                "share": self._share(rule),
+                "ids": self.ids[rule.id],
+                "meaning": rule.meaning,
+            }
+            for rule in self._rules()
+        }
+        return {"file": self.file, "pivots": self.pivots, "worst": self.worst, "rules": rules}
+
+    def _share(self, rule: Rule) -> float | None:
+        """Return the share of the pivots that break a rule; None if the rule is about rows that are no pivots."""
+        return None if rule.id in _OF_ROWS else self.counts[rule.id] / self.pivots
+
+    def _rules(self) -> list[Rule]:
+        """Return the rules that found something, the worst first; all rules stand in that order."""
+        return [rule for rule in RULES.values() if self.counts[rule.id]]
+
+
+def lint(
+    name: str | Path, *, say: Callable[[Finding], None] = lambda _finding: None, ids_shown: int = _IDS_SHOWN
+) -> Findings:
+    """Look for the faults of the data that a name means.
+
+    `say` is called with each finding as it is made; duplicates come last. Broken rows are findings if the name is that
+    of a source file; of a prepared store they were left out before. Raises DataError if the file cannot be used.
+    """
+    path = resolve_data(str(name))
+    store = open_store(path, bad_rows="skip")
+    found = Findings(str(name), len(store))
+    try:
+        if store.path != path:
+            _count_unnamed(found, store.provenance)
+            findings = _broken_rows(store.provenance)
+        else:
+            findings = iter(())
+        for some in (findings, _each(store)):
+            for finding in some:
+                found.counts[finding.rule] += 1
+                ids = found.ids.setdefault(finding.rule, [])
+                if len(ids) < ids_shown:
+                    ids.append(finding.id)
+                say(finding)
+    finally:
+        store.close()
+    return found
+
+
+def _finding(rule: str, detail: str, pivot: Pivot) -> Finding:
+    severity = RULES[rule].severity
+    return Finding(rule, severity, pivot.id, detail, pivot.trajectory_id, pivot.split, pivot.source_line)
+
+
+def _broken_rows(provenance: Mapping[str, Any]) -> Iterator[Finding]:
+    for reason in provenance.get("bad_row_reasons", ()):
+        parts = _REASON.fullmatch(reason)
+        where, why = parts.groups() if parts else ("", reason)
+        rule = "duplicate-id" if why.startswith("duplicate id ") else "broken-row"
+        line = int(where[5:]) if where else None
+        yield Finding(rule, RULES[rule].severity, where, one_line(why), line=line)
+
+
+def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:
+    """Count the broken rows past those that the store names."""
+    unnamed = provenance.get("bad_rows", 0) - len(provenance.get("bad_row_reasons", ()))
+    if unnamed > 0:
+        found.counts["broken-row"] += unnamed
+        found.ids["broken-row"] = []
+
+
+def _each(store: PivotStore) -> Iterator[Finding]:
+    """Check every pivot by itself, then all against each other."""
+    items_of = _ItemsReader()
+    hashes = array("Q")
+    for row in range(len(store)):
+        pivot = store.read(row)
+        hashes.append(_content_hash(pivot))
+        for rule, detail in _faults(pivot, items_of(pivot.input_json)):
+            yield _finding(rule, detail, pivot)
+    yield from _duplicates(store, hashes)
+
+
+def _content_hash(pivot: Pivot) -> int:
+    digest = blake2b(digest_size=8)
+    for text in (pivot.input_json, pivot.tools_json, expected_action_json(pivot.expected_action)):
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(b"\n")
+    return int.from_bytes(digest.digest())
+
+
+def _duplicates(store: PivotStore, hashes: array[int]) -> Iterator[Finding]:
+    """Find the rows that hold what an earlier row holds."""
+    import pyarrow as pa  # noqa: PLC0415 (it is heavy, and loaded already where it is needed)
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    counts = pc.value_counts(pa.Array.from_buffers(pa.uint64(), len(hashes), [None, pa.py_buffer(hashes)]))
+    repeated = set(counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist())
+    if not repeated:
+        return
+    rows = [row for row, value in enumerate(hashes) if value in repeated]
+    first: dict[int, str] = {}
+    severity = RULES["duplicate-pivot"].severity
+    for entry in store.index(rows):
+        original = first.setdefault(hashes[entry.row], entry.id)
+        if original is not entry.id:
+            yield Finding("duplicate-pivot", severity, entry.id, f"same as {original}", entry.trajectory_id)
+
+
+class _ItemsReader:
+    """Decodes inputs; of one that goes on where the last one ended, only what is new."""
+
+    def __init__(self) -> None:
+        self._text = "[]"
+        self._items: list[Any] = []
+
+    def __call__(self, text: str) -> list[Any]:
+        known = len(self._text) - 1
+        if self._items and text[known : known + 1] == "," and text.startswith(self._text[:-1]):
+            self._items += json.loads(f"[{text[known + 1 :]}")
+        else:
+            self._items = json.loads(text)
+        self._text = text
+        return self._items
+
+
+def _faults(pivot: Pivot, items: list[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rules that a pivot breaks, each once, with what was found."""
+    yield from tool_faults(pivot.tools_json)
+    yield from _result_faults(items)
+    action = pivot.expected_action
+    if action.calls:
+        yield from _call_faults(action, pivot.tools_json)
+        yield from _made_before(action, items)
+        return
+    text = (action.message or "").strip()
+    if not text:
+        yield "empty-message", ""
+    # The input is written as `quoted` writes, so what is not in its JSON is in none of its texts.
+    elif len(text) >= SHORTEST_ANSWER and quoted(text)[1:-1] in pivot.input_json:
+        place = _place_of(text, items)
+        if place is not None:
+            yield "answer-in-context", f"in input[{place}]"
+
+
+def _call_faults(action: Action, tools_json: str) -> Iterator[tuple[str, str]]:
+    tools = tool_set(tools_json)
+    found: dict[str, str] = {}
+    for number, call in enumerate(action.calls):
+        where = f"{one_line(call.name, 60)}: " if len(action.calls) == 1 else f"call {number + 1}, {call.name}: "
+        verdict = tools.check(Action((call,)))
+        if verdict.status == "unknown-tool":
+            found.setdefault("unknown-tool", verdict.explanation)
+        problem = _not_object(call.arguments)
+        if problem is not None:
+            found.setdefault("arguments-not-object", where + problem)
+        elif verdict.status == "invalid":
+            broken = f"{verdict.path} ({verdict.keyword}): {verdict.explanation}"
+            found.setdefault("arguments-break-schema", where + broken)
+    yield from found.items()
+
+
+def _not_object(arguments: str) -> str | None:
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        return f"not JSON: {one_line(str(error))}"
+    return None if isinstance(value, dict) else f"{shown(value)} is not an object"
+
+
+def _made_before(action: Action, items: list[Any]) -> Iterator[tuple[str, str]]:
+    """Look for the expected calls among those since the last user message, word for word."""
+    wanted = {(call.name, call.arguments) for call in action.calls}
+    for place in range(len(items) - 1, -1, -1):
+        item = items[place]
+        if item.get("role") == "user":
+            return
+        if item.get("type") == "function_call" and (item.get("name"), item.get("arguments")) in wanted:
+            yield "call-made-before", f"{one_line(item['name'], 60)}: input[{place}]"
+            return
+
+
+def _place_of(text: str, items: list[Any]) -> int | None:
+    """Find a text in the last user message, or in what the assistant said or thought."""
+    user_seen = False
+    for place in range(len(items) - 1, -1, -1):
+        item = items[place]
+        role, kind = item.get("role"), item.get("type")
+        if kind == "reasoning":
+            if text in content_text(item.get("summary")) or text in content_text(item.get("content")):
+                return place
+        elif role == "assistant" or (role == "user" and not user_seen):
+            user_seen = user_seen or role == "user"
+            if text in content_text(item.get("content")):
+                return place
+    return None
+
+
+def _result_faults(items: list[Any]) -> Iterator[tuple[str, str]]:
+    """Pair results with the calls before them, by id."""
+    open_calls: dict[str, list[int]] = {}
+    seen: set[str] = set()
+    stray = twice = None
+    for place, item in enumerate(items):
+        kind = item.get("type")
+        if kind == "function_call":
+            told = item.get("call_id") or item.get("id")
+            identifier = str(told)
+            if told and identifier in seen and twice is None:
+                twice = f"input[{place}]: {shown(told)}"
+            seen.add(identifier)
+            open_calls.setdefault(identifier, []).append(place)
+        elif kind == "function_call_output":
+            told = item.get("call_id") or item.get("id")
+            waiting = open_calls.get(str(told))
+            if waiting:
+                waiting.pop(0)
+            elif stray is None:
+                stray = f"input[{place}]: {shown(told)}"
+    if stray is not None:
+        yield "result-without-call", stray
+    if twice is not None:
+        yield "repeated-call-id", twice
+    first = min((places[0] for places in open_calls.values() if places), default=None)
+    if first is not None:
+        call = items[first]
+        yield "call-without-result", f"input[{first}]: {shown(call.get('call_id') or call.get('id'))}"
+
+
+@lru_cache(maxsize=_TOOL_LISTS_KEPT)
+def tool_faults(tools_json: str) -> tuple[tuple[str, str], ...]:
+    """Return the rules that a list of tools breaks, each once, with what was found; no pivot is needed for it."""
+    found: dict[str, str] = {}
+    first: dict[str, Any] = {}
+    for number, tool in enumerate(json.loads(tools_json)):
+        name = tool.get("name") if isinstance(tool, dict) else None
+        where = f"tools[{number}] {shown(name, 60)}" if isinstance(name, str) else f"tools[{number}]"
+        for rule, problem in _tool_faults(tool):
+            found.setdefault(rule, f"{where}: {problem}")
+        if isinstance(name, str):
+            if name in first and "duplicate-tool-names" not in found:
+                alike = "the same" if first[name] == tool else "another"
+                found["duplicate-tool-names"] = f"{where}: {alike} definition of an earlier tool's name"
+            first.setdefault(name, tool)
+    return tuple(found.items())
+
+
+def _tool_faults(tool: Any) -> Iterable[tuple[str, str]]:
+    if not isinstance(tool, dict):
+        yield "tool-form", f"{shown(tool)} is not an object"
+        return
+    problem = _form_problem(tool)
+    if problem:
+        yield "tool-form", problem
+    name = tool.get("name")
+    if isinstance(name, str) and name and not _NAME.fullmatch(name):
+        yield "refused-name", "more than 64 characters, or other ones than letters, digits, _ and -"
+    parameters = tool.get("parameters")
+    if parameters is not None:
+        problem = _schema_problem(json.dumps(parameters, sort_keys=True))
+        if problem:
+            yield "unusable-schema", problem
+
+
+def _form_problem(tool: Mapping[str, Any]) -> str | None:
+    if tool.get("type") != "function":
+        return f"its type is {shown(tool.get('type'))}, not function"
+    if not isinstance(tool.get("name"), str) or not tool["name"]:
+        return "no name"
+    parameters = tool.get("parameters")
+    if not parameters:
+        return "no parameters" if parameters is None else f"parameters are {shown(parameters)}"
+    if not isinstance(parameters, dict):
+        return f"parameters are {shown(parameters)}"
+    if parameters.get("type") != "object":
+        return f"the type of its parameters is {shown(parameters.get('type'))}, not object"
+    properties = parameters.get("properties", {})
+    return None if isinstance(properties, dict) else f"parameters.properties are {shown(properties)}"
+
+
+@lru_cache(maxsize=_SCHEMAS_KEPT)
+def _schema_problem(schema_json: str) -> str | None:
+    """Return why a schema cannot be used; a plain one that the acceptor understands is well-formed."""
+    if make_acceptor(json.loads(schema_json)) is not None:
+        return None
+    verdict = SchemaValidator(schema_json).check("{}")
+    return verdict.explanation if verdict.status == "unusable-schema" else None
