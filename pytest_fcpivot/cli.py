@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LISTED = 20
+_INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,9 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"fcpivot: {where}{error.strerror or error}", file=sys.stderr)
+        # what is written goes to a hidden part first, whose name nobody gave
+        where = str(error.filename or "")
+        where = str(options.output) if where.endswith(".part") else where
+        print(f"fcpivot: {where}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
+        return _INTERRUPTED
     return code
 
 
@@ -109,6 +115,7 @@ def _prepare(options: argparse.Namespace) -> int:
             bad_rows=options.bad_rows,
             shape=options.shape,
             audit_file=listing,
+            skip_option="--bad-rows=skip",
             progress=progress,
         )
     print(f"{target}: {audit.pivots} pivots, {target.stat().st_size / 1e6:.1f} MB")

@@ -7,7 +7,6 @@ JSON once, and the inputs of a conversation's pivots are spliced from these piec
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,18 @@ def is_conversation(row: Any) -> bool:
     return isinstance(row, dict) and isinstance(row.get("messages"), list)
 
 
-def pivots_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn]:
-    """Yield the pivots of a conversation and the assistant turns that are none, in order.
+def pivots_of(row: Mapping[str, Any], line: int) -> list[Pivot | SkippedTurn]:
+    """Return the pivots of a conversation and the assistant turns that are none, in order.
 
-    Raises RowProblem with the reason, before the first pivot, if the row is broken.
+    Raises RowProblem with the reason if the row is broken.
     """
+    try:
+        return list(_turns_of(row, line))
+    except RecursionError:
+        raise RowProblem(line, "a value in it is nested too deep to be written again") from None
+
+
+def _turns_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn]:
     messages = _messages(row, line)
     tools_json, n_tools, tool_flags = _tools(row, line)
     trajectory = _trajectory(row, messages)
@@ -203,13 +209,14 @@ class _Items:
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.flags: set[str] = set()
-        self._waiting: deque[str] = deque()  # ids of the last calls, which have no result yet
+        self._waiting: dict[str, str] = {}  # the last calls without a result: the ids that they have here, and had
+        self._ids: set[str] = set()
         self._calls = 0
         self._strays = 0
 
     def add(self, message: Mapping[str, Any]) -> None:
         role = message["role"]
-        if role == "tool":
+        if role in ("tool", "function"):  # the latter in the API's first form
             self._result(message)
             return
         if self._waiting and role in ("assistant", "user"):
@@ -228,9 +235,14 @@ class _Items:
     def _call(self, call: Any) -> None:
         name, arguments = _call(call)
         own = call.get("id") if isinstance(call, dict) else None
-        identifier = own if isinstance(own, str) and own else f"call_{self._calls}"
+        told = own if isinstance(own, str) and own else f"call_{self._calls}"
         self._calls += 1
-        self._waiting.append(identifier)
+        identifier, number = told, 1
+        while identifier in self._ids:  # one id, one call: a result would be taken for that of the other
+            number += 1
+            identifier = f"{told}_{number}"
+        self._ids.add(identifier)
+        self._waiting[identifier] = told
         self.parts.append(
             f'{{"type":"function_call","call_id":{quoted(identifier)},'
             f'"name":{quoted(name or "")},"arguments":{quoted(arguments)}}}'
@@ -238,14 +250,14 @@ class _Items:
 
     def _result(self, message: Mapping[str, Any]) -> None:
         told = message.get("tool_call_id")
-        if isinstance(told, str) and told in self._waiting:
-            identifier = told
-            self._waiting.remove(told)
-        elif self._waiting and not (isinstance(told, str) and told):
-            identifier = self._waiting.popleft()
+        named = isinstance(told, str) and bool(told)
+        found = next((id_ for id_, had in self._waiting.items() if not named or had == told), None)
+        if found is not None:
+            identifier = found
+            del self._waiting[found]
         else:
             self.flags.add("results-without-calls")
-            identifier = told if isinstance(told, str) and told else f"stray_{self._strays}"
+            identifier = str(told) if named else f"stray_{self._strays}"
             self._strays += 1
         content = message.get("content")
         if isinstance(content, list) and content and all(_is_text_part(part) for part in content):

@@ -67,6 +67,7 @@ def prepare(
     provenance: dict[str, Any] | None = None,
     audit_file: Path | None = None,
     progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
+    skip_option: str = "--fc-bad-rows=skip",
 ) -> Audit:
     """Read sources into a store at `target`, written in one step; return what became of every row and turn.
 
@@ -94,7 +95,7 @@ def prepare(
     def pivots() -> Iterator[Pivot]:
         yield from reading.pivots()
         if audit.broken and bad_rows == "refuse":
-            raise _refusal(sources, audit)
+            raise _refusal(sources, audit, skip_option)
         details["bad_rows"] = audit.broken
         details["bad_row_reasons"] = [str(problem) for problem in audit.problems]
         details["sources"], details["audit"] = audit.sources, audit.counts()
@@ -203,10 +204,10 @@ class _Reading:
         if self._shape != "fc-pivot" and (self._shape == "conversation" or is_conversation(row)):
             if not isinstance(row, dict):
                 raise RowProblem(line, "a row must be an object")
-            found = list(pivots_of(row, line))
+            found = pivots_of(row, line)
             pivots = [entry for entry in found if not isinstance(entry, SkippedTurn)]
             if pivots:
-                self._note(pivots[0].trajectory_id, number, line)
+                self._note([pivot.id for pivot in pivots], number, line)
                 if '"flags":' in pivots[-1].metadata_json:
                     self._audit.flags.update(json.loads(pivots[-1].metadata_json).get("flags", ()))
             self._audit.conversations += 1
@@ -217,16 +218,19 @@ class _Reading:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
             return []
-        self._note(pivot.id, number, line)
+        self._note([pivot.id], number, line)
         self._audit.pivot_rows += 1
         return [pivot]
 
-    def _note(self, identifier: str, number: int, line: int) -> None:
-        place = self._seen.setdefault(identifier, number << 40 | line)
-        before, at = place >> 40, place & (1 << 40) - 1
-        if (before, at) != (number, line):
+    def _note(self, ids: list[str], number: int, line: int) -> None:
+        """Remember where ids are; raises RowProblem if one has been there before."""
+        for identifier in ids:
+            if identifier not in self._seen:
+                continue
+            before, at = self._seen[identifier] >> 40, self._seen[identifier] & (1 << 40) - 1
             where = f"line {at}" if before == number else f"{self._sources[before].label}, line {at}"
             raise RowProblem(line, f"duplicate id {identifier!r}, first on {where}")
+        self._seen.update(dict.fromkeys(ids, number << 40 | line))
 
     def _counted(self, found: list[Pivot | SkippedTurn], source: Source) -> Iterator[Pivot]:
         audit = self._audit
@@ -257,12 +261,12 @@ def _decoded(raw: bytes, line: int) -> Any:
         raise RowProblem(line, f"not JSON: {error}") from error
 
 
-def _refusal(sources: Sequence[Source], audit: Audit) -> DataError:
+def _refusal(sources: Sequence[Source], audit: Audit, skip_option: str) -> DataError:
     shown = audit.problems[:_PROBLEMS_SHOWN]
     lines = [f"{problem.where}:{problem.line}: {problem.reason}" for problem in shown]
     if audit.broken > len(shown):
         lines.append(f"… and {audit.broken - len(shown)} more")
     rows = "1 broken row" if audit.broken == 1 else f"{audit.broken} broken rows"
     files = "the file" if len(sources) == 1 else "the files"
-    lines.append(f"{rows}; mend {files}, or pass --fc-bad-rows=skip to leave such rows out and count them")
+    lines.append(f"{rows}; mend {files}, or pass {skip_option} to leave such rows out and count them")
     return DataError("\n".join(lines), audit.problems)
