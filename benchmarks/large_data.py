@@ -1,0 +1,101 @@
+"""Measure preparing, opening, collecting and reading generated data of the published agentic shape.
+
+    python benchmarks/large_data.py [--pivots 420000] [--keep DIRECTORY]
+
+Prints seconds of processor time (of all threads) for preparing against a loop that only decodes each line with the
+standard library, peak memory, the size of the output against the source compressed with zstd level 3, sessions that
+select from the file, and the time to read one pivot in order and at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CLI = [sys.executable, "-m", "pytest_fcpivot.cli"]
+SELECTIONS: tuple[list[str], ...] = (["--fc-shard=1/64"], ["--fc-limit=100"], ["--fc-sample=1000"], [])
+
+
+def main() -> None:
+    """Generate, prepare, select and read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pivots", type=int, default=420_000)
+    parser.add_argument("--keep", type=Path, help="use and keep the files in this directory")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = options.keep or Path(name)
+        source, store = directory / "source.jsonl", directory / "store.parquet"
+        if not source.exists():
+            command = [*CLI, "synth", "agentic", f"--pivots={options.pivots}", "-o", str(source)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        prepare(source, store)
+        select(directory, store)
+        read(store)
+
+
+def used(command: list[str], directory: Path) -> tuple[float, float, float]:
+    """Run a command; return its seconds, its processor's seconds, and its peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0  # it was waited for
+    memory = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, memory
+
+
+def prepare(source: Path, store: Path) -> None:
+    """Compare preparing with decoding alone, and the sizes of what comes out and goes in."""
+    loop = f"import json\nfor line in open({str(source)!r}, 'rb'): json.loads(line)"
+    _, decoding, _ = used([sys.executable, "-c", loop], source.parent)
+    seconds, processor, memory = used([*CLI, "prepare", str(source), "-o", str(store)], source.parent)
+    print(f"source                  {source.stat().st_size / 1e6:8.0f} MB")
+    print(
+        f"prepare                 {seconds:8.1f} s, {processor:.1f} s of processors, {memory:.0f} MB  (target: < 600)"
+    )
+    print(f"prepare / json.loads    {processor / decoding:8.2f}   (target: at most 2.0)")
+    print(f"output / zstd of source {store.stat().st_size / compressed(source):8.2f}   (target: at most 1.25)")
+
+
+def compressed(source: Path) -> int:
+    """Return the size of a file compressed with zstd level 3."""
+    import pyarrow as pa  # noqa: PLC0415 (not before the processes that are measured have run)
+
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as out, source.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            out.write(chunk)
+    return int(sink.getvalue().size)
+
+
+def select(directory: Path, store: Path) -> None:
+    """Collect parts of the file."""
+    (directory / "pytest.ini").write_text("[pytest]\n")
+    common = ["-qq", "--collect-only", f"--fc-data={store}", "--fc-agent=asks", "--fc-grader=nemo-gym:any-order"]
+    for selection in SELECTIONS:
+        seconds, _, memory = used([sys.executable, "-m", "pytest", *common, *selection], directory)
+        print(f"collect {' '.join(selection) or 'all':15} {seconds:8.1f} s {memory:6.0f} MB")
+
+
+def read(store: Path) -> None:
+    """Read pivots in order and at random."""
+    from pytest_fcpivot.data.store import PivotStore  # noqa: PLC0415 (see above)
+
+    opened = PivotStore(store)
+    in_order = range(min(5000, len(opened)))
+    scattered = random.Random(0).sample(range(len(opened)), min(300, len(opened)))  # noqa: S311 (the same every time)
+    for name, rows, target in (("in order", in_order, 0.3), ("at random", scattered, 3.0)):
+        start = time.perf_counter()
+        for row in rows:
+            json.loads(opened.read(row).tools_json)
+        print(f"read {name:18} {(time.perf_counter() - start) / len(rows) * 1e3:8.3f} ms   (target: at most {target})")
+
+
+if __name__ == "__main__":
+    main()
