@@ -136,7 +136,11 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Make the test whose call ended a worker an error; while it is not known which, have all asked alone."""
+        """Make the test whose call ended a worker an error.
+
+        While it is not known which, all that were under way are asked again, alone; and so is one that was alone by
+        chance, for a worker may be ended from outside.
+        """
         found = self._session.find_test(crashitem)
         if found is None:
             return
@@ -144,11 +148,12 @@ class Workers:
         logs = self._new_logs(worker)
         suspects = {crashitem}.union(*map(under_way, logs))
         runs_again = hasattr(sched, "workqueue")  # the kinds that group tests give it out again, whatever happens
+        known = suspects == {crashitem} and self._crashes is not None and crashitem in self._crashes.suspects
         if self._reported.get(worker) == crashitem:
             suspects.discard(crashitem)  # it was over, but for its teardown
-        elif len(suspects) > 1 and not runs_again and not _put_back(sched, crashitem):
-            suspects = {crashitem}
-        known = suspects == {crashitem}
+            known = False
+        elif not known and not runs_again and not _put_back(sched, crashitem):
+            suspects, known = {crashitem}, True
         self._tell(suspects, logs, guilty=known)
         if not known or runs_again:
             report.outcome = WORKER_DIED  # type: ignore[assignment]
