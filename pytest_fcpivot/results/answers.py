@@ -67,7 +67,8 @@ class AnswerBook:
         """Add the results of a run, and the answers whose tests did not come."""
         for path in sorted(run.calls.glob("*.jsonl")) if run.calls.is_dir() else ():
             self.add_calls(path)
-        self._add_results(run.results)
+        if self._replays or run.results.exists():  # a run that was killed at once has none, and can be gone on with
+            self._add_results(run.results)
 
     def _add_results(self, path: Path) -> None:
         source = len(self._sources)

@@ -23,6 +23,7 @@ RUN_FORMAT = 1
 RUNS = ".fcpivot"
 _RUN, _RESULTS, _CALLS = "run.json", "results.jsonl", "calls"
 _TAIL = 1 << 16
+_DATA_KEYS = frozenset(("name", "path", "sha256"))
 
 
 class RunError(FcPivotError):
@@ -188,6 +189,12 @@ def read_description(path: Path) -> dict[str, Any]:
             f"{path}: this run was written by another version of pytest-fcpivot (format {found!r}, this one reads "
             f"{RUN_FORMAT}); read it with that version, or begin a new run"
         )
+    options, data = description.get("options", {}), description.get("data", [])
+    odd = [] if isinstance(options, dict) else [options]
+    entries = data if isinstance(data, list) else [data]
+    odd += [entry for entry in entries if not isinstance(entry, dict) or not _DATA_KEYS.issubset(entry)]
+    if odd:
+        raise RunError(f"{path / _RUN}: not as pytest-fcpivot writes it: {odd[0]!r:.80}")
     return dict(description)
 
 

@@ -192,12 +192,13 @@ def test_another_run(counted: Counted) -> None:
         (["--fc-resume=pivots.jsonl"], "pivots.jsonl: not a run's directory: run.json: Not a directory"),
         (["--fc-resume=old"], "old: this run was written by another version of pytest-fcpivot (format 0, this one"),
         (["--fc-resume=torn"], "run.json: not JSON: "),
+        (["--fc-resume=odd"], "run.json: not as pytest-fcpivot writes it: {}"),
         (["--fc-resume", "--fc-replay=old"], "--fc-resume and --fc-replay: choose one"),
     ],
 )
 def test_no_run(counted: Counted, args: list[str], message: str) -> None:
     """What is no run that this version can go on with is refused with one message."""
-    for name, text in [("old", '{"format": 0}'), ("torn", '{"format": 1,')]:
+    for name, text in [("old", '{"format": 0}'), ("torn", '{"format": 1,'), ("odd", '{"format": 1, "data": {}}')]:
         counted.project.write(f"{name}/run.json", text)
     counted.table({"one": ("say hello", None)})
     assert _refused(counted, *args).count(message) == 1
