@@ -73,16 +73,15 @@ class Asker:
 
     # ---------------------------------------------------------------- one answer
 
-    def answer(self, node: pytest.Item, case: Case, agent: Any) -> Any:
-        """Return the output for a test; what the agent raised comes as AgentRaisedError.
+    def answer(self, node: pytest.Item, case: Case, agent: Any) -> None:
+        """Put the output for a test into its case; what the agent raised comes as AgentRaisedError.
 
         Raises AgentError if there is none for another reason.
         """
         if self._crashes is not None:
             self._learn_of_crashes()
-        stored = self._stored(node, case)
-        if stored is not None:
-            return stored
+        if self._is_stored(node, case):
+            return
         if node.nodeid in self._guilty:
             raise AgentError("the process crashed during the agent's call, and again when it was made alone")
         caller = self._caller(agent)
@@ -102,7 +101,7 @@ class Asker:
                     self._look_ahead(node, agent, caller, waits=not call.settled)
                     while self._gets_more and not caller.wait_for(call, _LOOK_AGAIN_S):
                         self._look_ahead(node, agent, caller, waits=True)
-            output = caller.finish(call)
+            case.output = caller.finish(call)
         except (pytest.skip.Exception, pytest.exit.Exception):
             raise
         except AgentTimeoutError:
@@ -117,18 +116,16 @@ class Asker:
             case.waited_s = time.perf_counter() - began
             case.latency_s, case.attempts, case.retried = call.latency_s, call.attempts, tuple(call.retried)
             call.printed.release(self._router.log_handlers if self._router else [], self._redact)
-        case.output = output
-        return output
 
-    def _stored(self, node: pytest.Item, case: Case) -> Any:
-        """Return the stored output for a test, wrapped so that None is an answer; None if the agent is to be asked."""
+    def _is_stored(self, node: pytest.Item, case: Case) -> bool:
+        """Put the stored output for a test into its case; False if the agent is to be asked."""
         if self.book is None or case.call is not None:
-            return None
+            return False
         stored = self.book.take(node.nodeid, case.pivot.id, case.repeat)
         if stored is None:
             if self.replays:
                 raise AgentError("there is no stored answer for this test; it was not part of the run that is replayed")
-            return None
+            return False
         case.stored = stored
         case.latency_s, case.attempts, case.retried = stored.latency_s, stored.attempts, stored.retried
         case.cause = stored.cause
@@ -137,7 +134,7 @@ class Asker:
         if stored.error is not None:
             raise AgentError(stored.error)
         case.output = stored.output
-        return stored
+        return True
 
     def _stop_if_fatal(self, error: BaseException, caller: AgentCaller, case: Case) -> None:
         fault = fault_of(error)

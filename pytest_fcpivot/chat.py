@@ -91,13 +91,21 @@ def result_text(output: Any) -> str:
     """Write a tool's result as text: a string as it is, a list of text parts as their text, else JSON."""
     if isinstance(output, str):
         return output
-    if isinstance(output, list) and output and all(_is_text_part(part) for part in output):
+    if isinstance(output, list) and output and all(map(is_text_part, output)):
         return content_text(output)
     return json.dumps(output, ensure_ascii=False)
 
 
-def _is_text_part(part: Any) -> bool:
+def is_text_part(part: Any) -> bool:
+    """Tell whether a part of a content, in either API's form, is text."""
     return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)
+
+
+def arguments_text(arguments: Any) -> str:
+    """Write a call's arguments as JSON text: a string as it is, nothing as no arguments."""
+    if not isinstance(arguments, str):
+        arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+    return arguments or "{}"
 
 
 class _ChatBuilder:
@@ -114,10 +122,7 @@ class _ChatBuilder:
     def call(self, item: dict[str, Any], result: str | None) -> None:
         if self._answered:
             self._close_calls()
-        arguments = item.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-        function = {"name": item.get("name", ""), "arguments": arguments or "{}"}
+        function = {"name": item.get("name", ""), "arguments": arguments_text(item.get("arguments"))}
         self._calls.append({"id": self._unique(item), "type": "function", "function": function})
         self._results.append(result or "")
 

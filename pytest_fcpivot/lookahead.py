@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.model import PivotView
 
-DEFAULT_CONCURRENCY = 16
 # Threads for synchronous agents begin with one, which is enough for an agent that answers at once; the others cost such
 # an agent more than they bring. They are made when an answer has been waited for this long.
 _GROW_AFTER_S = 0.002

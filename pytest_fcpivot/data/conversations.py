@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.chat import is_text_part
 from pytest_fcpivot.data.rows import compact, slug
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import quoted, well_formed
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # What of a row does not become metadata of its pivots: what they hold already, and the expert's thinking.
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
-_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +199,7 @@ def text_of(content: Any) -> str:
         return content
     if not isinstance(content, list):
         return "" if content is None else compact(content)
-    parts = [part for part in content if isinstance(part, dict) and part.get("type") in _TEXT_PARTS]
-    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    return "\n".join(part["text"] for part in content if is_text_part(part))
 
 
 class _Items:
@@ -260,12 +259,8 @@ class _Items:
             identifier = str(told) if named else f"stray_{self._strays}"
             self._strays += 1
         content = message.get("content")
-        if isinstance(content, list) and content and all(_is_text_part(part) for part in content):
+        if isinstance(content, list) and content and all(map(is_text_part, content)):
             output = text_of(content)
         else:
             output = content if isinstance(content, str) else compact(content)
         self.parts.append(f'{{"type":"function_call_output","call_id":{quoted(identifier)},"output":{quoted(output)}}}')
-
-
-def _is_text_part(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)

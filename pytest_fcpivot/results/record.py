@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.jsontext import well_formed
+from pytest_fcpivot.results.output import Usage
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
@@ -76,7 +77,7 @@ class CaseRecord:
                 "path": self.path,
                 "schema": self.schema,
                 "explanation": self.explanation,
-                "usage": None if usage is None else dict(zip(_USAGE_KEYS, usage, strict=True)),
+                "usage": None if usage is None else Usage(*usage).to_builtins(),
                 "cost": cost,
                 "latency_s": round(self.latency_s, 6),
                 "attempts": self.attempts,
@@ -92,5 +93,4 @@ class CaseRecord:
         return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
 
 
-_USAGE_KEYS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _all_fields = attrgetter(*(field.name for field in fields(CaseRecord)))

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
-from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.chat import arguments_text, content_text
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tool_names import ToolNames
@@ -121,12 +121,10 @@ class _InputBuilder:
         return self._items
 
     def _call(self, place: int, item: dict[str, Any]) -> None:
-        arguments = item.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+        arguments = arguments_text(item.get("arguments"))
         call_id = self._call_ids[place]
         name = self._names.sent(str(item.get("name", "")))
-        call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments or "{}"}
+        call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
         self._items.append({**call, **self._marks(item, "fc")})
         if place not in self._answered:
             self._missing.append(call_id)
