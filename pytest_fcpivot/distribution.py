@@ -135,6 +135,19 @@ class Workers:
         )
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Mark as complete what a worker reported last, where a scheduler would give it out again as unfinished.
+
+        The report comes a moment before the word that the test is over; a worker that dies between the two would have
+        its last test counted twice. This comes before the scheduler takes the worker's tests back.
+        """
+        scheduler = getattr(self._session.config.pluginmanager.getplugin("dsession"), "sched", None)
+        last = self._reported.get(node.gateway.id, "")
+        for unit in getattr(scheduler, "assigned_work", {}).get(node, {}).values():
+            if last in unit:
+                unit[last] = True
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Make the test whose call ended a worker an error.
 
