@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.lookahead import Call
 
-# An answer that took less than this is sooner asked for again than kept.
+# An answer that took less than this is sooner asked for again than kept, unless it was paid for: it tells its tokens.
 WORTH_KEEPING_S = 0.05
 _CRASHES = "crashes.json"
 
@@ -44,13 +44,13 @@ class CallFile(CallLog):
 
     def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
         """Note the end, with an answer that was worth something."""
-        if error is None and call.latency_s >= WORTH_KEEPING_S:
+        usage = None if error is not None else usage_of(output)
+        if error is None and (call.latency_s >= WORTH_KEEPING_S or usage is not None):
             try:
                 to_action(output)
             except ActionError:  # there is no answer in it
                 self._note_end(call)
                 return
-            usage = usage_of(output)
             head = json.dumps(
                 {
                     "ended": call.key,

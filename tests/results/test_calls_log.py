@@ -51,6 +51,13 @@ def test_an_answer_is_kept_for_a_later_session(tmp_path: Path) -> None:
     book.close()
 
 
+def test_an_answer_that_was_paid_for_is_kept(tmp_path: Path) -> None:
+    """However quick it was, an answer that tells its tokens is not asked for again."""
+    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log.ended(call("a", 0.0), {"output": [], "usage": {"input_tokens": 5, "output_tokens": 2}}, None)
+    assert [entry["ended"] for entry in told(log)] == ["a"]
+
+
 def test_only_answers_that_took_their_time_are_kept(tmp_path: Path) -> None:
     """An answer that came at once, and an error, leave no file at all where beginnings are not noted."""
     log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
