@@ -97,7 +97,7 @@ def print_ratio(name: str, ratio: float, target: float) -> None:
 def write_inputs(directory: Path, count: int) -> None:
     """Write the pivots, the answers, the agent and the empty tests."""
     from pytest_fcpivot import load_pivots  # noqa: PLC0415 (see main)
-    from pytest_fcpivot.data.rows import expected_action_json  # noqa: PLC0415
+    from pytest_fcpivot.data.rows import StoredPivot, expected_action_json  # noqa: PLC0415
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415
 
     sample = load_pivots()
@@ -106,7 +106,7 @@ def write_inputs(directory: Path, count: int) -> None:
         for i in range(count)
     ]
     pivots = [replace(pivot, trajectory_id=f"{pivot.trajectory_id}-{pivot.id.split('-')[0]}") for pivot in pivots]
-    write_store(directory / "pivots.parquet", pivots, {"source": "benchmark"})
+    write_store(directory / "pivots.parquet", map(StoredPivot.of, pivots), {"source": "benchmark"})
     answers = {}
     for pivot in sample:
         action = json.loads(expected_action_json(pivot.expected_action))

@@ -16,6 +16,8 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uff
 
 # Write a string as JSON, in ASCII; json.dumps() takes five times as long for one.
 quoted: Callable[[str], str] = encode_basestring_ascii
+# Write any JSON value without spaces, in ASCII.
+compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def json_path(steps: Iterable[str | int]) -> str:

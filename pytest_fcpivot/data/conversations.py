@@ -1,26 +1,30 @@
 """Conversations into pivots: every assistant turn is one, with everything before it as its input.
 
-Reads the shape of Nemotron-Agentic-v1 and any list of Chat Completions messages with tools. Each message is written as
-JSON once, and the inputs of a conversation's pivots are spliced from these pieces.
+Reads the shape of Nemotron-Agentic-v1 and any list of Chat Completions messages with tools. Values go from the row into
+the store as the texts that they are; the items of a conversation are written once, and its pivots' inputs spliced from
+them.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_fcpivot.chat import is_text_part
-from pytest_fcpivot.data.rows import compact, slug
+from pytest_fcpivot.data.jsonparts import as_string, decoded, is_array, string
+from pytest_fcpivot.data.messages import EMPTY, Call, Message, read_messages, read_tools, result_of, text_of
+from pytest_fcpivot.data.rows import StoredPivot, stem_of
+from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import quoted, well_formed
-from pytest_fcpivot.model import Action, FunctionCall, Pivot
+from pytest_fcpivot.jsontext import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+
 # What of a row does not become metadata of its pivots: what they hold already, and the expert's thinking.
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
+_TEXT_ROLES = frozenset({"system", "user", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,209 +36,159 @@ class SkippedTurn:
     reason: str
 
 
-def is_conversation(row: Any) -> bool:
-    """Tell whether a decoded row is a conversation."""
-    return isinstance(row, dict) and isinstance(row.get("messages"), list)
+def is_conversation(row: Mapping[str, bytes]) -> bool:
+    """Tell whether a row, given as the texts of its members, is a conversation."""
+    return is_array(row.get("messages"))
 
 
-def pivots_of(row: Mapping[str, Any], line: int) -> list[Pivot | SkippedTurn]:
-    """Return the pivots of a conversation and the assistant turns that are none, in order.
+class Conversation:
+    """A conversation, given as the texts of its row's members; raises RowProblem with the reason if it is broken.
 
-    Raises RowProblem with the reason if the row is broken.
+    `flags` fills with what is odd about it while its turns are read.
     """
-    try:
-        return list(_turns_of(row, line))
-    except RecursionError:
-        raise RowProblem(line, "a value in it is nested too deep to be written again") from None
+
+    def __init__(self, row: Mapping[str, bytes], line: int) -> None:
+        self._line = line
+        self.flags: set[str] = set()
+        self._messages = read_messages(row["messages"] if is_conversation(row) else b"[]", line)
+        self._tools, self._n_tools = read_tools(row.get("tools", b"null"), line, self.flags)
+        self._trajectory = _trajectory(row)
+        self._stem = stem_of(self._trajectory, "c")
+        self._flags_key = b'"fcpivot_flags":' if "flags" in row else b'"flags":'
+        self._own = [
+            b"%s:%s" % (as_string(key), value)
+            for key, value in row.items()
+            if key not in _NOT_METADATA and value != b"null"
+        ]
+        self._n_turns = sum(message.role == "assistant" for message in self._messages)
+        if not self._n_turns:
+            raise RowProblem(line, "messages: no assistant turn among them, so there is no pivot in it")
+
+    def ids(self) -> list[str]:
+        """Return the ids of its turns' pivots."""
+        return [f"{self._stem}-d{depth}" for depth in range(self._n_turns)]
+
+    def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
+        """Yield its assistant turns, in order."""
+        trajectory_hash = stable_hash("shard", self._trajectory)
+        flagged, metadata = 0, b"{%s}" % b",".join(self._own)
+        items = _Items(self.flags)
+        turn = step = depth = 0
+        for place, message in enumerate(self._messages):
+            if message.role != "assistant":
+                items.add(message)
+                if message.role == "user":
+                    turn, step = turn + 1, 0
+                continue
+            items.expect_no_more()
+            text = text_of(bytes(message.content), self.flags)
+            calls = message.calls()
+            written = [call.written() for call in calls]
+            reason = _no_pivot(text, calls) if items.text else "the conversation begins with it: nothing to answer"
+            if reason is not None:
+                yield SkippedTurn(self._line, place, reason)
+            else:
+                if len(self.flags) != flagged:
+                    noted = self._flags_key + json.dumps(sorted(self.flags)).encode()
+                    flagged, metadata = len(self.flags), b"{%s}" % b",".join([*self._own, noted])
+                id_ = f"{self._stem}-d{depth}"
+                kind, expected = _expected(text, written)
+                yield StoredPivot(
+                    id_,
+                    split,
+                    self._trajectory,
+                    stable_hash("sample", id_),
+                    trajectory_hash,
+                    max(0, turn - 1),
+                    step,
+                    depth,
+                    kind,
+                    [call.name for call in calls],
+                    self._n_tools,
+                    expected,
+                    b"%s]" % items.text,
+                    self._tools,
+                    b"{}",
+                    metadata,
+                    self._line,
+                )
+            items.add_turn(text, calls, written)
+            step += 1
+            depth += 1
 
 
-def _turns_of(row: Mapping[str, Any], line: int) -> Iterator[Pivot | SkippedTurn]:
-    messages = _messages(row, line)
-    tools_json, n_tools, tool_flags = _tools(row, line)
-    trajectory = _trajectory(row, messages)
-    stem = slug(trajectory) or "c"
-    stem = f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
-    metadata = {key: value for key, value in row.items() if key not in _NOT_METADATA and value is not None}
-    metadata_json = compact(metadata)
-    flagged: set[str] = set()
-    items = _Items()
-    turn = step = depth = 0
-    for place, message in enumerate(messages):
-        role = message.get("role")
-        if role != "assistant":
-            items.add(message)
-            turn += role == "user"
-            step = 0 if role == "user" else step
-            continue
-        action = _action(message, line, place)
-        if isinstance(action, str):
-            yield SkippedTurn(line, place, action)
-        elif not items.parts:
-            yield SkippedTurn(line, place, "the conversation begins with it, so there is nothing to answer")
-        else:
-            flags = tool_flags | items.flags
-            if flags != flagged:
-                metadata_json, flagged = compact({**metadata, "flags": sorted(flags)}), flags
-            yield Pivot(
-                id=f"{stem}-d{depth}",
-                trajectory_id=trajectory,
-                expected_action=action,
-                input_json=f"[{','.join(items.parts)}]",
-                tools_json=tools_json,
-                params_json="{}",
-                metadata_json=metadata_json,
-                turn=max(0, turn - 1),
-                step=step,
-                depth=depth,
-                source_line=line,
-                n_tools=n_tools,
-            )
-        items.add(message)
-        step += 1
-        depth += 1
-
-
-def _messages(row: Mapping[str, Any], line: int) -> list[dict[str, Any]]:
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise RowProblem(line, "no messages (a list that is not empty)")
-    for place, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise RowProblem(line, f"messages[{place}]: a message is an object with a role")
-    if not any(message["role"] == "assistant" for message in messages):
-        raise RowProblem(line, "messages: no assistant turn among them, so there is no pivot in it")
-    return messages
-
-
-def _trajectory(row: Mapping[str, Any], messages: list[dict[str, Any]]) -> str:
+def _trajectory(row: Mapping[str, bytes]) -> str:
     """Return the conversation's own id, or one of its content."""
     for key in ("trajectory_id", "uuid", "id"):
-        value = row.get(key)
-        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-            return well_formed(str(value))
+        raw = row.get(key, b"null")
+        value = string(raw) or (raw.decode() if raw.lstrip(b"-").isdigit() else None)
+        if value:
+            return well_formed(value)
     from hashlib import blake2b  # noqa: PLC0415 (few files need it)
 
-    text = json.dumps([messages, row.get("tools")], sort_keys=True)
+    text = json.dumps([decoded(row.get(key, b"null")) for key in ("messages", "tools")], sort_keys=True)
     return f"c-{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
-def _tools(row: Mapping[str, Any], line: int) -> tuple[str, int, set[str]]:
-    """Return the tools in their flat form, as JSON, their number, and what is odd about them."""
-    raw = row.get("tools")
-    if isinstance(raw, str):  # some exports hold them as JSON text
-        try:
-            raw = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
-    if raw is None:
-        return "[]", 0, set()
-    if not isinstance(raw, list) or not all(isinstance(tool, dict) for tool in raw):
-        raise RowProblem(line, "tools must be a list of objects")
-    flags: set[str] = set()
-    names: set[Any] = set()
-    tools = []
-    for tool in raw:
-        flat = _flat_tool(tool, flags)
-        name = str(flat.get("name"))
-        if name in names:
-            flags.add("duplicate-tool-names")
-        names.add(name)
-        tools.append(flat)
-    return compact(tools), len(tools), flags
+def _no_pivot(text: bytes, calls: list[Call]) -> str | None:
+    """Say why a turn cannot be a pivot, if it cannot."""
+    if not calls:
+        return "neither text nor calls" if text == EMPTY else None
+    return next(filter(None, map(Call.fault, calls)), None)
 
 
-def _flat_tool(tool: dict[str, Any], flags: set[str]) -> dict[str, Any]:
-    function = tool.get("function")
-    inner = function if isinstance(function, dict) else tool
-    flat = {"type": "function", **{key: value for key, value in inner.items() if key not in ("type", "required")}}
-    required = inner.get("required")
-    if required is None:
-        return flat
-    flags.add("required-beside-parameters")
-    parameters = flat.get("parameters")
-    if isinstance(required, list) and isinstance(parameters, dict) and "required" not in parameters:
-        flat["parameters"] = {**parameters, "required": required}
-    elif isinstance(required, list) and parameters is None:
-        flat["parameters"] = {"type": "object", "properties": {}, "required": required}
-    return flat
-
-
-def _action(message: Mapping[str, Any], line: int, place: int) -> Action | str:
-    """Return what the expert did, or why it is no action; raises RowProblem for a call without a name."""
-    calls = []
-    for number, call in enumerate(_calls(message)):
-        name, arguments = _call(call)
-        if name is None:
-            raise RowProblem(line, f"messages[{place}].tool_calls[{number}]: a call needs a name, a string")
-        calls.append(FunctionCall(name, arguments))
-    if calls:
-        return Action(tuple(calls))
-    text = text_of(message.get("content"))
-    return Action(message=text) if text else "neither text nor calls"
-
-
-def _calls(message: Mapping[str, Any]) -> list[Any]:
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        return calls
-    single = message.get("function_call")  # the API's first form
-    return [single] if isinstance(single, dict) else []
-
-
-def _call(call: Any) -> tuple[str | None, str]:
-    """Return a call's name and its arguments as JSON text."""
-    function = call.get("function") if isinstance(call, dict) else None
-    inner = function if isinstance(function, dict) else call
-    if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
-        return None, "{}"
-    arguments = inner.get("arguments")
-    if arguments is None or arguments == "":
-        return inner["name"], "{}"
-    return inner["name"], arguments if isinstance(arguments, str) else json.dumps(arguments)
-
-
-def text_of(content: Any) -> str:
-    """Return the text of a message: a string, or the text parts of a list, joined."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return "" if content is None else compact(content)
-    return "\n".join(part["text"] for part in content if is_text_part(part))
+def _expected(text: bytes, calls: list[bytes]) -> tuple[str, bytes]:
+    """Return the type of what the expert did, and the action as the data sets write it."""
+    if not calls:
+        return "message", b'{"type":"message","content":%s}' % text
+    actions = [b'{"type":"function_call",%s}' % call for call in calls]
+    if len(actions) == 1:
+        return "function_call", actions[0]
+    return "function_call_batch", b'{"type":"function_call_batch","calls":[%s]}' % b",".join(actions)
 
 
 class _Items:
     """The conversation so far, as JSON texts of Responses items; results are paired with their calls."""
 
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.flags: set[str] = set()
+    def __init__(self, flags: set[str]) -> None:
+        self.text = bytearray()  # a JSON array that is still open: each pivot's input is what there is when it comes
+        self._flags = flags
         self._waiting: dict[str, str] = {}  # the last calls without a result: the ids that they have here, and had
         self._ids: set[str] = set()
         self._calls = 0
         self._strays = 0
 
-    def add(self, message: Mapping[str, Any]) -> None:
-        role = message["role"]
+    def add(self, message: Message) -> None:
+        """Add a message that is not the assistant's."""
+        role = message.role
         if role in ("tool", "function"):  # the latter in the API's first form
             self._result(message)
             return
-        if self._waiting and role in ("assistant", "user"):
-            self.flags.add("calls-without-results")
-            self._waiting.clear()
-        if role == "assistant":
-            text = text_of(message.get("content"))
-            if text:
-                self.parts.append(f'{{"role":"assistant","content":{quoted(text)}}}')
-            for call in _calls(message):
-                self._call(call)
-            return
-        role = role if role in ("system", "user", "developer") else "user"
-        self.parts.append(f'{{"role":"{role}","content":{quoted(text_of(message.get("content")))}}}')
+        if role == "user":
+            self.expect_no_more()
+        role = role if role in _TEXT_ROLES else "user"
+        self._add(b'{"role":"%s","content":%s}' % (role.encode(), text_of(bytes(message.content), self._flags)))
 
-    def _call(self, call: Any) -> None:
-        name, arguments = _call(call)
-        own = call.get("id") if isinstance(call, dict) else None
-        told = own if isinstance(own, str) and own else f"call_{self._calls}"
+    def add_turn(self, text: bytes, calls: list[Call], written: list[bytes]) -> None:
+        """Add what the assistant said and called."""
+        if text != EMPTY:
+            self._add(b'{"role":"assistant","content":%s}' % text)
+        for call, members in zip(calls, written, strict=True):
+            identifier = as_string(self._identifier(call.id))
+            self._add(b'{"type":"function_call","call_id":%s,%s}' % (identifier, members))
+
+    def _add(self, item: bytes) -> None:
+        self.text += b"," if self.text else b"["
+        self.text += item
+
+    def expect_no_more(self) -> None:
+        """Note that calls which have no result by now will not get one."""
+        if self._waiting:
+            self._flags.add("calls-without-results")
+            self._waiting.clear()
+
+    def _identifier(self, own: str | None) -> str:
+        told = own or f"call_{self._calls}"
         self._calls += 1
         identifier, number = told, 1
         while identifier in self._ids:  # one id, one call: a result would be taken for that of the other
@@ -242,25 +196,19 @@ class _Items:
             identifier = f"{told}_{number}"
         self._ids.add(identifier)
         self._waiting[identifier] = told
-        self.parts.append(
-            f'{{"type":"function_call","call_id":{quoted(identifier)},'
-            f'"name":{quoted(name or "")},"arguments":{quoted(arguments)}}}'
-        )
+        return identifier
 
-    def _result(self, message: Mapping[str, Any]) -> None:
-        told = message.get("tool_call_id")
-        named = isinstance(told, str) and bool(told)
-        found = next((id_ for id_, had in self._waiting.items() if not named or had == told), None)
+    def _result(self, message: Message) -> None:
+        told = message.tool_call_id
+        found = next((id_ for id_, had in self._waiting.items() if not told or had == told), None)
         if found is not None:
             identifier = found
             del self._waiting[found]
         else:
-            self.flags.add("results-without-calls")
-            identifier = str(told) if named else f"stray_{self._strays}"
+            self._flags.add("results-without-calls")
+            identifier = told or f"stray_{self._strays}"
             self._strays += 1
-        content = message.get("content")
-        if isinstance(content, list) and content and all(map(is_text_part, content)):
-            output = text_of(content)
-        else:
-            output = content if isinstance(content, str) else compact(content)
-        self.parts.append(f'{{"type":"function_call_output","call_id":{quoted(identifier)},"output":{quoted(output)}}}')
+        self._add(
+            b'{"type":"function_call_output","call_id":%s,"output":%s}'
+            % (as_string(identifier), result_of(bytes(message.content)))
+        )

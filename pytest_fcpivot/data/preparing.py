@@ -6,11 +6,12 @@ import json
 import os
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from pytest_fcpivot.data.conversations import SkippedTurn, is_conversation, pivots_of
-from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.data.conversations import Conversation, is_conversation
+from pytest_fcpivot.data.jsonparts import decoded, fields
+from pytest_fcpivot.data.rows import StoredPivot, json_type, read_row
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.data.sources import Source
-    from pytest_fcpivot.model import Pivot
 
 BadRows = Literal["refuse", "skip"]
 SamePivot = Literal["problem", "repeat"]
@@ -92,7 +92,7 @@ def prepare(
         stop_at_problems=bad_rows == "refuse",
     )
 
-    def pivots() -> Iterator[Pivot]:
+    def pivots() -> Iterator[StoredPivot]:
         yield from reading.pivots()
         if audit.broken and bad_rows == "refuse":
             raise _refusal(sources, audit, skip_option)
@@ -166,7 +166,7 @@ class _Reading:
         # The place of each id: a source's number and a line, in one integer, since there may be a million.
         self._seen: dict[str, int] = {}
 
-    def pivots(self) -> Iterator[Pivot]:
+    def pivots(self) -> Iterator[StoredPivot]:
         done = 0
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
@@ -175,9 +175,7 @@ class _Reading:
                 if self._audit.rows % _ROWS_A_REPORT == 0:
                     self._progress(self._audit.rows, done + rows.bytes_read)
                 try:
-                    found = self._of_row(raw, number, line)
-                    if not self._audit.broken or not self._stop_at_problems:
-                        yield from self._counted(found, source)
+                    yield from self._of_row(raw, number, line, source)
                 except RowProblem as problem:
                     self._broken(source, problem)
             done += rows.bytes_read
@@ -196,31 +194,37 @@ class _Reading:
             )
         self._progress(self._audit.rows, done)
 
-    def _of_row(self, raw: Any, number: int, line: int) -> list[Pivot | SkippedTurn]:
-        """Return what a row holds; raises RowProblem if it is broken or has been there before."""
+    def _of_row(self, raw: Any, number: int, line: int, source: Source) -> Iterator[StoredPivot]:
+        """Yield what a row holds; raises RowProblem before that if it is broken or has been there before."""
         if isinstance(raw, RowProblem):
             raise raw
-        row = _decoded(raw, line) if isinstance(raw, bytes) else raw
-        if self._shape != "fc-pivot" and (self._shape == "conversation" or is_conversation(row)):
-            if not isinstance(row, dict):
-                raise RowProblem(line, "a row must be an object")
-            found = pivots_of(row, line)
-            pivots = [entry for entry in found if not isinstance(entry, SkippedTurn)]
-            if pivots:
-                self._note([pivot.id for pivot in pivots], number, line)
-                if '"flags":' in pivots[-1].metadata_json:
-                    self._audit.flags.update(json.loads(pivots[-1].metadata_json).get("flags", ()))
-            self._audit.conversations += 1
-            self._audit.turns += len(found)
-            return found
-        pivot = pivot_from_row(row, line)
+        read = read_members(raw, line, self._shape)
+        if isinstance(read, Conversation):
+            yield from self._of_conversation(read, number, line, source)
+            return
+        pivot = read if source.split is None else read._replace(split=source.split)
         if self._same_pivot == "repeat" and pivot.id in self._seen:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
-            return []
+            return
         self._note([pivot.id], number, line)
         self._audit.pivot_rows += 1
-        return [pivot]
+        yield from self._counted(pivot)
+
+    def _of_conversation(
+        self, conversation: Conversation, number: int, line: int, source: Source
+    ) -> Iterator[StoredPivot]:
+        self._note(conversation.ids(), number, line)
+        self._audit.conversations += 1
+        for turn in conversation.turns(source.split):
+            self._audit.turns += 1
+            if isinstance(turn, StoredPivot):
+                yield from self._counted(turn)
+            else:
+                self._audit.skipped += 1
+                self._audit.listed += 1
+                self._listing.add(source.label, turn.line, turn.reason, turn.message)
+        self._audit.flags.update(conversation.flags)
 
     def _note(self, ids: list[str], number: int, line: int) -> None:
         """Remember where ids are; raises RowProblem if one has been there before."""
@@ -232,17 +236,12 @@ class _Reading:
             raise RowProblem(line, f"duplicate id {identifier!r}, first on {where}")
         self._seen.update(dict.fromkeys(ids, number << 40 | line))
 
-    def _counted(self, found: list[Pivot | SkippedTurn], source: Source) -> Iterator[Pivot]:
-        audit = self._audit
-        for entry in found:
-            if isinstance(entry, SkippedTurn):
-                audit.skipped += 1
-                audit.listed += 1
-                self._listing.add(source.label, entry.line, entry.reason, entry.message)
-                continue
-            audit.pivots += 1
-            audit.kinds[entry.expected_action.kind] += 1
-            yield entry if source.split is None else replace(entry, split=source.split)
+    def _counted(self, pivot: StoredPivot) -> Iterator[StoredPivot]:
+        if self._audit.broken and self._stop_at_problems:
+            return  # nothing will be kept: the rest is read for its problems alone
+        self._audit.pivots += 1
+        self._audit.kinds[pivot.expected_type] += 1
+        yield pivot
 
     def _broken(self, source: Source, problem: RowProblem) -> None:
         audit = self._audit
@@ -254,10 +253,19 @@ class _Reading:
             audit.problems.append(problem)
 
 
-def _decoded(raw: bytes, line: int) -> Any:
+def read_members(raw: bytes | dict[str, Any], line: int, shape: Shape = "auto") -> Conversation | StoredPivot:
+    """Read a row, as text or decoded; raises RowProblem with the reason if it is broken."""
     try:
-        return json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
+        text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+        row = fields(text)
+        if row is None:
+            raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
+        if shape == "conversation" or (shape == "auto" and is_conversation(row)):
+            return Conversation(row, line)
+        return read_row(row, line)
+    except RecursionError:
+        raise RowProblem(line, "not JSON that can be decoded: a value is nested too deep") from None
+    except ValueError as error:
         raise RowProblem(line, f"not JSON: {error}") from error
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, is_object, is_string, objects
+from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import quoted, shown, well_formed
+from pytest_fcpivot.jsontext import compact, quoted, shown, well_formed
 from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
@@ -25,37 +27,121 @@ _ID_LIMIT = 48
 _LARGEST_POSITION = 2**31 - 1
 
 
+class StoredPivot(NamedTuple):
+    """One pivot as a row of the store, in the order of its columns; JSON texts are UTF-8 or str."""
+
+    id: str
+    split: str | None
+    trajectory_id: str
+    id_hash: int
+    trajectory_hash: int
+    turn: int | None
+    step: int | None
+    depth: int | None
+    expected_type: str
+    expected_names: list[str]
+    n_tools: int
+    expected_action: bytes | str
+    input: bytes | str
+    tools: bytes | str
+    params: bytes | str
+    metadata: bytes | str
+    source_line: int | None
+
+    @classmethod
+    def of(cls, pivot: Pivot) -> StoredPivot:
+        """Return a pivot's row."""
+        expected = pivot.expected_action
+        return cls(
+            pivot.id,
+            pivot.split,
+            pivot.trajectory_id,
+            stable_hash("sample", pivot.id),
+            stable_hash("shard", pivot.trajectory_id),
+            pivot.turn,
+            pivot.step,
+            pivot.depth,
+            expected.kind,
+            [well_formed(call.name) for call in expected.calls],
+            len(pivot.tools) if pivot.n_tools is None else pivot.n_tools,
+            expected_action_json(expected),
+            pivot.input_json,
+            pivot.tools_json,
+            pivot.params_json,
+            pivot.metadata_json,
+            pivot.source_line,
+        )
+
+    def pivot(self) -> Pivot:
+        """Return the pivot of a row."""
+        return Pivot(
+            id=self.id,
+            trajectory_id=self.trajectory_id,
+            expected_action=expected_action_from_json(_str(self.expected_action)),
+            input_json=_str(self.input),
+            tools_json=_str(self.tools),
+            params_json=_str(self.params),
+            metadata_json=_str(self.metadata),
+            turn=self.turn,
+            step=self.step,
+            depth=self.depth,
+            source_line=self.source_line,
+            split=self.split,
+            n_tools=self.n_tools,
+        )
+
+
+def _str(text: bytes | str) -> str:
+    return text if isinstance(text, str) else text.decode()
+
+
 def pivot_from_row(row: Any, line: int) -> Pivot:
     """Read one decoded row; `line` is where it came from. Raises RowProblem with the reason if it is broken."""
     if not isinstance(row, dict):
-        raise RowProblem(line, f"a row must be an object, not {_json_type(row)}")
-    params = row.get("responses_create_params")
-    if not isinstance(params, dict):
+        raise RowProblem(line, f"a row must be an object, not {json_type(row)}")
+    try:
+        return read_row({key: compact(value).encode() for key, value in row.items()}, line).pivot()
+    except RecursionError:
+        raise RowProblem(line, "a value in it is nested too deep to be written again") from None
+
+
+def read_row(row: Mapping[str, bytes], line: int) -> StoredPivot:
+    """Read one row, given as the texts of its members; raises RowProblem with the reason if it is broken."""
+    raw_params = row.get("responses_create_params")
+    if raw_params is None or not is_object(raw_params):
         raise RowProblem(line, "no responses_create_params object: is this a file of FC-Pivot rows?")
-    expected = _expected_action(row, line)
-    items = _input_items(params, line)
-    tools = _tools(params, line)
-    info = row.get("info")
-    turn, step, depth = (_position(info, key, line) for key in ("turn", "step", "depth"))
-    input_json, tools_json = compact(items), compact(tools)
-    digest = blake2b(digest_size=6)
-    for part in (input_json, tools_json, compact(row["expected_action"])):
-        digest.update(part.encode("utf-8", "surrogatepass"))
+    params = fields(raw_params) or {}
+    kind, names, expected = _expected_action(row, line)
+    input_ = _input(params, line)
+    tools, n_tools = _tools(params, line)
+    turn, step, depth = _positions(row, line)
     own_id, trajectory = _own_ids(row)
-    pivot_id = own_id or _pivot_id(trajectory, turn, step, depth, digest.hexdigest())
-    return Pivot(
-        id=pivot_id,
-        trajectory_id=trajectory or pivot_id,
-        expected_action=expected,
-        input_json=input_json,
-        tools_json=tools_json,
-        params_json=compact({k: v for k, v in params.items() if k not in _NOT_PARAMS and v is not None}),
-        metadata_json=compact({k: v for k, v in row.items() if k not in _NOT_METADATA}),
-        turn=turn,
-        step=step,
-        depth=depth,
-        source_line=line,
-        n_tools=len(tools),
+    pivot_id = own_id
+    if pivot_id is None:
+        stem = None if trajectory is None else stem_of(trajectory, "t")
+        pivot_id = _id_of_place(stem, turn, step, depth)
+        if pivot_id is None:
+            digest = _digest(input_, tools, row["expected_action"])
+            pivot_id = f"p-{digest}" if stem is None else f"{stem}-{digest[:8]}"
+    trajectory = trajectory or pivot_id
+    return StoredPivot(
+        pivot_id,
+        None,
+        trajectory,
+        stable_hash("sample", pivot_id),
+        stable_hash("shard", trajectory),
+        turn,
+        step,
+        depth,
+        kind,
+        names,
+        n_tools,
+        expected,
+        input_,
+        tools,
+        _members(params, _NOT_PARAMS, null=False),
+        _members(row, _NOT_METADATA),
+        line,
     )
 
 
@@ -81,26 +167,30 @@ def expected_action_from_json(text: str) -> Action:
     return Action(tuple(FunctionCall(call["name"], call["arguments"]) for call in calls))
 
 
-def _expected_action(row: Mapping[str, Any], line: int) -> Action:
-    expected = row.get("expected_action")
-    if not isinstance(expected, dict):
+def _expected_action(row: Mapping[str, bytes], line: int) -> tuple[str, list[str], bytes]:
+    """Return the type of the expected action, the names of the calls, and the action as text."""
+    raw = row.get("expected_action")
+    if raw is None or not is_object(raw):
         raise RowProblem(line, "no expected_action object")
+    expected = decoded(raw)
     kind = expected.get("type")
     if kind == "message":
         content = expected.get("content")
         if not isinstance(content, str):
             raise RowProblem(line, f"expected_action: the content of a message must be a string, not {shown(content)}")
-        return Action(message=content)
+        return "message", [], expected_action_json(Action(message=content)).encode()
     if kind == "function_call":
-        return Action((_expected_call(expected, "expected_action", line),))
-    if kind == "function_call_batch":
+        action = Action((_expected_call(expected, "expected_action", line),))
+    elif kind == "function_call_batch":
         calls = expected.get("calls")
         if not isinstance(calls, list) or not calls:
             raise RowProblem(line, "expected_action: a function_call_batch needs a list of calls")
-        return Action(tuple(_expected_call(call, f"expected_action.calls[{i}]", line) for i, call in enumerate(calls)))
-    raise RowProblem(
-        line, f"expected_action: unknown type {kind!r:.80}; known: message, function_call, function_call_batch"
-    )
+        action = Action(tuple(_expected_call(c, f"expected_action.calls[{i}]", line) for i, c in enumerate(calls)))
+    else:
+        raise RowProblem(
+            line, f"expected_action: unknown type {kind!r:.80}; known: message, function_call, function_call_batch"
+        )
+    return action.kind, [well_formed(call.name) for call in action.calls], expected_action_json(action).encode()
 
 
 def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
@@ -108,7 +198,7 @@ def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
         raise RowProblem(line, f"{where}: a call needs a name, a string")
     arguments = call.get("arguments")
     if not isinstance(arguments, str):
-        raise RowProblem(line, f"{where}: arguments must be a JSON string, not {_json_type(arguments)}")
+        raise RowProblem(line, f"{where}: arguments must be a JSON string, not {json_type(arguments)}")
     try:
         json.loads(arguments)
     except (ValueError, RecursionError) as error:
@@ -116,48 +206,67 @@ def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
     return FunctionCall(call["name"], arguments)
 
 
-def _input_items(params: Mapping[str, Any], line: int) -> list[dict[str, Any]]:
+def _input(params: Mapping[str, bytes], line: int) -> bytes:
     raw = params.get("input")
-    if isinstance(raw, str):
-        items: list[dict[str, Any]] = [{"role": "user", "content": raw}]
-    elif isinstance(raw, list) and raw and all(isinstance(item, dict) for item in raw):
-        items = raw
-    elif isinstance(raw, list) and raw:
-        raise RowProblem(line, "responses_create_params.input: every item must be an object")
+    if raw is not None and is_string(raw):
+        items = b'{"role":"user","content":%s}' % raw
+    elif raw is not None and is_array(raw):
+        items = raw[1:-1].strip()
+        if items and objects(raw, ()) is None:
+            raise RowProblem(line, "responses_create_params.input: every item must be an object")
     else:
+        items = b""
+    if not items:
         raise RowProblem(line, "no responses_create_params.input (a string, or a list of items that is not empty)")
-    instructions = params.get("instructions")
-    if isinstance(instructions, str) and instructions:
-        return [{"role": "system", "content": instructions}, *items]
-    return items
+    instructions = params.get("instructions", b"null")
+    if is_string(instructions) and instructions != b'""':
+        return b'[{"role":"system","content":%s},%s]' % (instructions, items)
+    return b"[%s]" % items
 
 
-def _tools(params: Mapping[str, Any], line: int) -> list[dict[str, Any]]:
-    tools = params.get("tools")
+def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
+    raw = params.get("tools", b"null")
+    if raw == b"null":
+        return b"[]", 0
+    tools = objects(raw, ()) if is_array(raw) else None
     if tools is None:
-        return []
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise RowProblem(line, "responses_create_params.tools must be a list of objects")
-    return tools
+    return raw, len(tools)
 
 
-def _own_ids(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:
+    """Write the members of an object again, without some of them and, unless `null`, without those that are null."""
+    kept = (pair for pair in row.items() if pair[0] not in without and (null or pair[1] != b"null"))
+    return b"{%s}" % b",".join(b"%s:%s" % (as_string(key), value) for key, value in kept)
+
+
+def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
     """Return the row's own pivot id and trajectory id, as far as it has them."""
-    trajectory = row.get("trajectory_id")
-    own = row.get("id", row.get("uuid"))
-    return slug(own) if trajectory is None else None, None if trajectory is None else well_formed(str(trajectory))
+    trajectory = decoded(row.get("trajectory_id", b"null"))
+    if trajectory is not None:
+        return None, well_formed(str(trajectory))
+    return slug(decoded(row.get("id", row.get("uuid", b"null")))), None
 
 
-def _pivot_id(trajectory: str | None, turn: int | None, step: int | None, depth: int | None, digest: str) -> str:
-    if trajectory is None:
-        return f"p-{digest}"
-    stem = slug(trajectory) or "t"
-    stem = f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
-    if depth is not None:
-        return f"{stem}-d{depth}"
-    if turn is not None or step is not None:
-        return f"{stem}-t{turn or 0}s{step or 0}"
-    return f"{stem}-{digest[:8]}"
+def _id_of_place(stem: str | None, turn: int | None, step: int | None, depth: int | None) -> str | None:
+    """Return an id of a pivot's place in its trajectory, if that is known."""
+    if stem is None or (depth is None and turn is None and step is None):
+        return None
+    return f"{stem}-d{depth}" if depth is not None else f"{stem}-t{turn or 0}s{step or 0}"
+
+
+def stem_of(trajectory: str, otherwise: str) -> str:
+    """Return what the ids of a trajectory's pivots begin with; not a bare number, which -k would take for one."""
+    stem = slug(trajectory) or otherwise
+    return f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
+
+
+def _digest(*texts: bytes) -> str:
+    """Return a hash of JSON texts that does not depend on how they are spaced."""
+    digest = blake2b(digest_size=6)
+    for text in texts:
+        digest.update(compact(decoded(text)).encode())
+    return digest.hexdigest()
 
 
 def slug(value: Any) -> str | None:
@@ -171,24 +280,22 @@ def slug(value: Any) -> str | None:
     return f"{slug or 'id'}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=3).hexdigest()}"
 
 
-def _position(info: Any, key: str, line: int) -> int | None:
-    value = info.get(key) if isinstance(info, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool):
-        return None
-    if abs(value) > _LARGEST_POSITION:
-        raise RowProblem(line, f"info.{key}: out of range")
-    return value
+def _positions(row: Mapping[str, bytes], line: int) -> list[int | None]:
+    """Return turn, step and depth, as far as the row has them."""
+    info = decoded(row.get("info", b"null"))
+    found: list[int | None] = []
+    for key in ("turn", "step", "depth"):
+        value = info.get(key) if isinstance(info, dict) else None
+        if not isinstance(value, int) or isinstance(value, bool):
+            value = None
+        elif abs(value) > _LARGEST_POSITION:
+            raise RowProblem(line, f"info.{key}: out of range")
+        found.append(value)
+    return found
 
 
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
-
-
-def compact(value: Any) -> str:
-    """Write JSON without spaces, in ASCII."""
-    return _COMPACT.encode(value)
-
-
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """Name the JSON type of a decoded value."""
     names = {
         dict: "an object",
         list: "an array",

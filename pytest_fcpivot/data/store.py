@@ -7,19 +7,19 @@ import json
 import os
 import secrets
 import sys
+from array import array
 from bisect import bisect_right
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pytest_fcpivot.data.rows import expected_action_from_json, expected_action_json
-from pytest_fcpivot.data.selection import stable_hash
+from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
 from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ SCHEMA = pa.schema(
         pa.field("source_line", pa.int64()),
     ]
 )
+_GROUP_BYTES = 32 << 20
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
@@ -69,25 +70,29 @@ class IndexEntry:
     expected_names: tuple[str, ...]
 
 
-def write_store(path: Path, pivots: Iterable[Pivot], provenance: dict[str, Any]) -> int:
-    """Write pivots as a store, atomically; return their number.
+def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, Any]) -> int:
+    """Write rows as a store, atomically; return their number.
 
-    `provenance` goes into the file's metadata, and is read when all pivots have passed by, so it may still be filled
+    `provenance` goes into the file's metadata, and is read when all rows have passed by, so it may still be filled
     while they do. Raises OSError if the file cannot be written.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
     try:
-        with pq.ParquetWriter(part, SCHEMA, **_HOW) as writer:
-            stream = iter(pivots)
-            row = _RowMaker()
-            while group := [row(pivot) for pivot in islice(stream, ROWS_PER_GROUP)]:
+        # Rows are made while the group before is compressed, which leaves Python's lock free.
+        with pq.ParquetWriter(part, SCHEMA, **_HOW) as writer, ThreadPoolExecutor(1, "fcpivot-write") as background:
+            written: Future[None] | None = None
+            for group in _groups(rows):
                 columns = [
-                    pa.array(values, type=field.type)
+                    _texts(values) if field.name in _TEXTS else pa.array(values, type=field.type)
                     for values, field in zip(zip(*group, strict=True), SCHEMA, strict=True)
                 ]
-                writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+                if written is not None:
+                    written.result()
+                written = background.submit(writer.write_table, pa.Table.from_arrays(columns, schema=SCHEMA))
                 count += len(group)
+            if written is not None:
+                written.result()
             details = {"format_version": FORMAT_VERSION, "rows": count, **provenance}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(details).encode()})
         os.replace(part, path)  # noqa: PTH105 (a rename is what makes it atomic)
@@ -98,47 +103,43 @@ def write_store(path: Path, pivots: Iterable[Pivot], provenance: dict[str, Any])
     return count
 
 
+def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:
+    """Yield rows in groups; a group of long rows has fewer, so that memory has a bound."""
+    group: list[StoredPivot] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row.input) + len(row.tools)
+        if len(group) == ROWS_PER_GROUP or size > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _texts(values: Sequence[bytes | str]) -> pa.Array:
+    """Return texts as an array, copied once: they are nearly all of what is written."""
+    encoded = [value if isinstance(value, bytes) else value.encode() for value in values]
+    ends = array("i", accumulate(map(len, encoded), initial=0))
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
+_TEXTS = frozenset({"expected_action", "input", "tools", "params", "metadata"})
+
 # Pivots of one trajectory repeat its tools word for word and the beginning of each other's input, so that pages have to
 # hold several of them; statistics of texts that nobody searches for would only swell the footer.
+# What is small stays as it is: a compressor costs more to set up than it would save.
+_COMPRESSED = frozenset({"id", "trajectory_id", "expected_action", "input", "tools", "metadata"})
 _HOW: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 3,
+    "compression": {
+        path: "zstd" if path in _COMPRESSED else "none"
+        for path in ("expected_names.list.element" if name == "expected_names" else name for name in SCHEMA.names)
+    },
     "use_dictionary": ["split", "trajectory_id", "expected_type", "expected_names", "tools", "params", "metadata"],
     "write_statistics": ["id", "split", "trajectory_id", "depth", "expected_type", "n_tools"],
     "data_page_size": 8 << 20,
     "dictionary_pagesize_limit": 16 << 20,
 }
-
-
-class _RowMaker:
-    """Writes pivots as rows in the order of the schema; what neighbours share is worked out once."""
-
-    def __init__(self) -> None:
-        self._trajectory = ("", 0)
-
-    def __call__(self, pivot: Pivot) -> tuple[Any, ...]:
-        expected = pivot.expected_action
-        if pivot.trajectory_id != self._trajectory[0]:
-            self._trajectory = pivot.trajectory_id, stable_hash("shard", pivot.trajectory_id)
-        return (
-            pivot.id,
-            pivot.split,
-            pivot.trajectory_id,
-            stable_hash("sample", pivot.id),
-            self._trajectory[1],
-            pivot.turn,
-            pivot.step,
-            pivot.depth,
-            expected.kind,
-            [well_formed(call.name) for call in expected.calls],
-            len(pivot.tools) if pivot.n_tools is None else pivot.n_tools,
-            expected_action_json(expected),
-            pivot.input_json,
-            pivot.tools_json,
-            pivot.params_json,
-            pivot.metadata_json,
-            pivot.source_line,
-        )
 
 
 def is_store(path: Path) -> bool:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from row_reading import pivots_of
 
 from pytest_fcpivot import Pivot
 from pytest_fcpivot.data import synth
-from pytest_fcpivot.data.conversations import SkippedTurn, is_conversation, pivots_of, text_of
+from pytest_fcpivot.data.conversations import SkippedTurn, is_conversation
+from pytest_fcpivot.data.jsonparts import fields, part, string
+from pytest_fcpivot.data.messages import text_of
 from pytest_fcpivot.errors import RowProblem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fixtures"))
@@ -208,7 +211,7 @@ def test_content_in_parts(kind: str) -> None:
     parts = [{"type": kind, "text": "One"}, {"type": "image_url", "image_url": {}}, {"type": kind, "text": "Two"}]
     pivot = only({"role": "user", "content": parts}, saying(parts))
     assert pivot.input[0]["content"] == pivot.expected_action.message == "One\nTwo"
-    assert text_of(parts) == "One\nTwo"
+    assert string(text_of(bytes(part(parts)), set())) == "One\nTwo"
 
 
 # Results
@@ -532,7 +535,8 @@ def test_deep_values(opening: str) -> None:
 )
 def test_what_a_conversation_is(row: Any, answer: bool) -> None:
     """A conversation is an object with a list of messages."""
-    assert is_conversation(row) is answer
+    members = fields(json.dumps(row).encode())
+    assert (members is not None and is_conversation(members)) is answer
 
 
 # What holds for any conversation
@@ -640,7 +644,7 @@ def test_the_conversation_says_the_same(row: Json) -> None:
         if message["role"] == "tool":
             told.append("result")
             continue
-        text = text_of(message["content"])
+        text = string(text_of(bytes(part(message["content"])), set()))
         told += [text] if text or message["role"] != "assistant" else []
         told += [call["function"]["name"] + "()" for call in message.get("tool_calls") or []]
     found = []
@@ -693,6 +697,25 @@ def test_no_thoughts_of_the_expert(row: Json) -> None:
         assert THOUGHT not in repr(one)
         if isinstance(one, Pivot):
             assert not any(THOUGHT in getattr(one, name) for name in Pivot.__slots__ if name.endswith("_json"))
+
+
+@PROPERTY
+@given(conversations)
+def test_a_conversation_that_departs_from_the_shape(row: Json) -> None:
+    """What msgspec refuses (a lone surrogate in a thought) is read by Python's rules into the same pivots."""
+    odd = {**row, "messages": [*row["messages"], saying("the end", reasoning_content="\ud800")]}
+    plain = {**row, "messages": [*row["messages"], saying("the end", reasoning_content="x")]}
+    if "uuid" not in row:
+        odd, plain = {**odd, "uuid": "u"}, {**plain, "uuid": "u"}
+    for one, other in zip(pivots_of(odd, 1), pivots_of(plain, 1), strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, Pivot) and isinstance(other, Pivot):
+            for name in ("id", "input", "tools", "metadata", "turn", "step", "n_tools"):
+                assert getattr(one, name) == getattr(other, name), name
+            assert [call.name for call in one.expected_action.calls] == [
+                call.name for call in other.expected_action.calls
+            ]
+            assert one.expected_action.message == other.expected_action.message
 
 
 def accepted(pivot: Pivot) -> None:

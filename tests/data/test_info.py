@@ -17,6 +17,7 @@ from pytest_fcpivot import Action, DataError, FunctionCall, Pivot
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, file_hash, info, synth
 from pytest_fcpivot.data.info import MOST_EXPECTED, describe, facts
 from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import FORMAT_VERSION, ROWS_PER_GROUP, SCHEMA, write_store
 
@@ -134,7 +135,7 @@ def test_splits_and_unknown_depths_are_counted(tmp_path: Path) -> None:
     """Splits come with their shares, the largest first; a pivot without a depth is told apart, and not a zero."""
     path = tmp_path / "store.parquet"
     rows = [pivot(n, split="b" if n else "a", depth=n or None) for n in range(4)]
-    write_store(path, rows, {})
+    write_store(path, map(StoredPivot.of, rows), {})
     found = facts(path)
     assert list(found["splits"].items()) == [("b", {"pivots": 3, "share": 0.75}), ("a", {"pivots": 1, "share": 0.25})]
     assert found["depth"] == {"min": 1, "median": 2, "mean": 2, "p95": 3, "max": 3, "unknown": 1}
@@ -144,7 +145,7 @@ def test_splits_and_unknown_depths_are_counted(tmp_path: Path) -> None:
 def test_nothing_known_is_a_dash_and_no_error(tmp_path: Path) -> None:
     """A store of messages without depths, written by someone else's code without provenance, is described too."""
     path = tmp_path / "store.parquet"
-    write_store(path, [pivot(0, depth=None, expected_action=Action(message="Yes."))], {})
+    write_store(path, map(StoredPivot.of, [pivot(0, depth=None, expected_action=Action(message="Yes."))]), {})
     found = facts(path)
     assert found["depth"] == {"min": None, "median": None, "mean": None, "p95": None, "max": None, "unknown": 1}
     assert (found["audit"], found["most_expected_tools"], found["calls_per_batch"]) == (None, [], {})
@@ -156,7 +157,7 @@ def test_many_row_groups_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Counts and sizes are over all row groups, some read at a time, and every column of the store has its size."""
     monkeypatch.setattr(info, "_GROUPS_A_READ", 4)
     path, count = tmp_path / "store.parquet", 5 * ROWS_PER_GROUP + 1
-    write_store(path, map(pivot, range(count)), {})
+    write_store(path, (StoredPivot.of(pivot(number)) for number in range(count)), {})
     found = facts(path)
     assert (found["pivots"], found["expected_tools"], len(found["most_expected_tools"])) == (count, 25, MOST_EXPECTED)
     sizes = found["sizes"]
@@ -187,7 +188,7 @@ def test_it_is_json_and_text(tmp_path: Path) -> None:
     source = {"source": "hf://a/b", "repo": "a/b", "commit": "c0ffee", "sha256": "12ab", "licence": "CC-BY-4.0"}
     provenance = {"sources": [source | {"attribution": None}], "prepared_by": "0.1.0", "flags": {"odd": 2}}
     batch = Action((FunctionCall("f\x1b[31m"), FunctionCall("g"), FunctionCall("g")))
-    write_store(path, [pivot(0, expected_action=batch)], provenance)
+    write_store(path, map(StoredPivot.of, [pivot(0, expected_action=batch)]), provenance)
     found = facts(path)
     assert json.loads(json.dumps(found)) == found
     assert found["provenance"] == {

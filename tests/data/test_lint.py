@@ -11,6 +11,7 @@ from pytest_fcpivot import Action, DataError, FunctionCall, Pivot
 from pytest_fcpivot.data import SAMPLE, synth
 from pytest_fcpivot.data.lint import FAIL_ON, RULES, SEVERITIES, FailOn, Finding, Findings, lint
 from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import ROWS_PER_GROUP, write_store
 
@@ -59,7 +60,7 @@ def pivot(identifier: str = "p", **fields: Any) -> Pivot:
 def linted(tmp_path: Path, *pivots: Pivot, **options: Any) -> tuple[Findings, list[Finding]]:
     """Lint a store of pivots."""
     path = tmp_path / "store.parquet"
-    write_store(path, pivots, {})
+    write_store(path, map(StoredPivot.of, pivots), {})
     said_so: list[Finding] = []
     return lint(path, say=said_so.append, **options), said_so
 

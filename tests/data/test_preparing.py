@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot import DataError, Pivot
 from pytest_fcpivot.data import synth
-from pytest_fcpivot.data.conversations import SkippedTurn, pivots_of
-from pytest_fcpivot.data.preparing import Audit, prepare
-from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.data.preparing import Audit, prepare, read_members
+from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.data.sources import file_source, resolve
 from pytest_fcpivot.data.store import METADATA_KEY, ROWS_PER_GROUP, PivotStore
@@ -128,11 +127,9 @@ def pivots_in(source: Path) -> Iterator[Pivot]:
     """Yield the pivots of a source, row by row, without preparing."""
     with source.open("rb") as stream:
         for line, text in enumerate(stream, 1):
-            decoded = json.loads(text)
-            if "messages" in decoded:
-                yield from (one for one in pivots_of(decoded, line) if not isinstance(one, SkippedTurn))
-            else:
-                yield pivot_from_row(decoded, line)
+            found = read_members(text, line)
+            turns = [found] if isinstance(found, StoredPivot) else found.turns()
+            yield from (turn.pivot() for turn in turns if isinstance(turn, StoredPivot))
 
 
 # What comes out

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pytest_fcpivot import Action, DataError, FunctionCall, Pivot, load_pivots
 from pytest_fcpivot.data import open_store
 from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import METADATA_KEY, ROWS_PER_GROUP, PivotStore, is_store, write_store
 
@@ -61,7 +62,7 @@ def read_all(path: Path) -> list[Pivot]:
 def test_many_rows_come_back_in_any_order(tmp_path: Path) -> None:
     """Rows across several groups are read one by one, forwards, backwards and again."""
     path, count = tmp_path / "store.parquet", 3 * ROWS_PER_GROUP + 7
-    assert write_store(path, map(pivot, range(count)), {}) == count
+    assert write_store(path, (StoredPivot.of(pivot(number)) for number in range(count)), {}) == count
     store = PivotStore(path)
     assert len(store) == count
     for number in [*range(0, count, 50), *range(count - 1, 0, -60), ROWS_PER_GROUP - 1, ROWS_PER_GROUP, 0, 0]:
@@ -73,7 +74,7 @@ def test_the_index_needs_no_payload(tmp_path: Path) -> None:
     """Ids, trajectories and expected names are listed in file order without reading a conversation."""
     path = tmp_path / "store.parquet"
     two = Action((FunctionCall("f"), FunctionCall("g")))
-    write_store(path, [pivot(0), pivot(1), pivot(2, expected_action=two)], {})
+    write_store(path, map(StoredPivot.of, [pivot(0), pivot(1), pivot(2, expected_action=two)]), {})
     store = PivotStore(path)
     entries = list(store.index())
     store.close()
@@ -119,7 +120,7 @@ pivots = st.builds(
 def test_what_goes_in_comes_out(tmp_path: Path, written: list[Pivot]) -> None:
     """Any pivot survives storage to the letter: lone surrogates, control characters, broken arguments."""
     path = tmp_path / "store.parquet"
-    write_store(path, written, {})
+    write_store(path, map(StoredPivot.of, written), {})
     assert [payload(found) for found in read_all(path)] == [payload(found) for found in written]
 
 
@@ -132,7 +133,7 @@ def test_provenance(tmp_path: Path) -> None:
         yield pivot(0)
         details["seen"] = 1
 
-    write_store(path, passing_by(), details)
+    write_store(path, map(StoredPivot.of, passing_by()), details)
     assert is_store(path)
     store = PivotStore(path)
     assert store.provenance.items() >= {"source": "rows.jsonl", "seen": 1, "rows": 1}.items()
@@ -148,11 +149,11 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_store(path, failing(), {})
+        write_store(path, map(StoredPivot.of, failing()), {})
     assert list(tmp_path.iterdir()) == []
-    write_store(path, [pivot(5)], {})
+    write_store(path, map(StoredPivot.of, [pivot(5)]), {})
     with pytest.raises(KeyboardInterrupt):
-        write_store(path, failing(), {})
+        write_store(path, map(StoredPivot.of, failing()), {})
     assert list(tmp_path.iterdir()) == [path]
     assert [found.id for found in read_all(path)] == ["p5"]
 
@@ -160,7 +161,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     """A store of another version is refused with both versions and what to do."""
     path = tmp_path / "store.parquet"
-    write_store(path, [pivot(0)], {})
+    write_store(path, map(StoredPivot.of, [pivot(0)]), {})
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"format_version": 99}'}), path)
     with pytest.raises(DataError, match=r"99.*reads 2.*prepare the data again"):
@@ -170,7 +171,7 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
     """Bytes lost inside a store are a DataError that names the file, not a crash."""
     path = tmp_path / "store.parquet"
-    write_store(path, map(pivot, range(300)), {})
+    write_store(path, (StoredPivot.of(pivot(number)) for number in range(300)), {})
     content = bytearray(path.read_bytes())
     content[4 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4)
     path.write_bytes(content)
@@ -185,7 +186,7 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
 def test_an_empty_store_is_refused(tmp_path: Path) -> None:
     """A store without pivots is nothing to run."""
     path = tmp_path / "store.parquet"
-    write_store(path, [], {})
+    write_store(path, map(StoredPivot.of, []), {})
     with pytest.raises(DataError, match="no pivots"):
         open_store(path)
 
