@@ -58,6 +58,8 @@ class Datasets:
         self._same_pivot: SamePivot = same_pivot
         self._open: dict[str, Dataset] = {}
         self._named: set[str] = set()
+        # Another machine may have another rootdir, and node ids have to be the same.
+        self._names = [data["name"] for data in options.told(config).get("data", ())]
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self._open.values())
@@ -122,7 +124,9 @@ class Datasets:
         key = _key(path)
         if key not in self._open:
             store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
-            self._open[key] = Dataset(self._label(path), path, store, store.index(self._options.selection.rows(store)))
+            position = len(self._open)
+            label = self._names[position] if position < len(self._names) else self._label(path)
+            self._open[key] = Dataset(label, path, store, store.index(self._options.selection.rows(store)))
         return self._open[key]
 
     def _label(self, path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.machines import own_version, shares_disk
 from pytest_fcpivot.report.failure import as_error
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.results.calls import Crashes, under_way
@@ -117,11 +118,15 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the run is."""
+        """Tell a worker what is run, and where the run is recorded."""
         run, calls = self._session.recorder.path, self._session.calls
         node.workerinput["fcpivot"] = {
             "run": None if run is None else str(run),
-            "calls": None if calls is None else str(calls),
+            # of no use on another machine, where it would be made anew
+            "calls": str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
+            "options": self._session.raw_options,
+            "data": [dataset.describe() for dataset in self._session.datasets],
+            "version": own_version(),
         }
         if self._crashes is None and calls is not None:
             self._crashes = Crashes(calls)

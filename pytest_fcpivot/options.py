@@ -222,9 +222,15 @@ def on_command_line(config: pytest.Config) -> bool:
     return any(str(argument).startswith("--fc-") for argument in config.invocation_params.args)
 
 
+def told(config: pytest.Config) -> dict[str, Any]:
+    """Return what the controller tells this worker of the session; nothing in another process."""
+    found: dict[str, Any] = getattr(config, "workerinput", {}).get("fcpivot", {})
+    return found
+
+
 def asked_for(config: pytest.Config) -> bool:
     """Tell whether any option was given in any way."""
-    return any(
+    return bool(told(config)) or any(
         getattr(config.option, option.dest, None) is not None
         or os.environ.get(option.env)
         or config.getini(option.dest)
@@ -233,11 +239,19 @@ def asked_for(config: pytest.Config) -> bool:
 
 
 class OptionReader:
-    """Reads options: command line over environment over ini file over those of a stored run over defaults."""
+    """Reads options: command line over environment over ini file over those of a stored run over defaults.
+
+    A worker takes what its controller read: another machine has an environment and an ini file of its own.
+    """
 
     def __init__(self, config: pytest.Config, stored: Mapping[str, Any] | None = None) -> None:
         self._config = config
         self._stored = stored or {}
+        self._told: dict[str, tuple[Any, str]] | None = told(config).get("options")
+
+    def everything(self) -> dict[str, tuple[Any, str]]:
+        """Return the raw value of every option and the name it was given under, for a worker."""
+        return {option.dest: self.value(option.dest) for option in _OPTIONS}
 
     def given(self) -> dict[str, Any]:
         """Return the raw values of the options that were given and that a resumed run takes over."""
@@ -289,6 +303,8 @@ class OptionReader:
 
     def value(self, dest: str) -> tuple[Any, str]:
         """Return an option's raw value, None if it was not given, and the name it was given under."""
+        if self._told is not None:
+            return self._told[dest]
         option = next(option for option in _OPTIONS if option.dest == dest)
         given = getattr(self._config.option, dest, None)
         if given is not None:

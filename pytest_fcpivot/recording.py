@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.options import ABOUT_THE_RUN, LATEST
+from pytest_fcpivot.options import ABOUT_THE_RUN, LATEST, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
@@ -42,7 +42,6 @@ class StoredRun:
     @classmethod
     def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
         """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
-        told = getattr(config, "workerinput", {}).get("fcpivot")
         resume, resume_from = reader.value("fc_resume")
         run, run_from = reader.value("fc_run")
         if resume is not None and run is not None:
@@ -56,8 +55,8 @@ class StoredRun:
             raise OptionError(f"{resume_from} and {replay_from}: choose one")
         if replay is not None:
             return cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
-        if told:
-            path = Path(told["run"])  # "the latest" is the controller's to say
+        if told(config):
+            path = Path(told(config)["run"])  # "the latest" is the controller's to say
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:

@@ -26,6 +26,7 @@ from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPi
 from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
+from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
@@ -64,6 +65,7 @@ class PivotSession:
         chosen: Options = reader.read()
         self.options = chosen
         self._given = reader.given()
+        self.raw_options = reader.everything()
         self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         rollouts = self.stored is not None and not self.stored.is_run
         by_path = config.args_source is config.ArgsSource.ARGS
@@ -72,6 +74,8 @@ class PivotSession:
         self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
         self.datasets.find()
+        if self.is_worker:
+            check_same_session(config, self.datasets)
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
         self.repeats = chosen.repeats
@@ -109,6 +113,7 @@ class PivotSession:
         config.pluginmanager.register(session, "fcpivot-session")
         if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
             config.pluginmanager.register(Workers(session), "fcpivot-workers")
+            config.pluginmanager.register(Machines(session), "fcpivot-machines")
         config.add_cleanup(gc.unfreeze)
         return session
 
@@ -127,8 +132,8 @@ class PivotSession:
         return Recorder(path, self.redact.values_in, resumes=resumes, must=must)
 
     def _calls_directory(self) -> Path | None:
-        told = getattr(self.config, "workerinput", {}).get("fcpivot")
-        if told is not None:
+        told = options.told(self.config)
+        if told:
             return Path(told["calls"]) if told["calls"] else None
         if self.recorder.path is None and self.config.getoption("dist", "no") != "no":
             # not to be kept, but needed should a worker die

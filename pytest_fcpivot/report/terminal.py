@@ -207,6 +207,8 @@ def identity_line(tally: Tally) -> str | None:
 def _rerun_command(config: pytest.Config) -> str | None:
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return None
+    if any("=" in gateway for gateway in config.getoption("tx", None) or ()):
+        return None  # a worker elsewhere does not know what failed
     arguments = [str(argument) for argument in config.invocation_params.args]
     if not {"--lf", "--last-failed"} & set(arguments):
         arguments.append("--lf")
