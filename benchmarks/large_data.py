@@ -1,4 +1,4 @@
-"""Measure preparing, opening, collecting and reading generated data of the published agentic shape.
+"""Measure preparing generated data of both published shapes, and opening, collecting and reading the agentic one.
 
     python benchmarks/large_data.py [--pivots 420000] [--keep DIRECTORY]
 
@@ -20,7 +20,15 @@ import time
 from pathlib import Path
 
 CLI = [sys.executable, "-m", "pytest_fcpivot.cli"]
-SELECTIONS: tuple[list[str], ...] = (["--fc-shard=1/64"], ["--fc-limit=100"], ["--fc-sample=1000"], [])
+# What is selected, how many seconds it may take until the first test, and how many MB.
+SELECTIONS: tuple[tuple[list[str], str], ...] = (
+    (["--fc-shard=1/64"], "(target of 1.2 million: 5 s, 400 MB)"),
+    (["--fc-limit=100"], "(target: 2 s)"),
+    (["--fc-sample=1000"], ""),
+    (["--fc-limit=10000"], ""),
+    (["--fc-limit=100000"], ""),
+    ([], "(target of 1.2 million: 60 s, 2,500 MB)"),
+)
 
 
 def main() -> None:
@@ -31,11 +39,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = options.keep or Path(name)
-        source, store = directory / "source.jsonl", directory / "store.parquet"
-        if not source.exists():
-            command = [*CLI, "synth", "agentic", f"--pivots={options.pivots}", "-o", str(source)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        prepare(source, store)
+        store = directory / "store.parquet"
+        for kind, pivots, target in (
+            ("fc-pivot", 9_620, directory / "pivots.parquet"),
+            ("agentic", options.pivots, store),
+        ):
+            source = directory / f"{kind}.jsonl"
+            if not source.exists():
+                command = [*CLI, "synth", kind, f"--pivots={pivots}", "-o", str(source)]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            print(f"{kind}, {pivots} pivots")
+            prepare(source, target)
         select(directory, store)
         read(store)
 
@@ -89,9 +103,9 @@ def select(directory: Path, store: Path) -> None:
     """Collect parts of the file."""
     (directory / "pytest.ini").write_text("[pytest]\n")
     common = ["-qq", "--collect-only", f"--fc-data={store}", "--fc-agent=asks", "--fc-grader=nemo-gym:any-order"]
-    for selection in SELECTIONS:
+    for selection, target in SELECTIONS:
         seconds, _, memory = used([sys.executable, "-m", "pytest", *common, *selection], directory)
-        print(f"collect {' '.join(selection) or 'all':15} {seconds:8.1f} s {memory:6.0f} MB")
+        print(f"collect {' '.join(selection) or 'all':15} {seconds:8.1f} s {memory:6.0f} MB   {target}")
 
 
 def read(store: Path) -> None:

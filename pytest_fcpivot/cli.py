@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -105,6 +106,7 @@ def _prepare(options: argparse.Namespace) -> int:
     if target.suffix != ".parquet":
         raise DataError(f"-o {target}: the name has to end in .parquet")
     target.parent.mkdir(parents=True, exist_ok=True)
+    gc.disable()  # rows hold no cycles, and looking for some takes one part in thirty
     listing = target.with_name(f"{target.stem}.audit.jsonl")
     sources = resolve(options.sources, Path(), say=lambda line: print(line, file=sys.stderr))
     sizes = [source.size for source in sources]
@@ -129,7 +131,7 @@ def _prepare(options: argparse.Namespace) -> int:
         print(f"  {count:>9}  {flag}")
     if audit.listed:
         print(f"what was left out is listed in {listing}")
-    return 1 if audit.broken or not audit.pivots else 0
+    return 1 if audit.broken else 0
 
 
 def _add_info(commands: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,8 +82,6 @@ class PivotFile(pytest.Module):
             if repeat > 1 and hasattr(item, "id"):
                 # pytest's cache compares ids that it took apart, so the name with its bracket has to be, too
                 item._id = type(item.id).parse(item.nodeid)  # noqa: SLF001 (there is no argument for it)
-            item.extra_keyword_matches.add(entry.expected_type)
-            item.extra_keyword_matches.update(entry.expected_names)
             yield item
 
     def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
@@ -122,17 +120,30 @@ class PivotItem(pytest.Function):
     repeat: int
     parent: PivotFile
     asked = False  # ahead or in its own turn: whoever runs it again asks anew, and nobody asks ahead
+    funcargs: Any = MappingProxyType({})  # until it runs
+    _keyword_matches: set[str] | None = None
 
     def _initrequest(self) -> None:
         """Put off the fixture request until the test runs: pytest asks again then, as it does for a rerun.
 
-        Ten thousand requests made at collection are a quarter of a second and ten megabytes.
+        Made at collection, a million requests are half a minute and a gigabyte.
         """
         if hasattr(self, "_request"):
             super()._initrequest()
         else:
             self._request = False  # type: ignore[assignment] # what pytest itself leaves after a test
-            self.funcargs = {}
+
+    @property
+    def extra_keyword_matches(self) -> set[str]:
+        """What -k finds besides names and marks: a set for each of a million items is a sixth of what they take."""
+        if self._keyword_matches is None:
+            self._keyword_matches = {self.entry.expected_type, *self.entry.expected_names}
+        return self._keyword_matches
+
+    @extra_keyword_matches.setter
+    def extra_keyword_matches(self, matches: set[str]) -> None:
+        if matches:  # not the empty set that every node begins with
+            self._keyword_matches = matches
 
     def agent_fixture(self) -> Any:
         """Return the definition of the fixture that makes this item's agent."""

@@ -42,7 +42,7 @@ _OPTIONS = (
     _Option(
         "fc_agent", "MODULE:FN", "the agent to ask: module:fn, module:Class, module:Class.method, or a bundled name"
     ),
-    _Option("fc_data", "FILE", "data: .jsonl, .jsonl.gz, .parquet, or 'sample' (default); may be given again", "list"),
+    _Option("fc_data", "FILE", "data: .jsonl[.gz|.zst], .parquet, or 'sample' (default); may be given again", "list"),
     _Option("fc_grader", "NAME", "grader: nemo-gym (default: nemo-gym:first-call) or nemo-gym:any-order"),
     _Option("fc_grader_option", "KEY=VALUE", "a setting of the grader, by its own name; may be given again", "list"),
     _Option("fc_repeats", "K", "ask at each pivot K times (default: 1)"),

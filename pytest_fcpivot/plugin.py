@@ -23,7 +23,7 @@ _MARKERS = (
     "message: a pivot where the expert answers with a message (set by pytest-fcpivot)",
 )
 # data.files.SUFFIXES and data.SAMPLE, which are not imported here: this module must cost nothing.
-_DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
+_DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _SESSION = pytest.StashKey["PivotSession"]()
 
 

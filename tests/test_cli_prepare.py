@@ -144,8 +144,13 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 def test_no_pivots_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A source without a single pivot is a finding."""
     (here / "a.jsonl").write_text("\n")
-    assert main(["prepare", "a.jsonl", "-o", "out.parquet"]) == 1
-    assert "0 pivots" in capsys.readouterr().out
+    assert main(["prepare", "a.jsonl", "-o", "out.parquet"]) == 2
+    assert "a.jsonl: no pivots in it (rows: 0," in capsys.readouterr().err
+    (here / "a.jsonl").write_text("{}\n")
+    assert main(["prepare", "a.jsonl", "-o", "out.parquet"]) == 2
+    assert "(rows: 1, broken: 1," in capsys.readouterr().err
+    assert not (here / "out.parquet").exists()
+    assert "no responses_create_params" in (here / "out.audit.jsonl").read_text()
 
 
 def test_two_sources_of_any_compression(here: Path) -> None:

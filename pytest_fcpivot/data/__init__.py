@@ -41,7 +41,7 @@ def resolve_data(name: str, base: Path | None = None) -> Path:
 
 
 def load_pivots(path: str | Path = SAMPLE, *, bad_rows: BadRows = "refuse") -> list[Pivot]:
-    """Read all pivots of a file: `.jsonl`, `.jsonl.gz`, `.parquet`, or `sample` for the bundled one.
+    """Read all pivots of a file: `.jsonl[.gz|.zst]`, `.parquet`, or `sample` for the bundled one.
 
     Raises DataError if the file cannot be read or holds no pivot, or, unless `bad_rows` is `skip`, holds broken rows.
     """

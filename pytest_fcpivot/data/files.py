@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; the published rows have at most 111 KB
 _PARQUET_BATCH = 64
 _JSON_COLUMNS = frozenset({"responses_create_params", "expected_action", "info"})

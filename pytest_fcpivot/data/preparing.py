@@ -73,7 +73,8 @@ def prepare(
 
     Broken rows and skipped turns are listed in `audit_file`, one JSON object a line with file, line, message and
     reason; no such file is left if there are none. `progress` is called now and then with the rows and the stored
-    bytes that were read. Raises DataError if a source is damaged or, with `bad_rows` "refuse", holds broken rows.
+    bytes that were read. Raises DataError if a source is damaged, holds no pivot or, with `bad_rows` "refuse", holds
+    broken rows.
     """
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
 
@@ -96,6 +97,8 @@ def prepare(
         yield from reading.pivots()
         if audit.broken and bad_rows == "refuse":
             raise _refusal(sources, audit, skip_option)
+        if not audit.pivots:
+            raise _NoPivotsError(_why_none(sources, audit))
         details["bad_rows"] = audit.broken
         details["bad_row_reasons"] = [str(problem) for problem in audit.problems]
         details["sources"], details["audit"] = audit.sources, audit.counts()
@@ -103,11 +106,25 @@ def prepare(
 
     try:
         write_store(target, pivots(), details)
+    except _NoPivotsError:
+        listing.finish()  # it says why
+        raise
     except BaseException:
         listing.discard()
         raise
     listing.finish()
     return audit
+
+
+class _NoPivotsError(DataError):
+    """All rows were left out."""
+
+
+def _why_none(sources: Sequence[Source], audit: Audit) -> str:
+    first = sources[0].label if len(sources) == 1 else f"{sources[0].label} and {len(sources) - 1} more"
+    reason = f"; the first: {audit.problems[0]}" if audit.problems else ""
+    counts = f"rows: {audit.rows}, broken: {audit.broken}, turns left out: {audit.skipped}"
+    return f"{first}: no pivots in it ({counts}{reason})"
 
 
 class _Listing:
@@ -163,7 +180,8 @@ class _Reading:
         self._shape = shape
         self._progress = progress
         self._stop_at_problems = stop_at_problems
-        # The place of each id: a source's number and a line, in one integer, since there may be a million.
+        # The place of each id: a source's number and a line, in one integer, and one key for all ids of a conversation,
+        # since there may be a million.
         self._seen: dict[str, int] = {}
 
     def pivots(self) -> Iterator[StoredPivot]:
@@ -207,14 +225,15 @@ class _Reading:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
             return
-        self._note([pivot.id], number, line)
+        self._note([pivot.id], number, line, pivot.id)
         self._audit.pivot_rows += 1
         yield from self._counted(pivot)
 
     def _of_conversation(
         self, conversation: Conversation, number: int, line: int, source: Source
     ) -> Iterator[StoredPivot]:
-        self._note(conversation.ids(), number, line)
+        ids = conversation.ids()
+        self._note(ids, number, line, _ids_of_conversation(ids[0]))
         self._audit.conversations += 1
         for turn in conversation.turns(source.split):
             self._audit.turns += 1
@@ -226,15 +245,15 @@ class _Reading:
                 self._listing.add(source.label, turn.line, turn.reason, turn.message)
         self._audit.flags.update(conversation.flags)
 
-    def _note(self, ids: list[str], number: int, line: int) -> None:
-        """Remember where ids are; raises RowProblem if one has been there before."""
-        for identifier in ids:
+    def _note(self, ids: list[str], number: int, line: int, key: str) -> None:
+        """Remember under a key where ids are; raises RowProblem if one of them has been there before."""
+        for identifier in (*ids, _ids_of_conversation(ids[0])):
             if identifier not in self._seen:
                 continue
             before, at = self._seen[identifier] >> 40, self._seen[identifier] & (1 << 40) - 1
             where = f"line {at}" if before == number else f"{self._sources[before].label}, line {at}"
-            raise RowProblem(line, f"duplicate id {identifier!r}, first on {where}")
-        self._seen.update(dict.fromkeys(ids, number << 40 | line))
+            raise RowProblem(line, f"duplicate id {ids[0]!r}, first on {where}")
+        self._seen[key] = number << 40 | line
 
     def _counted(self, pivot: StoredPivot) -> Iterator[StoredPivot]:
         if self._audit.broken and self._stop_at_problems:
@@ -251,6 +270,11 @@ class _Reading:
         if len(audit.problems) < _PROBLEMS_KEPT:
             problem.where = source.label
             audit.problems.append(problem)
+
+
+def _ids_of_conversation(one: str) -> str:
+    """Return the key that stands for all ids of a conversation."""
+    return f"{one.rpartition('-d')[0]}-d*"
 
 
 def read_members(raw: bytes | dict[str, Any], line: int, shape: Shape = "auto") -> Conversation | StoredPivot:

@@ -18,7 +18,6 @@ from pytest_fcpivot.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SOURCE_SUFFIXES = (*SUFFIXES, ".jsonl.zst")
 STANDARD_INPUT = "-"
 _HUB = "hf://"
 _HUB_NAME = re.compile(
@@ -170,12 +169,12 @@ def _from_hub(name: str, say: Callable[[str], None]) -> Iterator[Source]:
         raise DataError(f"{name}: write hf://owner/name, hf://owner/name@revision or hf://owner/name@revision/path")
     revision = unquote(parts["revision"]) if parts["revision"] else None
     path = (parts["path"] or "").strip("/")
-    patterns = [path] if path.endswith(SOURCE_SUFFIXES) or glob.has_magic(path) else _data_patterns(path)
+    patterns = [path] if path.endswith(SUFFIXES) or glob.has_magic(path) else _data_patterns(path)
     yield from _fetched(name, parts["repo"], revision, patterns, say)
 
 
 def _data_patterns(directory: str) -> list[str]:
-    return [f"{directory}/*{suffix}".removeprefix("/") for suffix in SOURCE_SUFFIXES]
+    return [f"{directory}/*{suffix}".removeprefix("/") for suffix in SUFFIXES]
 
 
 def _fetched(
@@ -196,7 +195,7 @@ def _fetched(
     attribution = f"{title} by {owner}" + (f", licensed under {licence}" if licence else "")
     split_of = {file: split for split, file in known.splits.items()}
     for file in found.files:
-        if not file.name.endswith(SOURCE_SUFFIXES):
+        if not file.name.endswith(SUFFIXES):
             continue
         split = split_of.get(file.name) or _split_of(file.name)
         provenance = Provenance(name, file.name, repo, found.commit, file.sha256, licence, attribution)
@@ -212,8 +211,8 @@ def _local_files(name: str, base: Path) -> list[tuple[Path, str]]:
     if path.is_dir():
         return [(one, os.path.join(name, one.relative_to(path))) for one in _files_below(path, name)]  # noqa: PTH118
     if path.is_file():
-        if not name.endswith(SOURCE_SUFFIXES):
-            raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SOURCE_SUFFIXES)}")
+        if not name.endswith(SUFFIXES):
+            raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SUFFIXES)}")
         if _is_store(path):
             raise DataError(f"{name}: pivots that were prepared already; use the file as it is, or name its source")
         return [(path, name)]
@@ -233,11 +232,11 @@ def _files_below(directory: Path, name: str) -> list[Path]:
     found: list[Path] = []
     for parent, directories, files in os.walk(directory, onerror=refuse):
         directories[:] = [one for one in directories if not one.startswith(".")]
-        found += [Path(parent, one) for one in files if one.endswith(SOURCE_SUFFIXES) and not one.startswith(".")]
+        found += [Path(parent, one) for one in files if one.endswith(SUFFIXES) and not one.startswith(".")]
     sources = sorted(path for path in found if path.is_file() and not _is_store(path))
     if not sources:
         stores = " but pivots that were prepared already" if found else ""
-        raise DataError(f"{name}: no data files in this directory{stores}; known endings: {', '.join(SOURCE_SUFFIXES)}")
+        raise DataError(f"{name}: no data files in this directory{stores}; known endings: {', '.join(SUFFIXES)}")
     return sources
 
 
@@ -247,12 +246,12 @@ def _matching(name: str, pattern: str, base: Path) -> list[tuple[Path, str]]:
         raise DataError(
             f"{name}: nothing matches (looked in {base.absolute()}); quote it if the shell should not expand it"
         )
-    data = [(base / match, match) for match in matches if match.endswith(SOURCE_SUFFIXES)]
+    data = [(base / match, match) for match in matches if match.endswith(SUFFIXES)]
     found = [(path, match) for path, match in data if path.is_file() and not _is_store(path)]
     if not found:
         raise DataError(
             f"{name}: none of the {len(matches)} matches is a data file, as {matches[0]} is not; "
-            f"known endings: {', '.join(SOURCE_SUFFIXES)}"
+            f"known endings: {', '.join(SUFFIXES)}"
         )
     return found
 
@@ -274,7 +273,7 @@ def _must_be_readable(path: Path, label: str) -> None:
 
 
 def _not_found(name: str, path: Path) -> DataError:
-    looks_like_path = name.endswith(SOURCE_SUFFIXES) or "/" in name or os.sep in name
+    looks_like_path = name.endswith(SUFFIXES) or "/" in name or os.sep in name
     there = os.listdir(path.parent) if os.access(path.parent, os.R_OK | os.X_OK) else []  # noqa: PTH208 (names only)
     what = "data file not found" if looks_like_path else "neither a file nor a known data set"
     near = get_close_matches(path.name, there, 1, 0.75) or get_close_matches(name.partition(":")[0].lower(), KNOWN, 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
 import secrets
 import sys
+import time
 from array import array
 from bisect import bisect_right
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 METADATA_KEY = b"fcpivot"
-# Rows a group: one group is decoded to read one pivot at random, and costs one seek when reading in order.
+# One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 ROWS_PER_GROUP = 96
+_GROUP_BYTES = 1 << 20  # of input and tools; rows of the pivot sets have three times as many as those of conversations
 
 SCHEMA = pa.schema(
     [
@@ -53,7 +57,7 @@ SCHEMA = pa.schema(
         pa.field("source_line", pa.int64()),
     ]
 )
-_GROUP_BYTES = 32 << 20
+_ABANDONED_S = 3600
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
@@ -74,8 +78,9 @@ def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, A
     """Write rows as a store, atomically; return their number.
 
     `provenance` goes into the file's metadata, and is read when all rows have passed by, so it may still be filled
-    while they do. Raises OSError if the file cannot be written.
+    while they do. Raises DataError if the file cannot be written.
     """
+    _remove_abandoned(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
     try:
@@ -96,11 +101,27 @@ def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, A
             details = {"format_version": FORMAT_VERSION, "rows": count, **provenance}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(details).encode()})
         os.replace(part, path)  # noqa: PTH105 (a rename is what makes it atomic)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError):
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise DataError(f"{path}: cannot be written: {reason}; {_advice(error)}") from error
         raise
     return count
+
+
+def _advice(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "make room on that disk, or write elsewhere" if full else "choose another place"
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what a process that was killed left of a store; one that is alive has written to it lately."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
 
 
 def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:
@@ -136,7 +157,7 @@ _HOW: dict[str, Any] = {
         for path in ("expected_names.list.element" if name == "expected_names" else name for name in SCHEMA.names)
     },
     "use_dictionary": ["split", "trajectory_id", "expected_type", "expected_names", "tools", "params", "metadata"],
-    "write_statistics": ["id", "split", "trajectory_id", "depth", "expected_type", "n_tools"],
+    "write_statistics": ["split"],  # nothing else is in an order that would let a reader skip row groups
     "data_page_size": 8 << 20,
     "dictionary_pagesize_limit": 16 << 20,
 }
@@ -185,20 +206,21 @@ class PivotStore:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read column {name}: {error}") from error
 
-    def trajectory_hashes(self) -> list[int]:
+    def trajectory_hashes(self) -> Sequence[int]:
         """Return the stable hash of every row's trajectory."""
-        return self._numbers("trajectory_hash")
+        return self._hashes("trajectory_hash")
 
-    def id_hashes(self) -> list[int]:
+    def id_hashes(self) -> Sequence[int]:
         """Return the stable hash of every row's id."""
-        return self._numbers("id_hash")
+        return self._hashes("id_hash")
 
-    def _numbers(self, column: str) -> list[int]:
+    def _hashes(self, column: str) -> Sequence[int]:
         try:
-            numbers: list[int] = self._file.read(columns=[column], use_threads=False).column(0).to_pylist()
+            numbers = self._file.read(columns=[column], use_threads=False).column(0).combine_chunks()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read column {column}: {error}") from error
-        return numbers
+        view: Sequence[int] = memoryview(numbers.buffers()[1] or b"").cast("Q")  # a list takes five times the memory
+        return view[numbers.offset : numbers.offset + len(numbers)]
 
     def index(self, rows: Sequence[int] | None = None) -> list[IndexEntry]:
         """Return what is known of pivots without their payload: of all, or of the rows that are named, in order.
@@ -265,8 +287,8 @@ class PivotStore:
     def content_hash(self, source: Path) -> str:
         """Return the sha256 that stands for the pivots of `source`, which this store was opened for.
 
-        It is that of the source file; of a store itself, that of its footer, which holds the place, size and statistics
-        of every column of every row group, and is read in no time however large the store is.
+        It is that of the source file; of a store itself, that of its footer, which holds the hash of the source and the
+        place and size of every column of every row group, and is read in no time however large the store is.
         """
         if source != self.path:
             return str(self.provenance["source_sha256"])

@@ -463,6 +463,29 @@ def test_ids_of_the_content() -> None:
     assert re.fullmatch(r"c-[0-9a-f]{12}-d0", first[0])
 
 
+def test_a_call_that_no_grader_could_read() -> None:
+    """A turn whose arguments are text that is no JSON is left out, with the reason; the conversation goes on."""
+    pivots, skipped = read(HELLO, calling('{"a": 1'), result("x", "id0"), saying("Hi."))
+    assert [(turn.message, turn.reason) for turn in skipped] == [(1, "the arguments of 'f' are not JSON")]
+    assert [pivot.id for pivot in pivots] == ["u-d1"]
+    assert pivots[0].input[1]["arguments"] == '{"a": 1'
+
+
+def test_contents_that_are_not_text() -> None:
+    """Texts of a list are joined, plain ones too; what is no text is left out, and the pivot is flagged."""
+    image = {"type": "image_url", "image_url": {"url": "data:"}}
+    plain = only({"role": "user", "content": ["One", {"type": "text", "text": "Two"}]}, saying("Hi."))
+    assert (plain.input[0]["content"], flags(plain)) == ("One\nTwo", [])
+    shown = only({"role": "user", "content": ["One", image]}, saying("Hi."))
+    assert (shown.input[0]["content"], flags(shown)) == ("One", ["content-that-is-not-text"])
+
+
+def test_a_row_with_flags_of_its_own() -> None:
+    """A row's own field named flags stays what it was."""
+    found = only(HELLO, calling({}), HELLO, saying("Hi."), flags="mine")
+    assert found.metadata == {"flags": "mine", "fcpivot_flags": ["calls-without-results"]}
+
+
 # Broken rows
 
 

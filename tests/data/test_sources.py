@@ -453,7 +453,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ..
     return calls
 
 
-EVERY = ["*.jsonl", "*.jsonl.gz", "*.parquet", "*.jsonl.zst"]
+EVERY = ["*.jsonl", "*.jsonl.gz", "*.jsonl.zst", "*.parquet"]
 AGENTIC = KNOWN["agentic-v1"]
 SWE = KNOWN["swe-pivot-v1"]
 
