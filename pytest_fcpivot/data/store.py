@@ -33,7 +33,9 @@ FORMAT_VERSION = 2
 METADATA_KEY = b"fcpivot"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 ROWS_PER_GROUP = 96
-_GROUP_BYTES = 1200 << 10  # of input and tools; rows of the pivot sets have three times as many as those of conversations
+_GROUP_BYTES = (
+    1200 << 10
+)  # of input and tools; rows of the pivot sets have three times as many as those of conversations
 
 SCHEMA = pa.schema(
     [

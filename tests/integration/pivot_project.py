@@ -188,7 +188,7 @@ class Project:
         ]
 
     def data(self, rows: Iterable[Any], name: str = "pivots.jsonl") -> Path:
-        """Write rows as jsonl, jsonl.gz or parquet, by the name."""
+        """Write rows as jsonl, jsonl.gz, jsonl.zst or parquet, by the name."""
         rows = list(rows)
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,8 @@ class Project:
 
             pq.write_table(pa.Table.from_pylist(rows), path)
         else:
-            path.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+            compressed = {"gz": gzip.compress, "st": _zstd}.get(name[-2:], bytes)
+            path.write_bytes(compressed(lines))
         return path
 
     def puppet(self, rows: Iterable[Row], name: str = "pivots.jsonl") -> list[str]:
@@ -300,3 +301,10 @@ def workers(request: pytest.FixtureRequest) -> list[str]:
 def same_snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Return a snapshot that all variants of a test are compared with."""
     return snapshot.use_extension(_SameForAllArguments)
+
+
+def _zstd(data: bytes) -> bytes:
+    import pyarrow as pa  # noqa: PLC0415 (few tests need it)
+
+    found: bytes = pa.Codec("zstd").compress(data, asbytes=True)
+    return found

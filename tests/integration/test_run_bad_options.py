@@ -121,8 +121,11 @@ def test_an_agent_that_cannot_be_made(project: Project, spec: str) -> None:
         ("--fc-grader-option=parallel_tool_call_reward_mode=x", "known: binary_strict, fractional, f1"),
         ("--fc-grader-option=word_count_similarity_threshold=high", "word_count_similarity_threshold"),
         ("--fc-data=nowhere.jsonl", "data file not found: nowhere.jsonl (looked for "),
-        ("--fc-data=pivots.csv", "pivots.csv: not a data file by its name; known endings: .jsonl, .jsonl.gz, .parquet"),
-        ("--fc-data=data", "data: not a file; name a file that ends in .jsonl, .jsonl.gz, .parquet"),
+        (
+            "--fc-data=pivots.csv",
+            "pivots.csv: not a data file by its name; known endings: .jsonl, .jsonl.gz, .jsonl.zst, .parquet",
+        ),
+        ("--fc-data=data", "data: not a file; name a file that ends in .jsonl, .jsonl.gz, .jsonl.zst, .parquet"),
     ],
 )
 def test_value(project: Project, option: str, message: str) -> None:

@@ -19,9 +19,11 @@ def _ids(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if "::" in line]
 
 
-@pytest.mark.parametrize("name", ["pivots.jsonl", "pivots.jsonl.gz", "pivots.parquet", "my data/fc v1.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["pivots.jsonl", "pivots.jsonl.gz", "pivots.jsonl.zst", "pivots.parquet", "my data/fc v1.jsonl"]
+)
 def test_formats(project: Project, name: str) -> None:
-    """Data is jsonl, jsonl.gz or parquet, in any folder, and one pivot of it has a node id."""
+    """Data is jsonl, compressed or not, or parquet, in any folder, and one pivot of it has a node id."""
     options = project.puppet(project.trajectories(2, 1), name)
     result = project.run(*options, "-v")
     result.assert_outcomes(passed=3)
