@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         OptionError,
         TransientAgentError,
     )
-    from pytest_fcpivot.graders import grade
+    from pytest_fcpivot.graders import Grader, grade
     from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
     from pytest_fcpivot.schemas import check_schema
 
@@ -37,6 +37,7 @@ __all__ = [
     "FcPivotError",
     "FunctionCall",
     "Grade",
+    "Grader",
     "GraderError",
     "Message",
     "OptionError",
@@ -63,7 +64,7 @@ _HOMES = {
         "OptionError",
         "TransientAgentError",
     ),
-    "graders": ("grade",),
+    "graders": ("Grader", "grade"),
     "model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
     "schemas": ("check_schema",),
 }

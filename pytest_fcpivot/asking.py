@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,21 @@ from pytest_fcpivot.case import CASE, Case
 from pytest_fcpivot.collector import PivotItem
 from pytest_fcpivot.distribution import queued_items, window
 from pytest_fcpivot.errors import AgentError, FatalAgentError
-from pytest_fcpivot.faults import TIMEOUT, Fault, RetryPolicy, causes, fault_of
+from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, fault_of, why_stopped
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pytest_fcpivot.judging import Judging
+    from pytest_fcpivot.lookahead import Call
     from pytest_fcpivot.options import Options
     from pytest_fcpivot.results.answers import AnswerBook
     from pytest_fcpivot.results.calls import Crashes
 
 _MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
 _MOST_AGENTS = 8
+_WHERE = SettingNames("OPENAI_API_KEY for the openai agents", "--fc-model", "--fc-base-url")
 # How often a worker that waits for an answer looks whether it was given more to do.
 _LOOK_AGAIN_S = 0.05
 
@@ -51,6 +55,7 @@ class Asker:
         log: CallLog,
         redact: Callable[[str], str],
         crashes: Crashes | None,
+        judging: Judging | None = None,
     ) -> None:
         self._config = config
         self._options = options
@@ -59,6 +64,7 @@ class Asker:
         self._log = log
         self._redact = redact
         self._crashes = crashes
+        self._judging = judging
         self._callers: dict[int, tuple[Any, AgentCaller]] = {}
         self._router: OutputRouter | None = None
         self._ahead = 0  # calls that were started and whose test has not come yet
@@ -81,6 +87,7 @@ class Asker:
         if self._crashes is not None:
             self._learn_of_crashes()
         if self._is_stored(node, case):
+            self._judge_ahead(node)
             return
         if node.nodeid in self._guilty:
             raise AgentError("the process crashed during the agent's call, and again when it was made alone")
@@ -90,7 +97,7 @@ class Asker:
         if call is None:
             if alone:
                 self._wait_for_others(node, caller)
-            call = caller.start(case.pivot.view(case.repeat), node.nodeid)
+            call = self._start(caller, case, node.nodeid)
         else:
             self._ahead -= 1
         began = time.perf_counter()
@@ -141,7 +148,7 @@ class Asker:
         case.cause = None if fault is None else fault.cause
         if fault is None or not caller.is_fatal(fault):
             return
-        raise FatalAgentError(_why_stopped(error, fault)) from error
+        raise FatalAgentError(why_stopped(error, fault, _WHERE)) from error
 
     def _caller(self, agent: Any) -> AgentCaller:
         known = self._callers.get(id(agent))
@@ -164,8 +171,15 @@ class Asker:
                 self._callers.pop(next(iter(self._callers)))[1].close()
         return known[1]
 
+    def _start(self, caller: AgentCaller, case: Case, key: str) -> Call:
+        """Ask the agent, and then, without waiting for the test, the judge."""
+        then = None if self._judging is None else partial(self._judging.ahead, case)
+        return caller.start(case.pivot.view(case.repeat), key, then)
+
     def forget(self, case: Case) -> None:
         """Take note that a test ended whose call was started ahead and never read."""
+        if self._judging is not None:
+            self._judging.forget(case)
         if case.call is not None:
             self._ahead -= 1
             case.call = None
@@ -174,6 +188,8 @@ class Asker:
         """End all calls."""
         for _, caller in self._callers.values():
             caller.close()
+        if self._judging is not None:
+            self._judging.close()
         if self._router is not None:
             self._router.remove()
         if self.book is not None:
@@ -198,8 +214,23 @@ class Asker:
                 continue
             upcoming.asked = True
             case = self._read_pivot(upcoming)
-            case.call = caller.start(case.pivot.view(case.repeat), upcoming.nodeid)
+            case.call = self._start(caller, case, upcoming.nodeid)
             self._ahead += 1
+
+    def _judge_ahead(self, node: pytest.Item) -> None:
+        """Ask the judge about the stored answers that come next."""
+        if self._judging is None or self.book is None or not isinstance(node, PivotItem):
+            return
+        for upcoming in self._upcoming(node):
+            if self._judging.ahead_of_tests >= self._window:
+                break
+            if not isinstance(upcoming, PivotItem) or upcoming.entry.expected_type != "message":
+                continue
+            stored = self.book.read(upcoming.nodeid, upcoming.entry.id, upcoming.repeat)
+            if stored is None:
+                break  # the agent is asked about it first
+            if stored.error is None and stored.output is not None:
+                self._judging.ahead(self._read_pivot(upcoming), stored.output)
 
     def _upcoming(self, item: PivotItem) -> Iterable[pytest.Item]:
         """Yield what runs after an item in this process, as far as it is known and was not looked at before."""
@@ -257,18 +288,3 @@ def _may_not_run(item: pytest.Item) -> bool:
                 return True
         node = node.parent
     return False
-
-
-def _why_stopped(error: BaseException, fault: Fault) -> str:
-    advice = {
-        "no access": "check the key that the agent uses (OPENAI_API_KEY for the openai agents)",
-        "not found": "check the model's name and the API's address (--fc-model, --fc-base-url)",
-        "connection": "is the service running there? check the API's address (--fc-base-url)",
-        "out of quota": "the account's quota is used up",
-    }.get(fault.cause)
-    text = " ".join(str(error).split())[:300] or type(error).__name__
-    deepest_first = list(causes(error))[:0:-1]
-    reason = next((str(cause) for cause in deepest_first if str(cause)), "")
-    if reason and reason not in text:
-        text += f" ({reason[:200]})"
-    return f"no call can succeed: {text}" + (f"; {advice}" if advice else "")

@@ -11,6 +11,7 @@ from pytest_fcpivot.results.output import action_json, output_json, usage_of
 from pytest_fcpivot.results.record import CaseRecord
 
 if TYPE_CHECKING:
+    from pytest_fcpivot.judging import Held, Scored
     from pytest_fcpivot.lookahead import Call
     from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
     from pytest_fcpivot.results.answers import StoredAnswer
@@ -20,7 +21,10 @@ NOT_ASKED = object()
 
 @dataclass(slots=True)
 class Case:
-    """A test's pivot and repeat, the call that was made for it or the answer that was stored, and the grade."""
+    """A test's pivot and repeat, the call that was made for it or the answer that was stored, and the grade.
+
+    `judging` is what the judge of messages was asked ahead, and `scored` what came of it.
+    """
 
     pivot: Pivot
     repeat: int = 1
@@ -29,12 +33,14 @@ class Case:
     output: Any = NOT_ASKED
     action: Action | None = None
     grade: Grade | None = None
+    judging: Held | None = None
+    scored: Scored | None = None
+    ungraded: bool = False  # the grader gave no verdict
     verdict: SchemaVerdict | None = None
     latency_s: float = 0.0
     waited_s: float = 0.0
     attempts: int = 0
     retried: tuple[str, ...] = ()
-
     cause: str | None = None
 
     def record(self, *, error: str | None, own: bool) -> CaseRecord:
@@ -65,6 +71,10 @@ class Case:
             cause=None if error is None else self.cause,
             own=own,
             kept=stored is not None and stored.reported,
+            judge=None if self.scored is None else self.scored.to_builtins(),
+            paths=() if grade is None else grade.paths,
+            further_paths=0 if grade is None else grade.further_paths,
+            halves=None if grade is None else grade.halves,
         )
 
 

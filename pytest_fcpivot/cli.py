@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_lint(commands)
     _add_synth(commands)
     _add_merge(commands)
+    _add_audit(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
@@ -230,6 +231,54 @@ def _merge(options: argparse.Namespace) -> int:
     for line in merged.report():
         print(line)
     return 1 if merged.missing and not options.allow_missing else 0
+
+
+def _add_audit(commands: Any) -> None:
+    command = commands.add_parser(
+        "audit",
+        help="grade a run again under stricter and more lenient comparators: is it the model or the matcher?",
+        description="Grades the stored answers of a run under a ladder of comparators, asking nobody, and tells who "
+        "passes under which. Exit code 1: the run's own grader does not give the rewards that were recorded.",
+    )
+    command.add_argument(
+        "run_path", metavar="RUN", type=Path, help="a run's directory, or NeMo Gym's rollouts as .jsonl"
+    )
+    command.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the run's data, if they are not where they were; may be given again",
+    )
+    command.add_argument(
+        "--flips",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how many pivots to show that flip from one comparator to the next (default: 5)",
+    )
+    command.add_argument(
+        "--json", type=Path, dest="output", metavar="FILE", help="write every result and figure into a file, too"
+    )
+    command.set_defaults(run=_audit)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pytest_fcpivot.audit import report  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.audit.running import audit  # noqa: PLC0415
+    from pytest_fcpivot.audit.stored import open_stored  # noqa: PLC0415
+
+    shown = max(0, options.flips)
+    stored = open_stored(options.run_path, options.data)
+    if options.output is None:
+        found = audit(stored, shown)
+    else:
+        with report.json_file(options.output) as file:
+            found = audit(stored, shown, file.add)
+            file.end(found.summary())
+    for line in report.lines(found, shown):
+        print(line)
+    return 1 if found.drifted else 0
 
 
 if __name__ == "__main__":

@@ -172,11 +172,11 @@ class PivotItem(pytest.Function):
         agent = file.agent = values["fc_agent"]
         values["fc_action"] = pivots.ask(self, pivot, agent)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as Function
         """Show a wrong action by its own few lines, without a traceback."""
         if isinstance(excinfo.value, WrongAction):
             return excinfo.getrepr(style="value")
-        return super().repr_failure(excinfo, style)  # type: ignore[call-arg] # a public hook with a private parameter
+        return super().repr_failure(excinfo)
 
     @property
     def ihook(self) -> Any:

@@ -126,7 +126,9 @@ class Workers:
             "calls": str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
             "options": self._session.raw_options,
             "data": [dataset.describe() for dataset in self._session.datasets],
+            "grader": self._session.described_grader(),
             "version": own_version(),
+            "judge": self._session.judge,
         }
         if self._crashes is None and calls is not None:
             self._crashes = Crashes(calls)
@@ -141,11 +143,12 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Mark as complete what a worker reported last, where a scheduler would give it out again as unfinished.
+        """Take a worker's notes, and mark as complete its last test, where a scheduler would give it out again.
 
         The report comes a moment before the word that the test is over; a worker that dies between the two would have
         its last test counted twice. This comes before the scheduler takes the worker's tests back.
         """
+        self._session.judge_notes.update(getattr(node, "workeroutput", {}).get("fcpivot", ()))
         scheduler = getattr(self._session.config.pluginmanager.getplugin("dsession"), "sched", None)
         last = self._reported.get(node.gateway.id, "")
         for unit in getattr(scheduler, "assigned_work", {}).get(node, {}).values():

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fcpivot.errors import FatalAgentError, TransientAgentError
 
@@ -238,3 +238,27 @@ class CallLimit:
 
     def _has_room(self) -> bool:
         return self._under_way < int(self._level)
+
+
+class SettingNames(NamedTuple):
+    """What the settings are called that decide whether any call can succeed: key, model, address."""
+
+    key: str
+    model: str
+    address: str
+
+
+def why_stopped(error: BaseException, fault: Fault, settings: SettingNames) -> str:
+    """Say why no call can succeed, and which setting may be wrong."""
+    advice = {
+        "no access": f"check the key that is used ({settings.key})",
+        "not found": f"check the model's name and the API's address ({settings.model}, {settings.address})",
+        "connection": f"is the service running there? check the API's address ({settings.address})",
+        "out of quota": "the account's quota is used up",
+    }.get(fault.cause)
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    deepest_first = list(causes(error))[:0:-1]
+    reason = next((str(cause) for cause in deepest_first if str(cause)), "")
+    if reason and reason not in text:
+        text += f" ({reason[:200]})"
+    return f"no call can succeed: {text}" + (f"; {advice}" if advice else "")

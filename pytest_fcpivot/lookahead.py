@@ -24,7 +24,6 @@ from pytest_fcpivot.faults import TIMEOUT, CallLimit, Fault, RetryPolicy, fault_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fcpivot.model import PivotView
 
 # Threads for synchronous agents begin with one, which is enough for an agent that answers at once; the others cost such
 # an agent more than they bring. They are made when an answer has been waited for this long.
@@ -37,10 +36,10 @@ _LOOK_AGAIN_S = 1.0
 
 
 class AgentTimeoutError(TransientAgentError):
-    """The agent gave no answer in time."""
+    """The agent, or whoever else is asked, gave no answer in time."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the agent gave no answer within {seconds:g} s (--fc-timeout)", TIMEOUT)
+    def __init__(self, seconds: float, who: str = "agent") -> None:
+        super().__init__(f"the {who} gave no answer within {seconds:g} s (--fc-timeout)", TIMEOUT)
 
 
 class TooManyHungCallsError(AgentError):
@@ -51,7 +50,8 @@ class Call:
     """One question to the agent: waiting, under way or answered.
 
     `latency_s` is the agent's own time in the last attempt, `attempts` their number, and `retried` names why each but
-    the last was not enough. `key` is the caller's own name for the question.
+    the last was not enough. `key` is the caller's own name for the question; `then` is called with the output, by the
+    thread that it came in, before anybody can read it.
     """
 
     __slots__ = (
@@ -65,12 +65,14 @@ class Call:
         "output",
         "printed",
         "retried",
+        "then",
         "view",
     )
 
-    def __init__(self, view: PivotView, key: str = "") -> None:
+    def __init__(self, view: Any, key: str = "", then: Callable[[Any], None] | None = None) -> None:
         self.key = key
-        self.view: PivotView | None = view
+        self.view: Any = view
+        self.then = then
         self.output: Any = None
         self.error: BaseException | None = None
         self.printed = AgentOutput()
@@ -85,7 +87,7 @@ class Call:
     def settle(self, output: Any, error: BaseException | None) -> None:
         """Record how the call ended, once."""
         self.output, self.error = output, error
-        self.view = None  # a conversation may be large, and many answers wait
+        self.view = self.then = None  # a conversation may be large, and many answers wait
         self._settled = True
         self._ended.release()
 
@@ -113,21 +115,24 @@ class CallLog:
 
 
 class AgentCaller:
-    """Asks one agent, up to `concurrency` calls at once, begun in the order of `start`.
+    """Asks one agent, or one judge, up to `concurrency` calls at once, begun in the order of `start`.
 
-    `timeout` is the time limit of one attempt in seconds, or None; `policy` tells what is tried again.
+    `timeout` is the time limit of one attempt in seconds, or None; `policy` tells what is tried again; `who` is asked,
+    in the words of error messages.
     """
 
     def __init__(
         self,
-        agent: Callable[[PivotView], Any],
+        agent: Callable[[Any], Any],
         timeout: float | None = None,
         *,
         concurrency: int = 1,
         policy: RetryPolicy | None = None,
         log: CallLog | None = None,
+        who: str = "agent",
     ) -> None:
         self.agent = agent
+        self.who = who
         self.timeout = timeout
         self.concurrency = concurrency
         self.policy = policy or RetryPolicy()
@@ -140,12 +145,12 @@ class AgentCaller:
         self._threads: _Threads | None = None
         self._loop: _Loop | None = None
 
-    def start(self, view: PivotView, key: str = "") -> Call:
+    def start(self, view: Any, key: str = "", then: Callable[[Any], None] | None = None) -> Call:
         """Begin to ask, or queue behind the calls before; the answer is read by `finish`."""
         if self.hung >= MAX_HUNG_CALLS:
             raise TooManyHungCallsError(
-                f"{self.hung} calls of the agent never came back; the run stops here. "
-                "Give the agent's own client a time limit."
+                f"{self.hung} calls of the {self.who} never came back; the run stops here. "
+                f"Give the {self.who}'s own client a time limit."
             )
         with self._lock:  # a plain function may turn out to be asynchronous at any moment
             if self._loop is None and self._threads is None:
@@ -153,7 +158,7 @@ class AgentCaller:
                     self._loop = _Loop(self)
                 else:
                     self._threads = _Threads(self)
-            call = Call(view, key)
+            call = Call(view, key, then)
             driver = self._loop or self._threads
             assert driver is not None  # noqa: S101 (one was made above)
             driver.put(call)
@@ -203,7 +208,7 @@ class AgentCaller:
         for call in calls:
             if call is guilty:
                 call.latency_s = time.monotonic() - (call.attempt_began or time.monotonic())
-                self.settle(call, None, AgentTimeoutError(self.timeout))
+                self.settle(call, None, AgentTimeoutError(self.timeout, self.who))
             elif not call.settled:
                 call.attempt_began = None
                 self._loop.put(call)
@@ -250,6 +255,9 @@ class AgentCaller:
         elif (fault := fault_of(error)) is not None and self.is_fatal(fault):
             self._fatal = error
         self.log.ended(call, output, error)
+        if call.then is not None and error is None:
+            with suppress(Exception):  # whoever reads the call does the same again, and meets the error there
+                call.then(output)
         call.settle(output, error)
 
     def retrying(self, call: Call) -> dict[str, Any]:
@@ -352,7 +360,7 @@ class _Threads:
                 self._abandoned.add(call)
                 self._alive -= 1
         for call, began in late:
-            error = AgentTimeoutError(timeout)
+            error = AgentTimeoutError(timeout, caller.who)
             caller.hung += 1
             caller.end_attempt(call, began, error, caller.limit)
             caller.settle(call, None, error)
@@ -430,7 +438,7 @@ class _Threads:
             raise error
         if caller.timeout is not None and call.latency_s > caller.timeout:
             # an answer that came late while nobody waited is as late as one that was waited for
-            raise AgentTimeoutError(caller.timeout)
+            raise AgentTimeoutError(caller.timeout, caller.who)
         return output
 
 
@@ -526,7 +534,7 @@ class _Loop:
         except TimeoutError as raised:
             error = raised
             if limit.expired() and timeout is not None:
-                error = AgentTimeoutError(timeout)
+                error = AgentTimeoutError(timeout, caller.who)
                 raise error from None
             raise
         except BaseException as raised:
@@ -542,7 +550,7 @@ class _Loop:
         """End a call that does not let itself be cancelled; its task is left to itself."""
         if call.settled or self._caller.timeout is None:
             return
-        error = AgentTimeoutError(self._caller.timeout)
+        error = AgentTimeoutError(self._caller.timeout, self._caller.who)
         self._caller.end_attempt(call, began, error, self._limit)
         self._caller.settle(call, None, error)
         self._end(call)

@@ -57,11 +57,29 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """An expected call and the actual one that it was paired with, by their positions from 0.
+
+    `actual` is None for an expected call that found no partner, `expected` for a surplus call; the reward is then 0.
+    """
+
+    expected: int | None
+    actual: int | None
+    reward: float
+
+
+@dataclass(frozen=True, slots=True)
 class Grade:
     """A grader's verdict on one action.
 
     `reward` is in [0, 1]; `category` is one of the grader's names for outcomes; `path` is the JSON path of the first
     difference, inside the arguments, with `expected` and `actual` the values there as shortened JSON.
+
+    A grader that gives partial credit may tell more. `paths` are the JSON paths of all that did not match, the first
+    one included, and `further_paths` how many more there were than it lists; where several calls are expected, they
+    lead into the expected action, as in `$.calls[1].arguments.city`. `halves` are what the name and the arguments
+    contributed to the reward, at most 0.5 each. `pairs` says which call was compared with which, where there were
+    several.
     """
 
     reward: float
@@ -70,6 +88,10 @@ class Grade:
     path: str | None = None
     expected: str | None = None
     actual: str | None = None
+    paths: tuple[str, ...] = ()
+    further_paths: int = 0
+    halves: tuple[float, float] | None = None
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,36 @@ _OPTIONS = (
         "fc_agent", "MODULE:FN", "the agent to ask: module:fn, module:Class, module:Class.method, or a bundled name"
     ),
     _Option("fc_data", "FILE", "data: .jsonl[.gz|.zst], .parquet, or 'sample' (default); may be given again", "list"),
-    _Option("fc_grader", "NAME", "grader: nemo-gym (default: nemo-gym:first-call) or nemo-gym:any-order"),
+    _Option(
+        "fc_grader",
+        "NAME",
+        "grader: nemo-gym (default: nemo-gym:first-call), nemo-gym:any-order, agentic (default for conversations), "
+        "module:fn, or that of an installed package",
+    ),
     _Option("fc_grader_option", "KEY=VALUE", "a setting of the grader, by its own name; may be given again", "list"),
+    _Option("fc_pass_mark", "MARK", "the least reward that passes, over 0 and up to 1 (default: 1)"),
+    _Option(
+        "fc_judge", "MODEL|off", "model that scores messages, for grader agentic (default: gpt-5-mini, with a key)"
+    ),
+    _Option("fc_judge_base_url", "URL", "the judge's address, when it is not OpenAI's own"),
+    _Option("fc_judge_api", "API", "the judge's API: auto (default), responses or chat"),
+    _Option(
+        "fc_judge_key",
+        "VARIABLE",
+        "environment variable with the judge's key (default: OPENAI_API_KEY)",
+        of_run="takes over",
+    ),
+    _Option(
+        "fc_judge_fallback",
+        "error|keyword",
+        "a message that the judge does not score is an error (default), or scored by keyword overlap",
+    ),
+    _Option(
+        "fc_judge_concurrency",
+        "N",
+        "calls of the judge under way at once, in each process (default: as --fc-concurrency)",
+        of_run="takes over",
+    ),
     _Option("fc_repeats", "K", "ask at each pivot K times (default: 1)"),
     _Option("fc_limit", "N", "run only the first N pivots of what is selected"),
     _Option("fc_split", "NAME", "run only pivots of this split"),
@@ -111,6 +139,7 @@ _OPTIONS = (
     ),
 )
 ABOUT_THE_RUN = frozenset(option.dest for option in _OPTIONS if option.of_run == "is about")
+DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
 _DEADLINE_IN_TIMEOUTS = 3
@@ -131,8 +160,10 @@ class Options:
     agent: str | None
     agent_from: str  # the name that it was given under, for messages
     data: tuple[tuple[str, Path], ...]  # each name with the directory that it is relative to
-    grader: str | None
+    grader: str | None  # None: as the data ask for
+    grader_from: str  # the name that it was given under, for messages
     grader_settings: tuple[tuple[str, Any], ...]
+    pass_mark: float
     selection: Selection
     seed: int
     timeout: float | None
@@ -146,6 +177,7 @@ class Options:
     run: Path | None
     keep_run: bool  # False: nothing is recorded
     model: ModelOptions
+    judge: JudgeOptions
     price: Price | None
 
 
@@ -190,6 +222,19 @@ class ModelOptions:
     extra_body: Mapping[str, Any] | None
     headers: Mapping[str, str] | None
     message_tool: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """What is asked of the judge of messages; `model` is None for the default, if there is a key."""
+
+    model: str | None
+    model_from: str  # the name that it was given under, for messages
+    base_url: str | None
+    api: str
+    key_variable: str | None
+    fallback: bool
+    concurrency: int
 
 
 def register(parser: pytest.Parser) -> None:
@@ -276,7 +321,9 @@ class OptionReader:
             agent_from=self.value("fc_agent")[1],
             data=self._data(),
             grader=cast("str | None", self.value("fc_grader")[0]),
+            grader_from=self.value("fc_grader")[1],
             grader_settings=self._settings(),
+            pass_mark=self._pass_mark(),
             selection=Selection(
                 shard=None if shard_text is None else parse_shard(str(shard_text), shard_from),
                 sample=self._number("fc_sample", int, least=1),
@@ -298,6 +345,7 @@ class OptionReader:
             run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
             keep_run=run != NO_RUN,
             model=self._model(),
+            judge=self._judge(),
             price=self._price(),
         )
 
@@ -333,6 +381,28 @@ class OptionReader:
         if most is not None and not number <= most:
             raise OptionError(f"{where}={text}: must be {most} or less")
         return number
+
+    def _judge(self) -> JudgeOptions:
+        most = _MOST_CONCURRENCY
+        calls = self._number("fc_concurrency", int, least=1, most=most) or DEFAULT_CONCURRENCY
+        return JudgeOptions(
+            model=cast("str | None", self.value("fc_judge")[0]),
+            model_from=self.value("fc_judge")[1],
+            base_url=cast("str | None", self.value("fc_judge_base_url")[0]),
+            api=self._choice("fc_judge_api", "auto", "responses", "chat") or "auto",
+            key_variable=cast("str | None", self.value("fc_judge_key")[0]),
+            fallback=self._choice("fc_judge_fallback", "error", "keyword") == "keyword",
+            concurrency=self._number("fc_judge_concurrency", int, least=1, most=most) or calls,
+        )
+
+    def _pass_mark(self) -> float:
+        text, where = self.value("fc_pass_mark")
+        if text is None:
+            return DEFAULT_PASS_MARK
+        mark = float(self._number("fc_pass_mark", float, least=None, most=1))
+        if not mark > 0:
+            raise OptionError(f"{where}={text}: must be more than 0: every answer would pass")
+        return mark
 
     def _truth(self, dest: str) -> bool | None:
         value, where = self.value(dest)

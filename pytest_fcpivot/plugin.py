@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot import options
+from pytest_fcpivot import hookspecs, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,10 @@ def _session(config: pytest.Config) -> PivotSession:
 
         config.stash[_SESSION] = PivotSession.begin(config)
     return config.stash[_SESSION]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

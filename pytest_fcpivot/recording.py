@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.options import ABOUT_THE_RUN, LATEST, told
+from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
 # Two sessions may name these differently and mean the same.
-_COMPARED_BY_MEANING = frozenset(("fc_data", "fc_agent", "fc_grader", "fc_grader_option"))
+_COMPARED_BY_MEANING = frozenset(
+    (
+        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark"),
+        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ class StoredRun:
         return book
 
     def refuse_another(self, facts: Mapping[str, Any]) -> None:
-        """Refuse, showing the difference, to resume a run of other data, another agent or another grader.
+        """Refuse, showing the difference, to resume a run of other data, another agent, grader, pass mark or judge.
 
         `facts` describes this session as run.json would. Raises RunError.
         """
@@ -130,9 +135,9 @@ class StoredRun:
                 what = "content changed" if name in before and name in present else "only in one of them"
                 differences.append(f"data {name}: {what}")
         differences += [
-            f"{name}: {_shown(self.description.get(name))} → {_shown(facts[name])}"
-            for name in ("agent", "grader")
-            if self.description.get(name) != facts[name]
+            f"{name}: {_shown(self.description.get(name, default))} → {_shown(facts[name])}"
+            for name, default in (("agent", None), ("grader", None), ("pass_mark", DEFAULT_PASS_MARK), ("judge", None))
+            if self.description.get(name, default) != facts[name]
         ]
         if differences:
             listed = "\n".join(f"  {line}" for line in sorted(differences))
@@ -219,8 +224,11 @@ class Recorder:
         self.written += 1
         return None
 
-    def finish(self, exit_status: int, *, complete: bool) -> None:
-        """Note the end; what was kept of calls is removed if every test was reported."""
+    def finish(self, exit_status: int, *, complete: bool, judged: Mapping[str, int] | None = None) -> None:
+        """Note the end; what was kept of calls is removed if every test was reported.
+
+        `judged` tells how many messages were scored by whom, if there was a judge.
+        """
         if self._run is None:
             return
         answers_wait = self.calls is not None and self.calls.exists() and not complete
@@ -228,6 +236,8 @@ class Recorder:
             self.path = None
             return
         self._session |= {"ended": now(), "exit_status": exit_status}
+        if judged is not None:
+            self._description["judged"] = dict(sorted(judged.items()))
         try:
             self._describe()
         except OSError as error:

@@ -22,15 +22,18 @@ from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, repeat_name
 from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
-from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, WrongAction
-from pytest_fcpivot.graders import DEFAULT_GRADER, make_grader
+from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
+from pytest_fcpivot.grader_choice import choose_grader
+from pytest_fcpivot.graders import describe_grader, is_bundled, passes
 from pytest_fcpivot.jsontext import well_formed
+from pytest_fcpivot.judging import JudgeRaisedError, make_judging
 from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
+from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
-from pytest_fcpivot.report.failure import as_error, explain_agent_error, explain_wrong_action
+from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.run import RunDirectory
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.options import Options
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
-_PASS_MARK = 1.0
 
 
 class PivotSession:
@@ -66,7 +68,6 @@ class PivotSession:
         self.options = chosen
         self._given = reader.given()
         self.raw_options = reader.everything()
-        self.grader: Grader = make_grader(chosen.grader or DEFAULT_GRADER, **dict(chosen.grader_settings))
         rollouts = self.stored is not None and not self.stored.is_run
         by_path = config.args_source is config.ArgsSource.ARGS
         if not by_path and self.stored is not None and self.stored.arguments:
@@ -74,8 +75,9 @@ class PivotSession:
         self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
         self.datasets.find()
-        if self.is_worker:
+        if options.told(config):
             check_same_session(config, self.datasets)
+        self.grader: Grader = choose_grader(config, chosen, self.datasets)
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
         self.repeats = chosen.repeats
@@ -90,6 +92,8 @@ class PivotSession:
             if calls is None
             else CallFile(calls, self._process_name(), self.redact.values_in, begins=self.is_worker)
         )
+        self.judging, self.judge = (None, None) if _only_looks(config) else make_judging(config, chosen, self.grader)
+        self.judge_notes: set[str] = set()
         self._asker = Asker(
             config,
             chosen,
@@ -98,6 +102,7 @@ class PivotSession:
             log=self._log,
             redact=self.redact,
             crashes=Crashes(calls) if self.is_worker and calls is not None else None,
+            judging=self.judging,
         )
         self._asker.book, self._asker.replays = self.book, self.replays
         if chosen.agent is not None and not self.replays:
@@ -151,13 +156,24 @@ class PivotSession:
         return {
             "agent": self.agent_name,
             "model": self.options.model.model,
-            "grader": {"name": self.grader.name, "settings": dict(self.options.grader_settings)},
+            "grader": self.described_grader(),
+            "pass_mark": self.options.pass_mark,
+            "judge": self.judge,
             "data": [dataset.describe() for dataset in self.datasets],
             "repeats": self.repeats,
             "arguments": self._arguments,
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
             "options": json.loads(self.redact(json.dumps(self._given))),
         }
+
+    def described_grader(self) -> dict[str, Any]:
+        """Describe the grader as run.json does."""
+        return describe_grader(self.grader, dict(self.options.grader_settings))
+
+    @property
+    def mark(self) -> float | None:
+        """The pass mark, where it is one among many rewards; None for a 0/1 grader, which it changes nothing for."""
+        return None if self.grader.binary else self.options.pass_mark
 
     @property
     def agent_name(self) -> str:
@@ -226,11 +242,19 @@ class PivotSession:
 
     def check_gradable(self, dataset: Dataset) -> None:
         """Refuse, as a collection error, data that the grader cannot judge: before any call is paid for."""
-        beyond = [entry.id for entry in dataset.entries if not self.grader.accepts(len(entry.expected_names))]
+        sizes = {len(entry.expected_names) for entry in dataset.entries}
+        try:
+            refused = {size for size in sizes if not self.grader.accepts(size)}
+        except GraderError as error:
+            raise pytest.Collector.CollectError(str(error)) from error
+        beyond = [entry for entry in dataset.entries if len(entry.expected_names) in refused]
         if beyond:
+            what = {"message": "a message", "function_call": "one call"}.get(beyond[0].expected_type)
+            several = f"expect {what or 'several calls at once'} (the first: {beyond[0].id})"
+            alike = [entry for entry in beyond if entry.expected_type == beyond[0].expected_type]
+            advice = "pass --fc-grader=nemo-gym:any-order" if is_bundled(self.grader.name) else "choose another grader"
             raise pytest.Collector.CollectError(
-                f"{dataset.label}: {len(beyond)} pivots expect several calls at once (the first: {beyond[0]}), which "
-                f"{self.grader.name} cannot judge; pass --fc-grader=nemo-gym:any-order"
+                f"{dataset.label}: {len(alike)} pivots {several}, which {self.grader.name} cannot judge; {advice}"
             )
 
     # ---------------------------------------------------------------- one case
@@ -291,7 +315,7 @@ class PivotSession:
         except (AgentError, ActionError) as error:
             trouble = self.redact(str(error))
         except AgentRaisedError as error:
-            trouble = self.redact(explain_agent_error(error.error, case.cause, case.attempts))
+            trouble = self.redact(explain_error("agent", error.error, case.cause, case.attempts))
         if trouble is not None:
             pytest.fail(trouble, pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
@@ -311,20 +335,43 @@ class PivotSession:
         tools = tool_set(pivot.tools_json)
         case = self._case(node, pivot)
         action = output if isinstance(output, Action) and output is case.action else to_action(output, tools.names)
-        case.action = action
+        case.action, case.grade = action, None
         if case.output is NOT_ASKED:
             case.output = output  # a fixture of the user's gave it
+        if node.user_properties:  # a test may grade more than once: the last one counts
+            node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
         verdict = case.verdict = tools.check(action)
-        grade = self.grader.grade(pivot.expected_action, action)
+        grade = self._judge(node, case, action)
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
             grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
         case.grade = grade
-        if node.user_properties:  # a test may grade more than once: the last one counts
-            node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
         node.user_properties += _properties(grade.reward, grade.category, str(verdict))
-        if grade.reward < _PASS_MARK:
-            raise WrongAction(explain_wrong_action(pivot, action, grade, verdict))
+        if not passes(grade.reward, self.options.pass_mark):
+            raise WrongAction(explain_wrong_action(pivot, action, grade, verdict, self.mark))
         return grade
+
+    def _judge(self, node: pytest.Item, case: Case, action: Action) -> Grade:
+        """Get the grader's verdict, or for a message the judge's; without one the test is an error, not a failure."""
+        __tracebackhide__ = True
+        expected = case.pivot.expected_action
+        try:
+            judgement = None if self.judging is None else self.judging.verdict(case, action)
+            if judgement is None:
+                return self.grader.grade(expected, action)
+            score_message: Callable[[str, str, float, str], Grade] = self.grader.grade_message  # type: ignore[attr-defined]
+            return score_message(expected.message or "", action.message or "", judgement.score, judgement.reason)
+        except GraderError as error:
+            trouble = str(error)
+        except AgentError as error:  # the judge's: none of its calls can succeed
+            trouble = str(error)
+            node.session.shouldstop = f"fcpivot: {self.redact(trouble)}"
+        except JudgeRaisedError as error:
+            case.cause = error.cause or "judge"
+            trouble = explain_error("judge", error.error, error.cause, error.attempts)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a user's grader may raise anything)
+            trouble = explain_error("grader", error)
+        case.ungraded = True
+        pytest.fail(self.redact(trouble), pytrace=False)
 
     # ---------------------------------------------------------------- reports
 
@@ -349,7 +396,7 @@ class PivotSession:
         elif case.attempts:
             report.duration = case.latency_s
         if call.when == "call" or report.failed:
-            if case.grade is None and report.failed and isinstance(item, PivotItem):
+            if case.grade is None and report.failed and (case.ungraded or isinstance(item, PivotItem)):
                 as_error(report)  # the grader, not the model, is at fault
             error = _error_text(report) if case.grade is None and report.failed else None
             record = case.record(error=error, own=isinstance(item, PivotItem))
@@ -428,7 +475,8 @@ class PivotSession:
 
     def pytest_report_header(self) -> list[str]:
         data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
-        lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}"]
+        mark = "" if self.mark in (None, DEFAULT_PASS_MARK) else f", pass mark {self.mark:.12g}"
+        lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}{mark}"]
         if self.stored is not None and self.book is not None:
             how = "replays" if self.replays else "resumes"
             kept = len(self.book)
@@ -460,16 +508,21 @@ class PivotSession:
         self._asker.close()
         if isinstance(self._log, CallFile):
             self._log.close()
+        if self.judging is not None:
+            self.judge_notes.update(self.judging.judge.notes)
         if self.is_worker:
+            self.config.workeroutput["fcpivot"] = sorted(self.judge_notes)  # type: ignore[attr-defined] # xdist's
             return
         if self.grader.binary and self.tally.identity_broken() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
-        write_suite_properties(self.config, self.tally)
+        write_suite_properties(self.config, self.tally, self.mark, self.judge)
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         self.complete = finished and not session.shouldstop and not session.shouldfail
-        self.recorder.finish(int(session.exitstatus), complete=self.complete)
+        self.recorder.finish(
+            int(session.exitstatus), complete=self.complete, judged=None if self.judging is None else self.tally.judged
+        )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -543,9 +596,10 @@ def _keys_of(chosen: Options) -> list[str]:
     """Return the secrets that the options hold."""
     headers = chosen.model.headers or {}
     secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
-    addresses = (chosen.model.base_url, os.environ.get("OPENAI_BASE_URL"))
+    addresses = (chosen.model.base_url, chosen.judge.base_url, os.environ.get("OPENAI_BASE_URL"))
     secrets += [password for address in addresses if (password := _password_in(address or ""))]
-    return [*secrets, os.environ.get("OPENAI_API_KEY", "")]
+    secrets += [os.environ.get(name, "") for name in ("OPENAI_API_KEY", chosen.judge.key_variable or "")]
+    return secrets
 
 
 def _password_in(address: str) -> str | None:

@@ -5,16 +5,13 @@ A bundled agent can be named alone, as in `--fc-agent=baseline`.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import re
-import sys
-import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.agents.rules import RuleAgent
 from pytest_fcpivot.agents.trivial import asks, first_tool, silent
 from pytest_fcpivot.errors import AgentError
+from pytest_fcpivot.importing import describe_failure, find_attribute, is_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +25,6 @@ __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent",
 baseline = RuleAgent()
 BUNDLED = ("baseline", "asks", "first_tool", "silent")
 OPENAI = ("openai", "openai-chat", "openai-prompt")
-_SPEC = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 class Agent(Protocol):
@@ -57,22 +53,22 @@ def load_agent(
         return _openai_agent(spec, settings)
     if spec in BUNDLED:
         spec = f"{__name__}:{spec}"
-    if not _SPEC.fullmatch(spec):
+    if not is_spec(spec):
         bundled = ", ".join(BUNDLED + OPENAI)
         raise AgentError(f"{where}: write module:function, as in my_agent:answer; bundled: {bundled}")
-    module_name, _, attribute = spec.partition(":")
-    if module_name.endswith(".py"):
-        raise AgentError(f"{where}: write the module without .py: {module_name.removesuffix('.py')}:{attribute}")
-    for directory in reversed([str(path) for path in search]):
-        if directory not in sys.path:
-            sys.path.insert(0, directory)
+    found = find_attribute(spec, search, where=where, error=AgentError)
+    needed = found.to_make
+    if needed is None:
+        return check_agent(found.value, where)
+    if not instantiate:
+        return _typed(needed)  # looked at only, never asked
     try:
-        module = importlib.import_module(module_name)
+        agent = found.of(needed())
     except (Exception, SystemExit) as error:
-        raise AgentError(f"{where}: cannot import {module_name}: {_import_failure(error)}") from error
-    agent = _resolve(where, module, attribute, instantiate=instantiate)
-    if inspect.isclass(agent) and not instantiate:
-        return _typed(agent)  # looked at only, never asked
+        raise AgentError(
+            f"{where}: {needed.__name__}() failed, and an agent's class is instantiated without arguments: "
+            f"{describe_failure(error)}"
+        ) from error
     return check_agent(agent, where)
 
 
@@ -107,53 +103,3 @@ def check_agent(agent: Any, where: str) -> Callable[[PivotView], Any]:
 def _typed(agent: Any) -> Callable[[PivotView], Any]:
     function: Callable[[PivotView], Any] = agent
     return function
-
-
-def _resolve(where: str, module: Any, attribute: str, *, instantiate: bool) -> Any:
-    owner: Any = None
-    found: Any = module
-    for name in attribute.split("."):
-        owner, found = found, getattr(found, name, _MISSING)
-        if found is _MISSING:
-            raise AgentError(f"{where}: {_called(owner)} has no {name!r}{_suggestion(owner, name)}")
-    needs_instance = inspect.isclass(owner) and inspect.isfunction(found) and not _is_static(owner, attribute)
-    if not instantiate and (needs_instance or inspect.isclass(found)):
-        return owner if needs_instance else found
-    try:
-        if needs_instance:
-            return getattr(owner(), attribute.rpartition(".")[2])
-        return found() if inspect.isclass(found) else found
-    except (Exception, SystemExit) as error:
-        name = (owner if needs_instance else found).__name__
-        raise AgentError(
-            f"{where}: {name}() failed, and an agent's class is instantiated without arguments: "
-            f"{_import_failure(error)}"
-        ) from error
-
-
-_MISSING = object()
-
-
-def _is_static(owner: type, attribute: str) -> bool:
-    return isinstance(inspect.getattr_static(owner, attribute.rpartition(".")[2]), staticmethod)
-
-
-def _called(owner: Any) -> str:
-    return f"module {owner.__name__}" if inspect.ismodule(owner) else getattr(owner, "__qualname__", repr(owner))
-
-
-def _suggestion(owner: Any, name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 (only for a message)
-
-    close = get_close_matches(name, [other for other in dir(owner) if not other.startswith("_")], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _import_failure(error: BaseException) -> str:
-    """Say what an import raised, and where, if it was inside the user's own file."""
-    text = f"{type(error).__name__}: {error}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    inner = [frame for frame in frames if frame.filename != __file__]
-    if inner and inner[-1].lineno:
-        text += f" ({inner[-1].filename}:{inner[-1].lineno})"
-    return text

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.cachedir import cache_dir
 from pytest_fcpivot.data.files import SUFFIXES, is_data_file
 from pytest_fcpivot.data.preparing import BadRows, SamePivot, prepare
 from pytest_fcpivot.data.sources import file_source
@@ -75,7 +73,7 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
     digest = file_hash(path)
     how = f"{path.suffix} {_PREPARED_BY} {bad_rows} {same_pivot}"
     key = hashlib.sha256(f"{digest} {how}".encode()).hexdigest()[:32]
-    target = _cache_dir() / f"{key}.parquet"
+    target = cache_dir() / f"{key}.parquet"
     if not target.exists():
         provenance = {"source": path.name, "source_sha256": digest}
         prepare([file_source(path)], target, bad_rows=bad_rows, provenance=provenance, same_pivot=same_pivot)
@@ -89,22 +87,3 @@ def file_hash(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _cache_dir() -> Path:
-    """Return a writable directory for prepared stores: FC_CACHE_DIR, else the user's cache, else a temporary one."""
-    named = os.environ.get("FC_CACHE_DIR")
-    if named:
-        candidates = [Path(named)]
-    else:
-        default = Path(os.environ.get("LOCALAPPDATA", "~")) if sys.platform == "win32" else Path("~/.cache")
-        home = Path(os.environ.get("XDG_CACHE_HOME") or default).expanduser()
-        candidates = [home / "pytest-fcpivot", Path(tempfile.gettempdir()) / f"pytest-fcpivot-{os.getpid()}"]
-    for candidate in candidates:
-        try:
-            candidate.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(candidate, os.W_OK):
-            return candidate
-    raise DataError(f"no writable cache directory (tried {', '.join(map(str, candidates))}); set FC_CACHE_DIR to one")

@@ -7,20 +7,46 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.nemo_gym import NemoGymGrader
+from pytest_fcpivot.importing import is_spec
 from pytest_fcpivot.model import Action, FunctionCall, Grade, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+__all__ = [
+    "DEFAULT_GRADER",
+    "GRADERS",
+    "AgenticGrader",
+    "Grader",
+    "NemoGymGrader",
+    "SupportsGrade",
+    "describe_grader",
+    "expected_to_action",
+    "find_grader",
+    "grade",
+    "graders_of",
+    "is_binary",
+    "is_bundled",
+    "known_specs",
+    "make_grader",
+    "passes",
+]
 
 DEFAULT_GRADER = "nemo-gym"
+# What sums of floats may be off by.
+ROUNDING = 1e-9
 
 
 class Grader(Protocol):
     """Judges one action against the expected one.
 
     `name` is what a run records; `binary` tells whether every reward is 0 or 1, so that the pass rate is the mean
-    reward; `accepts` tells whether an expected action of so many calls (0 for a message) can be judged at all.
+    reward; `accepts` tells whether an expected action of so many calls (0 for a message) can be judged at all. `grade`
+    is called in no certain order, and judges the same actions in the same way. A grader of a user's own may leave all
+    but `grade` out: it then goes by the name it was asked for, is not binary, and accepts everything.
     """
 
     @property
@@ -31,15 +57,66 @@ class Grader(Protocol):
     def grade(self, expected: Action, actual: Action) -> Grade: ...  # noqa: D102
 
 
-GRADERS: Mapping[str, Callable[..., Grader]] = {"nemo-gym": NemoGymGrader}
+class SupportsGrade(Protocol):
+    """What a grader of a user's own has to have, if it is no function: returns a Grade, a number or a bool."""
+
+    def grade(self, expected: Action, actual: Action, /) -> Any: ...  # noqa: D102
 
 
-@lru_cache(maxsize=64)
-def _cached_grader(spec: str, config: tuple[tuple[str, Any], ...]) -> Grader:
+# A grader's class may name its `versions`, which a spec may ask for after a colon.
+GRADERS: Mapping[str, Callable[..., Grader]] = {"nemo-gym": NemoGymGrader, "agentic": AgenticGrader}
+
+
+def known_specs() -> list[str]:
+    """List the bundled graders that `make_grader` takes: their names, and those with a version."""
+    return [spec for name in GRADERS for spec in (name, *(f"{name}:{version}" for version in _versions(name)))]
+
+
+def is_bundled(spec: str) -> bool:
+    """Tell whether a spec means one of the bundled graders, be it in a version that there is not."""
+    return spec.partition(":")[0] in GRADERS
+
+
+def graders_of(provenance: Mapping[str, Any]) -> frozenset[str]:
+    """Name the graders that data are judged by, given the metadata of their store; several if it is mixed.
+
+    Turns of conversations, as of Nemotron-Agentic, are judged by `agentic`, rows that were pivots by `nemo-gym`.
+    """
+    audit = provenance.get("audit") or {}
+    of_conversations = {"agentic"} if audit.get("conversations") else set()
+    of_pivots = {DEFAULT_GRADER} if audit.get("pivot_rows") or not of_conversations else set()
+    return frozenset(of_conversations | of_pivots)
+
+
+def _versions(name: str) -> tuple[str, ...]:
+    return getattr(GRADERS[name], "versions", ())
+
+
+def find_grader(
+    spec: str, settings: Mapping[str, Any] | None = None, *, search: Iterable[Path] = (), where: str = "grader"
+) -> Grader:
+    """Return the grader that a spec names: a bundled one, an installed package's, or `module:attribute`.
+
+    `settings` are the grader's; `search` holds directories to import from, and `where` begins messages about users'
+    own graders. Raises GraderError for an unknown name or setting, and for what cannot be a grader.
+    """
+    settings = dict(settings or {})
     name, _, version = spec.partition(":")
-    if name not in GRADERS:
-        raise GraderError(f"unknown grader {spec!r}; known: nemo-gym, nemo-gym:first-call, nemo-gym:any-order")
-    settings = dict(config)
+    if is_bundled(spec):
+        return _bundled(name, version, settings)
+    from pytest_fcpivot.graders import own  # noqa: PLC0415 (most runs have none)
+
+    if is_spec(spec):
+        return own.load_grader(spec, settings, search, where=f"{where}={spec}")
+    installed = own.installed_graders()
+    if spec in installed:
+        return own.load_installed(installed[spec], settings, where=f"{where}={spec}")
+    raise _unknown(spec, installed)
+
+
+def _bundled(name: str, version: str, settings: dict[str, Any]) -> Grader:
+    if version and not _versions(name):
+        raise _unknown(f"{name}:{version}")
     if version:
         settings["version"] = version
     try:
@@ -48,15 +125,57 @@ def _cached_grader(spec: str, config: tuple[tuple[str, Any], ...]) -> Grader:
         raise GraderError(f"grader {name} has no such setting: {error}") from error
 
 
-def make_grader(spec: str = DEFAULT_GRADER, **config: Any) -> Grader:
-    """Return the grader that a spec names: `nemo-gym`, `nemo-gym:first-call` or `nemo-gym:any-order`.
+def _unknown(spec: str, installed: Iterable[str] = ()) -> GraderError:
+    known = ", ".join([*known_specs(), *sorted(installed)])
+    return GraderError(
+        f"unknown grader {spec!r}; known: {known}; for one of your own, write module:function, as in my_graders:close"
+    )
 
-    Keyword arguments are the grader's settings. Raises GraderError for an unknown name or setting.
+
+@lru_cache(maxsize=64)
+def _cached_grader(spec: str, config: tuple[tuple[str, Any], ...]) -> Grader:
+    return find_grader(spec, dict(config))
+
+
+@lru_cache(maxsize=64)
+def _cached_given(grader: Any, config: tuple[tuple[str, Any], ...]) -> Grader:
+    if type(grader) in GRADERS.values() and not config:
+        found: Grader = grader
+        return found
+    from pytest_fcpivot.graders.own import given_grader  # noqa: PLC0415 (most runs have none)
+
+    return given_grader(grader, dict(config), where="grader")
+
+
+def make_grader(spec: Any = DEFAULT_GRADER, **config: Any) -> Grader:
+    """Return the grader that a spec names, as `find_grader` does, or that is given: an object, a class or a function.
+
+    Keyword arguments are the grader's settings. Raises GraderError as `find_grader` does.
     """
+    make = _cached_grader if isinstance(spec, str) else _cached_given
     try:
-        return _cached_grader(spec, tuple(config.items()))
-    except TypeError:  # a setting that cannot be hashed, and so is none of ours
-        return _cached_grader.__wrapped__(spec, tuple(config.items()))
+        return make(spec, tuple(config.items()))
+    except TypeError:  # what cannot be hashed: a setting that is none of ours, or an object
+        return make.__wrapped__(spec, tuple(config.items()))
+
+
+def describe_grader(grader: Grader, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a grader as run.json does; of a user's own, what was named and the hash of its source file too."""
+    described: dict[str, Any] = {"name": grader.name, "settings": dict(settings)}
+    facts = getattr(grader, "facts", None)
+    return described if facts is None else described | {"binary": grader.binary, **facts}
+
+
+def is_binary(described: Mapping[str, Any]) -> bool:
+    """Tell whether a grader that run.json describes has rewards of 0 and 1 alone."""
+    if "binary" in described:
+        return bool(described["binary"])
+    return make_grader(described["name"], **described["settings"]).binary
+
+
+def passes(reward: float, mark: float) -> bool:
+    """Tell whether a reward reaches the pass mark, but for the rounding of sums: 0.1 + 0.7 reaches 0.8."""
+    return reward >= mark - ROUNDING
 
 
 def expected_to_action(expected: Any) -> Action:
@@ -94,15 +213,22 @@ def _expected_call(call: dict[str, Any]) -> FunctionCall:
     return FunctionCall(call["name"], call["arguments"])
 
 
-def grade(expected_action: Any, output: Any, grader: str | Grader = DEFAULT_GRADER, **config: Any) -> Grade:
+def grade(
+    expected_action: Any,
+    output: Any,
+    grader: str | SupportsGrade | Callable[..., Any] = DEFAULT_GRADER,
+    **config: Any,
+) -> Grade:
     """Grade a model's output against the expected action.
 
     `expected_action` is a dict of the data sets or one of our types; `output` is in any shape that an agent may
-    return. `grader` names the grader, `config` holds its settings. A call of the shared tool `submit_message` counts
-    as a message unless the expected action itself calls a tool of that name. Raises GraderError for an unknown grader
-    or setting or a faulty expected action, ActionError for an output that is not understood.
+    return. `grader` names the grader, or is one: an object with a method `grade`, or a function of the expected and the
+    actual Action that returns a Grade, a number or a bool. `config` holds its settings. A call of the shared tool
+    `submit_message` counts as a message unless the expected action itself calls a tool of that name. Raises GraderError
+    for an unknown grader or setting, a faulty expected action or a verdict that is none, ActionError for an output that
+    is not understood.
     """
-    judge = make_grader(grader, **config) if isinstance(grader, str) else grader
+    judge = make_grader(grader, **config)
     expected = expected_to_action(expected_action)
     own_tools = frozenset(call.name for call in expected.calls if call.name == SUBMIT_MESSAGE)
     return judge.grade(expected, to_action(output, own_tools))

@@ -8,46 +8,41 @@ project in GRADING and pinned by the conformance file in `fixtures/`. What users
 from __future__ import annotations
 
 from dataclasses import dataclass
-from json import JSONDecoder, loads
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import json_path, one_line, shown
-from pytest_fcpivot.model import Action, FunctionCall, Grade
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from pytest_fcpivot.graders.arguments import decoded, expected_arguments, why_not_decoded
+from pytest_fcpivot.graders.categories import (
+    ARGUMENTS_DECODE_ERROR,
+    BATCH_LENGTH_DIFFERENT,
+    EXPECTED_CHAT_MESSAGE_FOUND,
+    EXPECTED_TOOL_CALL,
+    EXPECTED_TOOL_CALL_BATCH,
+    LIST_LENGTH_DIFFERENT,
+    OBJECT_KEYS_DIFFERENT,
+    UNEXPECTED_TOOL,
+    VALUE_DIFFERENT,
+    VALUE_TYPE_DIFFERENT,
+    all_pairs,
+    shown_name,
+    wrong_kind,
+    wrong_number,
+)
+from pytest_fcpivot.graders.matching import maximum_matching
+from pytest_fcpivot.jsontext import json_path, shown
+from pytest_fcpivot.model import Action, FunctionCall, Grade, Pair
 
 Version = Literal["first-call", "any-order"]
 RewardMode = Literal["binary_strict", "fractional", "f1"]
 
-NO_ACTION_FOUND = "NO_ACTION_FOUND"
-EXPECTED_CHAT_MESSAGE_FOUND = "EXPECTED_CHAT_MESSAGE_FOUND"
-NO_EXPECTED_CHAT_MESSAGE = "NO_EXPECTED_CHAT_MESSAGE"
-NO_EXPECTED_TOOL_CALL = "NO_EXPECTED_TOOL_CALL"
-EXPECTED_TOOL_CALL = "EXPECTED_TOOL_CALL"
-EXPECTED_TOOL_CALL_BATCH = "EXPECTED_TOOL_CALL_BATCH"
-UNEXPECTED_TOOL = "UNEXPECTED_TOOL"
-ARGUMENTS_DECODE_ERROR = "ARGUMENTS_DECODE_ERROR"
-VALUE_TYPE_DIFFERENT = "ARGUMENT_VALUE_TYPE_DIFFERENT"
-OBJECT_KEYS_DIFFERENT = "ARGUMENT_OBJECT_KEYS_DIFFERENT"
-LIST_LENGTH_DIFFERENT = "ARGUMENT_LIST_LENGTH_DIFFERENT"
-VALUE_DIFFERENT = "ARGUMENT_VALUE_DIFFERENT"
-BATCH_LENGTH_DIFFERENT = "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT"
-
 _FLOAT_TOLERANCE = 1e-6
-_NAME_WIDTH = 80
-_NAMES_SHOWN = 4
 _FEWEST_WORDS = 2
 # What two identical texts score: above this threshold even they fail, so equality settles strings only below it.
 _IDENTICAL_TEXTS = 0.5
 # Scalars that match when they are equal; not floats, whose infinities do not match themselves.
 _EQUAL_IS_ENOUGH = frozenset({str, int, bool, type(None)})
 
-_scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
-
 _CALL_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL)
-_BATCH_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL_BATCH)
 _MESSAGE_FOUND = Grade(1.0, EXPECTED_CHAT_MESSAGE_FOUND)
 
 # (category, way to the value from the innermost step outwards, expected value, actual value)
@@ -63,6 +58,8 @@ class NemoGymGrader:
     Raises GraderError for settings of a wrong type or name.
     """
 
+    versions: ClassVar[tuple[str, ...]] = get_args(Version)
+
     version: Version = "first-call"
     word_count_similarity_threshold: float = 0.1
     parallel_tool_call_rewarding: bool = False
@@ -71,8 +68,8 @@ class NemoGymGrader:
     parallel_tool_call_reward_mode: RewardMode = "binary_strict"
 
     def __post_init__(self) -> None:
-        if self.version not in get_args(Version):
-            raise GraderError(f"unknown version {self.version!r} of grader nemo-gym; known: first-call, any-order")
+        if self.version not in self.versions:
+            raise GraderError(f"unknown version {self.version!r} of grader nemo-gym; known: {', '.join(self.versions)}")
         threshold = self.word_count_similarity_threshold
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or threshold != threshold:  # noqa: PLR0124
             raise GraderError(f"word_count_similarity_threshold must be a number, not {threshold!r}")
@@ -105,12 +102,8 @@ class NemoGymGrader:
 
     def grade(self, expected: Action, actual: Action) -> Grade:
         """Judge `actual` against `expected`; raises GraderError for a fault of the expected action."""
-        if not expected.calls:
-            return self._grade_message(expected, actual)
-        if not actual.calls:
-            if actual.message is None:
-                return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
-            return Grade(0.0, NO_EXPECTED_TOOL_CALL, f"expected a call of {_names(expected)}, got a message")
+        if not expected.calls or not actual.calls:
+            return wrong_kind(expected, actual) or _MESSAGE_FOUND
         if len(expected.calls) == 1 and (len(actual.calls) == 1 or self.version == "first-call"):
             return _judge(expected.calls[0], actual.calls[0], self.word_count_similarity_threshold) or _CALL_MATCHED
         if self.version == "first-call":
@@ -120,33 +113,25 @@ class NemoGymGrader:
             )
         return self._grade_batch(expected, actual)
 
-    def _grade_message(self, expected: Action, actual: Action) -> Grade:
-        if expected.message is None:
-            raise GraderError("the expected action is empty: it has neither a message nor a call")
-        if actual.calls:
-            return Grade(0.0, NO_EXPECTED_CHAT_MESSAGE, f"expected a message, got a call of {_names(actual)}")
-        if actual.message is None:
-            return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
-        return _MESSAGE_FOUND
-
     def _grade_batch(self, expected: Action, actual: Action) -> Grade:
         n_expected, n_actual = len(expected.calls), len(actual.calls)
         counted = self.parallel_tool_call_rewarding
-        if counted and (
-            (n_actual < n_expected and not self.allow_subset) or (n_actual > n_expected and not self.allow_superset)
-        ):
-            return _wrong_number(0.0, expected, actual)
         threshold = self.word_count_similarity_threshold
         verdicts = [[_judge(e, a, threshold) for a in actual.calls] for e in expected.calls]
         partner = maximum_matching([[j for j, v in enumerate(row) if v is None] for row in verdicts], n_actual)
+        pairs = all_pairs(partner, [0.0 if j is None else 1.0 for j in partner], n_actual)
+        if counted and (
+            (n_actual < n_expected and not self.allow_subset) or (n_actual > n_expected and not self.allow_superset)
+        ):
+            return _wrong_number(0.0, expected, actual, pairs)
         matched = sum(1 for j in partner if j is not None)
         required = min(n_expected, n_actual) if counted and self.allow_subset else n_expected
         reward = self._batch_reward(matched, required, n_expected, n_actual)
         if reward >= 1.0:
-            return _CALL_MATCHED if n_expected == 1 else _BATCH_MATCHED
+            return Grade(1.0, EXPECTED_TOOL_CALL if n_expected == 1 else EXPECTED_TOOL_CALL_BATCH, pairs=pairs)
         if matched in (n_expected, n_actual):
-            return _wrong_number(reward, expected, actual)
-        return _first_unmatched(reward, verdicts, partner)
+            return _wrong_number(reward, expected, actual, pairs)
+        return _first_unmatched(reward, verdicts, partner, pairs)
 
     def _batch_reward(self, matched: int, required: int, n_expected: int, n_actual: int) -> float:
         if not self.parallel_tool_call_rewarding or self.parallel_tool_call_reward_mode == "binary_strict":
@@ -156,37 +141,9 @@ class NemoGymGrader:
         return 2.0 * matched / (n_expected + n_actual)
 
 
-def maximum_matching(edges: list[list[int]], n_right: int) -> list[int | None]:
-    """Pair left with right nodes so that as many as possible have a partner; left node i may take `edges[i]`.
-
-    Returns each left node's partner or None. Augmenting paths (Kuhn 1955), found breadth first, so neither time
-    (left x edges) nor depth grows out of hand with hundreds of calls.
-    """
-    partner: list[int | None] = [None] * len(edges)
-    owner: list[int | None] = [None] * n_right
-    for start in range(len(edges)):
-        came_from: dict[int, int] = {}  # right node -> the left node it was reached from
-        queue = [start]
-        free: int | None = None
-        for left in queue:
-            for right in edges[left]:
-                if right in came_from:
-                    continue
-                came_from[right] = left
-                taken_by = owner[right]
-                if taken_by is None:
-                    free = right
-                    break
-                queue.append(taken_by)
-            if free is not None:
-                break
-        while free is not None:  # walk the path back, giving each left node the right node it reached
-            left = came_from[free]
-            owner[free], partner[left], free = left, free, partner[left]
-    return partner
-
-
-def _first_unmatched(reward: float, verdicts: list[list[Grade | None]], partner: list[int | None]) -> Grade:
+def _first_unmatched(
+    reward: float, verdicts: list[list[Grade | None]], partner: list[int | None], pairs: tuple[Pair, ...]
+) -> Grade:
     """Report the first expected call without a partner: its first reason past a wrong name, if there is one."""
     unmatched = partner.index(None)
     reasons = [verdict for verdict in verdicts[unmatched] if verdict is not None]
@@ -198,38 +155,27 @@ def _first_unmatched(reward: float, verdicts: list[list[Grade | None]], partner:
         reason.path,
         reason.expected,
         reason.actual,
+        pairs=pairs,
     )
 
 
-def _wrong_number(reward: float, expected: Action, actual: Action) -> Grade:
-    explanation = f"expected {len(expected.calls)} calls, got {len(actual.calls)}"
-    return Grade(reward, BATCH_LENGTH_DIFFERENT, explanation, None, str(len(expected.calls)), str(len(actual.calls)))
-
-
-def _names(action: Action) -> str:
-    names = [one_line(call.name, _NAME_WIDTH) for call in action.calls[:_NAMES_SHOWN]]
-    return ", ".join(names) + (", …" if len(action.calls) > _NAMES_SHOWN else "")
+def _wrong_number(reward: float, expected: Action, actual: Action, pairs: tuple[Pair, ...]) -> Grade:
+    counts = str(len(expected.calls)), str(len(actual.calls))
+    return Grade(reward, BATCH_LENGTH_DIFFERENT, wrong_number(expected, actual), None, *counts, pairs=pairs)
 
 
 def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Grade | None:
     """Judge one call against one call; None if it matches."""
     if expected.name != actual.name:
-        wanted_name, given_name = one_line(expected.name, _NAME_WIDTH), one_line(actual.name, _NAME_WIDTH)
+        wanted_name, given_name = shown_name(expected.name), shown_name(actual.name)
         explanation = f"expected {wanted_name}, got {given_name}"
         return Grade(0.0, UNEXPECTED_TOOL, explanation, None, wanted_name, given_name)
+    wanted = expected_arguments(expected)
     try:
-        wanted = _decoded(expected.arguments)
-    except (ValueError, RecursionError) as error:
-        raise GraderError(
-            f"the expected arguments of {expected.name!r} are not JSON ({error}); a fault of the data"
-        ) from error
-    try:
-        given = _decoded(actual.arguments)
+        given = decoded(actual.arguments)
         found = _difference(wanted, given, threshold)
-    except RecursionError:
-        return Grade(0.0, ARGUMENTS_DECODE_ERROR, "the arguments are nested too deep", "$")
-    except ValueError as error:
-        return Grade(0.0, ARGUMENTS_DECODE_ERROR, f"the arguments are not JSON: {error}", "$")
+    except (ValueError, RecursionError) as error:
+        return Grade(0.0, ARGUMENTS_DECODE_ERROR, why_not_decoded(error), "$")
     if found is None:
         return None
     category, steps, wanted_there, given_there = found
@@ -238,15 +184,6 @@ def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Gr
     return Grade(
         0.0, category, f"at {path}: expected {expected_text}, got {actual_text}", path, expected_text, actual_text
     )
-
-
-def _decoded(arguments: str) -> Any:
-    """Decode by the rules of `json.loads`; text without outer white space, nearly all of it, takes a shorter way."""
-    try:
-        value, end = _scan_once(arguments, 0)
-    except StopIteration:
-        return loads(arguments)
-    return value if end == len(arguments) else loads(arguments)
 
 
 def _shown_pair(category: str, wanted: Any, given: Any) -> tuple[str, str]:

@@ -10,12 +10,16 @@ from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.jsontext import one_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
 
-    from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
+    from pytest_fcpivot.model import Action, Grade, Pair, Pivot, SchemaVerdict
 
 _WIDTH = 200
 _CALLS_SHOWN = 3
+_PATHS_SHOWN = 8
+_PAIRS_SHOWN = 12
 _FRAMES_SHOWN = 6
 _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -26,18 +30,60 @@ def as_error(report: pytest.TestReport) -> None:
     report.when = "setup"
 
 
-def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict) -> str:
-    """Say why an action failed: category and first difference, the user's words, both actions, the schema verdict."""
+def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict, mark: float | None) -> str:
+    """Say why an action failed: category and first difference, the user's words, both actions, the schema verdict.
+
+    With partial credit, the reward, the pass mark that it is under (`mark`; None for a 0/1 grader), its two halves and
+    all that differs are told too; with several calls, which was compared with which.
+    """
     lines = [
         f"{grade.category}: {printable(grade.explanation)}" if grade.explanation else grade.category,
+        *_partial_credit(grade, mark),
         f"  user:     {last_user_turn(pivot)}",
         f"  expected: {describe_action(pivot.expected_action)}",
         f"  actual:   {describe_action(action)}",
+        *_pairing(grade.pairs),
         f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if _tells_more(verdict) else ""),
     ]
-    if grade.reward > 0:
-        lines.insert(1, f"  reward:   {grade.reward:.3g}")
     return "\n".join(lines)
+
+
+def _partial_credit(grade: Grade, mark: float | None) -> list[str]:
+    lines = []
+    if mark is not None:
+        reward = f"{grade.reward:.3g}"
+        if float(reward) >= mark:  # rounded up to what it did not reach
+            reward = repr(grade.reward)
+        halves = "" if grade.halves is None else " (name {:.3g}, arguments {:.3g})".format(*grade.halves)
+        lines.append(f"  reward:   {reward}{halves}, under the pass mark {mark:.12g}")
+    if len(grade.paths) > 1:  # a single one is in the explanation
+        more = len(grade.paths) - _PATHS_SHOWN + grade.further_paths
+        listed = ", ".join(map(printable, grade.paths[:_PATHS_SHOWN]))
+        lines.append(f"  differ:   {listed}" + (f" and {more} more" if more > 0 else ""))
+    return lines
+
+
+def _pairing(pairs: Sequence[Pair]) -> list[str]:
+    """List who was paired with whom, counted from 1 as in the explanation; what did not match comes first."""
+    if not pairs:
+        return []
+
+    def rank(pair: Pair) -> tuple[bool, bool, bool]:
+        return pair.reward == 1.0, pair.expected is None, pair.actual is not None
+
+    listed = [_pair(pair) for pair in sorted(pairs, key=rank)[:_PAIRS_SHOWN]]
+    more = len(pairs) - len(listed)
+    return [f"  pairing:  {', '.join(listed)}" + (f" and {more} more" if more else "")]
+
+
+def _pair(pair: Pair) -> str:
+    if pair.actual is None:
+        return f"expected {(pair.expected or 0) + 1} unmatched"
+    if pair.expected is None:
+        return f"actual {pair.actual + 1} unmatched"
+    return f"expected {pair.expected + 1} ↔ actual {pair.actual + 1}" + (
+        f" ({pair.reward:.3g})" if pair.reward < 1.0 else ""
+    )
 
 
 def _tells_more(verdict: SchemaVerdict) -> bool:
@@ -65,15 +111,15 @@ def last_user_turn(pivot: Pivot) -> str:
     return "(the user has not said anything)"
 
 
-def explain_agent_error(error: BaseException, cause: str | None = None, attempts: int = 1) -> str:
-    """Say what the agent raised and where, by the frames of the user's own code.
+def explain_error(who: str, error: BaseException, cause: str | None = None, attempts: int = 1) -> str:
+    """Say what the agent or the grader raised and where, by the frames of the user's own code.
 
     `cause` names the fault of a service that the error comes from, which is told instead of frames of its client.
     """
     if isinstance(error, SystemExit):
-        first = f"the agent called sys.exit({'' if error.code is None else error.code!r})"
+        first = f"the {who} called sys.exit({'' if error.code is None else error.code!r})"
     else:
-        first = f"the agent raised {_shown(error)}"
+        first = f"the {who} raised {_shown(error)}"
     if cause is not None:
         first = f"{cause}{f' in {attempts} attempts' if attempts > 1 else ''}: {first}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
     from pytest_fcpivot.results import Tally
@@ -21,9 +23,12 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
                 del by_test[key]
 
 
-def write_suite_properties(config: pytest.Config, tally: Tally) -> None:
+def write_suite_properties(
+    config: pytest.Config, tally: Tally, mark: float | None, judge: Mapping[str, Any] | None
+) -> None:
     """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
 
+    `mark` is the pass mark of a grader with other rewards than 0 and 1, `judge` says who scored messages.
     The fixture that pytest has for this, `record_testsuite_property`, does not cross from workers to the controller.
     """
     interval = tally.mean_reward()
@@ -33,6 +38,10 @@ def write_suite_properties(config: pytest.Config, tally: Tally) -> None:
         properties["fc.mean_reward_low"] = round(interval.low, 6)
         properties["fc.mean_reward_high"] = round(interval.high, 6)
         properties["fc.pass_rate"] = tally.pass_rate
+    if mark is not None:
+        properties["fc.pass_mark"] = mark
+    if judge is not None:
+        properties["fc.judge"] = judge.get("model") or "keyword overlap"
     for plugin in config.pluginmanager.get_plugins():
         add = getattr(plugin, "add_global_property", None)
         if callable(add):

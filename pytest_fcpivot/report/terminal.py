@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.jsontext import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
 
     import pytest
 
@@ -58,8 +58,10 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         return
     title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
     reporter.write_sep("=", title, bold=True)
-    for line in summary_lines(tally, session.options.price):
+    for line in summary_lines(tally, session.options.price, session.mark, session.judge):
         reporter.write_line(line)
+    for note in sorted(session.judge_notes):
+        reporter.write_line(printable(session.redact(note)))
     _write_identity(reporter, session)
     _write_run(reporter, session)
     rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
@@ -72,8 +74,12 @@ def summary_title(data: Iterable[str], agent: str, grader: str) -> str:
     return f"pivots: {', '.join(data)} | {agent} | {grader}"
 
 
-def summary_lines(tally: Tally, price: Price | None) -> list[str]:
-    """Write the figures of a run, of which at least one test was reported."""
+def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: Mapping[str, Any] | None) -> list[str]:
+    """Write the figures of a run, of which at least one test was reported.
+
+    `mark` is the pass mark of a grader with other rewards than 0 and 1, under which the pass rate is another figure;
+    `judge` says who scored messages, as run.json does.
+    """
     lines = []
     interval = tally.mean_reward()
     if interval is not None:
@@ -84,13 +90,15 @@ def summary_lines(tally: Tally, price: Price | None) -> list[str]:
         )
     counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
     if tally.pass_rate is not None:
-        counts += f"; pass rate {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
+        at_mark = "" if mark is None else f" at reward ≥ {mark:.12g}:"
+        counts += f"; pass rate{at_mark} {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
     if tally.errors and tally.graded:
         counts += f"; mean reward {tally.mean_with_errors():.4f} with errors as 0"
     lines.append(counts)
     lines += _repeat_lines(tally)
     if tally.graded:
         lines += _confusion_lines(tally)
+        lines += _judge_lines(tally, judge)
         lines.append("categories")
         lines += [f"  {count:>7}  {printable(name)}" for name, count in _ranked(tally.categories)]
         broken = {name: n for name, n in tally.schemas.items() if name not in ("valid", "no-call", "")}
@@ -116,6 +124,27 @@ def _repeat_lines(tally: Tally) -> list[str]:
         rates = tally.pass_at(k)
         if rates is not None:
             lines.append(f"pass@{k} {rates[0]:.4f}  pass^{k} {rates[1]:.4f}  (over {rates[2]} pivots)")
+    return lines
+
+
+def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
+    """Tell who scored the messages, and what that took."""
+    if judge is None or not tally.confusion["message", "message"]:
+        return []
+    if judge.get("model") is None:
+        return [f"messages scored by keyword overlap, not by a judge: {judge.get('why')}"]
+    counts = [f"{tally.judged['asked']} asked, {tally.judged['cached']} from the cache"]
+    if tally.judged["keyword"]:
+        causes = ", ".join(f"{printable(cause)} {n}" for cause, n in _ranked(tally.judge_faults))
+        counts.append(f"{tally.judged['keyword']} by keyword overlap in its place ({causes})")
+    model, prompt = printable(str(judge["model"])), judge.get("prompt_version")
+    lines = [f"messages judged by {model} (prompt {prompt}): {', '.join(counts)}"]
+    read, cached, written, reasoning = tally.judge_usage
+    if read or written:
+        lines.append(
+            f"the judge's tokens: {read:,} in ({cached:,} cached), {written:,} out"
+            + (f" ({reasoning:,} reasoning)" if reasoning else "")
+        )
     return lines
 
 

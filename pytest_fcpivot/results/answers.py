@@ -46,8 +46,8 @@ class _Source:
 class AnswerBook:
     """Where the stored answers stand, by test; a later line takes the place of an earlier one.
 
-    With `replays`, errors count as answers, and a test that has none by its node id gets that of its pivot and repeat,
-    whatever file the run had the pivot from.
+    With `replays`, errors of the agent count as answers, and a test that has none by its node id gets that of its pivot
+    and repeat, whatever file the run had the pivot from.
     """
 
     def __init__(self, *, replays: bool) -> None:
@@ -77,7 +77,7 @@ class AnswerBook:
             test, pivot_id, repeat = value.get("test"), value.get("pivot_id"), value.get("repeat", 1)
             if not isinstance(test, str) or not isinstance(pivot_id, str) or not isinstance(repeat, int):
                 continue
-            if value.get("outcome") == "error" and not self._replays:
+            if _no_answer(value) and not self._replays:
                 self._by_test.pop(test, None)
                 continue
             self._by_test[test] = source, offset
@@ -176,10 +176,15 @@ def _of_result(line: dict[str, Any]) -> StoredAnswer:
         latency_s=float(line.get("latency_s") or 0.0),
         attempts=int(line.get("attempts") or 0),
         retried=tuple(line.get("retried") or ()),
-        error=line.get("error") if line.get("outcome") == "error" else None,
-        cause=line.get("cause"),
-        reported=True,
+        error=line.get("error") if _no_answer(line) else None,
+        cause=line.get("cause") if _no_answer(line) else None,
+        reported=line.get("outcome") != "error",
     )
+
+
+def _no_answer(line: dict[str, Any]) -> bool:
+    """Tell whether a result is an error of the agent's; of others, such as the grader's, the answer can be graded."""
+    return line.get("outcome") == "error" and line.get("action") is None
 
 
 def _of_call(line: dict[str, Any]) -> StoredAnswer:

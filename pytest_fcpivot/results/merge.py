@@ -19,28 +19,31 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.graders import make_grader
+from pytest_fcpivot.graders import is_binary
 from pytest_fcpivot.jsontext import printable
-from pytest_fcpivot.options import ABOUT_THE_RUN, Price
+from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.output import Usage
 from pytest_fcpivot.results.record import CaseRecord
-from pytest_fcpivot.results.run import RunDirectory, RunError, read_description
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
 from pytest_fcpivot.results.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # Runs may name these differently and mean the same; run.json says elsewhere what they meant.
-_BY_MEANING = frozenset(("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_repeats"))
+_BY_MEANING = frozenset(
+    (
+        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark", "fc_repeats"),
+        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
+    )
+)
 _SHARD = "fc_shard"
 # Each shard applies these to itself, so no run of the whole selects what the shards did.
 _SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
 _OFFSET_BITS = 48
 _OFFSET = (1 << _OFFSET_BITS) - 1
 _SHOWN = 5
-_OUTCOMES = frozenset(("passed", "failed", "error"))
-_ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
 _WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has them
 
 
@@ -64,9 +67,10 @@ class Merged:
         if tally.graded or tally.errors:
             names = [data["name"] for data in description["data"]] or [SAMPLE]  # what own tests run over by default
             yield _heading(summary_title(names, description["agent"], description["grader"]["name"]))
-            yield from summary_lines(tally, _price(description["options"]))
-            grader = description["grader"]
-            identity = identity_line(tally) if make_grader(grader["name"], **grader["settings"]).binary else None
+            binary = is_binary(description["grader"])
+            mark = None if binary else description.get("pass_mark", DEFAULT_PASS_MARK)
+            yield from summary_lines(tally, _price(description["options"]), mark, description.get("judge"))
+            identity = identity_line(tally) if binary else None
             if identity is not None:
                 yield identity
         else:
@@ -138,6 +142,8 @@ class _Run:
         facts = {_flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - _BY_MEANING}
         facts[_flag(_SHARD)] = f"one of {self.count}" if self.count else "not set"
         facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "grader", "repeats")}
+        facts["judge"] = json.dumps(self.description.get("judge"), sort_keys=True)
+        facts["pass mark"] = json.dumps(self.description.get("pass_mark", DEFAULT_PASS_MARK))
         return facts | {f"data {name}": f"sha256 {data['sha256'][:16]}…" for name, data in self.data.items()}
 
     def selected(self, name: str) -> int:
@@ -150,11 +156,7 @@ class _Run:
 
     def ended_early(self) -> str | None:
         """Say how the run's last session ended, if it did not come to its end."""
-        last = self.sessions[-1] if self.sessions else {}
-        if last.get("ended") is None:
-            return "its last session did not end: killed, or still running"
-        status = last.get("exit_status")
-        return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
+        return ended_early(self.description)
 
 
 _NEEDED: Mapping[str, Any] = {
@@ -186,6 +188,8 @@ def merge(runs: Sequence[Path], target: Path) -> Merged:
         _copy_calls(parts, directory.calls)
         for part, entry in zip(parts, description["merged"], strict=True):
             entry["results"] = part.results.total()
+        if tally.judged:
+            description["judged"] = dict(sorted(tally.judged.items()))
         directory.write_description(description)
     return Merged(target, description, tally, len(places), tuple(_missing(parts)), (*_left_out(parts), *notes))
 
@@ -281,7 +285,7 @@ def _tests(part: _Run) -> Iterator[tuple[int, str]]:
                     line = json.loads(data)
                 except (ValueError, RecursionError):
                     line = None
-                if _is_result(line):
+                if is_result(line):
                     yield offset, line["test"]
                 elif not data.endswith(b"\n"):
                     part.torn = len(data)
@@ -290,16 +294,6 @@ def _tests(part: _Run) -> Iterator[tuple[int, str]]:
                 offset += len(data)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _is_result(line: Any) -> bool:
-    if not isinstance(line, dict):
-        return False
-    texts = all(isinstance(line.get(name), str) for name in ("test", "pivot_id", "trajectory_id", "expected"))
-    outcome, reward = line.get("outcome"), line.get("reward")
-    if not texts or outcome not in _OUTCOMES or not isinstance(line.get("repeat"), int):
-        return False
-    return reward is None if outcome == "error" else isinstance(reward, int | float)
 
 
 # -------------------------------------------------------------------- the new run
@@ -366,7 +360,17 @@ def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
         error=line.get("error"),
         cause=line.get("cause"),
         own=own,
+        judge=_judge_of(line.get("judge")),
     )
+
+
+def _judge_of(told: Any) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None] | None:
+    """Read who scored a message, as a record's line has it."""
+    if not isinstance(told, dict) or not isinstance(told.get("by"), str):
+        return None
+    usage = Usage.from_builtins(told.get("usage"))
+    tokens = None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning)
+    return told["by"], told.get("score"), str(told.get("reason") or ""), tokens, told.get("cause")
 
 
 def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
@@ -414,7 +418,7 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
 
 
 _MERGED_KEYS = frozenset(
-    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard")
+    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard", "judged")
 )
 
 

@@ -21,7 +21,9 @@ class CaseRecord:
     `output_json` and `action_json` hold JSON text; `usage` counts tokens of input, cached input, output and reasoning;
     `retried` names why each attempt but the last was not enough, and `cause` what kind of fault an error was. `own`
     tells a pivot's own item from a user's test that took the `pivot` fixture; `kept` tells that the result stands in
-    the run's file already.
+    the run's file already. `paths`, `further_paths` and `halves` are as in a Grade, and in the file only if a grader
+    gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
+    the tokens that it took, and the fault of a judge that gave none.
     """
 
     pivot_id: str
@@ -45,6 +47,10 @@ class CaseRecord:
     cause: str | None = None
     own: bool = True
     kept: bool = False
+    paths: tuple[str, ...] = ()
+    further_paths: int = 0
+    halves: tuple[float, float] | None = None
+    judge: tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None] | None = None
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:
@@ -55,9 +61,15 @@ class CaseRecord:
     def to_builtins(self) -> tuple[Any, ...]:
         """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""
         values: tuple[Any, ...] = _all_fields(self)
-        if self.error is None and self.path is None and self.trajectory_id.isascii() and (self.tool or "").isascii():
+        if (
+            self.error is None
+            and self.path is None
+            and self.judge is None
+            and self.trajectory_id.isascii()
+            and (self.tool or "").isascii()
+        ):
             return values  # nothing in it that UTF-8 cannot hold: the JSON texts are ASCII
-        return tuple(well_formed(value) if isinstance(value, str) else value for value in values)
+        return tuple(_sendable(value) for value in values)
 
     @classmethod
     def from_builtins(cls, values: tuple[Any, ...]) -> CaseRecord:
@@ -67,6 +79,17 @@ class CaseRecord:
     def line(self, test: str, outcome: str, cost: float | None = None) -> str:
         """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
         usage = self.usage
+        partial: dict[str, Any] = {}
+        if self.paths:
+            partial["paths"] = self.paths
+        if self.further_paths:
+            partial["further_paths"] = self.further_paths
+        if self.halves is not None:
+            partial["halves"] = self.halves
+        if self.judge is not None:
+            by, score, reason, tokens, cause = self.judge
+            told = {"by": by, "score": score, "reason": reason, "cause": cause}
+            partial["judge"] = told | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
         head = json.dumps(
             {
                 "pivot_id": self.pivot_id,
@@ -75,6 +98,7 @@ class CaseRecord:
                 "reward": self.reward,
                 "category": self.category,
                 "path": self.path,
+                **partial,
                 "schema": self.schema,
                 "explanation": self.explanation,
                 "usage": None if usage is None else Usage(*usage).to_builtins(),
@@ -91,6 +115,12 @@ class CaseRecord:
             }
         )
         return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_sendable(part) for part in value)
+    return well_formed(value) if isinstance(value, str) else value
 
 
 _all_fields = attrgetter(*(field.name for field in fields(CaseRecord)))

@@ -24,6 +24,8 @@ RUNS = ".fcpivot"
 _RUN, _RESULTS, _CALLS = "run.json", "results.jsonl", "calls"
 _TAIL = 1 << 16
 _DATA_KEYS = frozenset(("name", "path", "sha256"))
+_OUTCOMES = frozenset(("passed", "failed", "error"))
+_ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
 
 
 class RunError(FcPivotError):
@@ -196,6 +198,27 @@ def read_description(path: Path) -> dict[str, Any]:
     if odd:
         raise RunError(f"{path / _RUN}: not as pytest-fcpivot writes it: {odd[0]!r:.80}")
     return dict(description)
+
+
+def ended_early(description: Mapping[str, Any]) -> str | None:
+    """Say how a run's last session ended, if it did not come to its end."""
+    sessions = description.get("sessions")
+    last = sessions[-1] if isinstance(sessions, list) and sessions else None
+    if not isinstance(last, dict) or last.get("ended") is None:
+        return "its last session did not end: killed, or still running"
+    status = last.get("exit_status")
+    return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
+
+
+def is_result(line: Any) -> bool:
+    """Tell whether a decoded line of `results.jsonl` is a result."""
+    if not isinstance(line, dict):
+        return False
+    texts = all(isinstance(line.get(name), str) for name in ("test", "pivot_id", "trajectory_id", "expected"))
+    outcome, reward = line.get("outcome"), line.get("reward")
+    if not texts or outcome not in _OUTCOMES or not isinstance(line.get("repeat"), int):
+        return False
+    return reward is None if outcome == "error" else isinstance(reward, int | float)
 
 
 def now() -> str:

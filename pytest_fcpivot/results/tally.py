@@ -40,6 +40,11 @@ class Tally:
         self.usage = [0, 0, 0, 0]  # tokens of input, cached input, output, reasoning
         self.with_usage = 0
         self.latencies = array("f")
+        self.judged: Counter[str] = (
+            Counter()
+        )  # messages by who scored them: the judge, its cache, keywords in its place
+        self.judge_usage = [0, 0, 0, 0]
+        self.judge_faults: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.retried = 0
         self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
@@ -84,6 +89,12 @@ class Tally:
         if record.retried:
             self.retried += 1
             self.retries.update(record.retried)
+        if record.judge is not None:
+            by, _, _, tokens, cause = record.judge
+            self.judged[by] += 1
+            self.judge_usage = [total + n for total, n in zip(self.judge_usage, tokens or (0, 0, 0, 0), strict=True)]
+            if cause is not None:
+                self.judge_faults[cause] += 1
         if record.usage is not None:
             self.with_usage += 1
             self.usage = [total + count for total, count in zip(self.usage, record.usage, strict=True)]

@@ -364,7 +364,7 @@ class TestRequests:
         agent = ChatAgent(model="m", base_url="https://gw/openai/v1?api-version=2024-10-21")
 
         async def connect() -> tuple[str, object]:
-            client = agent._connected()
+            client = agent._connection.client()
             await agent.aclose()
             return str(client.base_url), client.default_query
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import permutations
 from typing import Any
 
 import pytest
+from brute_force import most_matched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot import Action, FunctionCall, GraderError, Message, grade
 from pytest_fcpivot.graders import make_grader
-from pytest_fcpivot.graders.nemo_gym import maximum_matching
 
 PROPERTY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 ANY_ORDER = "nemo-gym:any-order"
@@ -349,6 +348,34 @@ def test_a_batch_names_the_first_unmatched_call() -> None:
     assert "2 of 3" in found.explanation
 
 
+@pytest.mark.parametrize(
+    ("given_numbers", "pairs"),
+    [
+        ((2, 1), {(0, 1, 1.0), (1, 0, 1.0)}),
+        ((9, 2), {(0, None, 0.0), (1, 1, 1.0), (None, 0, 0.0)}),
+        ((2,), {(0, None, 0.0), (1, 0, 1.0)}),
+        ((1, 7, 2), {(0, 0, 1.0), (1, 2, 1.0), (None, 1, 0.0)}),
+    ],
+)
+def test_a_batch_tells_its_pairs(
+    given_numbers: tuple[int, ...], pairs: set[tuple[int | None, int | None, float]]
+) -> None:
+    """A grade of several calls says which were paired, and what is left on both sides, whatever the reward."""
+    for config in ({}, {"parallel_tool_call_rewarding": True}):
+        found = grade(numbered(1, 2), numbered(*given_numbers), ANY_ORDER, **config)
+        assert {(pair.expected, pair.actual, pair.reward) for pair in found.pairs} == pairs
+
+
+def test_single_calls_have_no_pairs() -> None:
+    """One call against one, and several under first-call, of which one is judged, tell no pairs, paths or halves."""
+    for found in (
+        grade(numbered(1), numbered(2), ANY_ORDER),
+        grade(numbered(1), numbered(1), ANY_ORDER),
+        grade(numbered(1), numbered(2, 1)),
+    ):
+        assert (found.pairs, found.paths, found.halves) == ((), (), None)
+
+
 def test_hundreds_of_calls() -> None:
     """A batch of 300 calls in reverse order is matched in full."""
     assert grade(numbered(*range(300)), numbered(*reversed(range(300))), ANY_ORDER).reward == 1.0
@@ -593,31 +620,6 @@ def test_a_surplus_call_never_costs_by_default(expected: Action, actual: Action,
     """Without rewarding of parallel calls, one more call of the model cannot lower the reward."""
     more = Action((*actual.calls, surplus))
     assert grade(expected, more, ANY_ORDER).reward >= grade(expected, actual, ANY_ORDER).reward
-
-
-def most_matched(edges: list[list[int]], n_right: int) -> int:
-    """Return the size of the best pairing, by trying every one."""
-    padded = range(n_right + len(edges))
-    return max(
-        sum(right in edges[left] for left, right in enumerate(chosen)) for chosen in permutations(padded, len(edges))
-    )
-
-
-@PROPERTY
-@given(st.data())
-def test_maximum_matching(data: st.DataObject) -> None:
-    """The matching uses only given edges, no partner twice, and is as large as any permutation's."""
-    n_left, n_right = data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))
-    edges = [
-        data.draw(st.lists(st.integers(0, n_right - 1), unique=True, max_size=n_right) if n_right else st.just([]))
-        for _ in range(n_left)
-    ]
-    partner = maximum_matching(edges, n_right)
-    used = [right for right in partner if right is not None]
-    assert len(partner) == n_left
-    assert len(set(used)) == len(used)
-    assert all(right is None or right in edges[left] for left, right in enumerate(partner))
-    assert len(used) == most_matched(edges, n_right)
 
 
 @PROPERTY

@@ -173,3 +173,15 @@ def test_data_that_the_grader_cannot_judge(project: Project) -> None:
     assert "pass --fc-grader=nemo-gym:any-order" in text
     assert "session.py" not in text
     assert result.ret == pytest.ExitCode.INTERRUPTED
+
+
+def test_workers_whose_controller_was_asked_for_nothing(project: Project, workers: list[str]) -> None:
+    """Tests that take pivots run where nothing names data or an agent but a fixture, with workers too."""
+    project.write(
+        "conftest.py",
+        "import pytest\n\n@pytest.fixture(scope='session')\ndef fc_agent():\n    return lambda pivot: 'hello'\n",
+    )
+    project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    assert fc_action.message\n")
+    project.run("-k", "d0-", *workers).assert_outcomes()
+    result = project.run("-k", "t3530-d0", *workers)
+    assert result.parseoutcomes()["passed"] == 1

@@ -73,7 +73,7 @@ def test_a_server_that_quotes_the_key(
     assert 1 <= len(outcomes) <= max(1, 2 * len(args))
     assert set(outcomes.values()) == {"error"}
     assert "no call can succeed: Error code: 401 - Incorrect API key provided: ***." in text
-    assert "check the key that the agent uses (OPENAI_API_KEY for the openai agents)" in text
+    assert "check the key that is used (OPENAI_API_KEY for the openai agents)" in text
     assert "INTERNALERROR" not in text
     assert _leaks(project, text) == []
 

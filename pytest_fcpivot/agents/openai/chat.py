@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
+from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS
 from pytest_fcpivot.agents.openai.prompt import parse_answer, prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
 from pytest_fcpivot.chat import chat_tools, content_text
@@ -20,7 +21,7 @@ class ChatAgent(OpenAIAgent):
     """Ask through the Chat Completions API; a call returns a chat completion as a dict."""
 
     name: ClassVar[str] = "openai-chat"
-    path: ClassVar[str] = "chat/completions"
+    path: ClassVar[str] = CHAT_COMPLETIONS
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
         choice: Any = offer.choice

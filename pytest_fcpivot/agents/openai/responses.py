@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
+from pytest_fcpivot.agents.openai.connection import RESPONSES
 from pytest_fcpivot.chat import arguments_text, content_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class ResponsesAgent(OpenAIAgent):
     """Ask through the Responses API; a call returns a Response as a dict."""
 
     name: ClassVar[str] = "openai"
-    path: ClassVar[str] = "responses"
+    path: ClassVar[str] = RESPONSES
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
         settings = self.settings

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # The client refuses to start without a key, and servers on one's own machine want none.
 _NO_KEY = "no-key"
+OPENAI_KEY = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +52,28 @@ class Endpoint:
     key: str = field(repr=False)
 
     @classmethod
-    def of(cls, settings: OpenAISettings) -> Endpoint:
-        """Read the endpoint from the settings, else from OPENAI_BASE_URL and OPENAI_API_KEY.
+    def of(
+        cls,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        key_variable: str = OPENAI_KEY,
+        option: str = "--fc-base-url",
+    ) -> Endpoint:
+        """Make the endpoint of a base URL and a key, read from OPENAI_BASE_URL and `key_variable` if they are None.
 
-        Raises AgentError for a URL that is not one, and for OpenAI itself without a key.
+        Raises AgentError for a URL that is not one, and for OpenAI itself without a key; `option` is the one that the
+        message names for the base URL.
         """
-        base_url, where = settings.base_url, "the base URL"
+        where = "the base URL"
         if base_url is None:
             base_url, where = os.environ.get("OPENAI_BASE_URL", "").strip() or None, "OPENAI_BASE_URL"
-        key = settings.api_key or os.environ.get("OPENAI_API_KEY", "").strip()
+        key = api_key or os.environ.get(key_variable, "").strip()
         if base_url is None:
             if not key:
                 raise AgentError(
-                    "OPENAI_API_KEY is not set; set it, or pass the base URL of a server that wants no key: "
-                    "--fc-base-url=http://localhost:8000/v1"
+                    f"{key_variable} is not set; set it, or pass the base URL of a server that wants no key: "
+                    f"{option}=http://localhost:8000/v1"
                 )
             return cls(None, {}, key)
         try:

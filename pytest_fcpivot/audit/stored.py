@@ -1,0 +1,421 @@
+"""The stored answers that an audit grades again, with their pivots: of a run of ours, or of NeMo Gym's rollouts.
+
+Of each test only where its last line stands is held in memory. Lines are read in the order of the data, in which a
+pivot beside the last one is cheap.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.errors import ActionError, FcPivotError, GraderError, RowProblem
+from pytest_fcpivot.graders import describe_grader, expected_to_action, find_grader
+from pytest_fcpivot.graders.agentic import AgenticGrader
+from pytest_fcpivot.model import Action
+from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
+from pytest_fcpivot.schemas import tool_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.model import Pivot
+
+_ROLLOUTS = ".jsonl"
+_HASH_SHOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One graded answer: what was recorded of it, and the pivot and action to grade again."""
+
+    test: str
+    name: str  # the pivot's id, with the repeat
+    trajectory_id: str
+    pivot: Pivot
+    action: Action
+    reward: float | None
+    category: str | None
+    schema: str | None
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that is expected to be called first; None for a message."""
+        calls = self.pivot.expected_action.calls
+        return calls[0].name if calls else None
+
+    @property
+    def is_message(self) -> bool:
+        """Whether a message was expected, and given."""
+        return not self.pivot.expected_action.calls and not self.action.calls and self.action.message is not None
+
+
+class Stored(Protocol):
+    """What can be audited.
+
+    `grader` is the run's own, None if it cannot be made; `grader_name` is how it was recorded. `scores_messages` tells
+    that the recorded rewards of messages are scores, and `judged` that a model gave them. `errors` and `notes` are
+    complete when all results have been read.
+    """
+
+    path: Path
+    agent: str
+    grader_name: str
+    grader: Grader | None
+    pass_mark: float
+    strict_schema: bool
+    scores_messages: bool
+    judged: bool
+    errors: int
+    notes: list[str]
+
+    def results(self) -> Iterator[Result]: ...  # noqa: D102
+
+
+def open_stored(path: Path, data: Sequence[str] = ()) -> Stored:
+    """Find what to audit: a run's directory or `results.jsonl`, or rollouts; `data` are files in place of the run's.
+
+    Raises RunError if there is no such run, or if its data are not what they were, and DataError as `open_store` does.
+    """
+    if path.name == "results.jsonl" and path.with_name("run.json").is_file():
+        path = path.parent
+    if path.is_file():
+        if path.suffix != _ROLLOUTS:
+            raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")
+        if data:
+            raise RunError(f"{path}: rollouts bring their own pivots; leave out --data")
+        return StoredRollouts(path)
+    if not path.exists():
+        raise RunError(f"{path}: there is no such run; runs are recorded under .fcpivot, or where --fc-run says")
+    return StoredResults(path, data)
+
+
+class StoredResults:
+    """A run of ours."""
+
+    def __init__(self, path: Path, data: Sequence[str]) -> None:
+        description = read_description(path)
+        self.path = path
+        self._results = RunDirectory(path).results
+        self._description = description
+        self._options: dict[str, Any] = description.get("options", {})
+        grader: Any = description.get("grader")
+        mark = description.get("pass_mark", DEFAULT_PASS_MARK)
+        _refuse_odd(path, grader, mark, description.get("data", []))
+        self.agent = str(description.get("agent"))
+        self.grader_name = str(grader["name"])
+        self.notes: list[str] = []
+        self.errors = 0
+        self.grader: Grader | None = None
+        try:
+            self.grader = _grader_of(grader)
+        except FcPivotError as error:
+            self.notes.append(f"the run's own grader is not at hand, so its rewards are taken as recorded: {error}")
+        self.pass_mark = float(mark)
+        self.strict_schema = _is_on(self._options.get("fc_strict_schema"))
+        self.scores_messages = self.grader_name == AgenticGrader().name
+        judge = description.get("judge")
+        self.judged = isinstance(judge, dict) and bool(judge.get("model"))
+        end = ended_early(description)
+        if end is not None:
+            self.notes.append(f"{end}; audited is what there is")
+        self._stores = self._open_data(data)
+
+    # ---------------------------------------------------------------- the data
+
+    def _open_data(self, given: Sequence[str]) -> list[tuple[str, PivotStore]]:
+        """Open the run's data, by name: the files that the user names, or those that the run had; refuse others.
+
+        Raises RunError with the difference.
+        """
+        recorded = self._description.get("data") or []
+        if not recorded:  # tests of the user's over no data in particular are over the sample
+            recorded = [{"name": SAMPLE, "path": str(SAMPLE_PATH), "sha256": None}]
+        offered = {path.absolute(): self._open(path) for path in map(resolve_data, given)}
+        stores: list[tuple[str, PivotStore]] = []
+        try:
+            stores.extend((data["name"], self._find(data, offered)) for data in recorded)
+            _refuse_unused(offered, stores)
+        except BaseException:
+            for store in (*[store for _, store in stores], *[store for store, _ in offered.values()]):
+                store.close()
+            raise
+        return stores
+
+    def _open(self, path: Path) -> tuple[PivotStore, str]:
+        skips = self._options.get("fc_bad_rows") == "skip"
+        # a replay of rollouts may be over the rollouts themselves, where one pivot comes several times
+        repeats = str(self._description.get("replays") or "").endswith(_ROLLOUTS)
+        store = open_store(path, bad_rows="skip" if skips else "refuse", same_pivot="repeat" if repeats else "problem")
+        return store, store.content_hash(path)
+
+    def _find(self, data: dict[str, Any], offered: dict[Path, tuple[PivotStore, str]]) -> PivotStore:
+        """Return the store of one of the run's data sets: one of the user's files, or the file where it was."""
+        wanted, name, path = data["sha256"], data["name"], Path(data["path"])
+        for store, found in offered.values():
+            if found == wanted:
+                return store
+        if name == SAMPLE and not path.is_file():
+            path = SAMPLE_PATH  # the run was made with another installation
+        seen = dict(offered)
+        if path.is_file() and path not in seen:
+            store, found = seen[path] = self._open(path)
+            if wanted in (None, found):
+                return store
+        if not seen:
+            raise RunError(f"{self.path}: its data {name} are not at {path} any more; say where they are: --data FILE")
+        lines = [f"  the run's {name}: sha256 {_cut(wanted)}, {data.get('pivots', '?')} pivots"]
+        lines += [f"  {where}: sha256 {_cut(found)}, {len(store)} pivots" for where, (store, found) in seen.items()]
+        listed = "\n".join(lines)
+        raise RunError(
+            f"{self.path}: the run was made on other data, and would be graded by what it was not asked:\n{listed}\n"
+            "name the file as it was then: --data FILE"
+        )
+
+    # ---------------------------------------------------------------- the results
+
+    def results(self) -> Iterator[Result]:
+        """Yield the graded results in the order of the data; the last line of each test counts."""
+        try:
+            with closing(_Lines(self._results)) as lines:
+                found = lines.places()
+                places = {test: place for test, place in found.items() if place is not None}
+                self.errors = len(found) - len(places)
+                self.notes += [*lines.notes(), *self._missing(found)]
+                yield from self._read(lines, places)
+        except OSError as error:
+            raise RunError(f"{self._results}: cannot be read: {error.strerror or error}") from error
+        finally:
+            for _, store in self._stores:
+                store.close()
+
+    def _missing(self, found: Iterable[str]) -> Iterator[str]:
+        """Say how many tests of the data have no result; of tests of the user's it is not known how many there are."""
+        known = {data["name"]: data.get("selected") for data in self._description.get("data") or ()}
+        own = Counter(name for test in found for name in known if test.startswith(f"{name}::"))
+        repeats = self._description.get("repeats", 1)
+        for name, count in own.items():
+            selected = known[name]
+            if isinstance(selected, int) and isinstance(repeats, int) and count < selected * repeats:
+                yield f"{count} of {selected * repeats} tests of {name} have a result"
+
+    def _read(self, lines: _Lines, places: dict[str, tuple[str, int]]) -> Iterator[Result]:
+        found, unknown = self._in_order(places)
+        if unknown:
+            self.notes.append(f"results of pivots that the data do not have, left out: {unknown}")
+        changed = odd = 0
+        for number, row, offset, own in found:
+            data, line = lines.read(offset)
+            pivot = self._stores[number][1].read(row)
+            # most answers call no tool of that name, and reading the pivot's own takes longer than all the rest
+            names = tool_set(pivot.tools_json).names if SUBMIT_MESSAGE.encode() in data else frozenset()
+            try:
+                action, as_answered = _action(line, names)
+            except FcPivotError:
+                odd += 1
+                continue
+            changed += own and not as_answered
+            repeat = line["repeat"]
+            yield Result(
+                test=line["test"],
+                name=pivot.id if repeat == 1 else f"{pivot.id}[r{repeat}]",
+                trajectory_id=line["trajectory_id"],
+                pivot=pivot,
+                action=action,
+                reward=float(line["reward"]),
+                category=line.get("category"),
+                schema=line.get("schema"),
+            )
+        if odd:
+            self.notes.append(f"results without an action that can be read, left out: {odd}")
+        if changed:
+            self.notes.append(
+                f"answers that were graded as something else than their output is read as now: {changed} (a fixture "
+                "changed them, or the reading did); the audit grades what was graded"
+            )
+
+    def _in_order(self, places: dict[str, tuple[str, int]]) -> tuple[list[tuple[int, int, int, bool]], int]:
+        """Return data set, row, offset and whether it is a pivot's own test, sorted; and how many are nowhere."""
+        wanted = {pivot_id for pivot_id, _ in places.values()}
+        rows = [
+            {pivot_id: row for row, pivot_id in enumerate(store.each("id")) if pivot_id in wanted}
+            for _, store in self._stores
+        ]
+        numbers = {f"{name}::": number for number, (name, _) in enumerate(self._stores)}
+        found: list[tuple[int, int, int, bool]] = []
+        for test, (pivot_id, offset) in places.items():
+            number = next((number for prefix, number in numbers.items() if test.startswith(prefix)), None)
+            among = range(len(rows)) if number is None else (number,)
+            place = next((other for other in among if pivot_id in rows[other]), None)
+            if place is not None:
+                found.append((place, rows[place][pivot_id], offset, number is not None))
+        return sorted(found), len(places) - len(found)
+
+
+class _Lines:
+    """The lines of `results.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("rb")
+        self._torn = 0
+        self._unread = 0
+
+    def places(self) -> dict[str, tuple[str, int] | None]:
+        """Return each test's pivot and where its last line is; None for an error."""
+        found: dict[str, tuple[str, int] | None] = {}
+        offset = 0
+        for data in self._stream:
+            try:
+                line = json.loads(data)
+            except (ValueError, RecursionError):
+                line = None
+            if is_result(line):
+                found[line["test"]] = None if line["outcome"] == "error" else (line["pivot_id"], offset)
+            elif not data.endswith(b"\n"):
+                self._torn = len(data)
+            else:
+                self._unread += 1
+            offset += len(data)
+        return found
+
+    def notes(self) -> Iterator[str]:
+        if self._torn:
+            yield f"the last line is torn, and left out: {self._torn} bytes"
+        if self._unread:
+            yield f"lines that are no results, left out: {self._unread}"
+
+    def read(self, offset: int) -> tuple[bytes, dict[str, Any]]:
+        self._stream.seek(offset)
+        data = self._stream.readline()
+        return data, json.loads(data)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _action(line: dict[str, Any], names: frozenset[str]) -> tuple[Action, bool]:
+    """Read the action that was graded, and tell whether the output, which a replay grades, reads as the same.
+
+    It does, unless a test or a fixture of the user's made another action of it. `names` are those of the pivot's tools.
+    """
+    try:
+        answered = to_action(line.get("output"), names)
+    except ActionError:
+        answered = None
+    if "action" not in line:
+        if answered is None:
+            raise ActionError(f"{line['test']}: neither action nor output can be read")
+        return answered, True
+    graded = Action() if line["action"] is None else expected_to_action(line["action"])
+    return graded, graded == answered
+
+
+def _grader_of(described: dict[str, Any]) -> Grader:
+    """Make the grader that run.json describes; raises GraderError if it cannot be had, or is another by now."""
+    settings = described.get("settings") or {}
+    grader = find_grader(str(described.get("spec", described["name"])), settings, search=[Path.cwd()])
+    source = described.get("source_sha256")
+    if source is not None and describe_grader(grader, settings).get("source_sha256") != source:
+        raise GraderError(f"the source of {grader.name} has changed since the run")
+    return grader
+
+
+def _refuse_odd(path: Path, grader: Any, mark: Any, data: list[dict[str, Any]]) -> None:
+    """Refuse a run.json that was written by something else, beyond what `read_description` does."""
+    odd: list[Any] = []
+    if not (
+        isinstance(grader, dict)
+        and isinstance(grader.get("name"), str)
+        and isinstance(grader.get("settings", {}), dict)
+    ):
+        odd.append(grader)
+    if not isinstance(mark, int | float):
+        odd.append(mark)
+    odd += [entry for entry in data if not all(isinstance(entry[key], str) for key in ("name", "path", "sha256"))]
+    if odd:
+        raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {odd[0]!r:.80}")
+
+
+def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tuple[str, PivotStore]]) -> None:
+    used = {id(store) for _, store in stores}
+    for path, (store, _) in offered.items():
+        if id(store) not in used:
+            names = ", ".join(name for name, _ in stores)
+            raise RunError(f"--data {path}: the run has no use for it: its data are {names}, and found already")
+
+
+def _is_on(value: Any) -> bool:
+    return str(value).lower() in ("1", "true", "yes", "on")
+
+
+def _cut(digest: str | None) -> str:
+    return f"{digest[:_HASH_SHOWN]}…" if digest else "unknown"
+
+
+class StoredRollouts:
+    """NeMo Gym's rollouts: rows of pivots with a response each, and the reward that its verifier gave."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.agent = path.name
+        self.grader_name = "NeMo Gym"
+        self.grader: Grader | None = None  # which version it was, and how it was set, the rows do not say
+        self.pass_mark = DEFAULT_PASS_MARK
+        self.strict_schema = False
+        self.scores_messages = self.judged = False
+        self.errors = 0
+        self.notes: list[str] = []
+
+    def results(self) -> Iterator[Result]:
+        """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
+        seen: Counter[str] = Counter()
+        try:
+            with self.path.open("rb") as stream:
+                for number, data in enumerate(stream, 1):
+                    result = self._result(data, number, seen)
+                    if result is not None:
+                        yield result
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        if not seen:
+            raise RunError(f"{self.path}: no rollouts in it: NeMo Gym's have responses_create_params and response")
+
+    def _result(self, data: bytes, number: int, seen: Counter[str]) -> Result | None:
+        try:
+            row = json.loads(data)
+            if not isinstance(row, dict) or "response" not in row:
+                return None
+            pivot = pivot_from_row(row, number)
+        except (ValueError, RecursionError, RowProblem):
+            return None
+        seen[pivot.id] += 1
+        repeat = seen[pivot.id]
+        try:
+            action = to_action(row["response"], tool_set(pivot.tools_json).names)
+        except ActionError:
+            action = None
+        if action is None or row["response"] is None:
+            self.errors += 1
+            return None
+        reward, category = row.get("reward"), row.get("category")
+        name = pivot.id if repeat == 1 else f"{pivot.id}[r{repeat}]"
+        return Result(
+            test=name,
+            name=name,
+            trajectory_id=pivot.trajectory_id,
+            pivot=pivot,
+            action=action,
+            reward=float(reward) if isinstance(reward, int | float) else None,
+            category=category if isinstance(category, str) else None,
+            schema=None,
+        )

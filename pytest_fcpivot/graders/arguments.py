@@ -1,0 +1,77 @@
+"""The arguments of calls: JSON text decoded by the rules of `json.loads`, and values compared as JSON."""
+
+from __future__ import annotations
+
+from json import JSONDecoder, loads
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.errors import GraderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_fcpivot.model import FunctionCall
+
+_scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def decoded(arguments: str) -> Any:
+    """Decode by the rules of `json.loads`, and raise what it raises: ValueError, or RecursionError if nested too deep.
+
+    Text without outer white space, nearly all of it, takes a shorter way.
+    """
+    try:
+        value, end = _scan_once(arguments, 0)
+    except StopIteration:
+        return loads(arguments)
+    return value if end == len(arguments) else loads(arguments)
+
+
+def expected_arguments(call: FunctionCall) -> Any:
+    """Decode an expected call's arguments; raises GraderError for what is a fault of the data."""
+    try:
+        return decoded(call.arguments)
+    except (ValueError, RecursionError) as error:
+        raise GraderError(
+            f"the expected arguments of {call.name!r} are not JSON ({error}); a fault of the data"
+        ) from error
+
+
+def why_not_decoded(error: ValueError | RecursionError) -> str:
+    """Say why a model's arguments did not decode."""
+    if isinstance(error, RecursionError):
+        return "the arguments are nested too deep"
+    return f"the arguments are not JSON: {error}"
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Tell whether two decoded values are the same JSON: 1 is 1.0, but not true; the order of keys does not matter.
+
+    NaN, which JSON does not have but `json.loads` reads, is the same as NaN. Depth costs no recursion.
+    """
+    pending: list[Iterator[tuple[Any, Any]]] = [iter(((one, other),))]
+    while pending:
+        for a, b in pending[-1]:
+            kind = type(a)
+            if kind is dict:
+                if type(b) is not dict or a.keys() != b.keys():
+                    return False
+                pending.append(zip(a.values(), map(b.__getitem__, a), strict=True))
+                break
+            if kind is list:
+                if type(b) is not list or len(a) != len(b):
+                    return False
+                pending.append(zip(a, b, strict=True))
+                break
+            if not _same_scalar(a, b):
+                return False
+        else:
+            pending.pop()
+    return True
+
+
+def _same_scalar(one: Any, other: Any) -> bool:
+    kind, other_kind = type(one), type(other)
+    if kind is not other_kind and (kind, other_kind) not in ((int, float), (float, int)):
+        return False  # Python has True equal to 1
+    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 (so is NaN found)

@@ -1,0 +1,68 @@
+"""The names of outcomes, and the verdicts that do not depend on what a call or a message says."""
+
+from __future__ import annotations
+
+from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.model import Action, Grade, Pair
+
+NO_ACTION_FOUND = "NO_ACTION_FOUND"
+EXPECTED_CHAT_MESSAGE_FOUND = "EXPECTED_CHAT_MESSAGE_FOUND"
+CHAT_MESSAGE_PARTLY_EXPECTED = "CHAT_MESSAGE_PARTLY_EXPECTED"
+CHAT_MESSAGE_DIFFERENT = "CHAT_MESSAGE_DIFFERENT"
+NO_EXPECTED_CHAT_MESSAGE = "NO_EXPECTED_CHAT_MESSAGE"
+NO_EXPECTED_TOOL_CALL = "NO_EXPECTED_TOOL_CALL"
+EXPECTED_TOOL_CALL = "EXPECTED_TOOL_CALL"
+EXPECTED_TOOL_CALL_BATCH = "EXPECTED_TOOL_CALL_BATCH"
+UNEXPECTED_TOOL = "UNEXPECTED_TOOL"
+ARGUMENTS_DECODE_ERROR = "ARGUMENTS_DECODE_ERROR"
+VALUE_TYPE_DIFFERENT = "ARGUMENT_VALUE_TYPE_DIFFERENT"
+OBJECT_KEYS_DIFFERENT = "ARGUMENT_OBJECT_KEYS_DIFFERENT"
+LIST_LENGTH_DIFFERENT = "ARGUMENT_LIST_LENGTH_DIFFERENT"
+VALUE_DIFFERENT = "ARGUMENT_VALUE_DIFFERENT"
+BATCH_LENGTH_DIFFERENT = "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT"
+
+_NAME_WIDTH = 80
+_NAMES_SHOWN = 4
+
+
+def wrong_kind(expected: Action, actual: Action) -> Grade | None:
+    """Judge an action that is not of the expected kind: a message for calls, calls for a message, or nothing.
+
+    None if the kinds agree. Raises GraderError for an expected action with neither a message nor a call.
+    """
+    if not expected.calls:
+        if expected.message is None:
+            raise GraderError("the expected action is empty: it has neither a message nor a call")
+        if actual.calls:
+            return Grade(0.0, NO_EXPECTED_CHAT_MESSAGE, f"expected a message, got a call of {_names(actual)}")
+    elif actual.calls:
+        return None
+    if actual.message is None:
+        return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
+    if expected.calls:
+        return Grade(0.0, NO_EXPECTED_TOOL_CALL, f"expected a call of {_names(expected)}, got a message")
+    return None
+
+
+def wrong_number(expected: Action, actual: Action) -> str:
+    """Say that the number of calls differs."""
+    n_expected = len(expected.calls)
+    return f"expected {n_expected} call{'' if n_expected == 1 else 's'}, got {len(actual.calls)}"
+
+
+def shown_name(name: str) -> str:
+    """Shorten a tool's name, which a model may have made up."""
+    return one_line(name, _NAME_WIDTH)
+
+
+def all_pairs(partner: list[int | None], rewards: list[float], n_actual: int) -> tuple[Pair, ...]:
+    """List who was paired with whom, given each expected call's partner and reward: last, the surplus calls."""
+    pairs = [Pair(i, j, reward) for i, (j, reward) in enumerate(zip(partner, rewards, strict=True))]
+    used = set(partner)
+    return (*pairs, *(Pair(None, j, 0.0) for j in range(n_actual) if j not in used))
+
+
+def _names(action: Action) -> str:
+    names = [shown_name(call.name) for call in action.calls[:_NAMES_SHOWN]]
+    return ", ".join(names) + (", …" if len(action.calls) > _NAMES_SHOWN else "")

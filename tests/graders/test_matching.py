@@ -1,0 +1,130 @@
+"""Pairing: against brute force on small sizes, and in time on large ones."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from brute_force import greatest_total, most_matched
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_fcpivot.graders.matching import best_assignment, maximum_matching
+
+PROPERTY = settings(deadline=None, max_examples=150)
+N = 200
+GENERATOR = random.Random(5)  # noqa: S311 (no secret)
+
+
+@PROPERTY
+@given(st.data())
+def test_maximum_matching(data: st.DataObject) -> None:
+    """The matching uses only given edges, no partner twice, and is as large as any permutation's."""
+    n_left, n_right = data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))
+    edges = [
+        data.draw(st.lists(st.integers(0, n_right - 1), unique=True, max_size=n_right) if n_right else st.just([]))
+        for _ in range(n_left)
+    ]
+    partner = maximum_matching(edges, n_right)
+    used = [right for right in partner if right is not None]
+    assert len(partner) == n_left
+    assert len(set(used)) == len(used)
+    assert all(right is None or right in edges[left] for left, right in enumerate(partner))
+    assert len(used) == most_matched(edges, n_right)
+
+
+@st.composite
+def matrices(draw: st.DrawFn, most: int = 4) -> list[list[int]]:
+    """Rectangular weights with many ties and zeros, or hardly any."""
+    n_rows, n_columns = draw(st.integers(0, most)), draw(st.integers(0, most))
+    weight = st.integers(0, draw(st.sampled_from([1, 3, 10**13])))
+    return draw(
+        st.lists(
+            st.lists(weight, min_size=n_columns, max_size=n_columns),
+            min_size=n_rows,
+            max_size=n_rows,
+        )
+    )
+
+
+def total(weights: list[list[int]], columns: list[int | None]) -> int:
+    """Check that it is a pairing, and add up its weights."""
+    used = [column for column in columns if column is not None]
+    assert len(columns) == len(weights)
+    assert len(set(used)) == len(used)
+    return sum(weights[row][column] for row, column in enumerate(columns) if column is not None)
+
+
+@PROPERTY
+@given(matrices())
+def test_best_assignment(weights: list[list[int]]) -> None:
+    """The pairing is one to one, its sum is the greatest there is, and no pair in it has the weight 0."""
+    columns = best_assignment(weights)
+    assert total(weights, columns) == greatest_total(weights)
+    assert all(column is None or weights[row][column] > 0 for row, column in enumerate(columns))
+
+
+@PROPERTY
+@given(matrices(most=12), st.randoms(use_true_random=False))
+def test_best_assignment_is_no_worse_than_greed(weights: list[list[int]], order: random.Random) -> None:
+    """Taking pairs one by one, the heaviest first or in any order, never earns more."""
+    pairs = [(row, column) for row, row_weights in enumerate(weights) for column in range(len(row_weights))]
+    found = total(weights, best_assignment(weights))
+    order.shuffle(pairs)
+    for listed in (pairs, sorted(pairs, key=lambda pair: -weights[pair[0]][pair[1]])):
+        rows, columns, earned = set(), set(), 0
+        for row, column in listed:
+            if row not in rows and column not in columns:
+                rows.add(row)
+                columns.add(column)
+                earned += weights[row][column]
+        assert found >= earned
+
+
+@PROPERTY
+@given(matrices(most=12))
+def test_best_assignment_is_the_same_from_both_sides(weights: list[list[int]]) -> None:
+    """Rows to columns and columns to rows have the same sum."""
+    turned = [list(column) for column in zip(*weights, strict=True)]
+    assert total(weights, best_assignment(weights)) == total(turned, best_assignment(turned))
+
+
+@pytest.mark.parametrize(
+    ("weights", "columns"),
+    [
+        ([], []),
+        ([[]], [None]),
+        ([[], []], [None, None]),
+        ([[0]], [None]),
+        ([[3]], [0]),
+        ([[2, 3]], [1]),
+        ([[2], [3]], [None, 0]),
+        ([[10, 9], [9, 0]], [1, 0]),  # the heaviest pair is not in the best pairing
+        ([[0, 0], [0, 5], [0, 7]], [None, None, 1]),
+        ([[5, 5, 5], [5, 5, 5]], [0, 1]),
+    ],
+)
+def test_small_assignments(weights: list[list[int]], columns: list[int | None]) -> None:
+    """Empty, rectangular and tied weights; nobody is paired for nothing, and the first of equals is taken."""
+    assert best_assignment(weights) == columns
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pytest.param([[7] * N for _ in range(N)], id="all the same"),
+        pytest.param([[GENERATOR.randrange(10**13) for _ in range(N)] for _ in range(N)], id="all different"),
+        pytest.param([[(row + 1) * (column + 1) for column in range(N)] for row in range(N)], id="product"),
+        pytest.param([[N - row if column < 3 else row for column in range(N)] for row in range(N)], id="contested"),
+        pytest.param([[GENERATOR.choice([0, 0, 6, 10, 12]) for _ in range(N)] for _ in range(N)], id="ties and zeros"),
+        pytest.param([[GENERATOR.randrange(50) for _ in range(3)] for _ in range(20 * N)], id="3 columns"),
+    ],
+)
+def test_large_assignments(weights: list[list[int]]) -> None:
+    """Two hundred on both sides, and thousands on one, are paired within seconds, as well as from the other side."""
+    start = time.perf_counter()
+    found = total(weights, best_assignment(weights))
+    assert time.perf_counter() - start < 5
+    turned = [list(column) for column in zip(*weights, strict=True)]
+    assert found == total(turned, best_assignment(turned))
