@@ -165,7 +165,7 @@ class Workers:
         found = self._session.find_test(crashitem)
         if found is None:
             return
-        worker = getattr(getattr(getattr(report, "node", None), "gateway", None), "id", "")
+        worker = _worker_of(report)
         logs = self._new_logs(worker)
         suspects = {crashitem}.union(*map(under_way, logs))
         runs_again = hasattr(sched, "workqueue")  # the kinds that group tests give it out again, whatever happens
@@ -203,9 +203,15 @@ class Workers:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember what each worker reported last, and keep what is no result out of JUnit."""
         if report.outcome == WORKER_DIED:
-            forget(self._session.config, report)
+            if self._reported.get(_worker_of(report)) != report.nodeid:  # whose case is written already
+                forget(self._session.config, report)
         elif report.when == "call" or not report.passed:
             self._reported[getattr(report, "worker_id", "")] = report.nodeid
+
+
+def _worker_of(report: Any) -> str:
+    """Return the id of the worker that died, of the report that xdist makes of it."""
+    return str(getattr(getattr(getattr(report, "node", None), "gateway", None), "id", ""))
 
 
 def _put_back(scheduler: Any, test: str) -> bool:

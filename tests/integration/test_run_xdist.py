@@ -63,6 +63,27 @@ def test_a_worker_that_dies(project: Project, workers: str) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_worker_that_dies_after_its_report(project: Project) -> None:
+    """A pivot whose worker dies between its report and the end of the test keeps its verdict, in JUnit too."""
+    project.pytester.makeconftest(
+        """
+        import os, pathlib, time
+
+        def pytest_runtest_teardown(item):
+            once = pathlib.Path("died")
+            if item.name == "pivot-1" and not once.exists():
+                once.touch()
+                time.sleep(0.2)
+                os._exit(3)
+        """
+    )
+    rows: dict[str, tuple[str, str | None]] = {f"pivot-{n}": ("say hello", None) for n in range(12)}
+    result, outcomes = project.run_cases(*project.puppet(project.rows(rows)), "-n2")
+    assert outcomes == dict.fromkeys(rows, "passed")
+    result.assert_outcomes(passed=12)
+    assert (project.path / "died").exists()
+
+
 def test_stop_at_the_first_failure(project: Project) -> None:
     """-x ends a distributed run early too, with a summary of what was reported."""
     rows = {f"pivot-{n}": ("say hello", "nothing") for n in range(60)}
