@@ -210,7 +210,10 @@ class Asker:
                 continue
             if upcoming.nodeid in self.suspects:
                 break  # it is asked alone, when its turn comes
-            if self.book is not None and self.book.has(upcoming.nodeid, upcoming.entry.id, upcoming.repeat):
+            if self._has_stored(upcoming):
+                if self._judges_enough():
+                    break
+                self._judge_stored(upcoming)
                 continue
             upcoming.asked = True
             case = self._read_pivot(upcoming)
@@ -219,18 +222,35 @@ class Asker:
 
     def _judge_ahead(self, node: pytest.Item) -> None:
         """Ask the judge about the stored answers that come next."""
-        if self._judging is None or self.book is None or not isinstance(node, PivotItem):
+        if self._judging is None or not isinstance(node, PivotItem):
             return
         for upcoming in self._upcoming(node):
-            if self._judging.ahead_of_tests >= self._window:
+            if self._judges_enough():
                 break
-            if not isinstance(upcoming, PivotItem) or upcoming.entry.expected_type != "message":
+            if not isinstance(upcoming, PivotItem):
                 continue
-            stored = self.book.read(upcoming.nodeid, upcoming.entry.id, upcoming.repeat)
-            if stored is None:
+            if self._has_stored(upcoming):
+                self._judge_stored(upcoming)
+            else:
                 break  # the agent is asked about it first
-            if stored.error is None and stored.output is not None:
-                self._judging.ahead(self._read_pivot(upcoming), stored.output)
+
+    def _has_stored(self, item: PivotItem) -> bool:
+        return self.book is not None and self.book.has(item.nodeid, item.entry.id, item.repeat)
+
+    def _judges_enough(self) -> bool:
+        return self._judging is not None and self._judging.ahead_of_tests >= self._window
+
+    def _judge_stored(self, upcoming: PivotItem) -> None:
+        """Ask the judge about a stored answer whose test has not come, once."""
+        if self._judging is None or self.book is None or upcoming.asked or upcoming.entry.expected_type != "message":
+            return
+        if _may_not_run(upcoming):
+            return
+        upcoming.asked = True
+        stored = self.book.read(upcoming.nodeid, upcoming.entry.id, upcoming.repeat)
+        # what is reported has its verdict
+        if stored is not None and stored.error is None and stored.output is not None and stored.judged is None:
+            self._judging.ahead(self._read_pivot(upcoming), stored.output)
 
     def _upcoming(self, item: PivotItem) -> Iterable[pytest.Item]:
         """Yield what runs after an item in this process, as far as it is known and was not looked at before."""

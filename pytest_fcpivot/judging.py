@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action
     from pytest_fcpivot.options import Options
     from pytest_fcpivot.results.output import Usage
+    from pytest_fcpivot.results.record import Scoring
 
 ASKED, CACHED, FALLBACK = "asked", "cached", "keyword"
 
@@ -141,9 +142,9 @@ class Judging:
         question = _question(case, to_action(output, tool_set(case.pivot.tools_json).names))
         if question is None:
             return
+        case.judging = self._begin(question)
         with self._lock:
             self.ahead_of_tests += 1
-        case.judging = self._begin(question)
 
     def verdict(self, case: Case, action: Action) -> Judgement | None:
         """Return the judge's verdict on an action; None if it is not the judge's to say.
@@ -155,6 +156,8 @@ class Judging:
         held = self.forget(case)
         if question is None:
             return None
+        if case.stored is not None and case.stored.judged is not None and case.stored.judged[0] == action.message:
+            return self._recorded(case, case.stored.judged[1])
         if held is None or held.question != question:
             held = self._begin(question)
         judgement = held.judgement
@@ -174,6 +177,16 @@ class Judging:
             case.waited_s += time.perf_counter() - began
         case.scored = Scored(ASKED, asked.score, asked.reason, asked.usage)
         return asked
+
+    def _recorded(self, case: Case, scoring: Scoring) -> Judgement | None:
+        """Return the verdict that stands in the run's results: what is kept there is neither paid for nor scored twice."""
+        from pytest_fcpivot.graders.judge import Judgement  # noqa: PLC0415 (loaded with the judge)
+        from pytest_fcpivot.results.output import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
+
+        by, score, reason, tokens, cause = scoring
+        usage = None if tokens is None else Usage(*tokens)
+        case.scored = Scored(by, score, reason, usage, cause)
+        return None if score is None else Judgement(score, reason, usage)
 
     def forget(self, case: Case) -> Held | None:
         """Return what was asked ahead for a test, which is read or will not be."""

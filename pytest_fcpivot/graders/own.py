@@ -57,7 +57,9 @@ class OwnGrader:
 
     def grade(self, expected: Action, actual: Action) -> Grade:
         """Judge `actual` against `expected`; what the grader raises comes through."""
-        verdict = self.judge(expected, actual)
+        return self._checked(self.judge(expected, actual))
+
+    def _checked(self, verdict: Any) -> Grade:
         if not isinstance(verdict, Grade):
             reward = self._reward(verdict, verdict)
             return Grade(reward, _category(reward))
@@ -79,6 +81,17 @@ class OwnGrader:
         if self.binary and reward not in (0.0, 1.0):
             raise GraderError(f"grader {self.name} says that it is binary, and gave a reward of {reward!r}")
         return reward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMessageGrader(OwnGrader):
+    """A user's grader that also makes the grade of a message that somebody scored, as AgenticGrader does."""
+
+    score_message: Callable[[str, str, float, str], Any]
+
+    def grade_message(self, expected: str, answer: str, score: float, explanation: str) -> Grade:
+        """Make the grade of a message from its score, from 0 to 1; what the grader raises comes through."""
+        return self._checked(self.score_message(expected, answer, score, explanation))
 
 
 def _category(reward: float) -> str:
@@ -186,7 +199,9 @@ def as_grader(
     judge = value if method is None else method
     _check_callable(judge, settings, where)
     own_name = getattr(value, "name", None)  # that of a bundled grader, which it is built on, is not its own
-    return OwnGrader(
+    score_message = None if method is None else getattr(value, "grade_message", None)
+    kind = OwnGrader if score_message is None else partial(OwnMessageGrader, score_message=score_message)
+    return kind(
         name=own_name if isinstance(own_name, str) and own_name and not is_bundled(own_name) else name,
         binary=bool(getattr(value, "binary", False)),
         judge=partial(judge, **settings) if settings else judge,

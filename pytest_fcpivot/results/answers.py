@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.results.record import judge_of
 from pytest_fcpivot.results.run import RunDirectory, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pytest_fcpivot.results.record import Scoring
+
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
     """One answer as it was recorded; `error` says why there is no output, if there is none.
 
-    `reported` tells that its test was reported too.
+    `reported` tells that its test was reported too, and `judged` then holds a message that was graded and who scored it.
     """
 
     output: Any = None
@@ -34,6 +37,7 @@ class StoredAnswer:
     error: str | None = None
     cause: str | None = None
     reported: bool = False
+    judged: tuple[str, Scoring] | None = None
 
 
 @dataclass(slots=True)
@@ -133,14 +137,14 @@ class AnswerBook:
         if source.stream is None:
             source.stream = source.path.open("rb")
         source.stream.seek(place[1])
-        return source.read(json.loads(source.stream.readline()))
+        stored = source.read(json.loads(source.stream.readline()))
+        return replace(stored, reported=False, judged=None) if self._replays else stored  # by the run that is replayed
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""
         stored = self.read(test, pivot_id, repeat)
-        if self._replays:
-            return None if stored is None else replace(stored, reported=False)  # by the run that is replayed
-        self._by_test.pop(test, None)
+        if not self._replays:
+            self._by_test.pop(test, None)
         return stored
 
     def close(self) -> None:
@@ -179,7 +183,14 @@ def _of_result(line: dict[str, Any]) -> StoredAnswer:
         error=line.get("error") if _no_answer(line) else None,
         cause=line.get("cause") if _no_answer(line) else None,
         reported=line.get("outcome") != "error",
+        judged=_judged(line),
     )
+
+
+def _judged(line: dict[str, Any]) -> tuple[str, Scoring] | None:
+    action, judge = line.get("action"), judge_of(line.get("judge"))
+    message = action.get("content") if isinstance(action, dict) else None
+    return (message, judge) if line.get("outcome") != "error" and judge and isinstance(message, str) else None
 
 
 def _no_answer(line: dict[str, Any]) -> bool:

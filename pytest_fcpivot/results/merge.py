@@ -24,7 +24,7 @@ from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.output import Usage
-from pytest_fcpivot.results.record import CaseRecord
+from pytest_fcpivot.results.record import CaseRecord, judge_of
 from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
 from pytest_fcpivot.results.tally import Tally
 
@@ -360,17 +360,8 @@ def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
         error=line.get("error"),
         cause=line.get("cause"),
         own=own,
-        judge=_judge_of(line.get("judge")),
+        judge=judge_of(line.get("judge")),
     )
-
-
-def _judge_of(told: Any) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None] | None:
-    """Read who scored a message, as a record's line has it."""
-    if not isinstance(told, dict) or not isinstance(told.get("by"), str):
-        return None
-    usage = Usage.from_builtins(told.get("usage"))
-    tokens = None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning)
-    return told["by"], told.get("score"), str(told.get("reason") or ""), tokens, told.get("cause")
 
 
 def _copy_calls(parts: Sequence[_Run], target: Path) -> None:

@@ -13,6 +13,8 @@ from pytest_fcpivot.results.output import Usage
 if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
 
+Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]
+
 
 @dataclass(slots=True)
 class CaseRecord:
@@ -50,7 +52,7 @@ class CaseRecord:
     paths: tuple[str, ...] = ()
     further_paths: int = 0
     halves: tuple[float, float] | None = None
-    judge: tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None] | None = None
+    judge: Scoring | None = None
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:
@@ -115,6 +117,15 @@ class CaseRecord:
             }
         )
         return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
+
+
+def judge_of(told: Any) -> Scoring | None:
+    """Read who scored a message, as a line of `results.jsonl` has it; None if it is something else."""
+    if not isinstance(told, dict) or not isinstance(told.get("by"), str):
+        return None
+    usage = Usage.from_builtins(told.get("usage"))
+    tokens = None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning)
+    return told["by"], told.get("score"), str(told.get("reason") or ""), tokens, told.get("cause")
 
 
 def _sendable(value: Any) -> Any:
