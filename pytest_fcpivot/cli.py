@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_merge(commands)
     _add_audit(commands)
     options = parser.parse_args(arguments)
+    with suppress(ValueError):  # not the main thread, which alone is told
+        signal.signal(signal.SIGTERM, _interrupt)  # a job that is cancelled is to leave no half file either
     try:
         code: int = options.run(options)
     except FcPivotError as error:
@@ -54,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
         return _INTERRUPTED
     return code
+
+
+def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (the signal's own)
+    raise KeyboardInterrupt
 
 
 def _conformance(options: argparse.Namespace) -> int:
@@ -110,6 +119,10 @@ def _prepare(options: argparse.Namespace) -> int:
     gc.disable()  # rows hold no cycles, and looking for some takes one part in thirty
     listing = target.with_name(f"{target.stem}.audit.jsonl")
     sources = resolve(options.sources, Path(), say=lambda line: print(line, file=sys.stderr))
+    written = {os.path.realpath(target), os.path.realpath(listing)}
+    for source in sources:
+        if source.path is not None and os.path.realpath(source.path) in written:
+            raise DataError(f"-o {target}: this would be written over a source, {source.label}; name another file")
     sizes = [source.size for source in sources]
     with Progress(None if None in sizes else sum(size or 0 for size in sizes)) as progress:
         audit = prepare(

@@ -42,7 +42,7 @@ class Held:
 class Scored:
     """How a message came to its score: `by` the judge that was asked, its cache, or keywords in its place.
 
-    `cause` says which fault of the judge's made keywords take its place.
+    `cause` says which fault of the judge's made keywords take its place. `question` is what the verdict answers.
     """
 
     by: str
@@ -50,6 +50,7 @@ class Scored:
     reason: str = ""
     usage: Usage | None = None
     cause: str | None = None
+    question: Question | None = None
 
     def to_builtins(self) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]:
         """Return it as a record holds it."""
@@ -133,12 +134,13 @@ class Judging:
         self._settings = settings
         self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge")
         self._lock = threading.Lock()
+        self._closed = False
         self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read
 
     def ahead(self, case: Case, output: Any) -> None:
         """Ask about an answer whose test has not come yet, if it is one to judge; may be called by any thread."""
-        if case.pivot.expected_action.calls or case.judging is not None:
-            return
+        if self._closed or case.pivot.expected_action.calls or case.judging is not None:
+            return  # a thread of a synchronous agent may come back after the end
         question = _question(case, to_action(output, tool_set(case.pivot.tools_json).names))
         if question is None:
             return
@@ -151,18 +153,21 @@ class Judging:
 
         Raises JudgeRaisedError if the judge gave none, FatalAgentError if it cannot give any.
         """
-        case.scored = None
+        before, case.scored = case.scored, None
         question = _question(case, action)
         held = self.forget(case)
         if question is None:
             return None
+        if before is not None and before.score is not None and before.question == question:  # graded a second time
+            case.scored = before
+            return self._again(before)
         if case.stored is not None and case.stored.judged is not None and case.stored.judged[0] == action.message:
             return self._recorded(case, case.stored.judged[1])
         if held is None or held.question != question:
             held = self._begin(question)
         judgement = held.judgement
         if judgement is not None:
-            case.scored = Scored(CACHED, judgement.score, judgement.reason)
+            case.scored = Scored(CACHED, judgement.score, judgement.reason, question=question)
             return judgement
         assert held.call is not None  # noqa: S101 (where there is no verdict there is a call)
         began = time.perf_counter()
@@ -175,18 +180,21 @@ class Judging:
             return None
         finally:
             case.waited_s += time.perf_counter() - began
-        case.scored = Scored(ASKED, asked.score, asked.reason, asked.usage)
+        case.scored = Scored(ASKED, asked.score, asked.reason, asked.usage, question=question)
         return asked
 
     def _recorded(self, case: Case, scoring: Scoring) -> Judgement | None:
-        """Return the verdict that stands in the run's results: what is kept there is neither paid for nor scored twice."""
-        from pytest_fcpivot.graders.judge import Judgement  # noqa: PLC0415 (loaded with the judge)
+        """Return the verdict that stands in the run's results: what is kept is neither paid for nor scored twice."""
         from pytest_fcpivot.results.output import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
 
         by, score, reason, tokens, cause = scoring
-        usage = None if tokens is None else Usage(*tokens)
-        case.scored = Scored(by, score, reason, usage, cause)
-        return None if score is None else Judgement(score, reason, usage)
+        case.scored = Scored(by, score, reason, None if tokens is None else Usage(*tokens), cause)
+        return self._again(case.scored)
+
+    def _again(self, scored: Scored) -> Judgement | None:
+        from pytest_fcpivot.graders.judge import Judgement  # noqa: PLC0415 (loaded with the judge)
+
+        return None if scored.score is None else Judgement(scored.score, scored.reason, scored.usage)
 
     def forget(self, case: Case) -> Held | None:
         """Return what was asked ahead for a test, which is read or will not be."""
@@ -198,6 +206,7 @@ class Judging:
 
     def close(self) -> None:
         """End all calls, and close the cache."""
+        self._closed = True
         self._caller.close()
         self.judge.close()
 

@@ -15,7 +15,7 @@ from pytest_fcpivot.errors import OptionError
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
+from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -136,9 +136,12 @@ class StoredRun:
                 differences.append(f"data {name}: {what}")
         differences += [
             f"{name}: {_shown(self.description.get(name, default))} → {_shown(facts[name])}"
-            for name, default in (("agent", None), ("grader", None), ("pass_mark", DEFAULT_PASS_MARK), ("judge", None))
+            for name, default in (("agent", None), ("grader", None), ("pass_mark", DEFAULT_PASS_MARK))
             if self.description.get(name, default) != facts[name]
         ]
+        judges = judge_of_run(self.description), judge_of_run(facts)
+        if judges[0] != judges[1]:
+            differences.append("judge: {} → {}".format(*map(_shown, judges)))
         if differences:
             listed = "\n".join(f"  {line}" for line in sorted(differences))
             raise RunError(
@@ -237,7 +240,8 @@ class Recorder:
             return
         self._session |= {"ended": now(), "exit_status": exit_status}
         if judged is not None:
-            self._description["judged"] = dict(sorted(judged.items()))
+            counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
+            self._description["judged"] = dict(sorted(counts.items()))
         try:
             self._describe()
         except OSError as error:

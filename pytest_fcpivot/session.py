@@ -9,7 +9,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -368,7 +368,9 @@ class PivotSession:
         except JudgeRaisedError as error:
             case.cause = error.cause or "judge"
             trouble = explain_error("judge", error.error, error.cause, error.attempts)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (a user's grader may raise anything)
+        except (KeyboardInterrupt, pytest.skip.Exception, pytest.exit.Exception):
+            raise
+        except BaseException as error:  # noqa: BLE001 (a user's grader may raise anything)
             trouble = explain_error("grader", error)
         case.ungraded = True
         pytest.fail(self.redact(trouble), pytrace=False)
@@ -422,9 +424,9 @@ class PivotSession:
         self.tally.add(record, report)
         if report.outcome not in ("passed", "failed"):
             return
+        if report.outcome == "passed" and record.reward is None:
+            return  # a test of the user's that graded nothing
         outcome = report.outcome if record.reward is not None else "error"
-        if outcome == "passed" and record.reward is None:
-            return
         price, usage = self.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
         trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
@@ -597,13 +599,17 @@ def _keys_of(chosen: Options) -> list[str]:
     headers = chosen.model.headers or {}
     secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
     addresses = (chosen.model.base_url, chosen.judge.base_url, os.environ.get("OPENAI_BASE_URL"))
-    secrets += [password for address in addresses if (password := _password_in(address or ""))]
+    secrets += [secret for address in addresses for secret in _secrets_in(address or "")]
     secrets += [os.environ.get(name, "") for name in ("OPENAI_API_KEY", chosen.judge.key_variable or "")]
     return secrets
 
 
-def _password_in(address: str) -> str | None:
+def _secrets_in(address: str) -> list[str]:
+    """Return the password of an address, and what in its query is named as a secret."""
     try:
-        return urlsplit(address).password
+        parts = urlsplit(address)
+        password = parts.password
     except ValueError:
-        return None
+        return []
+    named = [value for name, value in parse_qsl(parts.query) if names_a_secret(name) or name.lower() == "key"]
+    return [*([password] if password else []), *named]

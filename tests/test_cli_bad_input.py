@@ -114,15 +114,6 @@ def test_a_line_of_200_megabytes(here: Path) -> None:
     assert [(entry["line"], entry["reason"]) for entry in listed] == [(2, "longer than 64 MB")]
 
 
-def test_no_network(here: Path) -> None:
-    """Without a network, what is not in the cache is told as such, soon."""
-    done = prepare(here, "hf://owner/name@0123456789abcdef0123456789abcdef01234567", HF_ENDPOINT="http://127.0.0.1:9")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "hf://owner/name@0123456" in done.stderr
-    assert "cannot be reached" in done.stderr
-
-
 def test_offline(here: Path) -> None:
     """With HF_HUB_OFFLINE nothing is asked for, and what to do is told."""
     done = prepare(here, "agentic-v1:tool_calling", HF_HUB_OFFLINE="1")

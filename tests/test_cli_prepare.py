@@ -153,6 +153,16 @@ def test_no_pivots_at_all(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "no responses_create_params" in (here / "out.audit.jsonl").read_text()
 
 
+def test_its_own_source(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the output nor its listing is written over a source, and a listing is no data of its directory."""
+    (here / "s.audit.jsonl").write_bytes(b"".join(synth.fc_pivot_lines(1, 1)))
+    assert main(["prepare", "s.audit.jsonl", "-o", "s.parquet"]) == 2
+    assert "written over a source, s.audit.jsonl" in capsys.readouterr().err
+    assert main(["prepare", ".", "-o", "s.parquet"]) == 2
+    assert "no data files in this directory" in capsys.readouterr().err
+    assert main(["prepare", "s.audit.jsonl", "-o", "t.parquet"]) == 0
+
+
 def test_two_sources_of_any_compression(here: Path) -> None:
     """Several sources go into one file, in their order, compressed ones by what they are."""
     packed = pa.compress(row(2).encode(), "zstd", asbytes=True)
@@ -176,7 +186,7 @@ def test_standard_input(here: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-@pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT", "SIGTERM"])
 def test_ended_from_outside(here: Path, sent: str) -> None:
     """A command that is killed or interrupted leaves no half file of that name, and can be run again."""
     process = subprocess.Popen(
@@ -191,7 +201,7 @@ def test_ended_from_outside(here: Path, sent: str) -> None:
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert not (here / "out.parquet").exists()
-    if sent == "SIGINT":
+    if sent != "SIGKILL":
         assert names(here) == []
         assert b"Traceback" not in err
     (here / "a.jsonl").write_text(row(1))

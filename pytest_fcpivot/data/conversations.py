@@ -174,7 +174,7 @@ class _Items:
         if text != EMPTY:
             self._add(b'{"role":"assistant","content":%s}' % text)
         for call, members in zip(calls, written, strict=True):
-            identifier = as_string(self._identifier(call.id))
+            identifier = as_string(self._identifier(None if call.id is None else str(call.id)))
             self._add(b'{"type":"function_call","call_id":%s,%s}' % (identifier, members))
 
     def _add(self, item: bytes) -> None:
@@ -199,7 +199,7 @@ class _Items:
         return identifier
 
     def _result(self, message: Message) -> None:
-        told = message.tool_call_id
+        told = None if message.tool_call_id is None else str(message.tool_call_id)
         found = next((id_ for id_, had in self._waiting.items() if not told or had == told), None)
         if found is not None:
             identifier = found

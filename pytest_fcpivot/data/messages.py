@@ -1,19 +1,36 @@
 """Chat messages and their calls, read in one pass over a row's text; values that go into the store stay texts.
 
-A message of the published shape is read by its types; one that departs from them in any way has all of its row decoded
-by Python's own rules, and becomes the same thing.
+A conversation whose messages have the published types is read by them; one that departs from these in any way is read
+member by member, to the same things.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_fcpivot.chat import is_text_part
-from pytest_fcpivot.data.jsonparts import NULL, as_string, decoded, is_array, is_json, is_string, part, string
+from pytest_fcpivot.data.jsonparts import (
+    NULL,
+    as_string,
+    decoded,
+    fields,
+    is_array,
+    is_json,
+    is_object,
+    is_string,
+    objects,
+    part,
+    refuse_long_integers,
+    string,
+)
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import well_formed
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.data.jsonparts import Fields
 
 EMPTY = b'""'
 _NO_ARGUMENTS = b'"{}"'
@@ -30,7 +47,7 @@ class Call(msgspec.Struct):
     """A call that the assistant makes."""
 
     function: Function
-    id: str | None = None
+    id: str | int | None = None
 
     @property
     def name(self) -> str:
@@ -60,12 +77,12 @@ class Message(msgspec.Struct):
     role: str
     content: msgspec.Raw = NULL
     tool_calls: list[Call] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: str | int | None = None
     function_call: Function | None = None
 
     def calls(self) -> list[Call]:
         """Return the calls that are made; `function_call` is the API's first form."""
-        if self.tool_calls is None and self.function_call is not None:
+        if not self.tool_calls and self.function_call is not None:
             return [Call(self.function_call)]
         return self.tool_calls or []
 
@@ -81,39 +98,49 @@ def read_messages(text: bytes, line: int) -> list[Message]:
     try:
         messages = _read(text)
     except msgspec.DecodeError:
-        value = decoded(text)
-        messages = [_message(each, f"messages[{n}]", line) for n, each in enumerate(value)]
+        messages = _irregular_messages(text, line)
     if not messages:
         raise RowProblem(line, "no messages (a list that is not empty)")
     return messages
 
 
-def _message(value: Any, where: str, line: int) -> Message:
-    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
+def _irregular_messages(text: bytes, line: int) -> list[Message]:
+    """Read messages one by one, values still as texts, where the shape is not the published one."""
+    found = objects(text)
+    if found is None:
+        place = next(n for n, each in enumerate(decoded(text)) if not isinstance(each, dict))
+        raise RowProblem(line, f"messages[{place}]: a message is an object with a role")
+    return [_message(each, f"messages[{n}]", line) for n, each in enumerate(found)]
+
+
+def _message(value: Fields, where: str, line: int) -> Message:
+    role = string(value.get("role"))
+    if role is None:
         raise RowProblem(line, f"{where}: a message is an object with a role")
-    listed, single, told = value.get("tool_calls"), value.get("function_call"), value.get("tool_call_id")
-    calls = [
-        _call(each, f"{where}.tool_calls[{n}]", line)
-        for n, each in enumerate(listed if isinstance(listed, list) else ())
-    ]
-    return Message(
-        value["role"],
-        part(value.get("content")),
-        calls if isinstance(listed, list) else None,
-        told if isinstance(told, str) else None,
-        _call(single, f"{where}.function_call", line).function if isinstance(single, dict) else None,
-    )
+    listed, single = value.get("tool_calls", b"null"), value.get("function_call", b"null")
+    calls: list[Call] = []
+    if role == "assistant" and is_array(listed):
+        calls = [_call(each, f"{where}.tool_calls[{n}]", line) for n, each in enumerate(objects(listed) or [{}])]
+    if role == "assistant" and not calls and is_object(single):
+        members = fields(single) or {}
+        if any(each != b"null" for each in members.values()):
+            calls = [_call(members, f"{where}.function_call", line)]
+    return Message(role, msgspec.Raw(value.get("content", b"null")), calls, _identifier(value.get("tool_call_id")))
 
 
-def _call(value: Any, where: str, line: int) -> Call:
-    inner = value.get("function") if isinstance(value, dict) else None
-    function = inner if isinstance(inner, dict) else value
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+def _call(value: Fields, where: str, line: int) -> Call:
+    inner = value.get("function", b"null")
+    function = (fields(inner) or {}) if is_object(inner) else value
+    name = string(function.get("name"))
+    if name is None:
         raise RowProblem(line, f"{where}: a call needs a name, a string")
-    own = value.get("id")
-    return Call(
-        Function(well_formed(function["name"]), part(function.get("arguments"))), own if isinstance(own, str) else None
-    )
+    arguments = msgspec.Raw(function.get("arguments", b"null"))
+    return Call(Function(well_formed(name), arguments), _identifier(value.get("id")))
+
+
+def _identifier(text: bytes | None) -> str | int | None:
+    number = text is not None and text.lstrip(b"-").isdigit()
+    return (text or b"").decode() if number else string(text)
 
 
 class _Described(msgspec.Struct):
@@ -137,14 +164,11 @@ def read_tools(text: bytes, line: int, flags: set[str]) -> tuple[bytes, int]:
 
     `text` may also be a JSON string that holds them. Raises RowProblem if they are no list of objects.
     """
-    if is_string(text):
-        text = (string(text) or "").strip().encode("utf-8", "surrogatepass")
-    if text == b"null":
-        return b"[]", 0
     try:
-        tools = _nested_tools(text)
-    except (msgspec.DecodeError, _IrregularError):
-        tools = _irregular_tools(text, line, flags)
+        given = string(text)
+        tools = _tools_in(text, line, flags) if given is None else _tools_in_text(given, line, flags)
+    except ValueError as error:
+        raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
     names = {name for name, _ in tools}
     if len(names) < len(tools):
         flags.add("duplicate-tool-names")
@@ -153,6 +177,27 @@ def read_tools(text: bytes, line: int, flags: set[str]) -> tuple[bytes, int]:
 
 class _IrregularError(Exception):
     """A tool departs from the published shape."""
+
+
+def _tools_in_text(text: str, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
+    """Read tools that are given as JSON in a string."""
+    if not text.strip():
+        return []
+    try:
+        raw = text.strip().encode()
+    except UnicodeEncodeError:  # lone surrogates
+        return _irregular_tools(json.loads(text), line, flags)
+    refuse_long_integers(raw)
+    return _tools_in(raw, line, flags)
+
+
+def _tools_in(text: bytes, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
+    if text == b"null":
+        return []
+    try:
+        return _nested_tools(text)
+    except (msgspec.DecodeError, _IrregularError):
+        return _irregular_tools(decoded(text), line, flags)
 
 
 def _nested_tools(text: bytes) -> list[tuple[str, bytes]]:
@@ -167,11 +212,7 @@ def _nested_tools(text: bytes) -> list[tuple[str, bytes]]:
     return tools
 
 
-def _irregular_tools(text: bytes, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
-    try:
-        value = decoded(text)
-    except ValueError as error:
-        raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
+def _irregular_tools(value: Any, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowProblem(line, "tools must be a list of objects")
     tools = []

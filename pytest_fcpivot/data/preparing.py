@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from pytest_fcpivot.data.conversations import Conversation, is_conversation
 from pytest_fcpivot.data.jsonparts import decoded, fields
+from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.rows import StoredPivot, json_type, read_row
 from pytest_fcpivot.errors import DataError, RowProblem
 
@@ -26,6 +27,7 @@ Shape = Literal["auto", "fc-pivot", "conversation"]
 _PROBLEMS_SHOWN = 10
 _PROBLEMS_KEPT = 1000
 _ROWS_A_REPORT = 256
+_MOST_TURNS = (1 << 16) - 1
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class _Listing:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}.part")
+        if path is not None:
+            remove_abandoned(path)
         self._stream: TextIO | None = None
 
     def add(self, file: str, line: int, reason: str, message: int | None = None) -> None:
@@ -180,8 +184,8 @@ class _Reading:
         self._shape = shape
         self._progress = progress
         self._stop_at_problems = stop_at_problems
-        # The place of each id: a source's number and a line, in one integer, and one key for all ids of a conversation,
-        # since there may be a million.
+        # The place of each id: a source's number and a line, in one integer; one entry for all ids of a conversation,
+        # with their number. There may be a million.
         self._seen: dict[str, int] = {}
 
     def pivots(self) -> Iterator[StoredPivot]:
@@ -225,15 +229,14 @@ class _Reading:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
             return
-        self._note([pivot.id], number, line, pivot.id)
+        self._note_pivot(pivot.id, number, line)
         self._audit.pivot_rows += 1
         yield from self._counted(pivot)
 
     def _of_conversation(
         self, conversation: Conversation, number: int, line: int, source: Source
     ) -> Iterator[StoredPivot]:
-        ids = conversation.ids()
-        self._note(ids, number, line, _ids_of_conversation(ids[0]))
+        self._note_conversation(conversation.ids(), number, line)
         self._audit.conversations += 1
         for turn in conversation.turns(source.split):
             self._audit.turns += 1
@@ -245,15 +248,28 @@ class _Reading:
                 self._listing.add(source.label, turn.line, turn.reason, turn.message)
         self._audit.flags.update(conversation.flags)
 
-    def _note(self, ids: list[str], number: int, line: int, key: str) -> None:
-        """Remember under a key where ids are; raises RowProblem if one of them has been there before."""
-        for identifier in (*ids, _ids_of_conversation(ids[0])):
-            if identifier not in self._seen:
-                continue
-            before, at = self._seen[identifier] >> 40, self._seen[identifier] & (1 << 40) - 1
+    def _note_pivot(self, one: str, number: int, line: int) -> None:
+        """Remember where an id is; raises RowProblem if it has been there before."""
+        depth = one.rpartition("-d")[2]
+        place = self._seen.get(one)
+        if place is None and depth.isdecimal():
+            talk = self._seen.get(_ids_of_conversation(one))
+            place = talk if talk is not None and int(depth) < (talk >> 40 & _MOST_TURNS) else None
+        self._refuse_second(one, place, number, line)
+        self._seen[one] = number << 56 | line
+
+    def _note_conversation(self, ids: list[str], number: int, line: int) -> None:
+        """Remember, in one entry, where the ids of a conversation are; raises RowProblem as `_note_pivot` does."""
+        key = _ids_of_conversation(ids[0])
+        place = next((self._seen[one] for one in (key, *ids) if one in self._seen), None)
+        self._refuse_second(ids[0], place, number, line)
+        self._seen[key] = number << 56 | min(len(ids), _MOST_TURNS) << 40 | line
+
+    def _refuse_second(self, one: str, place: int | None, number: int, line: int) -> None:
+        if place is not None:
+            before, at = place >> 56, place & (1 << 40) - 1
             where = f"line {at}" if before == number else f"{self._sources[before].label}, line {at}"
-            raise RowProblem(line, f"duplicate id {ids[0]!r}, first on {where}")
-        self._seen[key] = number << 40 | line
+            raise RowProblem(line, f"duplicate id {one!r}, first on {where}")
 
     def _counted(self, pivot: StoredPivot) -> Iterator[StoredPivot]:
         if self._audit.broken and self._stop_at_problems:
@@ -269,6 +285,8 @@ class _Reading:
         self._listing.add(source.label, problem.line, problem.reason)
         if len(audit.problems) < _PROBLEMS_KEPT:
             problem.where = source.label
+            # With its frames, each would hold a row in memory.
+            problem.__traceback__ = problem.__cause__ = problem.__context__ = None
             audit.problems.append(problem)
 
 
@@ -284,7 +302,8 @@ def read_members(raw: bytes | dict[str, Any], line: int, shape: Shape = "auto") 
         row = fields(text)
         if row is None:
             raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
-        if shape == "conversation" or (shape == "auto" and is_conversation(row)):
+        is_pivot = "responses_create_params" in row and "expected_action" in row
+        if shape == "conversation" or (shape == "auto" and is_conversation(row) and not is_pivot):
             return Conversation(row, line)
         return read_row(row, line)
     except RecursionError:

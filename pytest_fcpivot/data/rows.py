@@ -221,6 +221,8 @@ def _input(params: Mapping[str, bytes], line: int) -> bytes:
     instructions = params.get("instructions", b"null")
     if is_string(instructions) and instructions != b'""':
         return b'[{"role":"system","content":%s},%s]' % (instructions, items)
+    if is_array(instructions) and objects(instructions, ()):
+        return b"[%s,%s]" % (instructions[1:-1], items)
     return b"[%s]" % items
 
 
@@ -245,7 +247,8 @@ def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
     trajectory = decoded(row.get("trajectory_id", b"null"))
     if trajectory is not None:
         return None, well_formed(str(trajectory))
-    return slug(decoded(row.get("id", row.get("uuid", b"null")))), None
+    own = (decoded(row[key]) for key in ("id", "uuid") if row.get(key, b"null") != b"null")
+    return slug(next(own, None)), None
 
 
 def _id_of_place(stem: str | None, turn: int | None, step: int | None, depth: int | None) -> str | None:

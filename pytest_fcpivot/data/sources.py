@@ -232,12 +232,17 @@ def _files_below(directory: Path, name: str) -> list[Path]:
     found: list[Path] = []
     for parent, directories, files in os.walk(directory, onerror=refuse):
         directories[:] = [one for one in directories if not one.startswith(".")]
-        found += [Path(parent, one) for one in files if one.endswith(SUFFIXES) and not one.startswith(".")]
+        found += [Path(parent, one) for one in files if _may_be_data(one)]
     sources = sorted(path for path in found if path.is_file() and not _is_store(path))
     if not sources:
         stores = " but pivots that were prepared already" if found else ""
         raise DataError(f"{name}: no data files in this directory{stores}; known endings: {', '.join(SUFFIXES)}")
     return sources
+
+
+def _may_be_data(name: str) -> bool:
+    """Tell by its name whether a file that nobody named may hold rows: not what `prepare` lists beside its output."""
+    return name.endswith(SUFFIXES) and not name.startswith(".") and not name.endswith(".audit.jsonl")
 
 
 def _matching(name: str, pattern: str, base: Path) -> list[tuple[Path, str]]:
@@ -246,7 +251,7 @@ def _matching(name: str, pattern: str, base: Path) -> list[tuple[Path, str]]:
         raise DataError(
             f"{name}: nothing matches (looked in {base.absolute()}); quote it if the shell should not expand it"
         )
-    data = [(base / match, match) for match in matches if match.endswith(SUFFIXES)]
+    data = [(base / match, match) for match in matches if _may_be_data(match.rpartition(os.sep)[2])]
     found = [(path, match) for path, match in data if path.is_file() and not _is_store(path)]
     if not found:
         raise DataError(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import json
 import os
 import secrets
 import sys
-import time
 from array import array
 from bisect import bisect_right
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
 from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.model import Pivot
@@ -59,7 +58,6 @@ SCHEMA = pa.schema(
         pa.field("source_line", pa.int64()),
     ]
 )
-_ABANDONED_S = 3600
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
@@ -82,7 +80,7 @@ def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, A
     `provenance` goes into the file's metadata, and is read when all rows have passed by, so it may still be filled
     while they do. Raises DataError if the file cannot be written.
     """
-    _remove_abandoned(path)
+    remove_abandoned(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
     try:
@@ -116,14 +114,6 @@ def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, A
 def _advice(error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return "make room on that disk, or write elsewhere" if full else "choose another place"
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what a process that was killed left of a store; one that is alive has written to it lately."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > _ABANDONED_S:
-                part.unlink()
 
 
 def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:

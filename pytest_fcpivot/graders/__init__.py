@@ -174,8 +174,8 @@ def is_binary(described: Mapping[str, Any]) -> bool:
 
 
 def passes(reward: float, mark: float) -> bool:
-    """Tell whether a reward reaches the pass mark, but for the rounding of sums: 0.1 + 0.7 reaches 0.8."""
-    return reward >= mark - ROUNDING
+    """Tell whether a reward reaches the pass mark, but for the rounding of sums: 0.1 + 0.7 reaches 0.8, and 0 none."""
+    return reward > 0 and reward >= mark - ROUNDING
 
 
 def expected_to_action(expected: Any) -> Action:

@@ -246,7 +246,12 @@ class Judge:
         """The endpoint as anybody may see it: without what stands in a URL before its host."""
         url = str(self._endpoint).rstrip("/")
         parts = urlsplit(url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        if not self._endpoint.query:
+            return shown
+        # A query may choose another deployment, and may hold a key: it is told apart, and not told.
+        query = "&".join(f"{name}={value}" for name, value in sorted(self._endpoint.query.items()))
+        return f"{shown}?{blake2b(query.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
     def _key_of(self, question: Question) -> bytes:
         key = self._key.copy()

@@ -193,19 +193,23 @@ def as_grader(
             given = ", ".join(f"{key}={setting!r}" for key, setting in settings.items())
             raise GraderError(f"{where}: {needed.__name__}({given}) failed: {describe_failure(error)}") from error
         settings = {}
-    method = getattr(value, "grade", None)
+    try:
+        method, own_name = getattr(value, "grade", None), getattr(value, "name", None)
+        binary, admits = bool(getattr(value, "binary", False)), getattr(value, "accepts", None)
+    except Exception as error:
+        raise GraderError(f"{where}: its attributes cannot be read: {describe_failure(error)}") from error
     if settings and method is not None:
         raise GraderError(f"{where}: a grader that is made already takes no settings ({', '.join(settings)})")
     judge = value if method is None else method
     _check_callable(judge, settings, where)
-    own_name = getattr(value, "name", None)  # that of a bundled grader, which it is built on, is not its own
     score_message = None if method is None else getattr(value, "grade_message", None)
     kind = OwnGrader if score_message is None else partial(OwnMessageGrader, score_message=score_message)
     return kind(
+        # The name of a bundled grader, which it is built on, is not its own.
         name=own_name if isinstance(own_name, str) and own_name and not is_bundled(own_name) else name,
-        binary=bool(getattr(value, "binary", False)),
+        binary=binary,
         judge=partial(judge, **settings) if settings else judge,
-        admits=getattr(value, "accepts", None),
+        admits=admits,
         facts=facts,
     )
 

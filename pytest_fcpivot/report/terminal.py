@@ -129,7 +129,7 @@ def _repeat_lines(tally: Tally) -> list[str]:
 
 def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
     """Tell who scored the messages, and what that took."""
-    if judge is None or not tally.confusion["message", "message"]:
+    if judge is None or not (tally.judged or tally.confusion["message", "message"]):
         return []
     if judge.get("model") is None:
         return [f"messages scored by keyword overlap, not by a judge: {judge.get('why')}"]

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class StoredAnswer:
     """One answer as it was recorded; `error` says why there is no output, if there is none.
 
-    `reported` tells that its test was reported too, and `judged` then holds a message that was graded and who scored it.
+    `reported` tells that its test was reported too; `judged` then holds the message that was graded, and who scored it,
+    unless this is for a replay.
     """
 
     output: Any = None
@@ -138,13 +139,14 @@ class AnswerBook:
             source.stream = source.path.open("rb")
         source.stream.seek(place[1])
         stored = source.read(json.loads(source.stream.readline()))
-        return replace(stored, reported=False, judged=None) if self._replays else stored  # by the run that is replayed
+        return replace(stored, judged=None) if self._replays else stored
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""
         stored = self.read(test, pivot_id, repeat)
-        if not self._replays:
-            self._by_test.pop(test, None)
+        if self._replays:
+            return None if stored is None else replace(stored, reported=False)  # by the run that is replayed
+        self._by_test.pop(test, None)
         return stored
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.output import Usage
 from pytest_fcpivot.results.record import CaseRecord, judge_of
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, judge_of_run, read_description
 from pytest_fcpivot.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Run:
         facts = {_flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - _BY_MEANING}
         facts[_flag(_SHARD)] = f"one of {self.count}" if self.count else "not set"
         facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "grader", "repeats")}
-        facts["judge"] = json.dumps(self.description.get("judge"), sort_keys=True)
+        facts["judge"] = json.dumps(judge_of_run(self.description), sort_keys=True)
         facts["pass mark"] = json.dumps(self.description.get("pass_mark", DEFAULT_PASS_MARK))
         return facts | {f"data {name}": f"sha256 {data['sha256'][:16]}…" for name, data in self.data.items()}
 
@@ -405,11 +405,13 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
+    if "judge" in first:  # alike but for why there is none
+        described["judge"] = first["judge"]
     return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes
 
 
 _MERGED_KEYS = frozenset(
-    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard", "judged")
+    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard", "judge", "judged")
 )
 
 

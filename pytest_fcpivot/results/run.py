@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,15 @@ class RunDirectory:
             partial.unlink(missing_ok=True)
             raise
 
+    def judged(self) -> Counter[str]:
+        """Count the messages in the run's results by who scored them."""
+        by_test: dict[str, str | None] = {}
+        with self.results.open(encoding="ascii") as lines:
+            for line in lines:
+                result = json.loads(line)
+                by_test[result["test"]] = (result.get("judge") or {}).get("by")
+        return Counter(by for by in by_test.values() if by is not None)
+
     def description(self) -> dict[str, Any]:
         """Read `run.json`; raises RunError if it is missing, broken or of another version."""
         return read_description(self.path)
@@ -175,6 +185,12 @@ class RunDirectory:
         if self._stream is not None:
             os.close(self._stream)
         self._stream = None
+
+
+def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return who scored a run's messages, to be compared: why there was no judge makes no difference."""
+    judge: dict[str, Any] | None = description.get("judge")
+    return judge if judge is None or judge.get("model") else {"model": None}
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -51,9 +51,9 @@ def _graders(project: Project) -> set[str]:
         (["--fc-data=pivots.jsonl", "--fc-grader=agentic"], "agentic", "1.0000"),
     ],
 )
-def test_by_the_data(data: Project, workers: list[str], args: list[str], grader: str, mean: str) -> None:
+def test_by_the_data(data: Project, args: list[str], grader: str, mean: str) -> None:
     """The header, the summary and run.json name the grader that the data asked for, unless one was named."""
-    result = data.run(*args, "--fc-agent=puppet:answer", *workers)
+    result = data.run(*args, "--fc-agent=puppet:answer")
     result.stdout.fnmatch_lines(
         [f"fcpivot: *; grader {grader}", f"=* | puppet:answer | {grader} =*", f"mean reward {mean} *"]
     )
@@ -79,18 +79,18 @@ def _prepared(project: Project, *names: str) -> str:
 
 
 @pytest.mark.parametrize("as_one", [False, True], ids=["files", "one-file"])
-def test_data_that_disagree(data: Project, workers: list[str], as_one: bool) -> None:
+def test_data_that_disagree(data: Project, as_one: bool) -> None:
     """Data that ask for different graders, or one file of both, are refused with the way out, before any call."""
     names = [_prepared(data, "talks.jsonl", "pivots.jsonl")] if as_one else ["talks.jsonl", "pivots.jsonl"]
     options = [f"--fc-data={name}" for name in names]
     data.write("loud.py", 'def answer(pivot):\n    open("asked", "w")\n')
-    result = data.run(*options, "--fc-agent=loud:answer", *workers)
+    result = data.run(*options, "--fc-agent=loud:answer", *([] if as_one else ["-n2"]))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     message = result.stderr.str()
     assert f"agentic by {names[0]}, and nemo-gym by {names[-1]}; name one for all of them with --fc-grader" in message
     assert "Traceback" not in message
     assert not (data.path / "asked").exists()
-    data.run(*options, "--fc-agent=puppet:answer", "--fc-grader=agentic", *workers).assert_outcomes(passed=2, failed=2)
+    data.run(*options, "--fc-agent=puppet:answer", "--fc-grader=agentic").assert_outcomes(passed=2, failed=2)
 
 
 def test_a_run_that_goes_on(data: Project) -> None:

@@ -110,12 +110,10 @@ def _refused(project: Project, *args: str) -> str:
         ("my_graders:ready.other", [], "my_graders:ready.other", 0.5),
     ],
 )
-def test_from_a_module(
-    project: Project, workers: list[str], *, spec: str, settings: list[str], name: str, factor: float
-) -> None:
+def test_from_a_module(project: Project, *, spec: str, settings: list[str], name: str, factor: float) -> None:
     """A function, a class with its settings, a method or an object grades, and run.json tells which and its file."""
     options = [*_options(project), f"--fc-grader={spec}", *(f"--fc-grader-option={one}" for one in settings)]
-    result = project.run(*options, "--fc-run=run", "--fc-pass-mark=0.5", *workers)
+    result = project.run(*options, "--fc-run=run", "--fc-pass-mark=0.5")
     rewards = {pivot: factor * reward for pivot, reward in HALVES.items()}
     assert _rewards(project.path / "run") == rewards
     passed = sum(reward >= 0.5 for reward in rewards.values())
@@ -245,18 +243,16 @@ def pytest_fcpivot_grader(config, name, settings):
     [
         ([], "my_graders:close", 1.0),
         (["--fc-grader=mine"], "closeness", 1.0),
-        (["--fc-grader=mine", "--fc-grader-option=weight=0.5"], "closeness", 0.5),
+        (["--fc-grader=mine", "--fc-grader-option=weight=0.5", "-n2"], "closeness", 0.5),
         (["--fc-grader=my_graders:ready"], "closeness", 0.5),
         (["--fc-grader=nemo-gym:any-order"], "nemo-gym:any-order", None),
     ],
 )
-def test_from_the_hook(
-    project: Project, workers: list[str], args: list[str], grader: str, factor: float | None
-) -> None:
+def test_from_the_hook(project: Project, args: list[str], grader: str, factor: float | None) -> None:
     """A conftest gives the grader of a name, or of no name; bundled names and modules stay what they are."""
     options = _options(project)
     project.write("conftest.py", HOOK)
-    result = project.run(*options, *args, "--fc-run=run", *workers)
+    result = project.run(*options, *args, "--fc-run=run")
     result.stdout.fnmatch_lines([f"fcpivot: *; grader {grader}"])
     expected = {"right": 1.0, "half": 0.0, "wrong": 0.0, "told": 1.0}
     if factor is not None:

@@ -75,6 +75,16 @@ def test_ungraded(fc_action):
     result.stdout.fnmatch_lines(["*AssertionError: too deep*"])
 
 
+def test_own_tests_that_grade_nothing(project: Project) -> None:
+    """A test that passes without a grade is no result: it is neither counted nor recorded as an error."""
+    project.write("test_look.py", "def test_look(pivot, fc_action):\n    assert fc_action\n")
+    options = project.puppet(project.trajectories(3))
+    result = project.run("test_look.py", *options, "--fc-run=the-run")
+    result.assert_outcomes(passed=3)
+    results = project.path / "the-run" / "results.jsonl"
+    assert not results.exists() or not results.read_text("ascii")
+
+
 def test_selecting_own_cases(project: Project) -> None:
     """Markers, node ids and --lf work on a user's test as on a pivot's own."""
     rows = project.rows(
