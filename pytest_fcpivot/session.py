@@ -9,7 +9,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 
@@ -611,5 +611,6 @@ def _secrets_in(address: str) -> list[str]:
         password = parts.password
     except ValueError:
         return []
-    named = [value for name, value in parse_qsl(parts.query) if names_a_secret(name) or name.lower() == "key"]
-    return [*([password] if password else []), *named]
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]
+    named = [value for name, _, value in pairs if names_a_secret(name) or name.lower() == "key"]
+    return [*filter(None, (password,)), *named, *map(unquote_plus, named)]  # as written, and as sent
