@@ -13,4 +13,4 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     option = config.option
     alone = getattr(option, "usepdb", False) or option.collectonly or "PYTEST_XDIST_WORKER" in os.environ
     if getattr(option, "numprocesses", 0) is None and not alone and (os.cpu_count() or 1) > 1:
-        option.numprocesses = 2
+        option.numprocesses = 3

@@ -34,7 +34,7 @@ class Bot:
 
 def _refused(project: Project, *args: str) -> str:
     """Run pytest with bad options; return its message, which is no crash and comes before any test."""
-    result = project.run(*args)
+    result = project.run_here(*args)
     text = result.stdout.str() + result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR, text
     assert "INTERNALERROR" not in text
@@ -84,7 +84,7 @@ def test_an_agent_that_cannot_be_made(project: Project, spec: str) -> None:
     """A class that needs arguments says so where its agent is asked for."""
     project.data(project.trajectories(2))
     project.write("agents.py", AGENTS)
-    result = project.run(f"--fc-agent={spec}", "--fc-data=pivots.jsonl")
+    result = project.run_here(f"--fc-agent={spec}", "--fc-data=pivots.jsonl")
     assert result.ret != pytest.ExitCode.OK
     text = result.stdout.str() + result.stderr.str()
     assert "an agent's class is instantiated without arguments" in text
@@ -181,7 +181,7 @@ def test_a_bad_fixture(project: Project, agent: str, message: str) -> None:
     project.write(
         "conftest.py", f"import pytest\n\n@pytest.fixture(scope='session')\ndef fc_agent():\n    return {agent}\n"
     )
-    result = project.run("--fc-data=pivots.jsonl")
+    result = project.run_here("--fc-data=pivots.jsonl")
     text = result.stdout.str() + result.stderr.str()
     assert message in text
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
@@ -191,7 +191,7 @@ def test_a_bad_fixture(project: Project, agent: str, message: str) -> None:
 def test_no_agent(project: Project) -> None:
     """A run of data without an agent says how to name one."""
     project.data(project.trajectories(2))
-    result = project.run("--fc-data=pivots.jsonl")
+    result = project.run_here("--fc-data=pivots.jsonl")
     text = result.stdout.str() + result.stderr.str()
     assert "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent)" in text
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)

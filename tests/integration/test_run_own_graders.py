@@ -90,7 +90,7 @@ def _described(run: Path) -> dict[str, Any]:
 
 
 def _refused(project: Project, *args: str) -> str:
-    result = project.run(*args)
+    result = project.run_here(*args)
     message = result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR, message + result.stdout.str()
     assert "Traceback" not in message + result.stdout.str()
@@ -113,7 +113,7 @@ def _refused(project: Project, *args: str) -> str:
 def test_from_a_module(project: Project, *, spec: str, settings: list[str], name: str, factor: float) -> None:
     """A function, a class with its settings, a method or an object grades, and run.json tells which and its file."""
     options = [*_options(project), f"--fc-grader={spec}", *(f"--fc-grader-option={one}" for one in settings)]
-    result = project.run(*options, "--fc-run=run", "--fc-pass-mark=0.5")
+    result = project.run_here(*options, "--fc-run=run", "--fc-pass-mark=0.5")
     rewards = {pivot: factor * reward for pivot, reward in HALVES.items()}
     assert _rewards(project.path / "run") == rewards
     passed = sum(reward >= 0.5 for reward in rewards.values())
@@ -132,14 +132,14 @@ def test_from_a_module(project: Project, *, spec: str, settings: list[str], name
 
 def test_plain_numbers_have_categories(project: Project, workers: list[str]) -> None:
     """A reward without a category is one of three, by whether it is 1, 0 or between."""
-    result = project.run(*_options(project), "--fc-grader=my_graders:close", *workers)
+    result = project.run_here(*_options(project), "--fc-grader=my_graders:close", *workers)
     result.stdout.fnmatch_lines(["*2  EXPECTED_ACTION", "*1  ACTION_DIFFERENT", "*1  ACTION_PARTLY_EXPECTED"])
     assert "ACTION_PARTLY_EXPECTED\n  reward:   0.5, under the pass mark 1\n" in result.stdout.str()
 
 
 def test_what_a_grade_tells(project: Project, workers: list[str]) -> None:
     """A Grade's explanation and paths are shown and recorded, from any process, whatever text they hold."""
-    result = project.run(*_options(project, "half"), "--fc-grader=my_graders:Close", "--fc-run=run", *workers)
+    result = project.run_here(*_options(project, "half"), "--fc-grader=my_graders:Close", "--fc-run=run", *workers)
     assert "MINE: as I like it \\ud800\n" in result.stdout.str()
     assert "  differ:   $.a, $.b\n" in result.stdout.str()
     (line,) = map(json.loads, (project.path / "run" / "results.jsonl").read_text("ascii").splitlines())
@@ -149,13 +149,13 @@ def test_what_a_grade_tells(project: Project, workers: list[str]) -> None:
 def test_a_binary_grader(project: Project, workers: list[str]) -> None:
     """A grader that says it is binary has the identity of pass rate and mean reward checked; a mark changes nothing."""
     options = [*_options(project, "right", "half", "wrong"), "--fc-grader=my_graders:called", "--fc-pass-mark=0.5"]
-    result = project.run(*options, *workers)
+    result = project.run_here(*options, *workers)
     result.stdout.fnmatch_lines(["*; pass rate 1.0000", "pass rate = mean reward: checked over 3 pivots"])
 
 
 def test_data_that_it_does_not_accept(project: Project) -> None:
     """Data that a grader does not accept are refused before a call, with what it is that it cannot judge."""
-    result = project.run(*_options(project), "--fc-grader=my_graders:called")
+    result = project.run_here(*_options(project), "--fc-grader=my_graders:called")
     assert (
         "pivots.jsonl: 1 pivots expect a message (the first: told), which my_graders:called cannot judge; "
         "choose another grader" in result.stdout.str()
@@ -172,7 +172,7 @@ def test_from_a_directory_below(project: Project, monkeypatch: pytest.MonkeyPatc
     project.write("below/near.py", "def near(expected, actual):\n    return 1\n")
     monkeypatch.chdir(below)
     for spec in ("my_graders:close", "near:near"):
-        project.run("--fc-data=../pivots.jsonl", options[1], f"--fc-grader={spec}").assert_outcomes(passed=1)
+        project.run_here("--fc-data=../pivots.jsonl", options[1], f"--fc-grader={spec}").assert_outcomes(passed=1)
 
 
 # -------------------------------------------------------------------- installed packages
@@ -201,7 +201,7 @@ def test_from_an_installed_package(project: Project, site: Path, workers: list[s
     """A grader of an installed package is named alone, and run.json tells the package."""
     _install(project, site, "half-graders", "halves = half_graders_module:Close")
     options = [*_options(project), "--fc-grader=halves", "--fc-grader-option=weight=0.5"]
-    result = project.run(*options, "--fc-run=run", *workers)
+    result = project.run_here(*options, "--fc-run=run", *workers)
     assert _rewards(project.path / "run") == {name: reward / 2 for name, reward in HALVES.items()}
     result.stdout.fnmatch_lines(["fcpivot: *; grader closeness"])
     described = _described(project.path / "run")
@@ -252,7 +252,7 @@ def test_from_the_hook(project: Project, args: list[str], grader: str, factor: f
     """A conftest gives the grader of a name, or of no name; bundled names and modules stay what they are."""
     options = _options(project)
     project.write("conftest.py", HOOK)
-    result = project.run(*options, *args, "--fc-run=run")
+    result = project.run_here(*options, *args, "--fc-run=run")
     result.stdout.fnmatch_lines([f"fcpivot: *; grader {grader}"])
     expected = {"right": 1.0, "half": 0.0, "wrong": 0.0, "told": 1.0}
     if factor is not None:
@@ -476,22 +476,22 @@ def test_what_a_grader_erred_on_is_graded_again(counted: Counted) -> None:
 def test_a_grader_that_changed(project: Project) -> None:
     """A run is not gone on with, nor merged, under a grader whose file changed; a replay takes the new one."""
     options = [*_options(project), "--fc-grader=my_graders:close"]
-    project.run(*options, "--fc-run=one", "--fc-shard=1/2")
+    project.run_here(*options, "--fc-run=one", "--fc-shard=1/2")
     project.write("my_graders.py", GRADERS.replace("/ 2", "/ 4"))
     message = _refused(project, "--fc-resume=one")
     assert re.search(r'grader: \{.*"source_sha256": "\w+"\} → \{', message)
-    project.run(*options, "--fc-run=two", "--fc-shard=2/2")
+    project.run_here(*options, "--fc-run=two", "--fc-shard=2/2")
     with pytest.raises(FcPivotError, match="these runs are about different things"):
         merge([project.path / "one", project.path / "two"], project.path / "both")
-    project.run("--fc-replay=one").stdout.fnmatch_lines(["mean reward *"])
+    project.run_here("--fc-replay=one").stdout.fnmatch_lines(["mean reward *"])
 
 
 def test_shards_are_merged_without_the_grader(project: Project) -> None:
     """Shards under an own grader are merged where the grader's module is not, with the summary of the whole."""
     options = [*_options(project), "--fc-grader=my_graders:close", "--fc-pass-mark=0.5"]
-    whole = project.run(*options, "--fc-run=whole")
+    whole = project.run_here(*options, "--fc-run=whole")
     for number in (1, 2):
-        project.run(*options, f"--fc-shard={number}/2", f"--fc-run=shard-{number}")
+        project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=shard-{number}")
     (project.path / "my_graders.py").unlink()
     merged = merge([project.path / "shard-1", project.path / "shard-2"], project.path / "merged")
     report = [line for line in merged.report() if not line.startswith(("run recorded", "merged: "))]
@@ -507,7 +507,7 @@ def test_a_worker_with_another_grader(project: Project, tmp_path_factory: pytest
         (there / name).write_bytes((project.path / name).read_bytes())
     (there / "my_graders.py").write_text(GRADERS.replace("/ 2", "/ 4"), encoding="utf-8")
     (there / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    result = project.run(*options, "-d", "--tx", f"popen//chdir={there}", "--rootdir=.")
+    result = project.run_here(*options, "-d", "--tx", f"popen//chdir={there}", "--rootdir=.")
     assert "the grader there is {'name': 'my_graders:close'" in result.stderr.str() + result.stdout.str()
     assert result.ret != pytest.ExitCode.OK
 
@@ -578,7 +578,7 @@ def test_the_hook_of_the_guide(project: Project) -> None:
     _written(project)
     options = ["--fc-agent=my_agent:answer", "--fc-data=train.jsonl"]
     for args in ([], ["--fc-grader=lenient"]):
-        project.run(*options, *args).assert_outcomes(passed=4, failed=7)
+        project.run_here(*options, *args).assert_outcomes(passed=4, failed=7)
 
 
 def test_the_entry_point_of_the_guide(project: Project, site: Path) -> None:
@@ -591,7 +591,7 @@ def test_the_entry_point_of_the_guide(project: Project, site: Path) -> None:
     (project.path / "lenient.py").rename(site / "lenient.py")
     _install(project, site, "lenient", entry.replace('"', ""))
     options = ["--fc-agent=my_agent:answer", "--fc-data=train.jsonl", "--fc-grader=lenient"]
-    project.run(*options).assert_outcomes(passed=4, failed=7)
+    project.run_here(*options).assert_outcomes(passed=4, failed=7)
 
 
 def test_the_figures_of_the_guide() -> None:

@@ -97,14 +97,14 @@ def test_what_passes(project: Project, workers: list[str], mark: str | None) -> 
 
 def test_the_summary(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """The summary leads with the mean reward and its interval, and has the pass rate at the mark beside it."""
-    result = project.run(*_options(project, table=TABLE | ERRORS), "--fc-pass-mark=0.7", *plugin_args)
+    result = project.run_here(*_options(project, table=TABLE | ERRORS), "--fc-pass-mark=0.7", *plugin_args)
     assert project.summary(result) == same_snapshot
     result.stdout.fnmatch_lines(["fcpivot: *; grader agentic, pass mark 0.7"])
 
 
 def test_the_figures_of_the_readme(project: Project) -> None:
     """The README's figures are those of a run."""
-    result = project.run(*_options(project), "--fc-pass-mark=0.7")
+    result = project.run_here(*_options(project), "--fc-pass-mark=0.7")
     shown = [line for line in result.outlines if line.startswith(("mean reward", "passed"))]
     assert "\n".join(["```text", *shown, "```"]) in README.read_text("utf-8")
 
@@ -112,14 +112,14 @@ def test_the_figures_of_the_readme(project: Project) -> None:
 def test_all_at_the_mark(project: Project) -> None:
     """A run whose tests all reach the mark has passed, though its mean reward is under 1."""
     options = project.puppet(project.rows({name: TABLE[name] for name in ("all", "four", "two")}))
-    result = project.run(*options, "--fc-grader=agentic", "--fc-pass-mark=0.7")
+    result = project.run_here(*options, "--fc-grader=agentic", "--fc-pass-mark=0.7")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["mean reward 0.8667 *", "passed 3, *; pass rate at reward ≥ 0.7: 1.0000"])
 
 
 def test_the_failure_text(project: Project) -> None:
     """A test under the mark shows its reward and the mark."""
-    result = project.run(*_options(project), "--fc-pass-mark=0.95")
+    result = project.run_here(*_options(project), "--fc-pass-mark=0.95")
     text = result.stdout.str()
     assert "  reward:   0.9 (name 0.5, arguments 0.4), under the pass mark 0.95" in text
     assert "  reward:   0, under the pass mark 0.95" in text
@@ -129,7 +129,7 @@ def test_a_reward_just_under_the_mark(project: Project) -> None:
     """A reward that would be shown as the mark when it is rounded is shown with all its digits."""
     keys = json.dumps({f"k{n}": n for n in range(3_000)})
     rows = project.rows({"one": (f"call add {keys}", f"call add {keys.replace('2999}', '1}')}")})
-    result = project.run(*project.puppet(rows), "--fc-grader=agentic", "--fc-pass-mark=0.9999")
+    result = project.run_here(*project.puppet(rows), "--fc-grader=agentic", "--fc-pass-mark=0.9999")
     assert "  reward:   0.99983" in result.stdout.str()
 
 
@@ -150,9 +150,9 @@ def test_the_mark_by_environment_and_ini(project: Project, monkeypatch: pytest.M
     """FC_PASS_MARK and ini fc_pass_mark name it too."""
     options = _options(project)
     project.write("pytest.ini", "[pytest]\nfc_pass_mark = 0.9\n")
-    project.run(*options).assert_outcomes(passed=2, failed=5)
+    project.run_here(*options).assert_outcomes(passed=2, failed=5)
     monkeypatch.setenv("FC_PASS_MARK", "0.7")
-    project.run(*options).assert_outcomes(passed=3, failed=4)
+    project.run_here(*options).assert_outcomes(passed=3, failed=4)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_mark_by_environment_and_ini(project: Project, monkeypatch: pytest.M
 )
 def test_no_mark(project: Project, value: str, message: str) -> None:
     """What is no mark is refused before a call is made."""
-    result = project.run("--fc-agent=asks", f"--fc-pass-mark={value}")
+    result = project.run_here("--fc-agent=asks", f"--fc-pass-mark={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str()
 
@@ -199,9 +199,9 @@ def answer(pivot):
 """,
     )
     options = ["--fc-data=pivots.jsonl", "--fc-agent=moody:answer", "--fc-grader=agentic", "--fc-repeats=2"]
-    strict = project.run(*options)
+    strict = project.run_here(*options)
     strict.stdout.fnmatch_lines(["pass@1 0.5000  pass^1 0.5000 *", "pass@2 1.0000  pass^2 0.0000 *"])
-    lenient = project.run(*options, "--fc-pass-mark=0.8")
+    lenient = project.run_here(*options, "--fc-pass-mark=0.8")
     lenient.stdout.fnmatch_lines(["pass@1 0.7500  pass^1 0.7500 *", "pass@2 1.0000  pass^2 0.5000 *"])
 
 
@@ -251,7 +251,7 @@ def _generated(project: Project, *, pivots: int = 80) -> list[str]:
 
 def test_generated_conversations(project: Project, workers: list[str]) -> None:
     """Generated conversations are graded by agentic, with every reward as `grade` gives it and passes at the mark."""
-    result = project.run(*_generated(project), "--fc-pass-mark=0.5", "--fc-run=run", *workers)
+    result = project.run_here(*_generated(project), "--fc-pass-mark=0.5", "--fc-run=run", *workers)
     expected = {pivot.id: pivot.expected_action for pivot in load_pivots(project.path / "data.parquet")}
     found = _lines(project.path / "run")
     assert {line["pivot_id"] for line in found.values()} == expected.keys()
@@ -273,17 +273,17 @@ def test_generated_conversations(project: Project, workers: list[str]) -> None:
 def test_shards_merged(project: Project) -> None:
     """Two shards under agentic, merged, have the results and the summary of one run; other marks are refused."""
     options = [*_generated(project), "--fc-pass-mark=0.75"]
-    whole = project.run(*options, "--fc-run=whole")
+    whole = project.run_here(*options, "--fc-run=whole")
     for number in (1, 2):
-        project.run(*options, f"--fc-shard={number}/2", f"--fc-run=shard-{number}")
+        project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=shard-{number}")
     merged = merge([project.path / "shard-1", project.path / "shard-2"], project.path / "merged")
     assert merged.missing == ()
     report = [line for line in merged.report() if not line.startswith(("run recorded", "merged: ", "latency"))]
     summary = project.summary(whole).splitlines()
     assert report == [line for line in summary if not line.startswith(("run recorded", "latency"))]
     assert any("pass rate at reward ≥ 0.75: " in line for line in report)
-    project.run("--fc-replay=merged").stdout.fnmatch_lines([report[1], report[2]])
+    project.run_here("--fc-replay=merged").stdout.fnmatch_lines([report[1], report[2]])
 
-    project.run(*options[:-1], "--fc-shard=2/2", "--fc-run=other")
+    project.run_here(*options[:-1], "--fc-shard=2/2", "--fc-run=other")
     with pytest.raises(FcPivotError, match=r"pass mark:\n +0\.75 in shard-1\n +1\.0 in other"):
         merge([project.path / "shard-1", project.path / "other"], project.path / "mixed")
