@@ -9,7 +9,7 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Use two processes where there are two cores: most tests run a session of their own. -n0 turns it off."""
+    """Use three processes where there are two cores: tests run sessions, and wait for them. -n0 turns it off."""
     option = config.option
     alone = getattr(option, "usepdb", False) or option.collectonly or "PYTEST_XDIST_WORKER" in os.environ
     if getattr(option, "numprocesses", 0) is None and not alone and (os.cpu_count() or 1) > 1:

@@ -89,7 +89,7 @@ def test_partial_rewards(project: Project, plugin_args: list[str]) -> None:
 
 def test_the_lines_of_a_run(project: Project, workers: list[str]) -> None:
     """Halves stand in the lines of calls that were compared, and paths where something differs, from any process."""
-    project.run(*_options(project), *workers)
+    project.run_here(*_options(project), *workers)
     lines = _lines(project)
     assert {name: line["paths"] for name, line in lines.items() if "paths" in line} == {
         "value": ["$.nights"],
@@ -114,7 +114,7 @@ def test_further_paths(project: Project) -> None:
     """A line lists twenty paths and says how many it leaves out, and so does the failure text."""
     keys = json.dumps({f"k{n}": n for n in range(25)})
     rows = project.rows({"pivot": (f"call add {keys}", "call add {}")})
-    result = project.run(*project.puppet(rows), "--fc-grader=agentic", "--fc-run=run")
+    result = project.run_here(*project.puppet(rows), "--fc-grader=agentic", "--fc-run=run")
     line = _lines(project)["pivot"]
     assert line["paths"] == [f"$.k{n}" for n in range(20)]
     assert line["further_paths"] == 5
@@ -123,7 +123,7 @@ def test_further_paths(project: Project) -> None:
 
 def test_failure_texts(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """A failing case tells both halves, all that differs, and which calls were compared, in a few lines."""
-    result = project.run(*_options(project), *plugin_args, "--tb=short")
+    result = project.run_here(*_options(project), *plugin_args, "--tb=short")
     texts = _failure_texts(project, result)
     assert texts.keys() == TABLE.keys() - FULL
     assert texts == same_snapshot
@@ -133,7 +133,7 @@ def test_failure_texts(project: Project, plugin_args: list[str], same_snapshot: 
 
 def test_failure_texts_of_nemo_gym(project: Project, same_snapshot: SnapshotAssertion) -> None:
     """nemo-gym:any-order shows the pairing of several calls too, and has neither halves nor lists of paths."""
-    result = project.run(*_options(project, "nemo-gym:any-order"), "--tb=short", "-k", "partly or fewer or many")
+    result = project.run_here(*_options(project, "nemo-gym:any-order"), "--tb=short", "-k", "partly or fewer or many")
     assert _failure_texts(project, result) == same_snapshot
     assert not any({"paths", "further_paths", "halves"} & line.keys() for line in _lines(project).values())
 
@@ -143,7 +143,7 @@ def test_hundreds_of_calls(project: Project) -> None:
     calls = [f'call add {{"a": {n}}}' for n in range(150)]
     wrong = [f'call add {{"a": {n + 75}}}' for n in reversed(range(150))]
     rows = project.rows({"pivot": (" & ".join(calls), " & ".join(wrong))})
-    result = project.run(*project.puppet(rows), "--fc-grader=agentic", "--fc-run=run")
+    result = project.run_here(*project.puppet(rows), "--fc-grader=agentic", "--fc-run=run")
     assert _lines(project)["pivot"]["reward"] == pytest.approx(0.75)
     (text,) = _failure_texts(project, result).values()
     assert "and 138 more" in text
@@ -158,7 +158,7 @@ def test_arguments_that_are_a_list(project: Project) -> None:
         "other": ('call find ["", {}]', 'call find {"filters": []}'),
         "among-others": ('call find ["", {}] & call add {"a": 1}', 'call add {"a": 1} & call find ["",{}]'),
     }
-    project.run(*project.puppet(project.rows(table)), "--fc-grader=agentic", "--fc-run=run")
+    project.run_here(*project.puppet(project.rows(table)), "--fc-grader=agentic", "--fc-run=run")
     assert {name: line["reward"] for name, line in _lines(project).items()} == {
         "same": 1.0,
         "other": 0.5,

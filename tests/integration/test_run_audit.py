@@ -63,7 +63,7 @@ class Audits:
 
     def record(self, table: dict[str, tuple[str, str | None]], *options: str, run: str = "run") -> pytest.RunResult:
         """Run the puppet on a table."""
-        return self.project.run(*self.project.puppet(self.rows(table)), f"--fc-run={run}", *options)
+        return self.project.run_here(*self.project.puppet(self.rows(table)), f"--fc-run={run}", *options)
 
     def audit(self, *arguments: str) -> pytest.RunResult:
         """Run the command."""
@@ -125,7 +125,7 @@ def _flipped(facts: dict[str, Any], direction: str) -> dict[str, set[str]]:
 
 def test_the_sample(project: Project, snapshot: SnapshotAssertion) -> None:
     """A run of the baseline on the bundled sample is audited from anywhere, without any option."""
-    project.run("--fc-agent=baseline", "--fc-run=run")
+    project.run_here("--fc-agent=baseline", "--fc-run=run")
     result = Audits(project).audit("run")
     assert result.ret == 0
     assert result.stdout.str() == snapshot
@@ -302,7 +302,7 @@ def test_several_data_sets(audits: Audits) -> None:
     project = audits.project
     project.puppet(audits.rows({"a": OTHERS["right"]}))
     project.data(audits.rows({"a": FLIPS["case"]}), "other.jsonl")
-    project.run("--fc-data=pivots.jsonl", "--fc-data=other.jsonl", "--fc-agent=puppet:answer", "--fc-run=run")
+    project.run_here("--fc-data=pivots.jsonl", "--fc-data=other.jsonl", "--fc-agent=puppet:answer", "--fc-run=run")
     assert _means(audits.facts("run"))["exact"] == 0.5
     project.data(audits.rows({"c": OTHERS["talk"]}), "third.jsonl")
     named = [f"--data={name}.jsonl" for name in ("pivots", "other", "third")]
@@ -393,7 +393,7 @@ def test_a_merged_run(audits: Audits) -> None:
     audits.record(FLIPS | OTHERS, run="whole")
     options = audits.project.puppet(audits.rows(FLIPS | OTHERS))
     for number in (1, 2):
-        audits.project.run(*options, f"--fc-shard={number}/2", f"--fc-run=run-{number}")
+        audits.project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=run-{number}")
     merge = [sys.executable, "-I", "-m", "pytest_fcpivot.cli", "merge", "run-1", "run-2", "-o", "merged"]
     assert audits.project.pytester.run(*merge).ret == 0
     assert audits.facts("merged") | {"run": "whole"} == audits.facts("whole")
@@ -451,11 +451,11 @@ def test_tests_of_the_users(audits: Audits) -> None:
         "test_mine.py",
         "def test_mine(pivot, fc_grade):\n    fc_grade({'name': 'act', 'arguments': {'n': 1}})\n",
     )
-    audits.project.run("test_mine.py", "--fc-data=pivots.jsonl", "--fc-agent=puppet:answer", "--fc-run=run")
+    audits.project.run_here("test_mine.py", "--fc-data=pivots.jsonl", "--fc-agent=puppet:answer", "--fc-run=run")
     facts = audits.facts("run")
     assert facts["rungs"]["exact"]["passed"] == 3
     assert facts["notes"] == []
-    audits.project.run("test_mine.py", "--fc-agent=puppet:answer", "--fc-run=sample")
+    audits.project.run_here("test_mine.py", "--fc-agent=puppet:answer", "--fc-run=sample")
     assert audits.facts("sample")["graded"] == 314
 
 

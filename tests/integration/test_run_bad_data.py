@@ -15,7 +15,7 @@ pytest_plugins = ["pivot_project"]
 
 
 def _refused(project: Project, name: str, *args: str) -> str:
-    result = project.run("--fc-agent=asks", f"--fc-data={name}", *args)
+    result = project.run_here("--fc-agent=asks", f"--fc-data={name}", *args)
     text = result.stdout.str() + result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR, text
     assert "INTERNALERROR" not in text
@@ -132,10 +132,12 @@ def test_broken_rows_are_skipped(project: Project, workers: list[str]) -> None:
 def test_skipping_does_not_outlive_its_run(project: Project) -> None:
     """A file whose broken rows were skipped once is refused without the option, and read after it is mended."""
     _write_broken(project)
-    project.run("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-bad-rows=skip").assert_outcomes(passed=1, failed=1)
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-bad-rows=skip").assert_outcomes(
+        passed=1, failed=1
+    )
     assert "broken rows; mend the file" in _refused(project, "pivots.jsonl")
     project.data(project.trajectories(1))
-    project.run("--fc-data=pivots.jsonl", "--fc-agent=asks").assert_outcomes(passed=1)
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks").assert_outcomes(passed=1)
 
 
 def test_only_broken_rows(project: Project) -> None:
@@ -147,7 +149,7 @@ def test_only_broken_rows(project: Project) -> None:
 def test_a_broken_file_as_a_path(project: Project) -> None:
     """A broken file that is named as a path is refused as with --fc-data."""
     project.write("pivots.jsonl", '{"a": 1}\n')
-    result = project.run("pivots.jsonl", "--fc-agent=asks")
+    result = project.run_here("pivots.jsonl", "--fc-agent=asks")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "pivots.jsonl:1: no responses_create_params object" in result.stderr.str()
     assert "1 broken row; mend the file" in result.stderr.str()

@@ -25,11 +25,11 @@ def _ids(result: pytest.RunResult) -> list[str]:
 def test_formats(project: Project, name: str) -> None:
     """Data is jsonl, compressed or not, or parquet, in any folder, and one pivot of it has a node id."""
     options = project.puppet(project.trajectories(2, 1), name)
-    result = project.run(*options, "-v")
+    result = project.run_here(*options, "-v")
     result.assert_outcomes(passed=3)
     for pivot in ("talk0-d0", "talk0-d1", "talk1-d0"):
         assert f"{name}::{pivot} PASSED" in result.stdout.str()
-    result = project.run(f"{name}::talk0-d1", "--fc-agent=puppet:answer")
+    result = project.run_here(f"{name}::talk0-d1", "--fc-agent=puppet:answer")
     result.assert_outcomes(passed=1)
 
 
@@ -38,7 +38,7 @@ def test_a_parquet_file_of_ours(project: Project) -> None:
     from pytest_fcpivot.data import SAMPLE_PATH  # noqa: PLC0415 (pyarrow is not needed for this)
 
     (project.path / "mine.parquet").write_bytes(SAMPLE_PATH.read_bytes())
-    result = project.run("--fc-data=mine.parquet", "--fc-agent=asks", "--fc-limit=2", "--tb=no")
+    result = project.run_here("--fc-data=mine.parquet", "--fc-agent=asks", "--fc-limit=2", "--tb=no")
     result.stdout.fnmatch_lines(["fcpivot: mine.parquet (2 of * pivots); *", "*pivots: mine.parquet | asks | *"])
 
 
@@ -46,7 +46,7 @@ def test_several_files(project: Project) -> None:
     """--fc-data may be given again; pivots of one name in two files are two pivots."""
     options = project.puppet(project.trajectories(2), "one.jsonl")
     project.data(project.trajectories(1, 2), "more/two.jsonl")
-    result = project.run(*options, "--fc-data=more/two.jsonl")
+    result = project.run_here(*options, "--fc-data=more/two.jsonl")
     result.assert_outcomes(passed=5)
     result.stdout.fnmatch_lines(["fcpivot: one.jsonl (2 pivots), more/two.jsonl (3 pivots); *"])
 
@@ -54,14 +54,14 @@ def test_several_files(project: Project) -> None:
 def test_the_same_file_twice(project: Project) -> None:
     """A file that is named twice is run once."""
     options = project.puppet(project.trajectories(2))
-    project.run(*options, "--fc-data=./pivots.jsonl").assert_outcomes(passed=2)
+    project.run_here(*options, "--fc-data=./pivots.jsonl").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("args", [[], ["--fc-data=sample"], ["sample"]])
 def test_the_sample(project: Project, args: list[str]) -> None:
     """The bundled sample is the default, and is called `sample` as data and as a path."""
     project.write("test_mine.py", OWN_TEST)
-    result = project.run("--collect-only", "-q", "--fc-agent=asks", "--fc-limit=3", *args)
+    result = project.run_here("--collect-only", "-q", "--fc-agent=asks", "--fc-limit=3", *args)
     assert len(_ids(result)) == 3
     assert all(node.startswith("sample::") for node in _ids(result))
 
@@ -69,7 +69,7 @@ def test_the_sample(project: Project, args: list[str]) -> None:
 def test_a_file_called_sample(project: Project) -> None:
     """A directory of the user's that is called `sample` is the user's."""
     project.write("sample/test_mine.py", OWN_TEST)
-    project.run("sample").assert_outcomes(passed=1)
+    project.run_here("sample").assert_outcomes(passed=1)
 
 
 def test_data_by_environment_and_ini(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,16 +78,16 @@ def test_data_by_environment_and_ini(project: Project, monkeypatch: pytest.Monke
     project.data(project.trajectories(2), "sub/env.jsonl")
     project.write("pytest.ini", "[pytest]\nfc_data = 'of ini.jsonl'\n")
     monkeypatch.chdir(project.path / "sub")
-    project.run(options[1]).assert_outcomes(passed=1)
+    project.run_here(options[1]).assert_outcomes(passed=1)
     monkeypatch.setenv("FC_DATA", "env.jsonl '../of ini.jsonl'")
-    project.run(options[1]).assert_outcomes(passed=3)
+    project.run_here(options[1]).assert_outcomes(passed=3)
 
 
 def test_a_path_alone(project: Project, plugin_args: list[str]) -> None:
     """A data file named as a path is run, with no other option than the agent."""
     project.puppet(project.trajectories(2, 1), "data/pivots.jsonl")
     project.write("test_mine.py", OWN_TEST)
-    result = project.run("data/pivots.jsonl", "--fc-agent=puppet:answer", *plugin_args)
+    result = project.run_here("data/pivots.jsonl", "--fc-agent=puppet:answer", *plugin_args)
     result.assert_outcomes(passed=3)
 
 
@@ -96,10 +96,10 @@ def test_data_outside_the_project(project: Project, monkeypatch: pytest.MonkeyPa
     project.puppet([*project.trajectories(2), project.row("say hello", "nothing", id="silent")], "elsewhere/p.jsonl")
     project.write("home/pytest.ini", "[pytest]\npythonpath = ..\n")
     monkeypatch.chdir(project.path / "home")
-    result = project.run("--fc-data=../elsewhere/p.jsonl", "--fc-agent=puppet:answer")
+    result = project.run_here("--fc-data=../elsewhere/p.jsonl", "--fc-agent=puppet:answer")
     result.assert_outcomes(passed=2, failed=1)
     failed = next(line.split()[1] for line in result.outlines if line.startswith("FAILED "))
-    project.run(failed, "--fc-agent=puppet:answer").assert_outcomes(failed=1)
+    project.run_here(failed, "--fc-agent=puppet:answer").assert_outcomes(failed=1)
 
 
 @pytest.mark.parametrize("file", ["pivots.jsonl", "sample"])
@@ -107,7 +107,7 @@ def test_one_node_id(project: Project, workers: list[str], file: str) -> None:
     """file::id runs exactly that pivot."""
     project.puppet(project.trajectories(3, 2))
     options = ["--fc-agent=puppet:answer" if file != "sample" else "--fc-agent=asks"]
-    chosen = _ids(project.run("--collect-only", "-q", file, *options))[1]
+    chosen = _ids(project.run_here("--collect-only", "-q", file, *options))[1]
     result, outcomes = project.run_cases(chosen, *options, *workers, "--tb=no")
     assert list(outcomes) == [chosen.partition("::")[2]]
     assert "no tests ran" not in result.stdout.str()
@@ -124,7 +124,7 @@ def test_several_node_ids(project: Project) -> None:
 def test_a_node_id_that_is_not_there(project: Project) -> None:
     """A node id without a pivot is pytest's own usage error."""
     options = project.puppet(project.trajectories(1))
-    result = project.run("pivots.jsonl::talk9-d9", options[1])
+    result = project.run_here("pivots.jsonl::talk9-d9", options[1])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: not found: *pivots.jsonl::talk9-d9*"])
 

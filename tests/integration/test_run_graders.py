@@ -28,7 +28,7 @@ BATCHES: dict[str, tuple[str, str | None]] = {
 def test_version(project: Project, grader: str, passes: bool) -> None:
     """nemo-gym judges the first call alone, nemo-gym:any-order all of them; the run says which one it was."""
     options = project.puppet(project.rows({"pivot": ('call add {"a": 1}', _SWAPPED)}))
-    result = project.run(*options, f"--fc-grader={grader}")
+    result = project.run_here(*options, f"--fc-grader={grader}")
     result.assert_outcomes(passed=passes, failed=not passes)
     full = grader if ":" in grader else f"{grader}:first-call"
     result.stdout.fnmatch_lines([f"fcpivot: *; grader {full}", f"=* pivots: pivots.jsonl | puppet:answer | {full} =*"])
@@ -36,7 +36,7 @@ def test_version(project: Project, grader: str, passes: bool) -> None:
 
 def test_default_version(project: Project) -> None:
     """Without --fc-grader the grader is nemo-gym:first-call."""
-    result = project.run(*project.puppet(project.trajectories(1)))
+    result = project.run_here(*project.puppet(project.trajectories(1)))
     result.stdout.fnmatch_lines(["fcpivot: *; grader nemo-gym:first-call"])
 
 
@@ -44,7 +44,7 @@ def test_batches_under_first_call(project: Project, workers: list[str]) -> None:
     """Data with several calls expected at once is refused by first-call before a call is paid for, with the way out."""
     project.puppet(project.rows(BATCHES))
     project.write("loud.py", 'def answer(pivot):\n    open("asked", "w")\n')
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=loud:answer", *workers)
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=loud:answer", *workers)
     assert result.ret != pytest.ExitCode.OK
     assert "pivots.jsonl: 4 pivots expect several calls at once (the first: same)" in result.stdout.str()
     assert "pass --fc-grader=nemo-gym:any-order" in result.stdout.str()
@@ -56,7 +56,7 @@ def test_batches_that_are_not_selected(project: Project) -> None:
     """first-call refuses only what it would have to judge."""
     rows = {"single": BATCHES["single"], **BATCHES}
     options = project.puppet(project.rows(rows))
-    project.run(*options, "--fc-limit=1").assert_outcomes(passed=1)
+    project.run_here(*options, "--fc-limit=1").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_settings_by_environment_and_ini(project: Project, monkeypatch: pytest.M
     options = project.puppet(
         project.rows({"pivot": ('call book {"city": "New York"}', 'call book {"city": "new york"}')})
     )
-    project.run(*options).assert_outcomes(passed=1)
+    project.run_here(*options).assert_outcomes(passed=1)
     project.write("pytest.ini", "[pytest]\nfc_grader_option = word_count_similarity_threshold=0.9\n")
-    project.run(*options).assert_outcomes(failed=1)
+    project.run_here(*options).assert_outcomes(failed=1)
     monkeypatch.setenv("FC_GRADER_OPTION", "word_count_similarity_threshold=0.2")
-    project.run(*options).assert_outcomes(passed=1)
+    project.run_here(*options).assert_outcomes(passed=1)
 
 
 SCHEMAS: dict[str, tuple[str, str | None]] = {

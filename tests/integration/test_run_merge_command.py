@@ -18,7 +18,7 @@ def shards(project: Project) -> Project:
     """Return a project with the runs of both shards of some pivots."""
     options = project.puppet(project.trajectories(*[1] * 12))
     for number in (1, 2):
-        project.run(*options, f"--fc-shard={number}/2", f"--fc-run=run-{number}")
+        project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=run-{number}")
     return project
 
 

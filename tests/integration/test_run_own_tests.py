@@ -30,7 +30,7 @@ def test_own_test(project: Project, workers: list[str]) -> None:
 def test_own_test_over_the_sample(project: Project) -> None:
     """Without data the user's test runs over the bundled sample."""
     project.write("test_mine.py", OWN)
-    result = project.run("test_mine.py", "--fc-agent=asks", "--fc-limit=4", "--collect-only", "-q")
+    result = project.run_here("test_mine.py", "--fc-agent=asks", "--fc-limit=4", "--collect-only", "-q")
     assert len([line for line in result.outlines if line.startswith("test_mine.py::test_graded[")]) == 4
 
 
@@ -69,7 +69,7 @@ def test_ungraded(fc_action):
     assert fc_action.calls or fc_action.message
 """,
     )
-    result = project.run("test_mine.py", *options)
+    result = project.run_here("test_mine.py", *options)
     result.assert_outcomes(passed=5, failed=1)
     result.stdout.no_fnmatch_line("*the pass rate is not the mean reward*")
     result.stdout.fnmatch_lines(["*AssertionError: too deep*"])
@@ -79,7 +79,7 @@ def test_own_tests_that_grade_nothing(project: Project) -> None:
     """A test that passes without a grade is no result: it is neither counted nor recorded as an error."""
     project.write("test_look.py", "def test_look(pivot, fc_action):\n    assert fc_action\n")
     options = project.puppet(project.trajectories(3))
-    result = project.run("test_look.py", *options, "--fc-run=the-run")
+    result = project.run_here("test_look.py", *options, "--fc-run=the-run")
     result.assert_outcomes(passed=3)
     results = project.path / "the-run" / "results.jsonl"
     assert not results.exists() or not results.read_text("ascii")
@@ -92,17 +92,17 @@ def test_selecting_own_cases(project: Project) -> None:
     )
     options = project.puppet(rows)
     project.write("test_mine.py", OWN)
-    project.run("test_mine.py", *options, "-m", "function_call").assert_outcomes(passed=1, deselected=2)
-    project.run("test_mine.py::test_graded[talk]", *options).assert_outcomes(passed=1)
-    project.run("test_mine.py", *options).assert_outcomes(passed=2, failed=1)
-    project.run("test_mine.py", *options, "--lf").assert_outcomes(failed=1)
+    project.run_here("test_mine.py", *options, "-m", "function_call").assert_outcomes(passed=1, deselected=2)
+    project.run_here("test_mine.py::test_graded[talk]", *options).assert_outcomes(passed=1)
+    project.run_here("test_mine.py", *options).assert_outcomes(passed=2, failed=1)
+    project.run_here("test_mine.py", *options, "--lf").assert_outcomes(failed=1)
 
 
 def test_without_an_agent(project: Project) -> None:
     """A test that needs an answer and has no agent says how to name one."""
     project.data(project.trajectories(1))
     project.write("test_mine.py", OWN)
-    result = project.run("test_mine.py", "--fc-data=pivots.jsonl")
+    result = project.run_here("test_mine.py", "--fc-data=pivots.jsonl")
     assert result.ret != pytest.ExitCode.OK
     assert "no agent to ask: pass --fc-agent=module:fn" in result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in result.stdout.str()
@@ -112,7 +112,7 @@ def test_without_an_answer(project: Project) -> None:
     """A test that only reads pivots needs no agent, and is not counted as graded."""
     project.data(project.trajectories(2, 1))
     project.write("test_mine.py", "def test_tools(pivot):\n    assert pivot.expected_action.kind != 'none'\n")
-    result = project.run("test_mine.py", "--fc-data=pivots.jsonl")
+    result = project.run_here("test_mine.py", "--fc-data=pivots.jsonl")
     result.assert_outcomes(passed=3)
     result.stdout.no_fnmatch_line("mean reward*")
 
@@ -167,7 +167,7 @@ def pytest_unconfigure():
     assert "pyarrow" not in sys.modules
 """,
     )
-    result = project.run()
+    result = project.run_here()
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.OK
     assert "fcpivot:" not in result.stdout.str()
@@ -178,7 +178,7 @@ def test_data_that_the_grader_cannot_judge(project: Project) -> None:
     """An own test over batches under first-call is refused with the way out and without a traceback of ours."""
     project.data(project.rows({"two": ('call add {"a": 1} & call add {"a": 2}', None)}))
     project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
-    result = project.run("test_mine.py", "--fc-data=pivots.jsonl", "--fc-agent=asks")
+    result = project.run_here("test_mine.py", "--fc-data=pivots.jsonl", "--fc-agent=asks")
     text = result.stdout.str()
     assert "pass --fc-grader=nemo-gym:any-order" in text
     assert "session.py" not in text
@@ -192,6 +192,6 @@ def test_workers_whose_controller_was_asked_for_nothing(project: Project, worker
         "import pytest\n\n@pytest.fixture(scope='session')\ndef fc_agent():\n    return lambda pivot: 'hello'\n",
     )
     project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    assert fc_action.message\n")
-    project.run("-k", "d0-", *workers).assert_outcomes()
-    result = project.run("-k", "t3530-d0", *workers)
+    project.run_here("-k", "d0-", *workers).assert_outcomes()
+    result = project.run_here("-k", "t3530-d0", *workers)
     assert result.parseoutcomes()["passed"] == 1

@@ -187,7 +187,9 @@ def test_rollouts_of_nemo_gym(project: Project, how: str) -> None:
 @pytest.mark.skipif(not ROLLOUTS.is_file(), reason="the third-party example rows are not part of this project")
 def test_the_published_rollouts(project: Project) -> None:
     """The published rollouts get the rewards that the original verifier gave them."""
-    project.run(f"--fc-replay={ROLLOUTS}", "--fc-run=run", f"--fc-data={EXAMPLE}").assert_outcomes(passed=3, failed=2)
+    project.run_here(f"--fc-replay={ROLLOUTS}", "--fc-run=run", f"--fc-data={EXAMPLE}").assert_outcomes(
+        passed=3, failed=2
+    )
     lines = (project.path / "run" / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["reward"] for line in lines] == [1.0, 1.0, 0.0, 1.0, 0.0]
 

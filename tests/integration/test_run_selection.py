@@ -20,7 +20,7 @@ ROWS: dict[str, tuple[str, str | None]] = {
 
 
 def _collected(project: Project, *args: str) -> list[str]:
-    result = project.run("--collect-only", "-q", *args)
+    result = project.run_here("--collect-only", "-q", *args)
     return [line.partition("::")[2] for line in result.outlines if "::" in line]
 
 
@@ -59,7 +59,7 @@ def test_what_is_selected(project: Project, args: list[str], ids: list[str]) -> 
 def test_ids_that_are_not_there(project: Project) -> None:
     """Ids that no data file has are refused by name: a list for other data selects the wrong thing in silence."""
     project.write("some.txt", "first\nfifth\n")
-    result = project.run(*project.puppet(project.rows(ROWS)), "--fc-ids=some.txt")
+    result = project.run_here(*project.puppet(project.rows(ROWS)), "--fc-ids=some.txt")
     assert "--fc-ids: 1 of 2 ids are not in the data, such as fifth" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -74,7 +74,7 @@ def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> Non
 
 def test_nothing_selected(project: Project) -> None:
     """A run without pivots says so, and has pytest's exit code for no tests."""
-    result = project.run(*project.puppet(project.rows(ROWS)), "-k", "nothing_of_this_name")
+    result = project.run_here(*project.puppet(project.rows(ROWS)), "-k", "nothing_of_this_name")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["fcpivot: no pivot was run"])
 
@@ -83,7 +83,7 @@ def test_collect_only_asks_nobody(project: Project) -> None:
     """--collect-only shows the pivots without a call of the agent and without a summary."""
     project.data(project.trajectories(2))
     project.write("loud.py", 'def answer(pivot):\n    open("asked", "w")\n')
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=loud:answer", "--collect-only")
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=loud:answer", "--collect-only")
     result.stdout.fnmatch_lines(["*<PivotFile pivots.jsonl>*", "*<PivotItem talk0-d0>*", "*<PivotItem talk0-d1>*"])
     result.stdout.no_fnmatch_line("mean reward*")
     assert not (project.path / "asked").exists()
@@ -95,7 +95,7 @@ def test_last_failed(project: Project, plugin_args: list[str]) -> None:
         {"wrong": ("say hello", "nothing"), "broken": ("say hello", "raises no connection")}
     )
     options = project.puppet(rows)
-    project.run(*options, *plugin_args).assert_outcomes(passed=4, failed=1, errors=1)
+    project.run_here(*options, *plugin_args).assert_outcomes(passed=4, failed=1, errors=1)
     _, outcomes = project.run_cases(*options, "--lf", *plugin_args)
     assert outcomes == {"wrong": "failure", "broken": "error"}
 
