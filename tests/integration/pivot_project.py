@@ -219,7 +219,7 @@ class Project:
         return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=30)
 
     def run_here(self, *args: str) -> pytest.RunResult:
-        """Run pytest in this process, in a tenth of the time: where start and end of a session are not what is tested."""
+        """Run pytest in this process, in a tenth of the time: for what is not about a session's start and end."""
         return self.pytester.runpytest_inprocess(*args)
 
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
