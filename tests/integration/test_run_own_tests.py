@@ -167,7 +167,7 @@ def pytest_unconfigure():
     assert "pyarrow" not in sys.modules
 """,
     )
-    result = project.run_here()
+    result = project.run()
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.OK
     assert "fcpivot:" not in result.stdout.str()
