@@ -53,7 +53,7 @@ class Model:
     @staticmethod
     def run_here(project: Project, *args: str) -> pytest.RunResult:
         """Run pytest in this process, which has loaded the openai package: that takes longer than a session does."""
-        return project.pytester.runpytest_inprocess(*args)
+        return project.run_here(*args)
 
     @staticmethod
     def results(project: Project, run: str = _RUN) -> dict[str, Result]:

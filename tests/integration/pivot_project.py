@@ -214,12 +214,12 @@ class Project:
 
         A session with workers skips its test where pytest-xdist is not installed.
         """
-        if any(re.fullmatch(r"-n[1-9]\d*", arg) for arg in args):
-            pytest.importorskip("xdist.plugin")
+        _needs_xdist(args)
         return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=30)
 
     def run_here(self, *args: str) -> pytest.RunResult:
         """Run pytest in this process, in a tenth of the time: for what is not about a session's start and end."""
+        _needs_xdist(args)
         return self.pytester.runpytest_inprocess(*args)
 
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
@@ -249,6 +249,11 @@ class Project:
         start = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
         shown = [line for line in lines[start:-1] if not line.startswith(("rerun the failures:", "ask again what"))]
         return self.redact("\n".join(shown))
+
+
+def _needs_xdist(args: Iterable[str]) -> None:
+    if any(re.fullmatch(r"-n[1-9]\d*", arg) for arg in args):
+        pytest.importorskip("xdist.plugin")
 
 
 def junit_outcome(case: ET.Element) -> str:

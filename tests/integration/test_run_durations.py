@@ -45,7 +45,7 @@ async def by_task(pivot):
     ids=["sync", "async-n1"],
 )
 def test_calls_at_once(project: Project, kind: str, args: list[str]) -> None:
-    """Tests whose calls were made together show each call's own latency, and add up to more than the run took."""
+    """Tests whose calls were made together show each call's own latency."""
     if args:
         pytest.importorskip("xdist.plugin")
     option = agent(project, f"{TOGETHER}\nanswer = {kind}\n")
@@ -62,9 +62,6 @@ def test_calls_at_once(project: Project, kind: str, args: list[str]) -> None:
     long = times.pop("p3")
     assert 3 * CALL_S <= long < took
     assert all(CALL_S <= seconds < 2 * CALL_S for seconds in times.values()), times
-    suite = project.junit().find("testsuite")
-    assert suite is not None
-    assert float(suite.attrib["time"]) < long + sum(times.values())
     # pytest's own list: the slowest are the calls, first the one that was waited for longest
     slowest = re.findall(r"(\d+\.\d+)s (setup|call) +\S+::(p\d)", result.stdout.str())
     assert slowest[0][1:] == ("call", "p3")
