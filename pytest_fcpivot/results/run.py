@@ -151,10 +151,14 @@ class RunDirectory:
     def judged(self) -> Counter[str]:
         """Count the messages in the run's results by who scored them."""
         by_test: dict[str, str | None] = {}
-        with self.results.open(encoding="ascii") as lines:
+        with self.results.open("rb") as lines:
             for line in lines:
-                result = json.loads(line)
-                by_test[result["test"]] = (result.get("judge") or {}).get("by")
+                try:
+                    result = json.loads(line)
+                except ValueError:
+                    continue  # as whoever else reads the results
+                if is_result(result):
+                    by_test[result["test"]] = (result.get("judge") or {}).get("by")
         return Counter(by for by in by_test.values() if by is not None)
 
     def description(self) -> dict[str, Any]:

@@ -852,7 +852,9 @@ def test_own_test_that_grades_twice(court: Court) -> None:
 def test_a_resumed_part_of_a_run(court: Court) -> None:
     """A run that is resumed in part still tells of all its messages who scored them."""
     court.run(*court.messages(5), *court.options)
-    court.run("--fc-resume=the-run", "-k", "m1")
+    results = court.project.path / "the-run" / "results.jsonl"
+    results.write_bytes(b'not JSON: \xff\n{"other": "object"}\n' + results.read_bytes())
+    assert court.run("--fc-resume=the-run", "-k", "m1").ret == pytest.ExitCode.OK
     assert court.described()["judged"] == {"asked": 5}
 
 
