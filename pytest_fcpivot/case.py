@@ -63,7 +63,7 @@ class Case:
             explanation=None if grade is None else grade.explanation,
             output_json=None if self.output is NOT_ASKED else output_json(self.output),
             action_json=action_json(action),
-            usage=None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning),
+            usage=None if usage is None else usage.counts(),
             latency_s=self.latency_s,
             attempts=self.attempts,
             retried=self.retried,

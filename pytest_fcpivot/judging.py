@@ -52,10 +52,9 @@ class Scored:
     cause: str | None = None
     question: Question | None = None
 
-    def to_builtins(self) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]:
+    def to_builtins(self) -> Scoring:
         """Return it as a record holds it."""
-        usage = self.usage
-        tokens = None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning)
+        tokens = None if self.usage is None else self.usage.counts()
         return self.by, self.score, self.reason, tokens, self.cause
 
 
@@ -77,6 +76,7 @@ def make_judging(
     The description is None for a grader that has no use for a judge; without a judge it says why there is none. Raises
     OptionError if one is named for such a grader, AgentError if it cannot be made.
     """
+    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
     from pytest_fcpivot.graders.judge import OFF, make_judge  # noqa: PLC0415 (most graders need none)
     from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
 
@@ -90,6 +90,7 @@ def make_judging(
         return None, None
     # A worker elsewhere may have a key where its controller has none, or the other way round.
     model = (controller["judge"] or {}).get("model") or OFF if controller else wanted.model
+    key = wanted.key_variable or OPENAI_KEY
     judge = make_judge(
         model,
         base_url=wanted.base_url,
@@ -99,7 +100,7 @@ def make_judging(
         cache=JudgeCache(),
     )
     if judge is None:
-        why = f"--fc-judge={OFF}" if model == OFF else f"{wanted.key_variable or 'OPENAI_API_KEY'} is not set"
+        why = f"--fc-judge={OFF}" if model == OFF else f"{key} is not set"
         return None, {"model": None, "why": why}
     judging = Judging(
         judge,
@@ -107,7 +108,7 @@ def make_judging(
         timeout=chosen.timeout,
         policy=RetryPolicy(judge.default_retries if chosen.retries is None else chosen.retries, chosen.deadline),
         fallback=wanted.fallback,
-        settings=SettingNames(wanted.key_variable or "OPENAI_API_KEY", "--fc-judge", "--fc-judge-base-url"),
+        settings=SettingNames(key, "--fc-judge", "--fc-judge-base-url"),
     )
     return judging, dict(judge.facts())
 

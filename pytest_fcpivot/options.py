@@ -316,6 +316,7 @@ class OptionReader:
         ids, ids_from = self.value("fc_ids")
         seed = self._number("fc_seed", int, least=None) or 0
         run, _ = self.value("fc_run")
+        concurrency = self._number("fc_concurrency", int, least=1, most=_MOST_CONCURRENCY) or DEFAULT_CONCURRENCY
         return Options(
             agent=cast("str | None", self.value("fc_agent")[0]),
             agent_from=self.value("fc_agent")[1],
@@ -338,14 +339,14 @@ class OptionReader:
             strict_schema=self._truth("fc_strict_schema") or False,
             bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
             repeats=self._number("fc_repeats", int, least=1, most=_MOST_REPEATS) or 1,
-            concurrency=self._number("fc_concurrency", int, least=1, most=_MOST_CONCURRENCY) or DEFAULT_CONCURRENCY,
+            concurrency=concurrency,
             retries=self._number("fc_retries", int, least=0, most=1000),
             deadline=deadline or None,
             max_errors=self._error_bound(),
             run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
             keep_run=run != NO_RUN,
             model=self._model(),
-            judge=self._judge(),
+            judge=self._judge(concurrency),
             price=self._price(),
         )
 
@@ -382,9 +383,7 @@ class OptionReader:
             raise OptionError(f"{where}={text}: must be {most} or less")
         return number
 
-    def _judge(self) -> JudgeOptions:
-        most = _MOST_CONCURRENCY
-        calls = self._number("fc_concurrency", int, least=1, most=most) or DEFAULT_CONCURRENCY
+    def _judge(self, concurrency: int) -> JudgeOptions:
         return JudgeOptions(
             model=cast("str | None", self.value("fc_judge")[0]),
             model_from=self.value("fc_judge")[1],
@@ -392,7 +391,7 @@ class OptionReader:
             api=self._choice("fc_judge_api", "auto", "responses", "chat") or "auto",
             key_variable=cast("str | None", self.value("fc_judge_key")[0]),
             fallback=self._choice("fc_judge_fallback", "error", "keyword") == "keyword",
-            concurrency=self._number("fc_judge_concurrency", int, least=1, most=most) or calls,
+            concurrency=self._number("fc_judge_concurrency", int, least=1, most=_MOST_CONCURRENCY) or concurrency,
         )
 
     def _pass_mark(self) -> float:

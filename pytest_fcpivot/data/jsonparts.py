@@ -16,7 +16,7 @@ import msgspec
 from pytest_fcpivot.jsontext import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 Fields = dict[str, bytes]
 
@@ -49,21 +49,29 @@ def fields(text: bytes) -> Fields | None:
     return _parts(value) if isinstance(value, dict) else None
 
 
-def objects(text: bytes, only: Collection[str] | None = None) -> list[Fields] | None:
-    """Return the members of each object of a JSON array as texts, or `only` those of some names.
+def objects(text: bytes) -> list[Fields] | None:
+    """Return the members of each object of a JSON array as texts; None if it is not an array of objects.
 
-    None if it is not an array of objects. Raises as `fields` does.
+    Raises as `fields` does.
     """
     try:
-        found: Any = _split_objects(text)
+        return [{key: bytes(value) for key, value in each.items()} for each in _split_objects(text)]
     except msgspec.DecodeError:
         value = decoded(text)
-        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            return None
-        found = map(_parts, value)
-    if only is not None:
-        return [{key: bytes(each[key]) for key in only if key in each} for each in found]
-    return [{key: bytes(value) for key, value in each.items()} for each in found]
+    return list(map(_parts, value)) if _are_objects(value) else None
+
+
+def count_objects(text: bytes) -> int | None:
+    """Return how many objects a JSON array has; None if it is not an array of objects. Raises as `fields` does."""
+    try:
+        return len(_split_objects(text))
+    except msgspec.DecodeError:
+        value = decoded(text)
+    return len(value) if _are_objects(value) else None
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def refuse_long_integers(text: bytes) -> None:

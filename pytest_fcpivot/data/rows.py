@@ -11,7 +11,7 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, is_object, is_string, objects
+from pytest_fcpivot.data.jsonparts import as_string, count_objects, decoded, fields, is_array, is_object, is_string
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import compact, quoted, shown, well_formed
@@ -212,7 +212,7 @@ def _input(params: Mapping[str, bytes], line: int) -> bytes:
         items = b'{"role":"user","content":%s}' % raw
     elif raw is not None and is_array(raw):
         items = raw[1:-1].strip()
-        if items and objects(raw, ()) is None:
+        if items and count_objects(raw) is None:
             raise RowProblem(line, "responses_create_params.input: every item must be an object")
     else:
         items = b""
@@ -221,7 +221,7 @@ def _input(params: Mapping[str, bytes], line: int) -> bytes:
     instructions = params.get("instructions", b"null")
     if is_string(instructions) and instructions != b'""':
         return b'[{"role":"system","content":%s},%s]' % (instructions, items)
-    if is_array(instructions) and objects(instructions, ()):
+    if is_array(instructions) and count_objects(instructions):
         return b"[%s,%s]" % (instructions[1:-1], items)
     return b"[%s]" % items
 
@@ -230,10 +230,10 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
     raw = params.get("tools", b"null")
     if raw == b"null":
         return b"[]", 0
-    tools = objects(raw, ()) if is_array(raw) else None
-    if tools is None:
+    count = count_objects(raw) if is_array(raw) else None
+    if count is None:
         raise RowProblem(line, "responses_create_params.tools must be a list of objects")
-    return raw, len(tools)
+    return raw, count
 
 
 def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:

@@ -353,7 +353,7 @@ def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
         reward=line["reward"],
         category=line.get("category"),
         schema=line.get("schema"),
-        usage=None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning),
+        usage=None if usage is None else usage.counts(),
         latency_s=float(line.get("latency_s") or 0.0),
         attempts=int(line.get("attempts") or 0),
         retried=tuple(line.get("retried") or ()),

@@ -29,6 +29,10 @@ class Usage:
     output: int = 0
     reasoning: int = 0
 
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return the counts in the order of the fields, as a record holds them."""
+        return self.input, self.cached, self.output, self.reasoning
+
     def to_builtins(self) -> dict[str, int]:
         """Write the counts under the names of the Responses API."""
         return {

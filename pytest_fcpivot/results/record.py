@@ -124,7 +124,7 @@ def judge_of(told: Any) -> Scoring | None:
     if not isinstance(told, dict) or not isinstance(told.get("by"), str):
         return None
     usage = Usage.from_builtins(told.get("usage"))
-    tokens = None if usage is None else (usage.input, usage.cached, usage.output, usage.reasoning)
+    tokens = None if usage is None else usage.counts()
     return told["by"], told.get("score"), str(told.get("reason") or ""), tokens, told.get("cause")
 
 

@@ -187,6 +187,19 @@ class Project:
             for depth in range(length)
         ]
 
+    def mixed_rows(self, number: int = 40) -> list[Row]:
+        """Return rows of calls and messages, four a trajectory, answered right, wrong, by nothing and by an error."""
+        told = [None, 'call add {"a": -1}', "nothing", "raises no connection", "say hello", None]
+        return [
+            self.row(
+                f'call add {{"a": {n}}}' if n % 2 else f"say this is answer {n}",
+                told[n % len(told)],
+                trajectory_id=f"talk{n // 4}",
+                info={"turn": n, "step": 0, "depth": n},
+            )
+            for n in range(number)
+        ]
+
     def data(self, rows: Iterable[Any], name: str = "pivots.jsonl") -> Path:
         """Write rows as jsonl, jsonl.gz, jsonl.zst or parquet, by the name."""
         rows = list(rows)

@@ -171,19 +171,6 @@ def machines(counted: Counted, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made.end()
 
 
-def _rows(project: Project, number: int = 40) -> list[Row]:
-    told = [None, 'call add {"a": -1}', "nothing", "raises no connection", "say hello", None]
-    return [
-        project.row(
-            f'call add {{"a": {n}}}' if n % 2 else f"say this is answer {n}",
-            told[n % len(told)],
-            trajectory_id=f"talk{n // 4}",
-            info={"turn": n, "step": 0, "depth": n},
-        )
-        for n in range(number)
-    ]
-
-
 def _alone(machines: Machines) -> tuple[pytest.RunResult, dict[str, Row]]:
     """Run the same data in one process; return its session and its results."""
     result = machines.project.run("--fc-agent=my_agent:answer", f"--fc-data={DATA}", "--fc-run=alone")
@@ -210,7 +197,7 @@ def _assert_complete(machines: Machines, run: Path, verdicts: dict[str, Row]) ->
 
 def test_over_sockets(machines: Machines) -> None:
     """The README's session over two socket servers has the verdicts, summary, JUnit and run of one in one process."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     alone, verdicts = _alone(machines)
     machines.serve(*NAMES)
     shared, outcomes = machines.project.run_cases(*machines.arguments("socket"), "--fc-run=shared")
@@ -231,7 +218,7 @@ def test_over_sockets(machines: Machines) -> None:
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's session over ssh does too, with options that only the controller's environment and ini file have."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     machines.project.write("pytest.ini", "[pytest]\nfc_grader = nemo-gym:any-order\n")
     monkeypatch.setenv("FC_REPEATS", "2")
     alone, verdicts = _alone(machines)
@@ -257,7 +244,7 @@ def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_that_is_lost(machines: Machines, when: str) -> None:
     """What a lost machine had is done by the other one, even one that had ended already, and nothing is lost."""
     lost, other = NAMES
-    machines.write(_rows(machines.project, 40 if when == "midway" else 4))
+    machines.write(machines.project.mixed_rows(40 if when == "midway" else 4))
     _, verdicts = _alone(machines)
     (machines.directory(lost) / "hangs").touch()
     if when == "midway":
@@ -281,7 +268,7 @@ def test_a_machine_that_is_lost(machines: Machines, when: str) -> None:
 
 def test_all_machines_are_lost(machines: Machines) -> None:
     """Without a machine the session ends with a message, and resumed in one process it is the whole."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     _, verdicts = _alone(machines)
     machines.serve(*NAMES)
     session = machines.start("--fc-run=shared", "--fc-concurrency=1")
@@ -312,7 +299,7 @@ def test_all_machines_are_lost(machines: Machines) -> None:
 )
 def test_a_machine_with_other_files(machines: Machines, harm: str, message: str) -> None:
     """A machine on which the data differ, or something is missing, is refused by name, before anybody is asked."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     there = machines.directory(NAMES[1])
     if harm == "other data":
         with (there / DATA).open("a") as stream:
@@ -331,7 +318,7 @@ def test_a_machine_with_other_files(machines: Machines, harm: str, message: str)
 
 def test_a_machine_that_cannot_be_reached(machines: Machines) -> None:
     """Without a server there, the session does not begin, and one message names the machine."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     machines.ports.update({name: _free_port() for name in NAMES})
     result = machines.project.run(*machines.arguments("socket"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -342,7 +329,7 @@ def test_a_machine_that_cannot_be_reached(machines: Machines) -> None:
 
 def test_a_path_is_refused(machines: Machines) -> None:
     """A path argument, which pytest-xdist cannot send to another machine, is refused with what to write instead."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     machines.serve(*NAMES)
     result = machines.project.run(*[*machines.arguments("socket")[:-1], DATA])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -351,7 +338,7 @@ def test_a_path_is_refused(machines: Machines) -> None:
 
 def test_another_rootdir(machines: Machines) -> None:
     """Tests are named as here where a machine has its rootdir elsewhere."""
-    machines.write(_rows(machines.project))
+    machines.write(machines.project.mixed_rows())
     for name in NAMES:
         (machines.homes / name / "pytest.ini").write_text("[pytest]\n")
     _, verdicts = _alone(machines)

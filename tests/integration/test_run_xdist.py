@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pivot_project import Project, Row
+    from pivot_project import Project
 
 pytest_plugins = ["pivot_project"]
 
@@ -17,23 +17,10 @@ def _needs_xdist() -> None:
     pytest.importorskip("xdist.plugin")
 
 
-def _rows(project: Project) -> list[Row]:
-    told = [None, 'call add {"a": -1}', "nothing", "raises no connection", "say hello", None]
-    return [
-        project.row(
-            f'call add {{"a": {n}}}' if n % 2 else f"say this is answer {n}",
-            told[n % len(told)],
-            trajectory_id=f"talk{n // 4}",
-            info={"turn": n, "step": 0, "depth": n},
-        )
-        for n in range(40)
-    ]
-
-
 @pytest.mark.parametrize("dist", ["load", "worksteal", "loadfile", "each"])
 def test_the_same_as_in_one_process(project: Project, dist: str) -> None:
     """However the pivots are handed out, each has the outcome that it has in one process, and so has the aggregate."""
-    options = project.puppet(_rows(project))
+    options = project.puppet(project.mixed_rows())
     alone, outcomes = project.run_cases(*options)
     workers = "--tx=popen" if dist == "each" else "-n2"
     shared, found = project.run_cases(*options, workers, f"--dist={dist}")
