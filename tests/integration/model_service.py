@@ -6,12 +6,10 @@ A plugin that the test modules name, as `pivot_project` is.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import re
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +53,7 @@ class Model:
     @staticmethod
     def run_here(project: Project, *args: str) -> pytest.RunResult:
         """Run pytest in this process, which has loaded the openai package: that takes longer than a session does."""
-        result = project.run_here(*args)
-        # A session that is stopped leaves its connections to the end of its process, which is this one's here.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
-        return result
+        return project.run_here(*args)
 
     @staticmethod
     def results(project: Project, run: str = _RUN) -> dict[str, Result]:
