@@ -7,6 +7,7 @@ one module of a name.
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 import re
@@ -286,9 +287,36 @@ class _SameForAllArguments(AmberSnapshotExtension):
         return name.replace(str(test_location.nodename), test_location.methodname)
 
 
+@pytest.fixture(scope="session")
+def loaded_by_sessions() -> None:
+    """Load what a session would: pytester forgets at the end of a test what came in during it.
+
+    That takes two thirds of a short session's time. What is loaded, and when, is tested in processes of their own.
+    """
+    for name in _LOADED_BY_SESSIONS:
+        importlib.import_module(name)
+
+
+_LOADED_BY_SESSIONS = (
+    "asyncio",
+    "jsonschema",
+    "tenacity",
+    "pytest_fcpivot.agents.openai",
+    "pytest_fcpivot.data.store",
+    "pytest_fcpivot.graders.judge",
+    "pytest_fcpivot.graders.judge_cache",
+    "pytest_fcpivot.judging",
+    "pytest_fcpivot.report.terminal",
+    "pytest_fcpivot.session",
+)
+
+
 @pytest.fixture
 def project(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    loaded_by_sessions: None,  # noqa: ARG001
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Project:
     """Return an empty project, in an environment without settings of the user's."""
     for name in list(os.environ):
