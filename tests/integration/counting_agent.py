@@ -148,12 +148,17 @@ class Counted:
         self.monkeypatch.setenv("ASKED", f"asked-{self._number}.log")
 
     def run(self, *args: str) -> pytest.RunResult:
-        """Run a session, whose calls are counted from none."""
+        """Run a session in a process of its own; its calls are counted from none."""
         self._next()
         return self.project.run(*args)
 
+    def run_here(self, *args: str) -> pytest.RunResult:
+        """Do the same in this process; see `Project.run_here`."""
+        self._next()
+        return self.project.run_here(*args)
+
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
-        """Run a session, and return each case's outcome by name too."""
+        """Run a session in this process, and return each case's outcome by name too."""
         self._next()
         return self.project.run_cases(*args)
 

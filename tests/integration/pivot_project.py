@@ -232,13 +232,13 @@ class Project:
         return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=30)
 
     def run_here(self, *args: str) -> pytest.RunResult:
-        """Run pytest in this process, in a tenth of the time: for what is not about a session's start and end."""
+        """Run pytest in this process, in a tenth of the time: for what is not about a process's start and end."""
         _needs_xdist(args)
         return self.pytester.runpytest_inprocess(*args)
 
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
-        """Run pytest and return each case's outcome by its name too, as JUnit has it."""
-        result = self.run(*args, "--junitxml=cases.xml")
+        """Run pytest in this process and return each case's outcome by its name too, as JUnit has it."""
+        result = self.run_here(*args, "--junitxml=cases.xml")
         return result, {case.attrib["name"]: junit_outcome(case) for case in self.junit().iter("testcase")}
 
     def junit(self, name: str = "cases.xml") -> ET.Element:
@@ -313,7 +313,7 @@ _LOADED_BY_SESSIONS = (
 
 @pytest.fixture
 def project(
-    loaded_by_sessions: None,  # noqa: ARG001
+    loaded_by_sessions: None,
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,

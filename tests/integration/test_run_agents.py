@@ -89,7 +89,7 @@ def test_forms(project: Project, spec: str) -> None:
     """An agent is a function, a class, an instance or a method of either kind, synchronous or not, in any module."""
     project.write("bots/__init__.py", "")
     project.write("bots/forms.py", FORMS)
-    result = project.run(_expect(project, BY_SPEC[spec]), f"--fc-agent=bots.forms:{spec}")
+    result = project.run_here(_expect(project, BY_SPEC[spec]), f"--fc-agent=bots.forms:{spec}")
     result.assert_outcomes(passed=2)
 
 
@@ -98,10 +98,10 @@ def test_command_line_over_environment_over_ini(project: Project, monkeypatch: p
     for source in ("line", "env", "ini"):
         project.write(f"by_{source}.py", _named(source))
     project.write("pytest.ini", "[pytest]\nfc_agent = by_ini:answer\n")
-    project.run(_expect(project, "ini")).assert_outcomes(passed=2)
+    project.run_here(_expect(project, "ini")).assert_outcomes(passed=2)
     monkeypatch.setenv("FC_AGENT", "by_env:answer")
-    project.run(_expect(project, "env")).assert_outcomes(passed=2)
-    project.run(_expect(project, "line"), "--fc-agent=by_line:answer").assert_outcomes(passed=2)
+    project.run_here(_expect(project, "env")).assert_outcomes(passed=2)
+    project.run_here(_expect(project, "line"), "--fc-agent=by_line:answer").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("home", ["", "evals"])
@@ -113,7 +113,7 @@ def test_found_from_a_subdirectory(
     project.write(f"{home or '.'}/mine.py", _named("mine"))
     _expect(project, "mine", "evals/pivots.jsonl")
     monkeypatch.chdir(project.path / "evals")
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=mine:answer", *workers)
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=mine:answer", *workers)
     result.assert_outcomes(passed=2)
 
 
@@ -136,7 +136,7 @@ def test_baseline_on_the_sample(project: Project) -> None:
     """The bundled rules do better on the bundled sample than asking back or calling the first tool."""
     rewards = {}
     for agent in ("baseline", "asks", "first_tool"):
-        result = project.run(f"--fc-agent={agent}", "-q", "--tb=no", "--no-summary")
+        result = project.run_here(f"--fc-agent={agent}", "-q", "--tb=no", "--no-summary")
         found = re.search(r"mean reward (0\.\d+)", result.stdout.str())
         assert found
         rewards[agent] = float(found[1])
@@ -156,7 +156,7 @@ def fc_agent():
     return lambda pivot: {{"name": "which", "arguments": {{"form": "fixture"}}}}
 """,
     )
-    project.run(_expect(project, "fixture")).assert_outcomes(passed=2)
+    project.run_here(_expect(project, "fixture")).assert_outcomes(passed=2)
 
 
 def test_fixtures_of_every_scope(project: Project, workers: list[str]) -> None:
@@ -165,7 +165,7 @@ def test_fixtures_of_every_scope(project: Project, workers: list[str]) -> None:
     made = "\n".join(f"@pytest.fixture(scope={s!r}, autouse=True)\ndef of_{s}(): ...\n" for s in scopes)
     project.write("conftest.py", f"import pytest\n\n{made}")
     project.write("mine.py", _named("mine"))
-    project.run(_expect(project, "mine"), "--fc-agent=mine:answer", *workers).assert_outcomes(passed=2)
+    project.run_here(_expect(project, "mine"), "--fc-agent=mine:answer", *workers).assert_outcomes(passed=2)
 
 
 def test_wrapping_the_agent(project: Project) -> None:
@@ -183,7 +183,7 @@ def fc_agent(fc_agent):
     print(f"asked {sorted(asked)}")
 """,
     )
-    result = project.run(_expect(project, "mine"), "--fc-agent=mine:answer", "-s")
+    result = project.run_here(_expect(project, "mine"), "--fc-agent=mine:answer", "-s")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*asked [[]'pivot-0', 'pivot-1'[]]*"])
 
@@ -220,7 +220,7 @@ def test_overriding_the_other_fixtures(project: Project, fixture: str) -> None:
     project.write(
         "conftest.py", f"import dataclasses\nimport pytest\nfrom pytest_fcpivot import Action, FunctionCall\n{fixture}"
     )
-    result = project.run(_expect(project, "fixture"), "--fc-agent=mine:answer")
+    result = project.run_here(_expect(project, "fixture"), "--fc-agent=mine:answer")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["pass rate = mean reward: checked over 2 pivots"])
 
@@ -247,7 +247,7 @@ def answer(pivot):
     return {"name": "which", "arguments": {"form": os.environ["MY_SETTING"]}}
 """,
     )
-    project.run(_expect(project, "set"), "--fc-agent=mine:answer").assert_outcomes(passed=2)
+    project.run_here(_expect(project, "set"), "--fc-agent=mine:answer").assert_outcomes(passed=2)
 
 
 def test_the_answer_is_out_of_sight(project: Project) -> None:
@@ -287,7 +287,7 @@ def answer(pivot):
     ]
     rows[0]["responses_create_params"]["metadata"] = {"expert": "thinKing"}
     project.data(rows)
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=spy:answer")
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=spy:answer")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(['  actual:   lookup({"found": [[]], "type": "PivotView"})'] * 2)
 
@@ -308,4 +308,4 @@ def fc_agent():
     )
     row = project.row('call which {"form": "fixture"}')
     project.data([row | {"id": f"pivot-{number}"} for number in range(60)])
-    project.run("--fc-data=pivots.jsonl").assert_outcomes(passed=60)
+    project.run_here("--fc-data=pivots.jsonl").assert_outcomes(passed=60)

@@ -378,12 +378,12 @@ def test_a_resumed_run(counted: Counted) -> None:
         "late": ("say hello", "flaky hello"),
         "call": ('call add {"a": 1}', None),
     }
-    counted.run(*counted.table(table), "--fc-run=run")
+    counted.run_here(*counted.table(table), "--fc-run=run")
     audits = Audits(counted.project)
     before = audits.facts("run")
     assert (before["graded"], before["errors"]) == (1, 1)
     counted.touch("mended")
-    counted.run("--fc-resume=run")
+    counted.run_here("--fc-resume=run")
     facts = audits.facts("run")
     assert (facts["graded"], facts["errors"], _means(facts)["exact"]) == (2, 0, 1.0)
 

@@ -39,7 +39,7 @@ def _section(project: Project, result: pytest.RunResult, title: str) -> str:
 
 def test_a_wrong_action(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """A failing case shows category, first difference, the user's words, both actions and the schema verdict."""
-    result = project.run(*project.puppet(project.rows(WRONG)), *plugin_args, "--tb=short")
+    result = project.run_here(*project.puppet(project.rows(WRONG)), *plugin_args, "--tb=short")
     section = re.sub(r"(?m)^\[gw\d\].*\n", "", _section(project, result, "FAILURES"))
     _, *parts = re.split(r"(?m)^_+ (\S+) _+$\n", section)
     assert {name: shown.rstrip() for name, shown in zip(parts[::2], parts[1::2], strict=True)} == same_snapshot
@@ -63,7 +63,7 @@ def ask(pivot, retries):
         raise RuntimeError("no answer") from error
 """,
     )
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=broken:answer")
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=broken:answer")
     shown = _section(project, result, "ERRORS")
     assert (
         "the agent raised RuntimeError: no answer\n"
@@ -87,7 +87,7 @@ def ask(pivot, retries):
 )
 def test_what_an_error_says(project: Project, told: str, said: str) -> None:
     """The first line of an error names what the agent did instead of answering, and it is said once."""
-    result = project.run(*project.puppet(project.rows({"pivot": ("say hello", told)})))
+    result = project.run_here(*project.puppet(project.rows({"pivot": ("say hello", told)})))
     shown = _section(project, result, "ERRORS").split("\n")
     assert fnmatchcase(shown[1].rstrip(": "), said)
     assert len([line for line in shown if fnmatchcase(line, said)]) == 1

@@ -67,7 +67,7 @@ def _shards(counted: Counted, count: int, *options: str, last: tuple[str, ...] =
     """Run each shard, the last one with some more options; return the runs."""
     for number in range(1, count + 1):
         more = last if number == count else ()
-        counted.run(*options, f"--fc-shard={number}/{count}", f"--fc-run=runs/{number}", *more)
+        counted.run_here(*options, f"--fc-shard={number}/{count}", f"--fc-run=runs/{number}", *more)
     return sorted(Path("runs").iterdir())
 
 
@@ -98,7 +98,7 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     counted.project.write("talking.py", AGENT)
     options = [given[0], "--fc-agent=talking:answer", "--fc-retries=2", "--fc-repeats=2", "--fc-price=2/1/8"]
     options += ["--fc-header=x:y", "--fc-timeout=20"]
-    whole = counted.run(*options, "--fc-run=whole")
+    whole = counted.run_here(*options, "--fc-run=whole")
     runs = _shards(counted, 4, *options, last=("-n2",))
     merged = merge(runs, Path("merged"))
     assert (merged.missing, merged.notes) == ((), ())
@@ -119,11 +119,11 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     ]
     assert sum(run["results"] for run in described["merged"]) == merged.results
 
-    again = counted.run("--fc-replay=merged")
+    again = counted.run_here("--fc-replay=merged")
     assert _summary(counted, again) == _summary(counted, whole)
     assert again.ret == whole.ret
     assert not counted.asked()
-    counted.run("--fc-resume=merged")
+    counted.run_here("--fc-resume=merged")
     assert {f"pivots.jsonl::{name}" for name in counted.asked()} == {
         line["test"] for line in map(json.loads, _lines(Path("whole"))) if line["outcome"] == "error"
     }
@@ -134,12 +134,12 @@ def test_own_tests(counted: Counted) -> None:
     options = counted.options(_talks(counted, 8))
     counted.project.write("test_mine.py", OWN)
     arguments = ["test_mine.py", "pivots.jsonl", options[1]]
-    whole = counted.run(*arguments, "--fc-run=whole")
+    whole = counted.run_here(*arguments, "--fc-run=whole")
     merged = merge(_shards(counted, 2, *arguments), Path("merged"))
     assert merged.missing == ()
     assert _lines(Path("merged")) == _lines(Path("whole"))
     assert _report(merged) == _summary(counted, whole)
-    assert _summary(counted, counted.run("--fc-replay=merged")) == _summary(counted, whole)
+    assert _summary(counted, counted.run_here("--fc-replay=merged")) == _summary(counted, whole)
     assert not counted.asked()
 
 
@@ -158,7 +158,7 @@ def test_what_is_missing_is_told_and_asked(counted: Counted) -> None:
     assert merged.notes == (f"3: its last line was torn ({len(kept[-1]) - 20} bytes), and is left out",)
     command = next(line for line in merged.report() if line.startswith("ask again"))
     wanted = {name.partition("::")[2] for name in (*counted.results(runs[1]), json.loads(kept[-1])["test"])}
-    result = counted.run(*command.partition("pytest ")[2].split())
+    result = counted.run_here(*command.partition("pytest ")[2].split())
     assert set(counted.asked()) == wanted
     result.assert_outcomes(passed=18)
     assert len(_lines(Path("merged"))) == 18

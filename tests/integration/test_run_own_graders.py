@@ -452,20 +452,20 @@ def test_what_a_grader_erred_on_is_graded_again(counted: Counted) -> None:
     """After a failure of the grader, a replay and a resumed run grade the stored answers, and ask nobody."""
     options = [*counted.table({"one": ("say hello", None), "off": ("say hello", "flaky hello")}), "--fc-run=run"]
     counted.project.write("fickle.py", FICKLE)
-    counted.run(*options, "--fc-grader=fickle:grade").assert_outcomes(errors=2)
-    counted.run("--fc-replay=run", "--fc-grader=nemo-gym").assert_outcomes(passed=1, errors=1)
+    counted.run_here(*options, "--fc-grader=fickle:grade").assert_outcomes(errors=2)
+    counted.run_here("--fc-replay=run", "--fc-grader=nemo-gym").assert_outcomes(passed=1, errors=1)
     assert not counted.asked()
     counted.touch("mended")
-    counted.run("--fc-replay=run").assert_outcomes(passed=1, errors=1)
+    counted.run_here("--fc-replay=run").assert_outcomes(passed=1, errors=1)
     assert not counted.asked()
-    counted.run("--fc-resume=run").assert_outcomes(passed=2)
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=2)
     assert dict(counted.asked()) == {"off": 1}
     run = counted.project.path / "run"
     assert {test: line["outcome"] for test, line in counted.results(run).items()} == {
         "pivots.jsonl::one": "passed",
         "pivots.jsonl::off": "passed",
     }
-    counted.run("--fc-resume=run").assert_outcomes(passed=2)
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=2)
     assert not counted.asked()
     assert len(counted.lines(run)) == 4
 

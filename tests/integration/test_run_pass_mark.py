@@ -227,15 +227,15 @@ def test_replayed_at_another_mark(counted: Counted) -> None:
 def test_resumed_at_another_mark(counted: Counted) -> None:
     """A run is not gone on with at another mark, which would mix two; the same mark in other words is."""
     options = [*counted.table(TABLE | {"off": ("say hello", "flaky hello")}), "--fc-grader=agentic"]
-    counted.run(*options, "--fc-pass-mark=0.7", "--fc-run=run")
-    refused = counted.run("--fc-resume=run", "--fc-pass-mark=0.5")
+    counted.run_here(*options, "--fc-pass-mark=0.7", "--fc-run=run")
+    refused = counted.run_here("--fc-resume=run", "--fc-pass-mark=0.5")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
     assert "pass_mark: 0.7 → 0.5" in refused.stderr.str()
     counted.touch("mended")
-    counted.run("--fc-resume=run", "--fc-pass-mark=.70").assert_outcomes(passed=4, failed=4)
+    counted.run_here("--fc-resume=run", "--fc-pass-mark=.70").assert_outcomes(passed=4, failed=4)
     assert dict(counted.asked()) == {"off": 1}
     before = counted.project.path / "run" / "results.jsonl"
-    counted.run("--fc-resume=run").assert_outcomes(passed=4, failed=4)
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=4, failed=4)
     assert len(_lines(before.parent)) == 8
 
 

@@ -60,7 +60,7 @@ def _strictly(text: str) -> Any:
 def test_a_run_by_default(counted: Counted) -> None:
     """Every run is recorded in a place of its own, whose path is shown even with -q: one line a pivot."""
     options = counted.table(TABLE)
-    result = counted.run(*options, "-q")
+    result = counted.run_here(*options, "-q")
     run = counted.only_run
     assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{6}", run.name)
     assert sorted(path.name for path in run.iterdir()) == ["results.jsonl", "run.json"]
@@ -99,7 +99,7 @@ def test_the_same_lines_in_any_process(counted: Counted) -> None:
     pytest.importorskip("xdist.plugin")
     options = counted.table(TABLE)
     for name in ("plain", "-n0", "-n2"):
-        counted.run(*options, f"--fc-run={name}", *([] if name == "plain" else [name]))
+        counted.run_here(*options, f"--fc-run={name}", *([] if name == "plain" else [name]))
     first, *others = [counted.results(counted.project.path / name) for name in ("plain", "-n0", "-n2")]
     for other in others:
         assert counted.verdicts(other) == counted.verdicts(first)
@@ -128,7 +128,7 @@ def answer(pivot):
     )
     names = ("surrogate", "huge", "numbers", "object", "set", "usage")
     project.data(project.rows(dict.fromkeys(names, ('call add {"a": 1}', None))))
-    project.run("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", "--fc-run=run")
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", "--fc-run=run")
     lines = (project.path / "run" / "results.jsonl").read_bytes().splitlines()
     assert all(line.isascii() for line in lines)
     found = {line["pivot_id"]: line for line in (_strictly(line.decode()) for line in lines)}
@@ -154,7 +154,7 @@ def test_what_a_run_was_about(project: Project) -> None:
         subprocess.run(["git", *identity, *command], cwd=project.path, check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project.path, check=True, capture_output=True, text=True)
     grader = ["--fc-grader=nemo-gym:any-order", "--fc-grader-option=word_count_similarity_threshold=0.3"]
-    project.run(*options, "--fc-run=one", *grader, "--fc-limit=4")
+    project.run_here(*options, "--fc-run=one", *grader, "--fc-limit=4")
     told = json.loads((project.path / "one" / "run.json").read_text(encoding="ascii"))
     assert told["agent"] == "puppet:answer"
     assert told["grader"] == {"name": "nemo-gym:any-order", "settings": {"word_count_similarity_threshold": 0.3}}
@@ -169,7 +169,7 @@ def test_what_a_run_was_about(project: Project) -> None:
     assert [session["exit_status"] for session in told["sessions"]] == [1]
     project.write("puppet.py", (project.path / "puppet.py").read_text() + "\n# changed\n")
     project.data([*project.rows(TABLE), project.row("say more", id="more")])
-    project.run(*options, "--fc-run=two", "--fc-limit=1")
+    project.run_here(*options, "--fc-run=two", "--fc-limit=1")
     again = json.loads((project.path / "two" / "run.json").read_text(encoding="ascii"))
     assert again["git"]["changed"] is True
     assert again["data"][0]["sha256"] != data["sha256"]
@@ -179,13 +179,13 @@ def test_what_a_run_was_about(project: Project) -> None:
 def test_a_run_where_the_user_wants_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """--fc-run and FC_RUN name the directory, and `none` records nothing; the option goes before the variable."""
     options = [*project.puppet(project.trajectories(1))]
-    result = project.run(*options, "--fc-run=deep/er/run")
+    result = project.run_here(*options, "--fc-run=deep/er/run")
     assert (project.path / "deep" / "er" / "run" / "results.jsonl").is_file()
     result.stdout.fnmatch_lines(["fcpivot: run recorded in deep/er/run", "run recorded in deep/er/run"])
     monkeypatch.setenv("FC_RUN", "from-variable")
-    project.run(*options).assert_outcomes(passed=1)
+    project.run_here(*options).assert_outcomes(passed=1)
     assert (project.path / "from-variable" / "results.jsonl").is_file()
-    result = project.run(*options, "--fc-run=none")
+    result = project.run_here(*options, "--fc-run=none")
     result.assert_outcomes(passed=1)
     assert "recorded" not in result.stdout.str()
     assert not (project.path / ".fcpivot").exists()
@@ -204,7 +204,7 @@ def test_a_run_where_the_user_wants_it(project: Project, monkeypatch: pytest.Mon
 )
 def test_no_pivot_no_run(counted: Counted, args: list[str]) -> None:
     """A session in which no pivot runs leaves no directory of a run, and asks nobody."""
-    counted.run(*counted.table({"one": ("say hello", None)}), *args)
+    counted.run_here(*counted.table({"one": ("say hello", None)}), *args)
     assert _runs(counted.project) == []
     assert not counted.asked()
 
@@ -212,9 +212,9 @@ def test_no_pivot_no_run(counted: Counted, args: list[str]) -> None:
 def test_a_directory_that_holds_a_run(counted: Counted) -> None:
     """A run is not begun over another: the message says how to go on with it, and nobody is asked."""
     options = counted.table({"one": ("say hello", None)})
-    counted.run(*options, "--fc-run=run")
+    counted.run_here(*options, "--fc-run=run")
     before = counted.lines(counted.project.path / "run")
-    result = counted.run(*options, "--fc-run=run")
+    result = counted.run_here(*options, "--fc-run=run")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = result.stdout.str() + result.stderr.str()
     assert text.count("this directory already holds a run; pass --fc-resume=") == 1
@@ -227,7 +227,7 @@ def test_a_directory_that_cannot_be_made(counted: Counted) -> None:
     """A place that the user named and that cannot be written is refused before anybody is asked."""
     options = counted.table({"one": ("say hello", None)})
     counted.project.write("file", "not a directory")
-    result = counted.run(*options, "--fc-run=file/run")
+    result = counted.run_here(*options, "--fc-run=file/run")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "file/run: the run cannot be recorded there: Not a directory" in result.stdout.str() + result.stderr.str()
     assert not counted.asked()
@@ -237,7 +237,7 @@ def test_a_default_place_that_cannot_be_made(counted: Counted) -> None:
     """Where the default place cannot be written, the run goes on, and says that it is not recorded and what to do."""
     options = counted.table(TABLE)
     counted.project.write(".fcpivot", "not a directory")
-    result = counted.run(*options)
+    result = counted.run_here(*options)
     result.assert_outcomes(passed=3, failed=3, errors=2)
     warning = "*the run is not recorded: *: the run cannot be recorded there: *; name a directory with --fc-run"
     result.stdout.fnmatch_lines([f"fcpivot: {warning}", warning])
@@ -260,6 +260,7 @@ def pytest_runtest_logreport(report):
     resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, resource.RLIM_INFINITY))
 """,
     )
+    # In a process of its own, for it loses the right to write.
     result = counted.run(*options, "--fc-run=run", "-n2")
     run = counted.project.path / "run"
     kept = counted.results(run)
@@ -269,7 +270,7 @@ def pytest_runtest_logreport(report):
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     limit.unlink()
-    counted.run("--fc-resume=run").assert_outcomes(passed=60)
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=60)
     assert {f"pivots.jsonl::{name}" for name in counted.asked()} == {f"pivots.jsonl::{n}" for n in rows} - set(kept)
     assert len(counted.lines(run)) == 60
 
@@ -304,7 +305,7 @@ def test_a_plugin_that_runs_failures_again(counted: Counted) -> None:
         {"good": ("say hello", None), "bad": ("say hello", "nothing"), "off": ("say hi", "raises x")}
     )
     counted.project.write("conftest.py", RERUN)
-    counted.run(*options, "--fc-run=run")
+    counted.run_here(*options, "--fc-run=run")
     found = [(line["pivot_id"], line["outcome"]) for line in counted.lines(counted.project.path / "run")]
     assert found == [("good", "passed"), ("bad", "failed"), ("off", "error")]
     assert counted.asked() == {"good": 1, "bad": 2, "off": 2}
@@ -314,12 +315,12 @@ def test_lines_of_own_tests(counted: Counted) -> None:
     """A user's test that takes `pivot` and is graded has lines too, under its own node id."""
     options = counted.table({name: TABLE[name] for name in ("right", "wrong", "broken")})
     counted.project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
-    counted.run("test_mine.py", *options, "--fc-run=run")
+    counted.run_here("test_mine.py", *options, "--fc-run=run")
     found: dict[str, Row] = counted.results(counted.project.path / "run")
     assert {test: (line["pivot_id"], line["outcome"]) for test, line in found.items()} == {
         "test_mine.py::test_mine[right]": ("right", "passed"),
         "test_mine.py::test_mine[wrong]": ("wrong", "failed"),
         "test_mine.py::test_mine[broken]": ("broken", "error"),
     }
-    assert counted.run("test_mine.py", "--fc-resume=run").ret == pytest.ExitCode.TESTS_FAILED
+    assert counted.run_here("test_mine.py", "--fc-resume=run").ret == pytest.ExitCode.TESTS_FAILED
     assert dict(counted.asked()) == {"broken": 1}

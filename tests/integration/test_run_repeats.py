@@ -65,10 +65,10 @@ def test_every_repeat_is_asked_for_itself(counted: Counted) -> None:
 def test_selecting_repeats(counted: Counted) -> None:
     """A node id names one repeat, or the pivot with all of them; --lf runs the repeats that failed."""
     options = _options(counted)
-    counted.run("pivots.jsonl::twice[r2]", "pivots.jsonl::once", *options[1:])
+    counted.run_here("pivots.jsonl::twice[r2]", "pivots.jsonl::once", *options[1:])
     assert set(counted.asked()) == {"twice[r2]", "once", "once[r2]", "once[r3]"}
-    counted.run(*options).assert_outcomes(passed=6, failed=6)
-    counted.run(*options, "--lf").assert_outcomes(failed=6)
+    counted.run_here(*options).assert_outcomes(passed=6, failed=6)
+    counted.run_here(*options, "--lf").assert_outcomes(failed=6)
     assert set(counted.asked()) == {name for name, passes in NAMES.items() if not passes}
 
 
@@ -87,11 +87,11 @@ def test_own_tests_over_repeats(counted: Counted) -> None:
 
 def test_repeats_in_a_run_that_goes_on(counted: Counted) -> None:
     """What is missing is asked by repeat, with no repeats named, and the figures are those of the whole."""
-    counted.run(*_options(counted), "--fc-run=run")
+    counted.run_here(*_options(counted), "--fc-run=run")
     path = counted.project.path / "run" / "results.jsonl"
     lines: list[Row] = counted.lines(path.parent)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
-    result = counted.run("--fc-resume=run")
+    result = counted.run_here("--fc-resume=run")
     assert {f"pivots.jsonl::{name}" for name in counted.asked()} == {line["test"] for line in lines[5:]}
     assert _figures(result) == FIGURES
     assert counted.verdicts(counted.results(path.parent)) == counted.verdicts({line["test"]: line for line in lines})

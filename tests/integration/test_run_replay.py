@@ -35,7 +35,7 @@ def _shown(counted: Counted, result: pytest.RunResult) -> list[str]:
 
 
 def _refused(counted: Counted, *args: str) -> str:
-    result = counted.run(*args)
+    result = counted.run_here(*args)
     text = result.stdout.str() + result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR, text
     assert "Traceback" not in text
@@ -63,11 +63,11 @@ def test_the_same_report(counted: Counted) -> None:
 def test_a_replay_can_be_recorded(counted: Counted) -> None:
     """What a replay found is recorded where the user wants it, and can be replayed itself, by its file's path too."""
     options = counted.table(TABLE)
-    first = counted.run(*options, "--fc-run=run")
-    counted.run("--fc-replay=run/results.jsonl", "--fc-run=again")
+    first = counted.run_here(*options, "--fc-run=run")
+    counted.run_here("--fc-replay=run/results.jsonl", "--fc-run=again")
     again = counted.project.path / "again"
     assert counted.verdicts(counted.results(again)) == counted.verdicts(counted.results(counted.project.path / "run"))
-    result = counted.run("--fc-replay=again/results.jsonl")
+    result = counted.run_here("--fc-replay=again/results.jsonl")
     assert _shown(counted, result) == _shown(counted, first)
     assert not counted.asked()
 
@@ -85,16 +85,16 @@ def test_another_grader(counted: Counted) -> None:
 
 def test_a_part_of_a_run(counted: Counted) -> None:
     """A run that was not finished is replayed as far as it came; an own test without an answer is an error."""
-    counted.run(*counted.table({f"p{n}": ("say hello", None) for n in range(6)}), "--fc-run=run")
+    counted.run_here(*counted.table({f"p{n}": ("say hello", None) for n in range(6)}), "--fc-run=run")
     path = counted.project.path / "run" / "results.jsonl"
     kept = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(kept[:2]) + kept[2][:-20])
-    result = counted.run("--fc-replay=run")
+    result = counted.run_here("--fc-replay=run")
     result.assert_outcomes(passed=2)
     assert not counted.asked()
     assert path.read_bytes().endswith(kept[2][:-20])
     counted.project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
-    result = counted.run("test_mine.py", "--fc-replay=run")
+    result = counted.run_here("test_mine.py", "--fc-replay=run")
     result.assert_outcomes(passed=2, errors=4)
     result.stdout.fnmatch_lines(["*there is no stored answer for this test; it was not part of the run*"])
     assert not counted.asked()
@@ -212,11 +212,11 @@ def test_rubbish(counted: Counted) -> None:
 
 def test_a_replay_is_no_run_to_go_on_with(counted: Counted) -> None:
     """After a replay, --fc-resume goes on with the run that asked, and does not ask in the replay's name."""
-    counted.run(*counted.table({"one": ("say hello", "flaky hello")}), "--fc-run=.fcpivot/20000101T000000-aaaaaa")
+    counted.run_here(*counted.table({"one": ("say hello", "flaky hello")}), "--fc-run=.fcpivot/20000101T000000-aaaaaa")
     counted.project.data(_rollouts(counted.project), "rollouts.jsonl")
     for replayed in (".fcpivot/20000101T000000-aaaaaa", "rollouts.jsonl"):
-        counted.run(f"--fc-replay={replayed}").stdout.no_fnmatch_line("ask again what is missing*")
+        counted.run_here(f"--fc-replay={replayed}").stdout.no_fnmatch_line("ask again what is missing*")
     counted.touch("mended")
-    result = counted.run("--fc-resume")
+    result = counted.run_here("--fc-resume")
     result.stdout.fnmatch_lines(["fcpivot: resumes .fcpivot/20000101T000000-aaaaaa, *"])
     result.assert_outcomes(passed=1)

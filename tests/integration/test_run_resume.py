@@ -42,7 +42,7 @@ def _drop_lines(run: Path, keep: int) -> None:
 def _refused(counted: Counted, *args: str) -> str:
     """Run a session that is refused before anybody is asked; return what it says."""
     before = {path: path.read_bytes() for path in counted.project.path.glob("*/*.json*")}
-    result = counted.run(*args)
+    result = counted.run_here(*args)
     text = result.stdout.str() + result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR, text
     assert "Traceback" not in text
@@ -58,7 +58,7 @@ def test_what_is_missing_or_ended_in_an_error_is_asked(counted: Counted) -> None
     When nothing is missing, nobody is asked, and nothing is written.
     """
     options = [*counted.table(_table()), "--fc-strict-schema"]
-    counted.run(*options, "-n2")
+    counted.run_here(*options, "-n2")
     run = counted.only_run
     counted.touch("mended")
     whole, expected = counted.run_cases(*options, "--fc-run=whole")
@@ -90,11 +90,11 @@ def _needs_xdist() -> None:
 
 def test_a_torn_last_line(counted: Counted) -> None:
     """A last line that was cut short is cut off and its pivot asked again; of several lines of one the last counts."""
-    counted.run(*counted.table({f"p{n}": ("say hello", "long 200000") for n in range(4)}), "--fc-run=run")
+    counted.run_here(*counted.table({f"p{n}": ("say hello", "long 200000") for n in range(4)}), "--fc-run=run")
     path = counted.project.path / "run" / "results.jsonl"
     wrong = counted.lines(path.parent)[0] | {"output": None, "action": None, "outcome": "failed", "reward": 0.0}
     path.write_bytes(json.dumps(wrong).encode() + b"\n" + path.read_bytes()[:-7])
-    result = counted.run("--fc-resume=run")
+    result = counted.run_here("--fc-resume=run")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["fcpivot: resumes run, 3 answers kept", "fcpivot: its last line was torn (*"])
     assert dict(counted.asked()) == {"p3": 1}
@@ -104,12 +104,12 @@ def test_a_torn_last_line(counted: Counted) -> None:
 @pytest.mark.parametrize("stops", [["--maxfail=3"], ["--fc-max-errors=1"]], ids=" ".join)
 def test_after_a_run_that_stopped(counted: Counted, stops: list[str]) -> None:
     """A run that stopped early, by any option, is completed without these."""
-    counted.run(*counted.table(_table()), "--fc-run=run", "--fc-concurrency=1", *stops)
+    counted.run_here(*counted.table(_table()), "--fc-run=run", "--fc-concurrency=1", *stops)
     run = counted.project.path / "run"
     kept = {test for test, line in counted.results(run).items() if line["outcome"] != "error"}
     assert 0 < len(kept) < COUNT
     counted.touch("mended")
-    result = counted.run("--fc-resume=run", "--fc-max-errors=100")
+    result = counted.run_here("--fc-resume=run", "--fc-max-errors=100")
     assert _tests(*counted.asked()) == _tests(*_table()) - kept
     assert len(counted.results(run)) == COUNT
     result.stdout.fnmatch_lines(["passed 16, failed 8, errors 0; *"])
@@ -128,7 +128,7 @@ def test_after_ctrl_c(counted: Counted) -> None:
     assert "ask again what is missing or ended in an error:  pytest --fc-resume=run" in text
     kept = set(counted.results(run))
     counted.touch("go")
-    counted.run("--fc-resume=run").assert_outcomes(passed=8)
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=8)
     assert not kept & _tests(*counted.asked())
     assert counted.described(run)["sessions"][0]["exit_status"] == pytest.ExitCode.INTERRUPTED
 
@@ -144,7 +144,7 @@ def test_answers_that_waited_for_their_tests(counted: Counted) -> None:
     session.interrupt()
     session.wait()
     counted.touch("go")
-    result = counted.run("--fc-resume=run")
+    result = counted.run_here("--fc-resume=run")
     result.assert_outcomes(passed=10)
     assert dict(counted.asked()) == {"p0": 1}
     assert not kept.exists()
@@ -154,8 +154,8 @@ def test_an_error_is_asked_again_however_long_it_took(counted: Counted) -> None:
     """An output that was no action ended in an error, so it is asked for again, and is not taken for a message."""
     counted.pauses(0.06)
     options = counted.table({"odd": ("say hello", "rubbish"), "bad": ('call add {"a": 1}', "nothing")})
-    counted.run(*options, "--fc-run=run", "--maxfail=2", "--fc-concurrency=1")
-    result = counted.run("--fc-resume=run")
+    counted.run_here(*options, "--fc-run=run", "--maxfail=2", "--fc-concurrency=1")
+    result = counted.run_here("--fc-resume=run")
     assert counted.asked()["odd"] == 1
     result.assert_outcomes(errors=1, failed=1)
 
@@ -163,7 +163,7 @@ def test_an_error_is_asked_again_however_long_it_took(counted: Counted) -> None:
 def test_another_run(counted: Counted) -> None:
     """A session about something else is refused with every difference, and the run is left as it is."""
     options = [*counted.table(_table()), "--fc-grader-option=word_count_similarity_threshold=0.3", "--fc-sample=12"]
-    counted.run(*options, "--fc-model=old", "--fc-run=run", "--maxfail=2")
+    counted.run_here(*options, "--fc-model=old", "--fc-run=run", "--maxfail=2")
     setting = "--fc-grader-option=word_count_similarity_threshold=0.5"
     text = _refused(counted, "--fc-resume=run", "--fc-agent=counting:other", setting)
     assert "this run was begun with something else" in text
@@ -218,13 +218,13 @@ def test_two_sessions_on_one_run(counted: Counted) -> None:
 def test_gone_on_with_again_and_again(counted: Counted) -> None:
     """A run may be gone on with again and again, in other words for the same too; run.json tells of each session."""
     table: dict[str, tuple[str, str | None]] = {"off": ("say hello", "flaky hello"), "on": ("say hello", None)}
-    counted.run(*counted.table(table), "--fc-run=run")
-    assert counted.run("--fc-resume=run").ret == pytest.ExitCode.TESTS_FAILED
+    counted.run_here(*counted.table(table), "--fc-run=run")
+    assert counted.run_here("--fc-resume=run").ret == pytest.ExitCode.TESTS_FAILED
     assert dict(counted.asked()) == {"off": 1}
     counted.touch("mended")
     data = f"--fc-data={counted.project.path / 'pivots.jsonl'}"
     same = [data, "--fc-agent=counting:answer", "--fc-grader=nemo-gym", "--fc-concurrency=2", "--fc-timeout=60"]
-    assert counted.run("--fc-resume=run", *same).ret == pytest.ExitCode.OK
+    assert counted.run_here("--fc-resume=run", *same).ret == pytest.ExitCode.OK
     assert dict(counted.asked()) == {"off": 1}
     run = counted.project.path / "run"
     told: Row = counted.described(run)
@@ -239,12 +239,14 @@ def test_gone_on_with_again_and_again(counted: Counted) -> None:
 def test_from_another_directory(counted: Counted) -> None:
     """A run is resumed from a directory below the project's, where its files have other relative paths."""
     counted.project.write("pytest.ini", "[pytest]\n")
-    counted.run(*counted.table({"one": ("say hello", "flaky hello"), "two": ("say hello", None)}, name="data/p.jsonl"))
+    counted.run_here(
+        *counted.table({"one": ("say hello", "flaky hello"), "two": ("say hello", None)}, name="data/p.jsonl")
+    )
     counted.touch("mended")
     below = counted.project.path / "below"
     below.mkdir()
     counted.monkeypatch.chdir(below)
-    counted.run("--fc-resume").assert_outcomes(passed=2)
+    counted.run_here("--fc-resume").assert_outcomes(passed=2)
     assert dict(counted.asked()) == {"one": 1}
     assert len(counted.lines(counted.only_run)) == 3
 
@@ -253,10 +255,10 @@ def test_a_run_of_own_tests(counted: Counted) -> None:
     """The command that a run of own tests ends with goes on with them, and asks at no pivot that was answered."""
     options = counted.table({"one": ("say hello", "flaky hello"), "two": ("say hello", None)})
     counted.project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
-    result = counted.run("test_mine.py", *options, "--fc-run=run")
+    result = counted.run_here("test_mine.py", *options, "--fc-run=run")
     command = next(line for line in result.outlines if line.startswith("ask again what is missing"))
     counted.touch("mended")
-    counted.run(*shlex.split(command.partition("pytest ")[2])).assert_outcomes(passed=2)
+    counted.run_here(*shlex.split(command.partition("pytest ")[2])).assert_outcomes(passed=2)
     assert dict(counted.asked()) == {"one": 1}
     assert set(counted.results(counted.project.path / "run")) == {
         f"test_mine.py::test_mine[{n}]" for n in ("one", "two")

@@ -221,6 +221,6 @@ def test_words_that_are_no_secrets(project: Project, model: Model) -> None:
     rows = {"first": ("say hello", None), "1234567890": ("say hello", None)}
     project.data(project.rows(rows))
     headers = ["--fc-header=x-title: pivots.jsonl", "--fc-header=x-number: 1234567890", "--fc-header=x-org: pivot_id"]
-    project.run("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-run=the-run", *headers)
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-run=the-run", *headers)
     assert [line["test"] for line in model.results(project).values()] == [f"pivots.jsonl::{name}" for name in rows]
     assert [line["pivot_id"] for line in model.results(project).values()] == list(rows)

@@ -38,13 +38,13 @@ def _mixed(project: Project) -> list[Row]:
 
 def test_a_mixed_run(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """The summary has the mean reward, both rates, confusion, categories, schemas, worst tools and causes of errors."""
-    result = project.run(*project.puppet(_mixed(project)), *plugin_args)
+    result = project.run_here(*project.puppet(_mixed(project)), *plugin_args)
     assert project.summary(result) == same_snapshot
 
 
 def test_a_perfect_run(project: Project, workers: list[str], same_snapshot: SnapshotAssertion) -> None:
     """A run without failures has a short summary."""
-    result = project.run(*project.puppet(project.trajectories(3, 2)), *workers)
+    result = project.run_here(*project.puppet(project.trajectories(3, 2)), *workers)
     assert project.summary(result) == same_snapshot
     result.stdout.no_fnmatch_line("rerun the failures:*")
 
@@ -52,7 +52,7 @@ def test_a_perfect_run(project: Project, workers: list[str], same_snapshot: Snap
 def test_only_errors(project: Project) -> None:
     """A run without any answer has no mean reward, and says why."""
     rows = {"one": ("say hello", "raises no connection"), "two": ("say hello", "exits 3")}
-    result = project.run(*project.puppet(project.rows(rows)))
+    result = project.run_here(*project.puppet(project.rows(rows)))
     summary = project.summary(result)
     assert "passed 0, failed 0, errors 2" in summary
     assert "of those graded" not in summary  # there are none
@@ -64,14 +64,14 @@ def test_only_errors(project: Project) -> None:
 @pytest.mark.parametrize("quiet", ["-q", "-qq"])
 def test_quiet(project: Project, quiet: str) -> None:
     """The summary is what a run is for: -q leaves it."""
-    result = project.run(*project.puppet(project.trajectories(3)), quiet)
+    result = project.run_here(*project.puppet(project.trajectories(3)), quiet)
     result.stdout.fnmatch_lines(["mean reward 1.0000 *", "passed 3, failed 0, errors 0; pass rate 1.0000"])
 
 
 def test_the_rerun_command(project: Project, plugin_args: list[str]) -> None:
     """The command that the summary shows reruns the failures and errors, word for word."""
     options = project.puppet(_mixed(project), "my data/pivots.jsonl")
-    result = project.run(*options, *plugin_args, "--fc-grader-option=word_count_similarity_threshold=0.1")
+    result = project.run_here(*options, *plugin_args, "--fc-grader-option=word_count_similarity_threshold=0.1")
     line = next(line for line in result.outlines if line.startswith("rerun the failures:"))
     program, *words = shlex.split(line.partition(":")[2])
     assert program == "pytest"
@@ -83,15 +83,15 @@ def test_the_rerun_command(project: Project, plugin_args: list[str]) -> None:
 def test_the_rerun_command_of_a_rerun(project: Project) -> None:
     """The command of a rerun asks for --lf once."""
     options = project.puppet(_mixed(project))
-    project.run(*options)
-    result = project.run(*options, "--lf")
+    project.run_here(*options)
+    result = project.run_here(*options, "--lf")
     line = next(line for line in result.outlines if line.startswith("rerun the failures:"))
     assert shlex.split(line.partition(":")[2])[1:] == [*options, "--lf"]
 
 
 def test_no_rerun_command_without_a_cache(project: Project) -> None:
     """Where pytest keeps no cache, no command is promised."""
-    result = project.run(*project.puppet(_mixed(project)), "-p", "no:cacheprovider")
+    result = project.run_here(*project.puppet(_mixed(project)), "-p", "no:cacheprovider")
     result.stdout.no_fnmatch_line("rerun the failures:*")
 
 
@@ -113,7 +113,7 @@ def test_a_broken_identity(project: Project, workers: list[str]) -> None:
     rows = {"right": ("say hello", None), "wrong": ("say hello", "nothing")}
     options = project.puppet(project.rows(rows))
     project.write("conftest.py", FLIP)
-    result = project.run(*options, *workers)
+    result = project.run_here(*options, *workers)
     result.assert_outcomes(passed=2)
     assert result.ret != pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
@@ -137,7 +137,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xfail)
 """,
     )
-    result = project.run(*options)
+    result = project.run_here(*options)
     result.assert_outcomes(passed=1, xfailed=1)
     result.stdout.fnmatch_lines(["passed 1, failed 0, errors 0; *", "pass rate = mean reward: checked over 1 pivots"])
     assert result.ret == pytest.ExitCode.OK
@@ -149,7 +149,7 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
     rows |= {f"message-{n}": ('call add {"a": 1}', "say which number?") for n in range(20)}
     rows |= {f"error-{n}": ("say hello", "raises no connection") for n in range(15)}
     options = project.puppet(project.rows(rows))
-    result = project.run(*options, *workers)
+    result = project.run_here(*options, *workers)
     result.assert_outcomes(failed=60, errors=15)
     text = result.stdout.str()
     assert text.count("  actual:   add") == 3
@@ -161,7 +161,7 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
         ["* and 66 more like these; --tb=short shows every one", "passed 0, failed 60, errors 15; *"]
     )
     if not workers:
-        full = project.run(*options, "--tb=short")
+        full = project.run_here(*options, "--tb=short")
         assert full.stdout.str().count("  actual:   ") == 60
         assert full.stdout.str().count("\nFAILED ") == 60
         full.stdout.no_fnmatch_line("*more like these*")
@@ -170,7 +170,7 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
 def test_no_failure_summary(project: Project) -> None:
     """--tb=no shows no failing case, and counts them."""
     rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(30)}
-    result = project.run(*project.puppet(project.rows(rows)), "--tb=no", "-r", "N")
+    result = project.run_here(*project.puppet(project.rows(rows)), "--tb=no", "-r", "N")
     result.assert_outcomes(failed=30)
     assert "  actual: " not in result.stdout.str()
     assert "\nFAILED " not in result.stdout.str()
