@@ -203,8 +203,7 @@ class Workers:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember what each worker reported last, and keep what is no result out of JUnit."""
         if report.outcome == WORKER_DIED:
-            if self._reported.get(_worker_of(report)) != report.nodeid:  # whose case is written already
-                forget(self._session.config, report)
+            forget(self._session.config, report)
         elif report.when == "call" or not report.passed:
             self._reported[getattr(report, "worker_id", "")] = report.nodeid
 

@@ -13,14 +13,20 @@ if TYPE_CHECKING:
 
 
 def forget(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Drop a report that is no result from pytest's JUnit reporter, which would write a case without a name for it."""
+    """Keep a report that is no result out of pytest's JUnit reporter, which would write a case without a name for it.
+
+    A test's case that has its name was written for a result, and stays.
+    """
     for plugin in config.pluginmanager.get_plugins():
         by_test, in_order = getattr(plugin, "node_reporters", None), getattr(plugin, "node_reporters_ordered", None)
-        if isinstance(by_test, dict) and isinstance(in_order, list):
-            dropped = plugin.node_reporter(report)
-            in_order.remove(dropped)
-            for key in [key for key, reporter in by_test.items() if reporter is dropped]:
-                del by_test[key]
+        if not isinstance(by_test, dict) or not isinstance(in_order, list):
+            continue
+        case = plugin.node_reporter(report)
+        if "name" in getattr(case, "attrs", ()):
+            continue
+        in_order.remove(case)
+        for key in [key for key, reporter in by_test.items() if reporter is case]:
+            del by_test[key]
 
 
 def write_suite_properties(

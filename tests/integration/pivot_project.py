@@ -242,9 +242,9 @@ class Project:
         return result, {case.attrib["name"]: junit_outcome(case) for case in self.junit().iter("testcase")}
 
     def junit(self, name: str = "cases.xml") -> ET.Element:
-        """Parse a JUnit file, where each case appears once."""
+        """Parse a JUnit file, where each case has a name and appears once."""
         root = ET.parse(self.path / name).getroot()  # noqa: S314 (we wrote it)
-        names = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+        names = [(case.attrib["classname"], case.attrib["name"]) for case in root.iter("testcase")]
         assert len(names) == len(set(names)), names
         return root
 

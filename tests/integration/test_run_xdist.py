@@ -50,15 +50,17 @@ def test_a_worker_that_dies(project: Project, workers: str) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_worker_that_dies_after_its_report(project: Project) -> None:
-    """A pivot whose worker dies between its report and the end of the test keeps its verdict, in JUnit too."""
+@pytest.mark.parametrize("hook", ["pytest_runtest_teardown(item)", "pytest_runtest_logfinish(nodeid)"])
+def test_a_worker_that_dies_after_its_report(project: Project, hook: str) -> None:
+    """A pivot whose worker dies between its report and the word that it is over keeps its verdict, in JUnit too."""
     project.pytester.makeconftest(
-        """
+        f"""
         import os, pathlib, time
 
-        def pytest_runtest_teardown(item):
+        def {hook}:
             once = pathlib.Path("died")
-            if item.name == "pivot-1" and not once.exists():
+            name = {"item.name" if "item" in hook else "nodeid.rpartition('::')[2]"}
+            if name == "pivot-1" and "PYTEST_XDIST_WORKER" in os.environ and not once.exists():
                 once.touch()
                 time.sleep(0.2)
                 os._exit(3)
