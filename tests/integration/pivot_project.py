@@ -239,7 +239,11 @@ class Project:
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
         """Run pytest in this process and return each case's outcome by its name too, as JUnit has it."""
         result = self.run_here(*args, "--junitxml=cases.xml")
-        return result, {case.attrib["name"]: junit_outcome(case) for case in self.junit().iter("testcase")}
+        return result, self.outcomes()
+
+    def outcomes(self) -> dict[str, str]:
+        """Return each case's outcome by its name, as a session with `--junitxml=cases.xml` has written it."""
+        return {case.attrib["name"]: junit_outcome(case) for case in self.junit().iter("testcase")}
 
     def junit(self, name: str = "cases.xml") -> ET.Element:
         """Parse a JUnit file, where each case has a name and appears once."""
