@@ -142,20 +142,20 @@ class LineRows:
                 begun = io.BytesIO()  # overlong: nothing of it is kept, only its end is looked for
             if not rest:
                 continue
-            ended = self._row(begun.getvalue(), begun_size, ascii_only=False)
+            ended = self._row(begun.getvalue(), begun_size, valid=False)
             begun = io.BytesIO()
             yield from ended
             *whole, tail = rest
-            ascii_only = chunk.isascii()
+            valid = _is_utf8(chunk, len(head) + 1, len(chunk) - len(tail))
             for line in whole:
-                yield from self._row(line, len(line), ascii_only=ascii_only)
+                yield from self._row(line, len(line), valid=valid)
             begun_size = len(tail)
             if begun_size <= self._limit:
                 begun.write(tail)
         if begun_size:
-            yield from self._row(begun.getvalue(), begun_size, ascii_only=False)
+            yield from self._row(begun.getvalue(), begun_size, valid=False)
 
-    def _row(self, line: bytes, size: int, *, ascii_only: bool) -> Iterator[tuple[int, bytes | RowProblem]]:
+    def _row(self, line: bytes, size: int, *, valid: bool) -> Iterator[tuple[int, bytes | RowProblem]]:
         self._line = number = self._line + 1
         if size > self._limit:
             yield number, RowProblem(number, f"longer than {_in_words(self._limit)}")
@@ -166,25 +166,35 @@ class LineRows:
             line = line[:-1]
         if not line or line.isspace():
             return
-        if not ascii_only and not line.isascii() and (fault := _utf8_fault(line)):
+        if not valid and (fault := _utf8_fault(line)):
             yield number, RowProblem(number, f"not UTF-8: {fault}")
             return
         yield number, line
 
 
 def _utf8_fault(line: bytes) -> str | None:
-    """Say why a line is not UTF-8, if it is not; Arrow looks at it twice as fast as decoding it would take."""
+    """Say why a line is not UTF-8, if it is not."""
+    if _is_utf8(line, 0, len(line)):
+        return None
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return f"{error.reason} at byte {error.start}"
+    return None
+
+
+def _is_utf8(data: bytes, start: int, end: int) -> bool:
+    """Tell whether a part of some bytes is UTF-8; Arrow looks at it twice as fast as decoding it would take."""
+    if data.isascii():
+        return True
     import pyarrow as pa  # noqa: PLC0415 (heavy; whoever reads rows has it already)
 
-    ends = pa.py_buffer(struct.pack("=ii", 0, len(line)))
+    ends = pa.py_buffer(struct.pack("=ii", start, end))
     try:
-        pa.StringArray.from_buffers(1, ends, pa.py_buffer(line)).validate(full=True)
+        pa.StringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
     except pa.ArrowInvalid:
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            return f"{error.reason} at byte {error.start}"
-    return None
+        return False
+    return True
 
 
 class _Damaged(Exception):  # noqa: N818 (never leaves this module)

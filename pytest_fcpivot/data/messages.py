@@ -155,8 +155,12 @@ class _Tool(msgspec.Struct):
     function: msgspec.Raw
 
 
+class _DescribedTool(msgspec.Struct):
+    function: _Described
+
+
 _read_tools = msgspec.json.Decoder(list[_Tool]).decode
-_read_described = msgspec.json.Decoder(_Described).decode
+_read_described = msgspec.json.Decoder(list[_DescribedTool]).decode
 
 
 def read_tools(text: bytes, line: int, flags: set[str]) -> tuple[bytes, int]:
@@ -203,12 +207,11 @@ def _tools_in(text: bytes, line: int, flags: set[str]) -> list[tuple[str, bytes]
 def _nested_tools(text: bytes) -> list[tuple[str, bytes]]:
     """Read tools whose functions are their flat form already, but for the type."""
     tools = []
-    for tool in _read_tools(text):
-        function = bytes(tool.function)
-        described = _read_described(function)
-        if described.type is not NULL or described.required is not NULL:
+    for tool, described in zip(_read_tools(text), _read_described(text), strict=True):
+        name, function = described.function.name, bytes(tool.function)
+        if described.function.type is not NULL or described.function.required is not NULL:
             raise _IrregularError
-        tools.append((described.name, b'{"type":"function",%s' % function[1:]))
+        tools.append((name, b'{"type":"function",%s' % function[1:]))
     return tools
 
 

@@ -10,7 +10,6 @@ import secrets
 import sys
 from array import array
 from bisect import bisect_right
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
@@ -84,20 +83,14 @@ def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, A
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     count = 0
     try:
-        # Rows are made while the group before is compressed, which leaves Python's lock free.
-        with pq.ParquetWriter(part, SCHEMA, **_HOW) as writer, ThreadPoolExecutor(1, "fcpivot-write") as background:
-            written: Future[None] | None = None
+        with pq.ParquetWriter(part, SCHEMA, **_HOW) as writer:
             for group in _groups(rows):
                 columns = [
                     _texts(values) if field.name in _TEXTS else pa.array(values, type=field.type)
                     for values, field in zip(zip(*group, strict=True), SCHEMA, strict=True)
                 ]
-                if written is not None:
-                    written.result()
-                written = background.submit(writer.write_table, pa.Table.from_arrays(columns, schema=SCHEMA))
+                writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
                 count += len(group)
-            if written is not None:
-                written.result()
             details = {"format_version": FORMAT_VERSION, "rows": count, **provenance}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(details).encode()})
         os.replace(part, path)  # noqa: PTH105 (a rename is what makes it atomic)
@@ -132,9 +125,14 @@ def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:
 
 def _texts(values: Sequence[bytes | str]) -> pa.Array:
     """Return texts as an array, copied once: they are nearly all of what is written."""
-    encoded = [value if isinstance(value, bytes) else value.encode() for value in values]
+    encoded: Any = values
+    try:
+        joined = b"".join(encoded)
+    except TypeError:  # not all are bytes
+        encoded = [value if isinstance(value, bytes) else value.encode() for value in values]
+        joined = b"".join(encoded)
     ends = array("i", accumulate(map(len, encoded), initial=0))
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(joined))
 
 
 _TEXTS = frozenset({"expected_action", "input", "tools", "params", "metadata"})
