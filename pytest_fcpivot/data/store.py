@@ -148,7 +148,7 @@ _HOW: dict[str, Any] = {
     },
     "use_dictionary": ["split", "trajectory_id", "expected_type", "expected_names", "tools", "params", "metadata"],
     "write_statistics": ["split"],  # nothing else is in an order that would let a reader skip row groups
-    # Small numbers that go up by little: a third of their size, at no cost.
+    # Small numbers that go up by little: a quarter of their size, at no cost.
     "column_encoding": dict.fromkeys(("turn", "step", "depth", "n_tools", "source_line"), "DELTA_BINARY_PACKED"),
     "data_page_size": 8 << 20,
     "dictionary_pagesize_limit": 16 << 20,

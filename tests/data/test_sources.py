@@ -139,6 +139,17 @@ def test_lines_across_chunks(compress: Callable[[bytes], bytes]) -> None:
     assert list(rows) == list(enumerate(lines, start=1))
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_characters_across_chunks(shift: int) -> None:
+    """Characters of several bytes are UTF-8 wherever a chunk ends; a line that is not is the only problem."""
+    lines = [b"x" * shift, *("🙂é".encode() * (20_000 + number) for number in range(30))]
+    bad = lines[17] + b"\xf0\x9f"  # the first half of a character, before the line's end
+    rows = list(LineRows(io.BytesIO(b"\n".join([*lines[:17], bad, *lines[17:]])), "rows"))
+    ((number, problem),) = ((number, row) for number, row in rows if isinstance(row, RowProblem))
+    assert (number, problem.reason) == (18, f"not UTF-8: unexpected end of data at byte {len(lines[17])}")
+    assert [row for _, row in rows if isinstance(row, bytes)] == [line for line in lines if line]
+
+
 def test_progress_grows(tmp_path: Path) -> None:
     """The number of bytes read grows while lines are read, and never beyond the file's size."""
     written(tmp_path / "rows.jsonl.gz", gzip.compress(b"".join(b'{"n": "%d"}\n' % (n**9) for n in range(40_000))))
