@@ -51,11 +51,6 @@ class Model:
         return [f"--fc-agent={agent}", f"--fc-base-url={self.url}", "--fc-model=puppet", f"--fc-run={run}"]
 
     @staticmethod
-    def run_here(project: Project, *args: str) -> pytest.RunResult:
-        """Run pytest in this process, which has loaded the openai package: that takes longer than a session does."""
-        return project.run_here(*args)
-
-    @staticmethod
     def results(project: Project, run: str = _RUN) -> dict[str, Result]:
         """Read the results of a run by test name, each of which stands there once."""
         lines = (project.path / run / "results.jsonl").read_text(encoding="utf-8").splitlines()

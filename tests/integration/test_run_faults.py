@@ -63,7 +63,7 @@ def test_each_fault_once(project: Project, model: Model, agent: str) -> None:
     rows |= {name: (f"say <{name}>", None) for name in causes}
     rows |= {name: (f"say <{name}>", None) for name in ("long", "gone")}
     project.data(project.rows(rows))
-    result = model.run_here(project, "--fc-data=pivots.jsonl", *model.options(agent))
+    result = project.run_here("--fc-data=pivots.jsonl", *model.options(agent))
 
     found = model.results(project)
     assert found.keys() == rows.keys()
@@ -141,7 +141,7 @@ def test_no_call_can_succeed(
 ) -> None:
     """What no waiting mends ends the run at its first answer, with one message, and asks hardly anything."""
     model.configure(**config)
-    result = model.run_here(project, *model.options(agent), "--fc-concurrency=4")
+    result = project.run_here(*model.options(agent), "--fc-concurrency=4")
     text = model.output(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert result.parseoutcomes() == {"errors": 1}
@@ -156,7 +156,7 @@ def test_too_many_errors(project: Project, model: Model) -> None:
     busy = {f"busy-{number}": (f"say <busy> {number}", None) for number in range(300)}
     rows: dict[str, tuple[str, str | None]] = {"fine": ("say hello", None)}
     project.data(project.rows(rows | busy))
-    result = model.run_here(project, "--fc-data=pivots.jsonl", *model.options(), "--fc-retries=0", "--fc-max-errors=3")
+    result = project.run_here("--fc-data=pivots.jsonl", *model.options(), "--fc-retries=0", "--fc-max-errors=3")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(passed=1, errors=4)
     result.stdout.fnmatch_lines(["*fcpivot: 4 errors: a run of 301 tests may have no more than --fc-max-errors=3*"])
@@ -193,9 +193,7 @@ def test_a_storm_of_rate_limits(project: Project, model: Model) -> None:
     model.configure(max_in_flight=4, latency={"seconds": 0.04}, retry_after=0.05)
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": (f"say hello {n}", None) for n in range(80)}
     project.data(project.rows(rows))
-    result = model.run_here(
-        project, "--fc-data=pivots.jsonl", *model.options(), "--fc-concurrency=16", "--fc-retries=40"
-    )
+    result = project.run_here("--fc-data=pivots.jsonl", *model.options(), "--fc-concurrency=16", "--fc-retries=40")
     result.assert_outcomes(passed=80)
     stats = model.stats()
     assert stats["statuses"]["200"] == 80

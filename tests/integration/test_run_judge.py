@@ -111,7 +111,7 @@ class Court:
     def run(self, *args: str) -> pytest.RunResult:
         """Run a session in this process, whose calls of the agent are counted from none."""
         (self.project.path / "asked.txt").unlink(missing_ok=True)
-        return self.model.run_here(self.project, "--tb=short", *args)
+        return self.project.run_here("--tb=short", *args)
 
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
         """Run a session; return each case's outcome by name too, as JUnit has it."""

@@ -68,8 +68,7 @@ def test_options(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("FC_PARALLEL_TOOL_CALLS", "true")
     project.data(_rows(project))
     more, expected = REQUESTS[agent]
-    result = model.run_here(
-        project,
+    result = project.run_here(
         "--fc-data=pivots.jsonl",
         *model.options(agent),
         "--fc-temperature=0.3",
@@ -121,7 +120,7 @@ def test_tokens_latency_and_cost(project: Project, model: Model) -> None:
     """The server's token counts, its latency and the price of it all are recorded and summed up."""
     model.configure(latency={"seconds": 0.1}, faults=[{"kind": "500", "match": "hello", "retry_after": 0}])
     project.data(_rows(project))
-    result = model.run_here(project, "--fc-data=pivots.jsonl", *model.options(), "--fc-price=10000/5000/20000")
+    result = project.run_here("--fc-data=pivots.jsonl", *model.options(), "--fc-price=10000/5000/20000")
     result.assert_outcomes(passed=2, failed=1)
     found = model.results(project)
     # the server counts words: 5 of the system's, then the user's; it has half of what it is asked again in its cache
@@ -210,7 +209,7 @@ def test_the_same_rewards_however_the_model_is_asked(
         model.configure(answers=str(answers), identity="key", keep_bodies=0)
         options = [*model.options(agent, run=run), f"--fc-limit={SAMPLED}", "--fc-price=1/0.5/2"]
         # The own agent never closes its client, as few do; in a process of its own, its connections end with that.
-        result = project.run(*options) if agent == "own:answer" else model.run_here(project, *options)
+        result = project.run(*options) if agent == "own:answer" else project.run_here(*options)
         lines = model.results(project, run)
         rewards[agent] = {name: line["reward"] for name, line in lines.items()}
         tokens = [sum(column) for column in zip(*map(_tokens, lines.values()), strict=True)]
@@ -269,7 +268,7 @@ def _refused(model: Model, result: pytest.RunResult) -> str:
 )
 def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str, message: str) -> None:
     """A value that cannot be used is named with its option and what is accepted, before anything is asked."""
-    assert message in _refused(model, model.run_here(project, "--fc-agent=asks", option))
+    assert message in _refused(model, project.run_here("--fc-agent=asks", option))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +284,7 @@ def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str
 )
 def test_an_endpoint_that_cannot_be_asked(project: Project, model: Model, args: list[str], message: str) -> None:
     """Without a key, a model or a usable URL there is no run, and the message says what to set."""
-    assert message in _refused(model, model.run_here(project, "--fc-agent=openai", *args))
+    assert message in _refused(model, project.run_here("--fc-agent=openai", *args))
 
 
 def test_without_the_openai_package(project: Project, model: Model) -> None:
