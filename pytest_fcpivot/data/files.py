@@ -134,42 +134,47 @@ class LineRows:
         begun = io.BytesIO()  # a line that goes on in the next chunk; BytesIO hands over its buffer without a copy
         begun_size = 0
         for chunk in chunks:
-            head, *rest = chunk.split(b"\n")
+            start = chunk.find(b"\n") + 1
+            head = chunk[: start - 1] if start else chunk
             begun_size += len(head)
             if begun_size <= self._limit:
                 begun.write(head)
             else:
                 begun = io.BytesIO()  # overlong: nothing of it is kept, only its end is looked for
-            if not rest:
+            if not start:
                 continue
-            ended = self._row(begun.getvalue(), begun_size, valid=False)
+            row = self._row(begun.getvalue(), begun_size, valid=False)
             begun = io.BytesIO()
-            yield from ended
-            *whole, tail = rest
-            valid = _is_utf8(chunk, len(head) + 1, len(chunk) - len(tail))
-            for line in whole:
-                yield from self._row(line, len(line), valid=valid)
-            begun_size = len(tail)
+            if row is not None:
+                yield self._line, row
+            end = chunk.rfind(b"\n") + 1
+            valid = _is_utf8(chunk, start, end)
+            while start < end:  # several times faster than split(), which looks at one byte after the other
+                found = chunk.index(b"\n", start)
+                row = self._row(chunk[start:found], found - start, valid=valid)
+                start = found + 1
+                if row is not None:
+                    yield self._line, row
+            begun_size = len(chunk) - end
             if begun_size <= self._limit:
-                begun.write(tail)
-        if begun_size:
-            yield from self._row(begun.getvalue(), begun_size, valid=False)
+                begun.write(chunk[end:])
+        if begun_size and (row := self._row(begun.getvalue(), begun_size, valid=False)) is not None:
+            yield self._line, row
 
-    def _row(self, line: bytes, size: int, *, valid: bool) -> Iterator[tuple[int, bytes | RowProblem]]:
+    def _row(self, line: bytes, size: int, *, valid: bool) -> bytes | RowProblem | None:
+        """Return what the next line holds; None if it is blank."""
         self._line = number = self._line + 1
         if size > self._limit:
-            yield number, RowProblem(number, f"longer than {_in_words(self._limit)}")
-            return
+            return RowProblem(number, f"longer than {_in_words(self._limit)}")
         if number == 1 and line.startswith(_BOM):
             line = line[len(_BOM) :]
         if line.endswith(b"\r"):
             line = line[:-1]
         if not line or line.isspace():
-            return
+            return None
         if not valid and (fault := _utf8_fault(line)):
-            yield number, RowProblem(number, f"not UTF-8: {fault}")
-            return
-        yield number, line
+            return RowProblem(number, f"not UTF-8: {fault}")
+        return line
 
 
 def _utf8_fault(line: bytes) -> str | None:
