@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import Any
+from typing import Any, Literal, get_args
 
-_TEXT_PARTS = ("input_text", "output_text", "text")
+TextPart = Literal["input_text", "output_text", "text"]  # the types of a content's parts that are text
+_TEXT_PARTS = get_args(TextPart)
 
 
 def chat_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

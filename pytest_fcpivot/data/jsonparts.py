@@ -24,6 +24,13 @@ NULL = msgspec.Raw(b"null")
 
 _split_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _split_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object, whose members are passed over."""
+
+
+_pass_objects = msgspec.json.Decoder(list[_Object]).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _read_string = msgspec.json.Decoder(str).decode
 _write_string = msgspec.json.Encoder().encode
@@ -64,7 +71,7 @@ def objects(text: bytes) -> list[Fields] | None:
 def count_objects(text: bytes) -> int | None:
     """Return how many objects a JSON array has; None if it is not an array of objects. Raises as `fields` does."""
     try:
-        return len(_split_objects(text))
+        return len(_pass_objects(text))
     except msgspec.DecodeError:
         value = decoded(text)
     return len(value) if _are_objects(value) else None
@@ -138,13 +145,14 @@ def string(text: bytes | None) -> str | None:
         return value
 
 
-def as_string(text: str | bytes) -> bytes:
-    """Write a text as a JSON string; bytes are those of a JSON value."""
-    if isinstance(text, bytes):
-        if b"\t" not in text and b"\n" not in text and b"\r" not in text:  # so nothing but these two has to be escaped
-            return b'"%s"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        text = text.decode()
+def as_string(text: str) -> bytes:
+    """Write a text as a JSON string."""
     try:
         return _write_string(text)
     except UnicodeEncodeError:  # lone surrogates
         return quoted(text).encode()
+
+
+def in_string(value: bytes) -> bytes:
+    """Write a part as a JSON string that holds its text."""
+    return _write_string(value.decode())

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_fcpivot.chat import is_text_part
+from pytest_fcpivot.chat import TextPart, is_text_part
 from pytest_fcpivot.data.jsonparts import (
     NULL,
     as_string,
     decoded,
     fields,
+    in_string,
     is_array,
     is_json,
     is_object,
@@ -36,23 +37,18 @@ EMPTY = b'""'
 _NO_ARGUMENTS = b'"{}"'
 
 
-class Function(msgspec.Struct):
+class Function(msgspec.Struct, gc=False):
     """What is called, and its arguments: text or any other value."""
 
     name: str
     arguments: msgspec.Raw = NULL
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, gc=False):
     """A call that the assistant makes."""
 
     function: Function
     id: str | int | None = None
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.function.name
 
     def written(self) -> bytes:
         """Return name and arguments as an item's members; arguments are a string that holds JSON."""
@@ -60,7 +56,7 @@ class Call(msgspec.Struct):
         if arguments in (b"null", EMPTY):
             arguments = _NO_ARGUMENTS
         elif not is_string(arguments):
-            arguments = as_string(arguments)
+            arguments = in_string(arguments)
         return b'"name":%s,"arguments":%s' % (as_string(self.function.name), arguments)
 
     def fault(self) -> str | None:
@@ -68,10 +64,10 @@ class Call(msgspec.Struct):
         arguments = string(bytes(self.function.arguments))
         if not arguments or is_json(arguments):
             return None
-        return f"the arguments of {self.name!r:.80} are not JSON"
+        return f"the arguments of {self.function.name!r:.80} are not JSON"
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """A message of a conversation; what it says further (the expert's thinking) is passed over."""
 
     role: str
@@ -143,7 +139,7 @@ def _identifier(text: bytes | None) -> str | int | None:
     return (text or b"").decode() if number else string(text)
 
 
-class _Described(msgspec.Struct):
+class _Described(msgspec.Struct, gc=False):
     """What decides whether a tool's function is the tool's flat form as it is."""
 
     name: str
@@ -151,13 +147,15 @@ class _Described(msgspec.Struct):
     required: msgspec.Raw = NULL
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, gc=False):
     function: msgspec.Raw
 
 
-class _DescribedTool(msgspec.Struct):
+class _DescribedTool(msgspec.Struct, gc=False):
     function: _Described
 
+
+_Tools = tuple[list[str], list[bytes]]  # their names, and their flat forms
 
 _read_tools = msgspec.json.Decoder(list[_Tool]).decode
 _read_described = msgspec.json.Decoder(list[_DescribedTool]).decode
@@ -170,23 +168,22 @@ def read_tools(text: bytes, line: int, flags: set[str]) -> tuple[bytes, int]:
     """
     try:
         given = string(text)
-        tools = _tools_in(text, line, flags) if given is None else _tools_in_text(given, line, flags)
+        names, tools = _tools_in(text, line, flags) if given is None else _tools_in_text(given, line, flags)
     except ValueError as error:
         raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
-    names = {name for name, _ in tools}
-    if len(names) < len(tools):
+    if len(set(names)) < len(names):
         flags.add("duplicate-tool-names")
-    return b"[%s]" % b",".join([flat for _, flat in tools]), len(tools)
+    return b"[%s]" % b",".join(tools), len(tools)
 
 
 class _IrregularError(Exception):
     """A tool departs from the published shape."""
 
 
-def _tools_in_text(text: str, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
+def _tools_in_text(text: str, line: int, flags: set[str]) -> _Tools:
     """Read tools that are given as JSON in a string."""
     if not text.strip():
-        return []
+        return [], []
     try:
         raw = text.strip().encode()
     except UnicodeEncodeError:  # lone surrogates
@@ -195,35 +192,32 @@ def _tools_in_text(text: str, line: int, flags: set[str]) -> list[tuple[str, byt
     return _tools_in(raw, line, flags)
 
 
-def _tools_in(text: bytes, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
+def _tools_in(text: bytes, line: int, flags: set[str]) -> _Tools:
     if text == b"null":
-        return []
+        return [], []
     try:
         return _nested_tools(text)
     except (msgspec.DecodeError, _IrregularError):
         return _irregular_tools(decoded(text), line, flags)
 
 
-def _nested_tools(text: bytes) -> list[tuple[str, bytes]]:
+def _nested_tools(text: bytes) -> _Tools:
     """Read tools whose functions are their flat form already, but for the type."""
-    tools = []
-    for tool, described in zip(_read_tools(text), _read_described(text), strict=True):
-        name, function = described.function.name, bytes(tool.function)
-        if described.function.type is not NULL or described.function.required is not NULL:
-            raise _IrregularError
-        tools.append((name, b'{"type":"function",%s' % function[1:]))
-    return tools
+    described = [tool.function for tool in _read_described(text)]
+    if any(each.type is not NULL or each.required is not NULL for each in described):
+        raise _IrregularError
+    flat = [b'{"type":"function",%s' % bytes(tool.function)[1:] for tool in _read_tools(text)]
+    return [each.name for each in described], flat
 
 
-def _irregular_tools(value: Any, line: int, flags: set[str]) -> list[tuple[str, bytes]]:
+def _irregular_tools(value: Any, line: int, flags: set[str]) -> _Tools:
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise RowProblem(line, "tools must be a list of objects")
-    tools = []
+    flat = []
     for tool in value:
         function = tool.get("function")
-        flat = _flat_tool(function if isinstance(function, dict) else tool, flags)
-        tools.append((str(flat.get("name")), bytes(part(flat))))
-    return tools
+        flat.append(_flat_tool(function if isinstance(function, dict) else tool, flags))
+    return [str(tool.get("name")) for tool in flat], [bytes(part(tool)) for tool in flat]
 
 
 def _flat_tool(function: dict[str, Any], flags: set[str]) -> dict[str, Any]:
@@ -250,10 +244,10 @@ def text_of(content: bytes, flags: set[str]) -> bytes:
     if content == b"null":
         return EMPTY
     if not is_array(content):
-        return as_string(content)
+        return in_string(content)
     parts = _list(content)
     if parts is None:
-        return as_string(content)
+        return in_string(content)
     texts = [
         each if isinstance(each, str) else each["text"] for each in parts if isinstance(each, str) or is_text_part(each)
     ]
@@ -266,11 +260,27 @@ def result_of(content: bytes) -> bytes:
     """Return a call's result as a JSON string: a string, a list of text parts as their text, else the value."""
     if is_string(content):
         return content
-    if is_array(content):
-        parts = _list(content)
-        if parts and all(map(is_text_part, parts)):
-            return as_string("\n".join(each["text"] for each in parts))
-    return as_string(content)
+    texts = _texts_of_parts(content) if is_array(content) else None
+    return as_string("\n".join(texts)) if texts else in_string(content)
+
+
+class _TextPart(msgspec.Struct, gc=False):
+    type: TextPart
+    text: str
+
+
+_read_text_parts = msgspec.json.Decoder(list[_TextPart]).decode
+
+
+def _texts_of_parts(content: bytes) -> list[str] | None:
+    """Return the texts of a list of text parts; None if one of its items is something else."""
+    try:
+        return [each.text for each in _read_text_parts(content)]
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError:
+        parts = _list(content) or []
+        return [each["text"] for each in parts] if all(map(is_text_part, parts)) else None
 
 
 def _list(content: bytes) -> list[Any] | None:

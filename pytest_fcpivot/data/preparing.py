@@ -9,21 +9,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from pytest_fcpivot.data.conversations import Conversation, is_conversation
-from pytest_fcpivot.data.jsonparts import decoded, fields
+from pytest_fcpivot.data.conversations import Conversation, SkippedTurn
 from pytest_fcpivot.data.parts import remove_abandoned
-from pytest_fcpivot.data.rows import StoredPivot, json_type, read_row
+from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from pytest_fcpivot.data.rows import StoredPivot
     from pytest_fcpivot.data.sources import Source
 
 BadRows = Literal["refuse", "skip"]
 SamePivot = Literal["problem", "repeat"]
-Shape = Literal["auto", "fc-pivot", "conversation"]
 _PROBLEMS_SHOWN = 10
 _PROBLEMS_KEPT = 1000
 _ROWS_A_REPORT = 256
@@ -184,25 +183,47 @@ class _Reading:
         self._shape = shape
         self._progress = progress
         self._stop_at_problems = stop_at_problems
-        # The place of each id: a source's number and a line, in one integer; one entry for all ids of a conversation,
-        # with their number. There may be a million.
-        self._seen: dict[str, int] = {}
+        # Where each id is: a source's number and a line, in one integer. There may be a million, so that a conversation
+        # has one entry for all its ids, by what they begin with, and with their number in it.
+        self._pivots: dict[str, int] = {}
+        self._conversations: dict[str, int] = {}
 
     def pivots(self) -> Iterator[StoredPivot]:
+        audit = self._audit
+        reader = RowReader(self._shape)
         done = 0
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
             for line, raw in rows:
-                self._audit.rows += 1
-                if self._audit.rows % _ROWS_A_REPORT == 0:
-                    self._progress(self._audit.rows, done + rows.bytes_read)
+                audit.rows += 1
+                if audit.rows % _ROWS_A_REPORT == 0:
+                    self._progress(audit.rows, done + rows.bytes_read)
                 try:
-                    yield from self._of_row(raw, number, line, source)
+                    if isinstance(raw, RowProblem):
+                        raise raw
+                    read = reader.read(raw, line)
+                    found: Iterable[StoredPivot | SkippedTurn]
+                    if isinstance(read, Conversation):
+                        found = self._of_conversation(read, number, line, source)
+                    else:
+                        found = self._of_pivot(read, number, line, source)
                 except RowProblem as problem:
                     self._broken(source, problem)
+                    continue
+                for turn in found:
+                    if isinstance(turn, SkippedTurn):
+                        self._skipped(source, turn)
+                        continue
+                    if audit.broken and self._stop_at_problems:
+                        continue  # nothing will be kept: the rest is read for its problems alone
+                    audit.pivots += 1
+                    audit.kinds[turn.expected_type] += 1
+                    yield turn
+                if isinstance(read, Conversation):
+                    audit.flags.update(read.flags)
             done += rows.bytes_read
             facts = source.provenance
-            self._audit.sources.append(
+            audit.sources.append(
                 {
                     "source": facts.source,
                     "file": facts.file,
@@ -214,56 +235,46 @@ class _Reading:
                     "attribution": facts.attribution,
                 }
             )
-        self._progress(self._audit.rows, done)
+        self._progress(audit.rows, done)
 
-    def _of_row(self, raw: Any, number: int, line: int, source: Source) -> Iterator[StoredPivot]:
-        """Yield what a row holds; raises RowProblem before that if it is broken or has been there before."""
-        if isinstance(raw, RowProblem):
-            raise raw
-        read = read_members(raw, line, self._shape)
-        if isinstance(read, Conversation):
-            yield from self._of_conversation(read, number, line, source)
-            return
-        pivot = read if source.split is None else read._replace(split=source.split)
-        if self._same_pivot == "repeat" and pivot.id in self._seen:
+    def _of_pivot(self, pivot: StoredPivot, number: int, line: int, source: Source) -> Iterable[StoredPivot]:
+        """Return what a row holds; raises RowProblem if it has been there before."""
+        if self._same_pivot == "repeat" and pivot.id in self._pivots:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
-            return
+            return ()
         self._note_pivot(pivot.id, number, line)
         self._audit.pivot_rows += 1
-        yield from self._counted(pivot)
+        return (pivot if source.split is None else pivot._replace(split=source.split),)
 
     def _of_conversation(
         self, conversation: Conversation, number: int, line: int, source: Source
-    ) -> Iterator[StoredPivot]:
-        self._note_conversation(conversation.ids(), number, line)
+    ) -> Iterable[StoredPivot | SkippedTurn]:
+        """Return what a conversation holds, read when it is asked for; raises RowProblem as `_of_pivot` does."""
+        self._note_conversation(conversation.stem, conversation.n_turns, number, line)
         self._audit.conversations += 1
-        for turn in conversation.turns(source.split):
-            self._audit.turns += 1
-            if isinstance(turn, StoredPivot):
-                yield from self._counted(turn)
-            else:
-                self._audit.skipped += 1
-                self._audit.listed += 1
-                self._listing.add(source.label, turn.line, turn.reason, turn.message)
-        self._audit.flags.update(conversation.flags)
+        self._audit.turns += conversation.n_turns
+        return conversation.turns(source.split)
 
     def _note_pivot(self, one: str, number: int, line: int) -> None:
         """Remember where an id is; raises RowProblem if it has been there before."""
-        depth = one.rpartition("-d")[2]
-        place = self._seen.get(one)
-        if place is None and depth.isdecimal():
-            talk = self._seen.get(_ids_of_conversation(one))
-            place = talk if talk is not None and int(depth) < (talk >> 40 & _MOST_TURNS) else None
+        place = self._pivots.get(one)
+        if place is None and self._conversations:
+            stem, _, depth = one.rpartition("-d")
+            talk = self._conversations.get(stem)
+            if talk is not None and depth.isdecimal() and int(depth) < (talk >> 40 & _MOST_TURNS):
+                place = talk
         self._refuse_second(one, place, number, line)
-        self._seen[one] = number << 56 | line
+        self._pivots[one] = number << 56 | line
 
-    def _note_conversation(self, ids: list[str], number: int, line: int) -> None:
+    def _note_conversation(self, stem: str, n_turns: int, number: int, line: int) -> None:
         """Remember, in one entry, where the ids of a conversation are; raises RowProblem as `_note_pivot` does."""
-        key = _ids_of_conversation(ids[0])
-        place = next((self._seen[one] for one in (key, *ids) if one in self._seen), None)
-        self._refuse_second(ids[0], place, number, line)
-        self._seen[key] = number << 56 | min(len(ids), _MOST_TURNS) << 40 | line
+        place = self._conversations.get(stem)
+        if place is None and self._pivots:
+            ids = (f"{stem}-d{depth}" for depth in range(n_turns))
+            place = next((self._pivots[one] for one in ids if one in self._pivots), None)
+        self._refuse_second(f"{stem}-d0", place, number, line)
+        self._conversations[stem] = number << 56 | min(n_turns, _MOST_TURNS) << 40 | line
 
     def _refuse_second(self, one: str, place: int | None, number: int, line: int) -> None:
         if place is not None:
@@ -271,12 +282,10 @@ class _Reading:
             where = f"line {at}" if before == number else f"{self._sources[before].label}, line {at}"
             raise RowProblem(line, f"duplicate id {one!r}, first on {where}")
 
-    def _counted(self, pivot: StoredPivot) -> Iterator[StoredPivot]:
-        if self._audit.broken and self._stop_at_problems:
-            return  # nothing will be kept: the rest is read for its problems alone
-        self._audit.pivots += 1
-        self._audit.kinds[pivot.expected_type] += 1
-        yield pivot
+    def _skipped(self, source: Source, turn: SkippedTurn) -> None:
+        self._audit.skipped += 1
+        self._audit.listed += 1
+        self._listing.add(source.label, turn.line, turn.reason, turn.message)
 
     def _broken(self, source: Source, problem: RowProblem) -> None:
         audit = self._audit
@@ -288,28 +297,6 @@ class _Reading:
             # With its frames, each would hold a row in memory.
             problem.__traceback__ = problem.__cause__ = problem.__context__ = None
             audit.problems.append(problem)
-
-
-def _ids_of_conversation(one: str) -> str:
-    """Return the key that stands for all ids of a conversation."""
-    return f"{one.rpartition('-d')[0]}-d*"
-
-
-def read_members(raw: bytes | dict[str, Any], line: int, shape: Shape = "auto") -> Conversation | StoredPivot:
-    """Read a row, as text or decoded; raises RowProblem with the reason if it is broken."""
-    try:
-        text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-        row = fields(text)
-        if row is None:
-            raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
-        is_pivot = "responses_create_params" in row and "expected_action" in row
-        if shape == "conversation" or (shape == "auto" and is_conversation(row) and not is_pivot):
-            return Conversation(row, line)
-        return read_row(row, line)
-    except RecursionError:
-        raise RowProblem(line, "not JSON that can be decoded: a value is nested too deep") from None
-    except ValueError as error:
-        raise RowProblem(line, f"not JSON: {error}") from error
 
 
 def _refusal(sources: Sequence[Source], audit: Audit, skip_option: str) -> DataError:

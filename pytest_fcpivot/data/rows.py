@@ -20,8 +20,9 @@ from pytest_fcpivot.model import Action, FunctionCall, Pivot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PARAMS, EXPECTED = "responses_create_params", "expected_action"
 _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
-_NOT_METADATA = frozenset({"responses_create_params", "expected_action", "trajectory_id"})
+_NOT_METADATA = frozenset({PARAMS, EXPECTED, "trajectory_id"})
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 _ID_LIMIT = 48
 _LARGEST_POSITION = 2**31 - 1
@@ -105,12 +106,16 @@ def pivot_from_row(row: Any, line: int) -> Pivot:
         raise RowProblem(line, "a value in it is nested too deep to be written again") from None
 
 
-def read_row(row: Mapping[str, bytes], line: int) -> StoredPivot:
-    """Read one row, given as the texts of its members; raises RowProblem with the reason if it is broken."""
-    raw_params = row.get("responses_create_params")
-    if raw_params is None or not is_object(raw_params):
-        raise RowProblem(line, "no responses_create_params object: is this a file of FC-Pivot rows?")
-    params = fields(raw_params) or {}
+def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | None = None) -> StoredPivot:
+    """Read one row, given as the texts of its members; raises RowProblem with the reason if it is broken.
+
+    `params` are the members of its `responses_create_params`, where they have been read already.
+    """
+    if params is None:
+        raw_params = row.get(PARAMS)
+        if raw_params is None or not is_object(raw_params):
+            raise RowProblem(line, "no responses_create_params object: is this a file of FC-Pivot rows?")
+        params = fields(raw_params) or {}
     kind, names, expected = _expected_action(row, line)
     input_ = _input(params, line)
     tools, n_tools = _tools(params, line)
@@ -121,7 +126,7 @@ def read_row(row: Mapping[str, bytes], line: int) -> StoredPivot:
         stem = None if trajectory is None else stem_of(trajectory, "t")
         pivot_id = _id_of_place(stem, turn, step, depth)
         if pivot_id is None:
-            digest = _digest(input_, tools, row["expected_action"])
+            digest = _digest(input_, tools, row[EXPECTED])
             pivot_id = f"p-{digest}" if stem is None else f"{stem}-{digest[:8]}"
     trajectory = trajectory or pivot_id
     return StoredPivot(
@@ -169,7 +174,7 @@ def expected_action_from_json(text: str) -> Action:
 
 def _expected_action(row: Mapping[str, bytes], line: int) -> tuple[str, list[str], bytes]:
     """Return the type of the expected action, the names of the calls, and the action as text."""
-    raw = row.get("expected_action")
+    raw = row.get(EXPECTED)
     if raw is None or not is_object(raw):
         raise RowProblem(line, "no expected_action object")
     expected = decoded(raw)
@@ -207,23 +212,20 @@ def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
 
 
 def _input(params: Mapping[str, bytes], line: int) -> bytes:
-    raw = params.get("input")
-    if raw is not None and is_string(raw):
-        items = b'{"role":"user","content":%s}' % raw
-    elif raw is not None and is_array(raw):
-        items = raw[1:-1].strip()
-        if items and count_objects(raw) is None:
-            raise RowProblem(line, "responses_create_params.input: every item must be an object")
-    else:
-        items = b""
-    if not items:
+    given = params.get("input", b"null")
+    if is_string(given):
+        given = b'[{"role":"user","content":%s}]' % given
+    count = count_objects(given) if is_array(given) else 0
+    if count is None:
+        raise RowProblem(line, "responses_create_params.input: every item must be an object")
+    if not count:
         raise RowProblem(line, "no responses_create_params.input (a string, or a list of items that is not empty)")
     instructions = params.get("instructions", b"null")
     if is_string(instructions) and instructions != b'""':
-        return b'[{"role":"system","content":%s},%s]' % (instructions, items)
+        return b'[{"role":"system","content":%s},%s' % (instructions, given[1:])
     if is_array(instructions) and count_objects(instructions):
-        return b"[%s,%s]" % (instructions[1:-1], items)
-    return b"[%s]" % items
+        return b"%s,%s" % (instructions[:-1], given[1:])
+    return given
 
 
 def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:

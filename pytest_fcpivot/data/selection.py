@@ -198,13 +198,14 @@ def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
 
 def stable_hash(salt: str, text: str) -> int:
     """Return 64 bits that stand for a text, the same on every machine; other salts give independent ones."""
-    data = text.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data, digest_size=8, salt=_salt(salt)).digest())
+    salted = _salted(salt).copy()  # a third of the time of a new one with these arguments
+    salted.update(text.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(salted.digest())
 
 
 @lru_cache(maxsize=64)
-def _salt(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
+def _salted(salt: str) -> blake2b:
+    return blake2b(digest_size=8, salt=blake2b(salt.encode(), digest_size=16).digest())
 
 
 def _mixed(number: int) -> int:

@@ -20,7 +20,7 @@ from pytest_fcpivot.data import synth
 from pytest_fcpivot.data.conversations import Conversation, SkippedTurn, is_conversation
 from pytest_fcpivot.data.jsonparts import fields, part, string
 from pytest_fcpivot.data.messages import text_of
-from pytest_fcpivot.data.preparing import read_members
+from pytest_fcpivot.data.rowreader import RowReader
 from pytest_fcpivot.errors import RowProblem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fixtures"))
@@ -742,7 +742,7 @@ def test_a_member_of_another_type() -> None:
     turns[1]["tool_calls"][0]["id"] = 7
     turns[2]["tool_call_id"] = 7
     line = json.dumps({"uuid": "u", "messages": turns}, ensure_ascii=False).replace("1.1}", "1.10}").encode()
-    read = read_members(line, 1)
+    read = RowReader().read(line, 1)
     assert isinstance(read, Conversation)
     last = [turn.pivot() for turn in read.turns() if not isinstance(turn, SkippedTurn)][-1]
     assert last.input[1]["arguments"] == last.input[2]["output"] == '{"city": "São", "n": 1.10}'
@@ -761,8 +761,8 @@ def test_an_integer_that_python_does_not_decode() -> None:
         f'{{"k":{digits},{(talk % ("1", "[]"))[1:]}',
     ):
         with pytest.raises(RowProblem, match="not JSON: Exceeds the limit"):
-            read_members(line.encode(), 1)
-    assert isinstance(read_members((talk % (f'"{digits}"', "[]")).encode(), 1), Conversation)
+            RowReader().read(line.encode(), 1)
+    assert isinstance(RowReader().read((talk % (f'"{digits}"', "[]")).encode(), 1), Conversation)
     for arguments in (f'{{"n": {digits}}}', "[" * 100_000 + "]" * 100_000):
         pivots, skipped = read(HELLO, calling(arguments), result("x", "id0"), saying("Hi."))
         assert [turn.reason for turn in skipped] == ["the arguments of 'f' are not JSON"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.data.jsonparts import as_string, fields, is_json, objects, string
+from pytest_fcpivot.data.jsonparts import as_string, fields, in_string, is_json, objects, string
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -118,4 +118,4 @@ def test_strings(text: str) -> None:
 def test_values_as_strings(value: Any, indent: int | None) -> None:
     """Any value's text is written as a JSON string that holds that text."""
     text = json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "replace")
-    assert json.loads(as_string(text)) == text.decode()
+    assert json.loads(in_string(text)) == text.decode()

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot import DataError, Pivot
 from pytest_fcpivot.data import synth
-from pytest_fcpivot.data.preparing import Audit, prepare, read_members
+from pytest_fcpivot.data.preparing import Audit, prepare
+from pytest_fcpivot.data.rowreader import RowReader
 from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.data.sources import file_source, resolve
@@ -127,7 +128,7 @@ def pivots_in(source: Path) -> Iterator[Pivot]:
     """Yield the pivots of a source, row by row, without preparing."""
     with source.open("rb") as stream:
         for line, text in enumerate(stream, 1):
-            found = read_members(text, line)
+            found = RowReader().read(text, line)
             turns = [found] if isinstance(found, StoredPivot) else found.turns()
             yield from (turn.pivot() for turn in turns if isinstance(turn, StoredPivot))
 

@@ -1,0 +1,122 @@
+"""Rows of any known shape, each read in one pass over its text, by a type of the members that rows before it had."""
+
+from __future__ import annotations
+
+import json
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from pytest_fcpivot.data.conversations import Conversation, is_conversation
+from pytest_fcpivot.data.jsonparts import Fields, decoded, fields, is_object, refuse_long_integers
+from pytest_fcpivot.data.messages import Message
+from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, json_type, read_row
+from pytest_fcpivot.errors import RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+Shape = Literal["auto", "fc-pivot", "conversation"]
+_MESSAGES = "messages"
+_MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and recorders dump 23 settings
+
+
+class RowReader:
+    """Reads the rows of a source, one by one; `shape` says what they are, where "auto" goes by their members.
+
+    What a row has been read into does not depend on the rows before it, but for the order of its metadata.
+    """
+
+    def __init__(self, shape: Shape = "auto") -> None:
+        self._shape = shape
+        self._usual = _UsualRow()
+
+    def read(self, raw: bytes | dict[str, Any], line: int) -> Conversation | StoredPivot:
+        """Read a row, as text or decoded; raises RowProblem with the reason if it is broken."""
+        try:
+            text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+            return self._read_usual(text, line) or self._read_any(text, line)
+        except RecursionError:
+            raise RowProblem(line, "not JSON that can be decoded: a value is nested too deep") from None
+        except ValueError as error:
+            raise RowProblem(line, f"not JSON: {error}") from error
+
+    def _read_usual(self, text: bytes, line: int) -> Conversation | StoredPivot | None:
+        """Read a row whose members are as those of rows before it; None if they are not."""
+        found = self._usual.members(text)
+        if found is None:
+            return None
+        messages, params = found.pop(_MESSAGES, None), found.pop(PARAMS, None)
+        if messages is not None and params is None and self._shape != "fc-pivot":
+            refuse_long_integers(text)
+            return Conversation(_texts(found), line, messages, text)
+        if params is not None and messages is None and self._shape != "conversation" and EXPECTED in found:
+            refuse_long_integers(text)
+            return read_row(_texts(found), line, _texts(_members(params)))
+        return None
+
+    def _read_any(self, text: bytes, line: int) -> Conversation | StoredPivot:
+        row = fields(text)
+        if row is None:
+            raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
+        self._usual.learn(row)
+        is_pivot = PARAMS in row and EXPECTED in row
+        if self._shape == "conversation" or (self._shape == "auto" and is_conversation(row) and not is_pivot):
+            return Conversation(row, line)
+        return read_row(row, line)
+
+
+class _UsualRow:
+    """The names of the members that rows have had so far, as a type by which the next is decoded at once."""
+
+    def __init__(self) -> None:
+        # In the order in which they came, which is then that of what is kept of them.
+        self._names: dict[str, None] = {}
+        self._names_of_params: dict[str, None] = {}
+        self._decode: Callable[[bytes], Any] | None = None
+
+    def members(self, text: bytes) -> dict[str, Any] | None:
+        """Return a row's members: texts, messages read, and parameters as a struct of texts.
+
+        None if it has other members than the rows before it, or one of an unusual type.
+        """
+        if self._decode is None:
+            return None
+        try:
+            return _members(self._decode(text))
+        except msgspec.DecodeError:
+            return None
+
+    def learn(self, row: Fields) -> None:
+        """Take the names of a row's members to those that are known."""
+        params = row.get(PARAMS)
+        of_params = fields(params) if params is not None and is_object(params) else None
+        names = self._names | dict.fromkeys(row)
+        names_of_params = self._names_of_params | dict.fromkeys(of_params or ())
+        known = len(names) == len(self._names) and len(names_of_params) == len(self._names_of_params)
+        if known or not _can_be_typed(names) or not _can_be_typed(names_of_params):
+            return
+        self._names, self._names_of_params = names, names_of_params
+        types = {_MESSAGES: list[Message], PARAMS: _struct("_Params", names_of_params, {})}
+        self._decode = msgspec.json.Decoder(_struct("_Row", names, types)).decode
+
+
+def _can_be_typed(names: Collection[str]) -> bool:
+    usable = all(name.isidentifier() and not iskeyword(name) and not name.startswith("__") for name in names)
+    return usable and len(names) <= _MOST_NAMES
+
+
+def _struct(title: str, names: Iterable[str], types: dict[str, Any]) -> type[msgspec.Struct]:
+    """Return a type with these members, each of which may be missing; another is refused."""
+    members = [(name, types.get(name, msgspec.Raw), None) for name in names]
+    return msgspec.defstruct(title, members, forbid_unknown_fields=True, gc=False)
+
+
+def _members(struct: Any) -> dict[str, Any]:
+    """Return the members that a row has."""
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
+
+
+def _texts(members: dict[str, msgspec.Raw]) -> Fields:
+    return {name: bytes(value) for name, value in members.items()}
