@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, string
+from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, joined, string
 from pytest_fcpivot.data.messages import EMPTY, Call, Message, read_messages, read_tools, result_of, text_of
 from pytest_fcpivot.data.rows import StoredPivot, stem_of
 from pytest_fcpivot.data.selection import stable_hash
@@ -43,27 +43,21 @@ def is_conversation(row: Mapping[str, bytes]) -> bool:
 
 
 class Conversation:
-    """A conversation, given as the texts of its row's members; raises RowProblem with the reason if it is broken.
+    """A conversation, given as its row's members; raises RowProblem with the reason if it is broken.
 
-    `messages` are those of the row where they have been read already, and are then not among its members; `text` is
-    then the whole row's. `flags` fills with what is odd about the conversation while its turns are read.
+    Members are texts, but for messages and tools that have been read already; `text` is then that of the whole row.
+    `flags` fills with what is odd about the conversation while its turns are read.
     """
 
-    def __init__(
-        self, row: Mapping[str, bytes], line: int, messages: list[Message] | None = None, text: bytes = b""
-    ) -> None:
+    def __init__(self, row: Mapping[str, Any], line: int, text: bytes = b"") -> None:
         self._line = line
         self.flags: set[str] = set()
-        self._messages = messages or read_messages(row["messages"] if is_conversation(row) else b"[]", line)
+        self._messages = read_messages(row["messages"], line)
         self._tools, self._n_tools = read_tools(row.get("tools", b"null"), line, self.flags)
-        self._trajectory = _own_id(row) or _id_of_content(row if messages is None else fields(text) or {})
+        self._trajectory = _own_id(row) or _id_of_content(fields(text) or {} if text else row)
         self.stem = stem_of(self._trajectory, "c")
-        self._flags_key = b'"fcpivot_flags":' if "flags" in row else b'"flags":'
-        self._own = [
-            b"%s:%s" % (as_string(key), value)
-            for key, value in row.items()
-            if key not in _NOT_METADATA and value != b"null"
-        ]
+        self._flags_key = "fcpivot_flags" if "flags" in row else "flags"
+        self._own = {key: value for key, value in row.items() if key not in _NOT_METADATA and value != b"null"}
         self.n_turns = [message.role for message in self._messages].count("assistant")
         if not self.n_turns:
             raise RowProblem(line, "messages: no assistant turn among them, so there is no pivot in it")
@@ -71,7 +65,7 @@ class Conversation:
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
         """Yield its assistant turns, in order."""
         trajectory_hash = stable_hash("shard", self._trajectory)
-        flagged, metadata = 0, b"{%s}" % b",".join(self._own)
+        flagged, metadata = 0, joined(self._own)
         items = _Items(self.flags)
         turn = step = depth = 0
         for place, message in enumerate(self._messages):
@@ -89,8 +83,8 @@ class Conversation:
                 yield SkippedTurn(self._line, place, reason)
             else:
                 if len(self.flags) != flagged:
-                    noted = self._flags_key + json.dumps(sorted(self.flags)).encode()
-                    flagged, metadata = len(self.flags), b"{%s}" % b",".join([*self._own, noted])
+                    noted = json.dumps(sorted(self.flags)).encode()
+                    flagged, metadata = len(self.flags), joined({**self._own, self._flags_key: noted})
                 id_ = f"{self.stem}-d{depth}"
                 kind, expected = _expected(text, written)
                 yield StoredPivot(

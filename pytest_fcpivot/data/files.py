@@ -23,7 +23,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; the published rows have at most 111 KB
 _PARQUET_BATCH = 64
 _JSON_COLUMNS = frozenset({"responses_create_params", "expected_action", "info"})
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024  # stays in the processor's cache while it is hashed and its lines are read
 # Arrow gives nothing of a read that meets the damage, so its reads are small: at most this much before it is lost.
 _ZSTD_CHUNK = 64 * 1024
 _BOM = b"\xef\xbb\xbf"

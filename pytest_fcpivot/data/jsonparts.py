@@ -153,6 +153,11 @@ def as_string(text: str) -> bytes:
         return quoted(text).encode()
 
 
+def joined(members: Mapping[str, bytes]) -> bytes:
+    """Write an object of these members."""
+    return b"{%s}" % b",".join([b"%s:%s" % (as_string(key), value) for key, value in members.items()])
+
+
 def in_string(value: bytes) -> bytes:
     """Write a part as a JSON string that holds its text."""
     return _write_string(value.decode())

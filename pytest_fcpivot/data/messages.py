@@ -22,8 +22,8 @@ from pytest_fcpivot.data.jsonparts import (
     is_json,
     is_object,
     is_string,
+    joined,
     objects,
-    part,
     refuse_long_integers,
     string,
 )
@@ -86,18 +86,23 @@ class Message(msgspec.Struct, gc=False):
 _read = msgspec.json.Decoder(list[Message]).decode
 
 
-def read_messages(text: bytes, line: int) -> list[Message]:
-    """Read a conversation's messages.
+def read_messages(messages: bytes | list[Message], line: int) -> list[Message]:
+    """Read a conversation's messages, unless they have been read already.
 
     Raises RowProblem if there are none, one is no object with a role, or a call has no name.
     """
-    try:
-        messages = _read(text)
-    except msgspec.DecodeError:
-        messages = _irregular_messages(text, line)
+    if isinstance(messages, bytes):
+        messages = _messages_in(messages, line)
     if not messages:
         raise RowProblem(line, "no messages (a list that is not empty)")
     return messages
+
+
+def _messages_in(text: bytes, line: int) -> list[Message]:
+    try:
+        return _read(text)
+    except msgspec.DecodeError:
+        return _irregular_messages(text, line)
 
 
 def _irregular_messages(text: bytes, line: int) -> list[Message]:
@@ -139,99 +144,98 @@ def _identifier(text: bytes | None) -> str | int | None:
     return (text or b"").decode() if number else string(text)
 
 
-class _Described(msgspec.Struct, gc=False):
-    """What decides whether a tool's function is the tool's flat form as it is."""
+class _Function(
+    msgspec.Struct, tag_field="type", tag="function", forbid_unknown_fields=True, omit_defaults=True, gc=False
+):
+    """A tool's function, which is the tool's flat form once it has the type."""
 
     name: str
+    description: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    parameters: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    strict: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Tool(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A tool of the published shape."""
+
+    function: _Function
     type: msgspec.Raw = NULL
-    required: msgspec.Raw = NULL
 
 
-class _Tool(msgspec.Struct, gc=False):
-    function: msgspec.Raw
+_read_tools = msgspec.json.Decoder(list[Tool]).decode
+_write_functions = msgspec.json.Encoder().encode
 
 
-class _DescribedTool(msgspec.Struct, gc=False):
-    function: _Described
-
-
-_Tools = tuple[list[str], list[bytes]]  # their names, and their flat forms
-
-_read_tools = msgspec.json.Decoder(list[_Tool]).decode
-_read_described = msgspec.json.Decoder(list[_DescribedTool]).decode
-
-
-def read_tools(text: bytes, line: int, flags: set[str]) -> tuple[bytes, int]:
+def read_tools(tools: bytes | list[Tool], line: int, flags: set[str]) -> tuple[bytes, int]:
     """Return tools in their flat form, and their number; note in `flags` what is odd about them.
 
-    `text` may also be a JSON string that holds them. Raises RowProblem if they are no list of objects.
+    They are text, which may also be a JSON string that holds them, or have been read already. Raises RowProblem if they
+    are no list of objects.
     """
     try:
-        given = string(text)
-        names, tools = _tools_in(text, line, flags) if given is None else _tools_in_text(given, line, flags)
+        names, flat = _tools_in(tools, line, flags) if isinstance(tools, bytes) else _flat_tools(tools)
     except ValueError as error:
         raise RowProblem(line, f"tools: a string that is not JSON: {error}") from error
     if len(set(names)) < len(names):
         flags.add("duplicate-tool-names")
-    return b"[%s]" % b",".join(tools), len(tools)
+    return flat, len(names)
 
 
-class _IrregularError(Exception):
-    """A tool departs from the published shape."""
+def _tools_in(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
+    """Return the tools' names, and their flat forms as one text."""
+    given = string(text)
+    if given is not None:
+        text = _text_in(given)
+    if text == b"null":
+        return [], b"[]"
+    try:
+        return _flat_tools(_read_tools(text))
+    except msgspec.DecodeError:
+        return _irregular_tools(text, line, flags)
 
 
-def _tools_in_text(text: str, line: int, flags: set[str]) -> _Tools:
-    """Read tools that are given as JSON in a string."""
+def _text_in(text: str) -> bytes:
+    """Return the JSON that a string holds."""
     if not text.strip():
-        return [], []
+        return b"null"
     try:
         raw = text.strip().encode()
     except UnicodeEncodeError:  # lone surrogates
-        return _irregular_tools(json.loads(text), line, flags)
+        return json.dumps(json.loads(text)).encode()
     refuse_long_integers(raw)
-    return _tools_in(raw, line, flags)
+    return raw
 
 
-def _tools_in(text: bytes, line: int, flags: set[str]) -> _Tools:
-    if text == b"null":
-        return [], []
-    try:
-        return _nested_tools(text)
-    except (msgspec.DecodeError, _IrregularError):
-        return _irregular_tools(decoded(text), line, flags)
+def _flat_tools(tools: list[Tool]) -> tuple[list[str], bytes]:
+    functions = [tool.function for tool in tools]
+    return [function.name for function in functions], _write_functions(functions)
 
 
-def _nested_tools(text: bytes) -> _Tools:
-    """Read tools whose functions are their flat form already, but for the type."""
-    described = [tool.function for tool in _read_described(text)]
-    if any(each.type is not NULL or each.required is not NULL for each in described):
-        raise _IrregularError
-    flat = [b'{"type":"function",%s' % bytes(tool.function)[1:] for tool in _read_tools(text)]
-    return [each.name for each in described], flat
-
-
-def _irregular_tools(value: Any, line: int, flags: set[str]) -> _Tools:
-    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
+def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
+    tools = objects(text) if is_array(text) else None
+    if tools is None:
         raise RowProblem(line, "tools must be a list of objects")
-    flat = []
-    for tool in value:
-        function = tool.get("function")
-        flat.append(_flat_tool(function if isinstance(function, dict) else tool, flags))
-    return [str(tool.get("name")) for tool in flat], [bytes(part(tool)) for tool in flat]
+    names, flat = [], []
+    for tool in tools:
+        function = tool.get("function", b"null")
+        members = fields(function) if is_object(function) else tool
+        names.append(string((members or {}).get("name")) or "")
+        flat.append(_flat_tool(members or {}, flags))
+    return names, b"[%s]" % b",".join(flat)
 
 
-def _flat_tool(function: dict[str, Any], flags: set[str]) -> dict[str, Any]:
-    flat = {"type": "function", **{key: value for key, value in function.items() if key not in ("type", "required")}}
-    required = function.get("required")
-    if required is None:
-        return flat
-    flags.add("required-beside-parameters")
-    parameters = flat.get("parameters")
-    if isinstance(required, list) and isinstance(parameters, dict) and "required" not in parameters:
-        flat["parameters"] = {**parameters, "required": required}
-    elif isinstance(required, list) and parameters is None:
-        flat["parameters"] = {"type": "object", "properties": {}, "required": required}
-    return flat
+def _flat_tool(function: Fields, flags: set[str]) -> bytes:
+    flat = {"type": b'"function"', **{key: value for key, value in function.items() if key not in ("type", "required")}}
+    required = function.get("required", b"null")
+    if required != b"null":
+        flags.add("required-beside-parameters")
+        parameters = flat.get("parameters", b"null")
+        members = fields(parameters) if is_object(parameters) else None
+        if is_array(required) and members is not None and "required" not in members:
+            flat["parameters"] = joined({**members, "required": required})
+        elif is_array(required) and parameters == b"null":
+            flat["parameters"] = b'{"type":"object","properties":{},"required":%s}' % required
+    return joined(flat)
 
 
 def text_of(content: bytes, flags: set[str]) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_fcpivot.data.conversations import Conversation, is_conversation
 from pytest_fcpivot.data.jsonparts import Fields, decoded, fields, is_object, refuse_long_integers
-from pytest_fcpivot.data.messages import Message
+from pytest_fcpivot.data.messages import Message, Tool
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, json_type, read_row
 from pytest_fcpivot.errors import RowProblem
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Shape = Literal["auto", "fc-pivot", "conversation"]
 _MESSAGES = "messages"
+_USUAL: dict[str, Any] = {_MESSAGES: list[Message], "tools": list[Tool] | None}
+_PATIENCE = 64  # how many more rows may be unusual than usual
 _MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and recorders dump 23 settings
 
 
@@ -44,16 +46,16 @@ class RowReader:
 
     def _read_usual(self, text: bytes, line: int) -> Conversation | StoredPivot | None:
         """Read a row whose members are as those of rows before it; None if they are not."""
-        found = self._usual.members(text)
-        if found is None:
+        row = self._usual.members(text)
+        if row is None:
             return None
-        messages, params = found.pop(_MESSAGES, None), found.pop(PARAMS, None)
-        if messages is not None and params is None and self._shape != "fc-pivot":
+        params = row.get(PARAMS)
+        if _MESSAGES in row and params is None and self._shape != "fc-pivot":
             refuse_long_integers(text)
-            return Conversation(_texts(found), line, messages, text)
-        if params is not None and messages is None and self._shape != "conversation" and EXPECTED in found:
+            return Conversation(row, line, text)
+        if params is not None and EXPECTED in row and row.keys().isdisjoint(_USUAL) and self._shape != "conversation":
             refuse_long_integers(text)
-            return read_row(_texts(found), line, _texts(_members(params)))
+            return read_row(row, line, _members(params))
         return None
 
     def _read_any(self, text: bytes, line: int) -> Conversation | StoredPivot:
@@ -63,43 +65,59 @@ class RowReader:
         self._usual.learn(row)
         is_pivot = PARAMS in row and EXPECTED in row
         if self._shape == "conversation" or (self._shape == "auto" and is_conversation(row) and not is_pivot):
+            if not is_conversation(row):
+                raise RowProblem(line, "no messages (a list that is not empty)")
             return Conversation(row, line)
         return read_row(row, line)
 
 
 class _UsualRow:
-    """The names of the members that rows have had so far, as a type by which the next is decoded at once."""
+    """The names of the members that rows have had so far, as a type by which the next is decoded at once.
+
+    The type asks less of its members when too many rows are not of it.
+    """
 
     def __init__(self) -> None:
         # In the order in which they came, which is then that of what is kept of them.
         self._names: dict[str, None] = {}
         self._names_of_params: dict[str, None] = {}
+        self._types = [{_MESSAGES: _USUAL[_MESSAGES]}, _USUAL]
         self._decode: Callable[[bytes], Any] | None = None
+        self._balance = _PATIENCE
 
     def members(self, text: bytes) -> dict[str, Any] | None:
-        """Return a row's members: texts, messages read, and parameters as a struct of texts.
+        """Return a row's members: texts, messages and tools as they are read, and parameters as a struct of texts.
 
         None if it has other members than the rows before it, or one of an unusual type.
         """
         if self._decode is None:
             return None
         try:
-            return _members(self._decode(text))
+            found = _members(self._decode(text))
         except msgspec.DecodeError:
+            self._balance -= 1
             return None
+        self._balance += 1
+        return found
 
     def learn(self, row: Fields) -> None:
-        """Take the names of a row's members to those that are known."""
+        """Take the names of an unusual row's members to those that are known."""
         params = row.get(PARAMS)
         of_params = fields(params) if params is not None and is_object(params) else None
         names = self._names | dict.fromkeys(row)
         names_of_params = self._names_of_params | dict.fromkeys(of_params or ())
-        known = len(names) == len(self._names) and len(names_of_params) == len(self._names_of_params)
-        if known or not _can_be_typed(names) or not _can_be_typed(names_of_params):
+        news = len(names) > len(self._names) or len(names_of_params) > len(self._names_of_params)
+        if news and _can_be_typed(names) and _can_be_typed(names_of_params):
+            self._names, self._names_of_params = names, names_of_params
+        elif self._balance < 0 and self._types:
+            self._types.pop()
+            self._balance = _PATIENCE
+        else:
             return
-        self._names, self._names_of_params = names, names_of_params
-        types = {_MESSAGES: list[Message], PARAMS: _struct("_Params", names_of_params, {})}
-        self._decode = msgspec.json.Decoder(_struct("_Row", names, types)).decode
+        self._decode = None
+        if self._types:
+            types = self._types[-1] | {PARAMS: _struct("_Params", self._names_of_params, {})}
+            self._decode = msgspec.json.Decoder(_struct("_Row", self._names, types)).decode
 
 
 def _can_be_typed(names: Collection[str]) -> bool:
@@ -114,9 +132,6 @@ def _struct(title: str, names: Iterable[str], types: dict[str, Any]) -> type[msg
 
 
 def _members(struct: Any) -> dict[str, Any]:
-    """Return the members that a row has."""
-    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
-
-
-def _texts(members: dict[str, msgspec.Raw]) -> Fields:
-    return {name: bytes(value) for name, value in members.items()}
+    """Return the members that a row has; those that are texts as bytes."""
+    members = msgspec.structs.asdict(struct).items()
+    return {name: bytes(value) if type(value) is msgspec.Raw else value for name, value in members if value is not None}

@@ -11,7 +11,7 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fcpivot.data.jsonparts import as_string, count_objects, decoded, fields, is_array, is_object, is_string
+from pytest_fcpivot.data.jsonparts import count_objects, decoded, fields, is_array, is_object, is_string, joined
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import compact, quoted, shown, well_formed
@@ -240,8 +240,7 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
 
 def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:
     """Write the members of an object again, without some of them and, unless `null`, without those that are null."""
-    kept = (pair for pair in row.items() if pair[0] not in without and (null or pair[1] != b"null"))
-    return b"{%s}" % b",".join(b"%s:%s" % (as_string(key), value) for key, value in kept)
+    return joined({key: value for key, value in row.items() if key not in without and (null or value != b"null")})
 
 
 def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
