@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # What of a row does not become metadata of its pivots: what they hold already, and the expert's thinking.
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
-_TEXT_ROLES = frozenset({"system", "user", "developer"})
+_TEXT_ROLES = {"system": b"system", "developer": b"developer"}  # any other speaks as the user
 _COMMA, _CLOSE = b",]"
 
 
@@ -77,16 +77,24 @@ class Conversation:
             items.expect_no_more()
             text = text_of(bytes(message.content), self.flags)
             calls = message.calls()
-            written = [call.written() for call in calls]
-            reason = _no_pivot(text, calls) if items else "the conversation begins with it: nothing to answer"
+            if not items:
+                reason: str | None = "the conversation begins with it: nothing to answer"
+            elif calls:
+                reason = _fault_of(calls)
+            else:
+                reason = "neither text nor calls" if text == EMPTY else None
+            written = [call.written() for call in calls] if calls else []
             if reason is not None:
                 yield SkippedTurn(self._line, place, reason)
             else:
                 if len(self.flags) != flagged:
                     noted = json.dumps(sorted(self.flags)).encode()
                     flagged, metadata = len(self.flags), joined({**self._own, self._flags_key: noted})
+                if calls:
+                    kind, expected = _expected_calls(written)
+                else:
+                    kind, expected = "message", b'{"type":"message","content":%s}' % text
                 id_ = f"{self.stem}-d{depth}"
-                kind, expected = _expected(text, written)
                 yield StoredPivot(
                     id_,
                     split,
@@ -97,7 +105,7 @@ class Conversation:
                     step,
                     depth,
                     kind,
-                    [call.function.name for call in calls],
+                    [call.function.name for call in calls] if calls else [],
                     self._n_tools,
                     expected,
                     items.closed(),
@@ -106,7 +114,10 @@ class Conversation:
                     metadata,
                     self._line,
                 )
-            items.add_turn(text, calls, written)
+            if text != EMPTY:
+                items.say(text)
+            for call, members in zip(calls, written, strict=True):
+                items.call(call.id, members)
             step += 1
             depth += 1
 
@@ -128,20 +139,16 @@ def _id_of_content(row: Mapping[str, bytes]) -> str:
     return f"c-{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
-def _no_pivot(text: bytes, calls: list[Call]) -> str | None:
-    """Say why a turn cannot be a pivot, if it cannot."""
-    if not calls:
-        return "neither text nor calls" if text == EMPTY else None
+def _fault_of(calls: list[Call]) -> str | None:
+    """Say why calls cannot be a pivot, if they cannot."""
     for call in calls:
         if (fault := call.fault()) is not None:
             return fault
     return None
 
 
-def _expected(text: bytes, calls: list[bytes]) -> tuple[str, bytes]:
+def _expected_calls(calls: list[bytes]) -> tuple[str, bytes]:
     """Return the type of what the expert did, and the action as the data sets write it."""
-    if not calls:
-        return "message", b'{"type":"message","content":%s}' % text
     if len(calls) == 1:
         return "function_call", b'{"type":"function_call",%s}' % calls[0]
     actions = b",".join([b'{"type":"function_call",%s}' % call for call in calls])
@@ -172,31 +179,21 @@ class _Items:
     def add(self, message: Message) -> None:
         """Add a message that is not the assistant's."""
         role = message.role
-        if role in ("tool", "function"):  # the latter in the API's first form
+        if role == "tool" or role == "function":  # noqa: PLR1714 (called millions of times; the API's first form)
             self._result(message)
             return
         if role == "user":
             self.expect_no_more()
-        role = role if role in _TEXT_ROLES else "user"
-        self._text += b'{"role":"%s","content":%s},' % (role.encode(), text_of(bytes(message.content), self._flags))
+        text = text_of(bytes(message.content), self._flags)
+        self._text += b'{"role":"%s","content":%s},' % (_TEXT_ROLES.get(role, b"user"), text)
 
-    def add_turn(self, text: bytes, calls: list[Call], written: list[bytes]) -> None:
-        """Add what the assistant said and called."""
-        if text != EMPTY:
-            self._text += b'{"role":"assistant","content":%s},' % text
-        for call, members in zip(calls, written, strict=True):
-            identifier = as_string(self._identifier(call.id))
-            self._text += b'{"type":"function_call","call_id":%s,%s},' % (identifier, members)
+    def say(self, text: bytes) -> None:
+        """Add a text of the assistant's."""
+        self._text += b'{"role":"assistant","content":%s},' % text
 
-    def expect_no_more(self) -> None:
-        """Note that calls which have no result by now will not get one."""
-        if self._waiting:
-            self._flags.add("calls-without-results")
-            self._waiting.clear()
-
-    def _identifier(self, own: str | int | None) -> str:
-        told = "" if own is None else str(own)
-        told = told or f"call_{self._calls}"
+    def call(self, own: str | int | None, members: bytes) -> None:
+        """Add a call of the assistant's, by the id that it has in the conversation."""
+        told = str(own) if own not in (None, "") else f"call_{self._calls}"
         self._calls += 1
         identifier, number = told, 1
         while identifier in self._ids:  # one id, one call: a result would be taken for that of the other
@@ -204,7 +201,13 @@ class _Items:
             identifier = f"{told}_{number}"
         self._ids.add(identifier)
         self._waiting[identifier] = told
-        return identifier
+        self._text += b'{"type":"function_call","call_id":%s,%s},' % (as_string(identifier), members)
+
+    def expect_no_more(self) -> None:
+        """Note that calls which have no result by now will not get one."""
+        if self._waiting:
+            self._flags.add("calls-without-results")
+            self._waiting.clear()
 
     def _result(self, message: Message) -> None:
         told = "" if message.tool_call_id is None else str(message.tool_call_id)
