@@ -53,7 +53,7 @@ class Conversation:
         self._line = line
         self.flags: set[str] = set()
         self._messages = read_messages(row["messages"], line)
-        self._tools, self._n_tools = read_tools(row.get("tools", b"null"), line, self.flags)
+        self._tools, self._n_tools = read_tools(row.get("tools") or [], line, self.flags)
         self._trajectory = _own_id(row) or _id_of_content(fields(text) or {} if text else row)
         self.stem = stem_of(self._trajectory, "c")
         self._flags_key = "fcpivot_flags" if "flags" in row else "flags"

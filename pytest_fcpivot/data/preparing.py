@@ -45,12 +45,16 @@ class Audit:
     turns: int = 0
     skipped: int = 0
     repeats: int = 0
-    pivots: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     problems: list[RowProblem] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     listed: int = 0
+
+    @property
+    def pivots(self) -> int:
+        """How many pivots were kept, of all kinds."""
+        return self.kinds.total()
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as builtins."""
@@ -189,7 +193,7 @@ class _Reading:
         self._conversations: dict[str, int] = {}
 
     def pivots(self) -> Iterator[StoredPivot]:
-        audit = self._audit
+        audit, kinds = self._audit, self._audit.kinds
         reader = RowReader(self._shape)
         done = 0
         for number, source in enumerate(self._sources):
@@ -216,8 +220,7 @@ class _Reading:
                         continue
                     if audit.broken and self._stop_at_problems:
                         continue  # nothing will be kept: the rest is read for its problems alone
-                    audit.pivots += 1
-                    audit.kinds[turn.expected_type] += 1
+                    kinds[turn.expected_type] += 1
                     yield turn
                 if isinstance(read, Conversation):
                     audit.flags.update(read.flags)

@@ -27,7 +27,7 @@ _MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and reco
 class RowReader:
     """Reads the rows of a source, one by one; `shape` says what they are, where "auto" goes by their members.
 
-    What a row has been read into does not depend on the rows before it, but for the order of its metadata.
+    What a row is does not depend on the rows before it, but for the order of its metadata and settings.
     """
 
     def __init__(self, shape: Shape = "auto") -> None:
@@ -127,11 +127,15 @@ def _can_be_typed(names: Collection[str]) -> bool:
 
 def _struct(title: str, names: Iterable[str], types: dict[str, Any]) -> type[msgspec.Struct]:
     """Return a type with these members, each of which may be missing; another is refused."""
-    members = [(name, types.get(name, msgspec.Raw), None) for name in names]
+    members = [(name, types.get(name, msgspec.Raw), msgspec.UNSET) for name in names]
     return msgspec.defstruct(title, members, forbid_unknown_fields=True, gc=False)
 
 
 def _members(struct: Any) -> dict[str, Any]:
     """Return the members that a row has; those that are texts as bytes."""
-    members = msgspec.structs.asdict(struct).items()
-    return {name: bytes(value) if type(value) is msgspec.Raw else value for name, value in members if value is not None}
+    found = msgspec.structs.asdict(struct).items()
+    return {
+        name: bytes(value) if type(value) is msgspec.Raw else value
+        for name, value in found
+        if value is not msgspec.UNSET
+    }
