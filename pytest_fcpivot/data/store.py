@@ -254,7 +254,7 @@ class PivotStore:
                 table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._columns = [table.column(name).combine_chunks() for name in _PAYLOAD]
+            self._columns = [_in_one(table.column(name)) for name in _PAYLOAD]
             self._group = group
             del table
             self._give_back_memory()
@@ -304,6 +304,11 @@ class PivotStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _in_one(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column's values as one array; nearly always there is but one, which combining would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 _NOT_PAYLOAD = {"id_hash", "trajectory_hash", "expected_type", "expected_names"}
