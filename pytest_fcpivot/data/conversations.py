@@ -52,9 +52,9 @@ class Conversation:
     def __init__(self, row: Mapping[str, Any], line: int, text: bytes = b"") -> None:
         self._line = line
         self.flags: set[str] = set()
-        self._messages = read_messages(row["messages"], line)
+        self._messages = read_messages(row.get("messages", b"null"), line)
         self._tools, self._n_tools = read_tools(row.get("tools") or [], line, self.flags)
-        self._trajectory = _own_id(row) or _id_of_content(fields(text) or {} if text else row)
+        self._trajectory = _own_id(row) or _id_of_content((fields(text) or {}) if text else row)
         self.stem = stem_of(self._trajectory, "c")
         self._flags_key = "fcpivot_flags" if "flags" in row else "flags"
         self._own = {key: value for key, value in row.items() if key not in _NOT_METADATA and value != b"null"}
@@ -83,7 +83,7 @@ class Conversation:
                 reason = _fault_of(calls)
             else:
                 reason = "neither text nor calls" if text == EMPTY else None
-            written = [call.written() for call in calls] if calls else []
+            written = [call.written() for call in calls]
             if reason is not None:
                 yield SkippedTurn(self._line, place, reason)
             else:
@@ -101,11 +101,11 @@ class Conversation:
                     self._trajectory,
                     stable_hash("sample", id_),
                     trajectory_hash,
-                    turn - 1 if turn else 0,
+                    max(0, turn - 1),
                     step,
                     depth,
                     kind,
-                    [call.function.name for call in calls] if calls else [],
+                    [call.function.name for call in calls],
                     self._n_tools,
                     expected,
                     items.closed(),
@@ -179,7 +179,7 @@ class _Items:
     def add(self, message: Message) -> None:
         """Add a message that is not the assistant's."""
         role = message.role
-        if role == "tool" or role == "function":  # noqa: PLR1714 (called millions of times; the API's first form)
+        if role in ("tool", "function"):  # the latter in the API's first form
             self._result(message)
             return
         if role == "user":

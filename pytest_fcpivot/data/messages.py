@@ -99,6 +99,8 @@ def read_messages(messages: bytes | list[Message], line: int) -> list[Message]:
 
 
 def _messages_in(text: bytes, line: int) -> list[Message]:
+    if not is_array(text):
+        return []
     try:
         return _read(text)
     except msgspec.DecodeError:
@@ -214,6 +216,7 @@ def _flat_tools(tools: list[Tool]) -> tuple[list[str], bytes]:
 def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
     tools = objects(text) if is_array(text) else None
     if tools is None:
+        decoded(text)  # a string may hold what is not JSON, and is told so
         raise RowProblem(line, "tools must be a list of objects")
     names, flat = [], []
     for tool in tools:

@@ -65,8 +65,6 @@ class RowReader:
         self._usual.learn(row)
         is_pivot = PARAMS in row and EXPECTED in row
         if self._shape == "conversation" or (self._shape == "auto" and is_conversation(row) and not is_pivot):
-            if not is_conversation(row):
-                raise RowProblem(line, "no messages (a list that is not empty)")
             return Conversation(row, line)
         return read_row(row, line)
 

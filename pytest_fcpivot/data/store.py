@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 METADATA_KEY = b"fcpivot"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
-# 256 rows of a conversation take a third of the time of writing them by 96, and are read in 1.1 ms.
+# By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
 ROWS_PER_GROUP = 256
 _GROUP_BYTES = 3200 << 10  # of input and tools; rows of the pivot sets have three times as many as conversations have
 _GIVE_BACK_AFTER = 0.05  # seconds

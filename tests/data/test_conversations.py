@@ -503,6 +503,9 @@ def test_a_row_with_flags_of_its_own() -> None:
         ({"messages": [HELLO, saying("Hi.")], "tools": {}}, "tools must be a list"),
         ({"messages": [HELLO, saying("Hi.")], "tools": [1]}, "tools must be a list"),
         ({"messages": [HELLO, saying("Hi.")], "tools": "[}"}, "tools: a string that is not JSON"),
+        ({"messages": [HELLO, saying("Hi.")], "tools": "none"}, "tools: a string that is not JSON"),
+        ({"messages": [HELLO, saying("Hi.")], "tools": '"none"'}, "tools must be a list"),
+        ({}, "no messages"),
         (
             {"messages": [HELLO, {"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}]},
             r"messages\[1\]\.tool_calls\[0\]: a call needs a name",
