@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Fields = dict[str, bytes]
 
-NULL = msgspec.Raw(b"null")
-
 _split_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _split_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
@@ -93,17 +91,15 @@ def decoded(text: bytes) -> Any:
 
 
 def _parts(value: Mapping[str, Any]) -> Fields:
-    return {key: bytes(part(each)) for key, each in value.items()}
+    return {key: part(each) for key, each in value.items()}
 
 
-def part(value: Any) -> msgspec.Raw:
+def part(value: Any) -> bytes:
     """Write a decoded value as a part."""
-    if value is None:
-        return NULL
     try:
-        return msgspec.Raw(json.dumps(value, ensure_ascii=False).encode())
+        return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # lone surrogates
-        return msgspec.Raw(json.dumps(value).encode())
+        return json.dumps(value).encode()
 
 
 def is_json(text: str) -> bool:

@@ -13,7 +13,6 @@ import msgspec
 
 from pytest_fcpivot.chat import TextPart, is_text_part
 from pytest_fcpivot.data.jsonparts import (
-    NULL,
     as_string,
     decoded,
     fields,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields
 
 EMPTY = b'""'
+_NULL = msgspec.Raw(b"null")
 _NO_ARGUMENTS = b'"{}"'
 
 
@@ -41,7 +41,7 @@ class Function(msgspec.Struct, gc=False):
     """What is called, and its arguments: text or any other value."""
 
     name: str
-    arguments: msgspec.Raw = NULL
+    arguments: msgspec.Raw = _NULL
 
 
 class Call(msgspec.Struct, gc=False):
@@ -71,7 +71,7 @@ class Message(msgspec.Struct, gc=False):
     """A message of a conversation; what it says further (the expert's thinking) is passed over."""
 
     role: str
-    content: msgspec.Raw = NULL
+    content: msgspec.Raw = _NULL
     tool_calls: list[Call] | None = None
     tool_call_id: str | int | None = None
     function_call: Function | None = None
@@ -161,7 +161,7 @@ class Tool(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A tool of the published shape."""
 
     function: _Function
-    type: msgspec.Raw = NULL
+    type: msgspec.Raw = _NULL
 
 
 _read_tools = msgspec.json.Decoder(list[Tool]).decode

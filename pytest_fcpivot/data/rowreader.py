@@ -93,13 +93,15 @@ class _UsualRow:
         try:
             found = _members(self._decode(text))
         except msgspec.DecodeError:
-            self._balance -= 1
             return None
         self._balance += 1
         return found
 
     def learn(self, row: Fields) -> None:
         """Take the names of an unusual row's members to those that are known."""
+        if not self._types:
+            return
+        self._balance -= 1
         params = row.get(PARAMS)
         of_params = fields(params) if params is not None and is_object(params) else None
         names = self._names | dict.fromkeys(row)
@@ -107,7 +109,7 @@ class _UsualRow:
         news = len(names) > len(self._names) or len(names_of_params) > len(self._names_of_params)
         if news and _can_be_typed(names) and _can_be_typed(names_of_params):
             self._names, self._names_of_params = names, names_of_params
-        elif self._balance < 0 and self._types:
+        elif self._balance < 0:
             self._types.pop()
             self._balance = _PATIENCE
         else:

@@ -212,7 +212,7 @@ def test_content_in_parts(kind: str) -> None:
     parts = [{"type": kind, "text": "One"}, {"type": "image_url", "image_url": {}}, {"type": kind, "text": "Two"}]
     pivot = only({"role": "user", "content": parts}, saying(parts))
     assert pivot.input[0]["content"] == pivot.expected_action.message == "One\nTwo"
-    assert string(text_of(bytes(part(parts)), set())) == "One\nTwo"
+    assert string(text_of(part(parts), set())) == "One\nTwo"
 
 
 # Results
@@ -671,7 +671,7 @@ def test_the_conversation_says_the_same(row: Json) -> None:
         if message["role"] == "tool":
             told.append("result")
             continue
-        text = string(text_of(bytes(part(message["content"])), set()))
+        text = string(text_of(part(message["content"]), set()))
         told += [text] if text or message["role"] != "assistant" else []
         told += [call["function"]["name"] + "()" for call in message.get("tool_calls") or []]
     found = []
