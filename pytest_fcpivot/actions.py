@@ -14,6 +14,8 @@ from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.model import Action, FunctionCall, Message
 
 SUBMIT_MESSAGE = "submit_message"
+# The type of the dict that stands for an output which the model's server could not parse; `text` is what it was.
+MALFORMED_OUTPUT = "malformed_output"
 ACCEPTED_SHAPES = (
     "a string, None, Message, FunctionCall, Action, {'name', 'arguments'}, a list of calls, a list of Responses output "
     "items, an openai Response or ChatCompletion (object or dict), or a chat message with tool_calls"
@@ -33,11 +35,15 @@ def to_action(output: Any, tool_names: frozenset[str] = frozenset()) -> Action:
         return Action(message=output)
     calls: Sequence[FunctionCall]
     if isinstance(output, Action):
+        if output.malformed is not None:
+            return output
         calls, message = output.calls, output.message
     elif isinstance(output, Message):
         return Action(message=output.content)
     elif isinstance(output, list | tuple):
         calls, message = _from_items(output)
+    elif isinstance(output, Mapping) and output.get("type") == MALFORMED_OUTPUT:
+        return malformed_action(output)
     else:
         calls, message = _from_object(output)
     if not calls:
@@ -46,6 +52,14 @@ def to_action(output: Any, tool_names: frozenset[str] = frozenset()) -> Action:
         if call.name == SUBMIT_MESSAGE and SUBMIT_MESSAGE not in tool_names:
             return _without_submit_message(calls)
     return Action(tuple(calls))
+
+
+def malformed_action(written: Mapping[str, Any]) -> Action:
+    """Read the dict that stands for an output which could not be parsed; raises ActionError without its text."""
+    text = written.get("text")
+    if not isinstance(text, str):
+        raise ActionError(f"a {MALFORMED_OUTPUT} needs its text, a string; got {_shown(written.get('text', _MISSING))}")
+    return Action(malformed=text)
 
 
 def _without_submit_message(calls: Sequence[FunctionCall]) -> Action:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.answer_flags import flags_of
 from pytest_fcpivot.results.output import action_json, output_json, usage_of
 from pytest_fcpivot.results.record import CaseRecord
 
@@ -75,6 +76,7 @@ class Case:
             paths=() if grade is None else grade.paths,
             further_paths=0 if grade is None else grade.further_paths,
             halves=None if grade is None else grade.halves,
+            flags=() if self.output is NOT_ASKED else flags_of(self.output, action),
         )
 
 

@@ -42,11 +42,14 @@ class FunctionCall:
 class Action:
     """What an agent does at a pivot: function calls in order, or a message, or nothing.
 
-    With calls, the text that came beside them is not part of the action (GRADING, section 1).
+    With calls, the text that came beside them is not part of the action (GRADING, section 1). `malformed` is the raw
+    text of an output that the model's server reported it could not parse; such an action has neither calls nor a
+    message, and every bundled grader gives it 0 with `NO_ACTION_FOUND`.
     """
 
     calls: tuple[FunctionCall, ...] = ()
     message: str | None = None
+    malformed: str | None = None
 
     @property
     def kind(self) -> ActionKind:

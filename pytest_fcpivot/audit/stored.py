@@ -17,10 +17,10 @@ from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import ActionError, FcPivotError, GraderError, RowProblem
-from pytest_fcpivot.graders import describe_grader, expected_to_action, find_grader
+from pytest_fcpivot.graders import describe_grader, find_grader
 from pytest_fcpivot.graders.agentic import AgenticGrader
-from pytest_fcpivot.model import Action
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.results.output import action_from_json
 from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
 from pytest_fcpivot.schemas import tool_set
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.graders import Grader
-    from pytest_fcpivot.model import Pivot
+    from pytest_fcpivot.model import Action, Pivot
 
 _ROLLOUTS = ".jsonl"
 _HASH_SHOWN = 16
@@ -316,7 +316,7 @@ def _action(line: dict[str, Any], names: frozenset[str]) -> tuple[Action, bool]:
         if answered is None:
             raise ActionError(f"{line['test']}: neither action nor output can be read")
         return answered, True
-    graded = Action() if line["action"] is None else expected_to_action(line["action"])
+    graded = action_from_json(line["action"])
     return graded, graded == answered
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.model import Action, Grade, Pair
 
 NO_ACTION_FOUND = "NO_ACTION_FOUND"
@@ -38,6 +38,9 @@ def wrong_kind(expected: Action, actual: Action) -> Grade | None:
             return Grade(0.0, NO_EXPECTED_CHAT_MESSAGE, f"expected a message, got a call of {_names(actual)}")
     elif actual.calls:
         return None
+    if actual.malformed is not None:
+        said = f"the model's server could not parse what it wrote: {shown(actual.malformed)}"
+        return Grade(0.0, NO_ACTION_FOUND, said)
     if actual.message is None:
         return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
     if expected.calls:

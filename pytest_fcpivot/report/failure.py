@@ -98,6 +98,8 @@ def describe_action(action: Action) -> str:
         ]
         more = len(action.calls) - _CALLS_SHOWN
         return " + ".join(shown) + (f" + {more} more" if more > 0 else "")
+    if action.malformed is not None:
+        return f'output that could not be parsed: "{one_line(action.malformed, _WIDTH)}"'
     if action.message is None:
         return "nothing"
     return f'message "{one_line(action.message, _WIDTH)}"'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,6 +41,9 @@ def write_suite_properties(
     """
     interval = tally.mean_reward()
     properties: dict[str, object] = {"fc.graded": tally.graded, "fc.errors": tally.errors}
+    for name in (MALFORMED, CUT_OFF):
+        if tally.flags[name]:
+            properties[f"fc.{name}"] = tally.flags[name]
     if interval is not None:
         properties["fc.mean_reward"] = interval.mean
         properties["fc.mean_reward_low"] = round(interval.low, 6)

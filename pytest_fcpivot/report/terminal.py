@@ -6,6 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED
 from pytest_fcpivot.jsontext import printable
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: 
             details = ", ".join(f"{name} {n}" for name, n in sorted(broken.items()))
             lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
         lines += _tool_lines(tally)
+        lines += _flag_lines(tally)
     lines += _call_lines(tally, price)
     if tally.errors:
         lines.append("errors")
@@ -146,6 +148,19 @@ def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
             + (f" ({reasoning:,} reasoning)" if reasoning else "")
         )
     return lines
+
+
+# What the summary says of odd answers, in this order.
+_FLAG_TEXTS = (
+    (MALFORMED, "malformed: the server could not parse what the model wrote; graded 0"),
+    (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
+)
+
+
+def _flag_lines(tally: Tally) -> list[str]:
+    """Count the odd answers, and say what each kind is."""
+    lines = [f"  {tally.flags[flag]:>7}  {text}" for flag, text in _FLAG_TEXTS if tally.flags[flag]]
+    return ["odd answers", *lines] if lines else []
 
 
 def _call_lines(tally: Tally, price: Price | None) -> list[str]:

@@ -357,6 +357,7 @@ def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
         latency_s=float(line.get("latency_s") or 0.0),
         attempts=int(line.get("attempts") or 0),
         retried=tuple(line.get("retried") or ()),
+        flags=tuple(line.get("flags") or ()),
         error=line.get("error"),
         cause=line.get("cause"),
         own=own,

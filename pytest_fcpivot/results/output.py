@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.actions import MALFORMED_OUTPUT, malformed_action, to_action
 from pytest_fcpivot.errors import ActionError
+from pytest_fcpivot.graders import expected_to_action
 from pytest_fcpivot.model import Action, FunctionCall, Message
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def action_json(action: Action | None) -> str:
     """Write an action as the data sets write expected ones; `null` for none at all."""
     if action is None:
         return "null"
+    if action.malformed is not None:
+        return json.dumps(_fields(action))
     calls: Iterable[dict[str, str]] = [_fields(call) for call in action.calls]
     calls = list(calls)
     if len(calls) == 1:
@@ -101,6 +104,15 @@ def action_json(action: Action | None) -> str:
     if calls:
         return json.dumps({"type": "function_call_batch", "calls": calls})
     return "null" if action.message is None else json.dumps({"type": "message", "content": action.message})
+
+
+def action_from_json(written: Any) -> Action:
+    """Read an action that `action_json` wrote; raises ActionError or GraderError for what it did not."""
+    if written is None:
+        return Action()
+    if isinstance(written, dict) and written.get("type") == MALFORMED_OUTPUT:
+        return malformed_action(written)
+    return expected_to_action(written)
 
 
 def _is_json(value: Any) -> bool:
@@ -128,6 +140,8 @@ def _fields(value: Any) -> Any:
     if isinstance(value, Message):
         return {"type": "message", "role": "assistant", "content": value.content}
     if isinstance(value, Action):
+        if value.malformed is not None:
+            return {"type": MALFORMED_OUTPUT, "text": value.malformed}
         return [_fields(call) for call in value.calls] if value.calls else value.message
     if callable(getattr(value, "model_dump", None)):
         return value.model_dump(mode="json", warnings=False)

@@ -25,7 +25,8 @@ class CaseRecord:
     tells a pivot's own item from a user's test that took the `pivot` fixture; `kept` tells that the result stands in
     the run's file already. `paths`, `further_paths` and `halves` are as in a Grade, and in the file only if a grader
     gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
-    the tokens that it took, and the fault of a judge that gave none.
+    the tokens that it took, and the fault of a judge that gave none. `flags` names what is odd about the answer, as
+    `answer_flags` does.
     """
 
     pivot_id: str
@@ -53,6 +54,7 @@ class CaseRecord:
     further_paths: int = 0
     halves: tuple[float, float] | None = None
     judge: Scoring | None = None
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:
@@ -92,6 +94,8 @@ class CaseRecord:
             by, score, reason, tokens, cause = self.judge
             told = {"by": by, "score": score, "reason": reason, "cause": cause}
             partial["judge"] = told | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
+        if self.flags:
+            partial["flags"] = self.flags
         head = json.dumps(
             {
                 "pivot_id": self.pivot_id,

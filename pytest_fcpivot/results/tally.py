@@ -47,6 +47,7 @@ class Tally:
         self.judge_faults: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.retried = 0
+        self.flags: Counter[str] = Counter()  # what is odd about answers
         self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
 
     def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
@@ -89,6 +90,7 @@ class Tally:
         if record.retried:
             self.retried += 1
             self.retries.update(record.retried)
+        self.flags.update(record.flags)
         if record.judge is not None:
             by, _, _, tokens, cause = record.judge
             self.judged[by] += 1
