@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 def maximum_matching(edges: list[list[int]], n_right: int) -> list[int | None]:
     """Pair left with right nodes so that as many as possible have a partner; left node i may take `edges[i]`.
 
-    Returns each left node's partner or None. Augmenting paths (Kuhn 1955), found breadth first, so neither time
-    (left x edges) nor depth grows out of hand with hundreds of calls.
+    Returns each left node's partner or None. Where there are several largest pairings, left nodes with fewer edges come
+    before those with more, and of equals the first: each has a partner in the end if all those that have one before it
+    can keep one. Augmenting paths (Kuhn 1955), found breadth first, so neither time (left x edges) nor depth grows out
+    of hand with hundreds of calls.
     """
     partner: list[int | None] = [None] * len(edges)
     owner: list[int | None] = [None] * n_right
-    for start in range(len(edges)):
+    # Who has a partner keeps one while others get theirs, so this order alone decides who is left without.
+    for start in sorted(range(len(edges)), key=lambda left: len(edges[left])):
         came_from: dict[int, int] = {}  # right node -> the left node it was reached from
         queue = [start]
         free: int | None = None

@@ -17,7 +17,7 @@ from pytest_fcpivot.cli import main
 
 PROJECT = Path(__file__).resolve().parents[2]
 OWN = PROJECT / "fixtures" / "conformance.jsonl"
-VERIFIER = PROJECT.parent / "shared" / "vectors" / "nemo_gym.jsonl.gz"
+VECTORS = PROJECT.parent / "shared" / "vectors"
 
 CASE: dict[str, Any] = {
     "id": "case-1",
@@ -67,10 +67,11 @@ def test_own_cases_are_what_the_script_writes() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not VERIFIER.exists(), reason="the verifier's own verdicts are not part of the project")
-def test_verifier_cases_agree(capsys: pytest.CaptureFixture[str]) -> None:
-    """All 4,000 verdicts of NVIDIA's own verifier agree, reward and category."""
-    assert main(["conformance", str(VERIFIER)]) == 0
+@pytest.mark.skipif(not VECTORS.exists(), reason="the verifier's own verdicts are not part of the project")
+@pytest.mark.parametrize("name", ["nemo_gym", "nemo_gym_batches"])
+def test_verifier_cases_agree(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All 4,000 verdicts of NVIDIA's own verifier agree, reward and category; and those on batches that overlap."""
+    assert main(["conformance", str(VECTORS / f"{name}.jsonl.gz")]) == 0
     assert "4000 of 4000 cases agree" in capsys.readouterr().out
 
 

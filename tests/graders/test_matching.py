@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from brute_force import greatest_total, most_matched
+from brute_force import greatest_total, left_without, most_matched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +32,23 @@ def test_maximum_matching(data: st.DataObject) -> None:
     assert len(set(used)) == len(used)
     assert all(right is None or right in edges[left] for left, right in enumerate(partner))
     assert len(used) == most_matched(edges, n_right)
+    assert [left for left, right in enumerate(partner) if right is None] == left_without(edges, n_right)
+
+
+@pytest.mark.parametrize(
+    ("edges", "without"),
+    [
+        ([[0], [0]], [1]),  # of equals the first is served
+        ([[0, 1], [0, 1], [0]], [1]),  # who has one candidate comes before those with two
+        ([[0, 1], [0], [1]], [0]),
+        ([[], [0], [0, 1], [0, 1]], [0, 3]),
+        ([[0, 1, 2], [0, 1, 2], [0, 1, 2], [1], [1]], [2, 4]),
+    ],
+)
+def test_who_is_left_without(edges: list[list[int]], without: list[int]) -> None:
+    """Where not all can be paired, those with the fewest candidates are, and of equals the first."""
+    partner = maximum_matching(edges, 3)
+    assert [left for left, right in enumerate(partner) if right is None] == without == left_without(edges, 3)
 
 
 @st.composite

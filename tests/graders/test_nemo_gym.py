@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from brute_force import most_matched
+from brute_force import left_without, most_matched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -612,6 +612,23 @@ def test_a_batch_is_paired_as_well_as_possible(expected: Action, actual: Action,
         assert found.reward == best
     else:
         assert found.reward == pytest.approx(2 * best / (len(expected.calls) + len(actual.calls)))
+
+
+@PROPERTY
+@given(batches, answers, thresholds)
+def test_the_category_of_a_failed_batch(expected: Action, actual: Action, threshold: float) -> None:
+    """It is the reason of the first call that the verifier's own choice among the best pairings leaves unmatched."""
+    table = [[grade(e, a, word_count_similarity_threshold=threshold) for a in actual.calls] for e in expected.calls]
+    edges = [[j for j, found in enumerate(row) if found.reward == 1.0] for row in table]
+    without = left_without(edges, len(actual.calls))
+    found = grade(expected, actual, ANY_ORDER, word_count_similarity_threshold=threshold)
+    if len(expected.calls) == len(actual.calls) == 1 or not without:
+        return
+    if len(expected.calls) - len(without) == len(actual.calls):
+        assert found.category == NUMBER
+        return
+    reasons = [verdict.category for verdict in table[without[0]] if verdict.reward < 1.0]
+    assert found.category == next((reason for reason in reasons if reason != "UNEXPECTED_TOOL"), "UNEXPECTED_TOOL")
 
 
 @PROPERTY
