@@ -126,7 +126,7 @@ class Workers:
             "calls": str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
             "options": self._session.raw_options,
             "data": [dataset.describe() for dataset in self._session.datasets],
-            "grader": self._session.described_grader(),
+            "grader": self._session.described_grader,
             "version": own_version(),
             "judge": self._session.judge,
         }

@@ -49,7 +49,12 @@ _OPTIONS = (
         "grader: nemo-gym (default: nemo-gym:first-call), nemo-gym:any-order, agentic (default for conversations), "
         "module:fn, or that of an installed package",
     ),
-    _Option("fc_grader_option", "KEY=VALUE", "a setting of the grader, by its own name; may be given again", "list"),
+    _Option(
+        "fc_grader_option",
+        "KEY=VALUE",
+        "a setting of the grader, by its own name (nemo-gym: default by the data set); may be given again",
+        "list",
+    ),
     _Option("fc_pass_mark", "MARK", "the least reward that passes, over 0 and up to 1 (default: 1)"),
     _Option(
         "fc_judge", "MODEL|off", "model that scores messages, for grader agentic (default: gpt-5-mini, with a key)"
@@ -148,6 +153,7 @@ _MOST_CONCURRENCY = 4096
 _SECONDS = ("fc_timeout", "fc_deadline")
 LATEST = "latest"
 NO_RUN = "none"
+FROM_RUN = "run.json"  # the name that an option is given under which a stored run was given
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -163,6 +169,7 @@ class Options:
     grader: str | None  # None: as the data ask for
     grader_from: str  # the name that it was given under, for messages
     grader_settings: tuple[tuple[str, Any], ...]
+    grader_settings_from: str  # the name that they were given under
     pass_mark: float
     selection: Selection
     seed: int
@@ -324,6 +331,7 @@ class OptionReader:
             grader=cast("str | None", self.value("fc_grader")[0]),
             grader_from=self.value("fc_grader")[1],
             grader_settings=self._settings(),
+            grader_settings_from=self.value("fc_grader_option")[1],
             pass_mark=self._pass_mark(),
             selection=Selection(
                 shard=None if shard_text is None else parse_shard(str(shard_text), shard_from),
@@ -364,7 +372,7 @@ class OptionReader:
         text = self._config.getini(dest)
         if text:
             return text, f"ini {dest}"
-        return self._stored.get(dest), "run.json"
+        return self._stored.get(dest), FROM_RUN
 
     def _number(self, dest: str, kind: Callable[[str], Any], *, least: float | None, most: float | None = None) -> Any:
         text, where = self.value(dest)

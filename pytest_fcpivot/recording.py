@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.graders import meaning_of
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
@@ -136,9 +137,12 @@ class StoredRun:
                 differences.append(f"data {name}: {what}")
         differences += [
             f"{name}: {_shown(self.description.get(name, default))} → {_shown(facts[name])}"
-            for name, default in (("agent", None), ("grader", None), ("pass_mark", DEFAULT_PASS_MARK))
+            for name, default in (("agent", None), ("pass_mark", DEFAULT_PASS_MARK))
             if self.description.get(name, default) != facts[name]
         ]
+        graders = meaning_of(self.description.get("grader")), meaning_of(facts["grader"])
+        if graders[0] != graders[1]:
+            differences.append("grader: {} → {}".format(*map(_shown, graders)))
         judges = judge_of_run(self.description), judge_of_run(facts)
         if judges[0] != judges[1]:
             differences.append("judge: {} → {}".format(*map(_shown, judges)))

@@ -24,7 +24,7 @@ from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.grader_choice import choose_grader
-from pytest_fcpivot.graders import describe_grader, is_bundled, passes
+from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.judging import JudgeRaisedError, make_judging
 from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
@@ -34,8 +34,10 @@ from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
+from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
+from pytest_fcpivot.results.own_rewards import OwnRewards
 from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.schemas import tool_set
 
@@ -77,13 +79,19 @@ class PivotSession:
         self.datasets.find()
         if options.told(config):
             check_same_session(config, self.datasets)
-        self.grader: Grader = choose_grader(config, chosen, self.datasets)
+        recorded = None if self.stored is None else self.stored.description.get("grader")
+        choice = choose_grader(config, chosen, self.datasets, recorded)
+        self.grader: Grader = choice.grader
+        self.described_grader = choice.described
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
         self.repeats = chosen.repeats
         if self.book is not None and rollouts:
             self.repeats = max(self.repeats, self.book.repeats)  # rollouts tell how often they were made
         self.tally = Tally(self.repeats)
+        # Those of another grader were never meant to be the verifier's.
+        compares = self.book is not None and isinstance(self.grader, NemoGymGrader)
+        self.own_rewards = OwnRewards(self.book.own_rewards if self.book is not None and compares else {})
         self.redact = Redactor(_keys_of(chosen))
         self.recorder = self._make_recorder()
         calls = self.calls = self._calls_directory()
@@ -156,7 +164,7 @@ class PivotSession:
         return {
             "agent": self.agent_name,
             "model": self.options.model.model,
-            "grader": self.described_grader(),
+            "grader": self.described_grader,
             "pass_mark": self.options.pass_mark,
             "judge": self.judge,
             "data": [dataset.describe() for dataset in self.datasets],
@@ -165,10 +173,6 @@ class PivotSession:
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
             "options": json.loads(self.redact(json.dumps(self._given))),
         }
-
-    def described_grader(self) -> dict[str, Any]:
-        """Describe the grader as run.json does."""
-        return describe_grader(self.grader, dict(self.options.grader_settings))
 
     @property
     def mark(self) -> float | None:
@@ -422,6 +426,7 @@ class PivotSession:
         record = CaseRecord.from_builtins(report.fcpivot)
         report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
         self.tally.add(record, report)
+        self.own_rewards.add(record)
         if report.outcome not in ("passed", "failed"):
             return
         if report.outcome == "passed" and record.reward is None:
@@ -479,6 +484,9 @@ class PivotSession:
         data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
         mark = "" if self.mark in (None, DEFAULT_PASS_MARK) else f", pass mark {self.mark:.12g}"
         lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}{mark}"]
+        settings = settings_line(self.described_grader)
+        if settings is not None:
+            lines.append(f"fcpivot: {settings}")
         if self.stored is not None and self.book is not None:
             how = "replays" if self.replays else "resumes"
             kept = len(self.book)
@@ -519,7 +527,7 @@ class PivotSession:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
-        write_suite_properties(self.config, self.tally, self.mark, self.judge)
+        write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         self.complete = finished and not session.shouldstop and not session.shouldfail
         self.recorder.finish(

@@ -17,9 +17,11 @@ from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import ActionError, FcPivotError, GraderError, RowProblem
-from pytest_fcpivot.graders import describe_grader, find_grader
+from pytest_fcpivot.graders import NemoGymGrader, describe_grader, find_grader
 from pytest_fcpivot.graders.agentic import AgenticGrader
+from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.results.output import action_from_json
 from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
 from pytest_fcpivot.schemas import tool_set
@@ -119,6 +121,11 @@ class StoredResults:
         self.grader: Grader | None = None
         try:
             self.grader = _grader_of(grader)
+            if isinstance(self.grader, NemoGymGrader) and self.grader.settings != FIRST:
+                self.notes.append(
+                    f"the run was graded with {shown_settings(self.grader.settings)}; the rungs named nemo-gym have "
+                    f"{shown_settings(FIRST)}"
+                )
         except FcPivotError as error:
             self.notes.append(f"the run's own grader is not at hand, so its rewards are taken as recorded: {error}")
         self.pass_mark = float(mark)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from pytest_fcpivot.data.agent_refs import AgentRefs
 from pytest_fcpivot.data.conversations import Conversation, SkippedTurn
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.rowreader import RowReader, Shape
@@ -108,6 +109,7 @@ def prepare(
         details["bad_row_reasons"] = [str(problem) for problem in audit.problems]
         details["sources"], details["audit"] = audit.sources, audit.counts()
         details["flags"] = dict(sorted(audit.flags.items()))
+        details.update(reading.agent_refs.told())
 
     try:
         write_store(target, pivots(), details)
@@ -191,6 +193,7 @@ class _Reading:
         # has one entry for all its ids, by what they begin with, and with their number in it.
         self._pivots: dict[str, int] = {}
         self._conversations: dict[str, int] = {}
+        self.agent_refs = AgentRefs()
 
     def pivots(self) -> Iterator[StoredPivot]:
         audit, kinds = self._audit, self._audit.kinds
@@ -221,6 +224,7 @@ class _Reading:
                     if audit.broken and self._stop_at_problems:
                         continue  # nothing will be kept: the rest is read for its problems alone
                     kinds[turn.expected_type] += 1
+                    self.agent_refs.add(turn.metadata)
                     yield turn
                 if isinstance(read, Conversation):
                     audit.flags.update(read.flags)

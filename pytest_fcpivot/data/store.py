@@ -9,7 +9,8 @@ import os
 import secrets
 import sys
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pytest_fcpivot.data.agent_refs import agent_of, counted_in
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
 from pytest_fcpivot.errors import DataError
@@ -245,6 +247,37 @@ class PivotStore:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
         return found
+
+    def agent_refs(self, rows: Sequence[int] | None = None) -> Counter[str | None]:
+        """Count pivots by the agent that they name (None: they name none): all, or the rows that are named, in order.
+
+        All are counted when they are prepared. Of stores that are older than that, and of a part of the rows, the
+        metadata are looked through. Raises DataError as `read` does.
+        """
+        counted = counted_in(self.provenance, len(self)) if rows is None else None
+        if counted is not None:
+            return counted
+        found: Counter[str | None] = Counter()
+        try:
+            for column in self._metadata(rows):
+                found.update(agent_of(text.encode()) for text in column.to_pylist())
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.path}: cannot read column metadata: {error}") from error
+        return found
+
+    def _metadata(self, rows: Sequence[int] | None) -> Iterator[Any]:
+        """Yield the metadata of all rows, or of those that are named, in order; a part at a time."""
+        if rows is None:
+            for batch in self._file.iter_batches(_ROWS_A_READ, columns=["metadata"], use_threads=False):
+                yield batch.column(0)
+            return
+        place = 0
+        while place < len(rows):
+            group = bisect_right(self._starts, rows[place]) - 1
+            end = bisect_left(rows, self._starts[group + 1], lo=place)
+            column = self._file.read_row_group(group, columns=["metadata"], use_threads=False).column(0)
+            yield column.take(pa.array([row - self._starts[group] for row in rows[place:end]], pa.int64()))
+            place = end
 
     def read(self, row: int) -> Pivot:
         """Read one pivot; the rows beside it are then cheap. Raises DataError if the file is damaged there."""

@@ -32,6 +32,7 @@ __all__ = [
     "is_bundled",
     "known_specs",
     "make_grader",
+    "meaning_of",
     "passes",
 ]
 
@@ -159,11 +160,32 @@ def make_grader(spec: Any = DEFAULT_GRADER, **config: Any) -> Grader:
         return make.__wrapped__(spec, tuple(config.items()))
 
 
-def describe_grader(grader: Grader, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a grader as run.json does; of a user's own, what was named and the hash of its source file too."""
+def describe_grader(grader: Grader, settings: Mapping[str, Any], cause: str | None = None) -> dict[str, Any]:
+    """Describe a grader as run.json does; of a user's own, what was named and the hash of its source file too.
+
+    `cause` says why it has these settings, where they belong to the data.
+    """
     described: dict[str, Any] = {"name": grader.name, "settings": dict(settings)}
+    if cause is not None:
+        described["cause"] = cause
     facts = getattr(grader, "facts", None)
     return described if facts is None else described | {"binary": grader.binary, **facts}
+
+
+def meaning_of(described: Any) -> Any:
+    """Return what a grader that run.json describes means, to be compared with another and to be shown.
+
+    Why it has its settings makes no difference. Those of `nemo-gym` are the ones that are not its defaults, and always
+    the threshold, which runs were recorded without while it was the same for all data sets.
+    """
+    if not isinstance(described, dict):
+        return described
+    plain = {key: value for key, value in described.items() if key != "cause"}
+    try:
+        grader = make_grader(described["name"], **described["settings"]) if is_bundled(described["name"]) else None
+    except (GraderError, KeyError, TypeError, AttributeError):
+        return plain  # it says something else than a grader of ours
+    return plain | {"settings": grader.settings} if isinstance(grader, NemoGymGrader) else plain
 
 
 def is_binary(described: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ project in GRADING and pinned by the conformance file in `fixtures/`. What users
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 from pytest_fcpivot.errors import GraderError
@@ -34,6 +34,8 @@ from pytest_fcpivot.model import Action, FunctionCall, Grade, Pair
 
 Version = Literal["first-call", "any-order"]
 RewardMode = Literal["binary_strict", "fractional", "f1"]
+
+THRESHOLD = "word_count_similarity_threshold"
 
 _FLOAT_TOLERANCE = 1e-6
 _FEWEST_WORDS = 2
@@ -95,6 +97,13 @@ class NemoGymGrader:
     def binary(self) -> bool:
         """Whether every reward is 0 or 1."""
         return not self.parallel_tool_call_rewarding or self.parallel_tool_call_reward_mode == "binary_strict"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The threshold, and the settings that are not the defaults; the version is in the name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "version"}
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in values.items() if name == THRESHOLD or value != defaults[name]}
 
     def accepts(self, calls: int) -> bool:
         """Tell whether this version can judge an expected action of so many calls: first-call knows no batches."""

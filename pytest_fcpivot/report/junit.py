@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED
+from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,15 +34,25 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
 
 
 def write_suite_properties(
-    config: pytest.Config, tally: Tally, mark: float | None, judge: Mapping[str, Any] | None
+    config: pytest.Config,
+    tally: Tally,
+    mark: float | None,
+    judge: Mapping[str, Any] | None,
+    grader: Mapping[str, Any],
 ) -> None:
     """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
 
-    `mark` is the pass mark of a grader with other rewards than 0 and 1, `judge` says who scored messages.
+    `mark` is the pass mark of a grader with other rewards than 0 and 1, `judge` says who scored messages, and `grader`
+    what graded, as run.json does.
     The fixture that pytest has for this, `record_testsuite_property`, does not cross from workers to the controller.
     """
     interval = tally.mean_reward()
-    properties: dict[str, object] = {"fc.graded": tally.graded, "fc.errors": tally.errors}
+    properties: dict[str, object] = {"fc.grader": grader["name"]}
+    if grader["settings"]:
+        properties["fc.grader_settings"] = shown_settings(grader["settings"])
+    if "cause" in grader:
+        properties["fc.grader_settings_cause"] = printable(grader["cause"])
+    properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors}
     for name in (MALFORMED, CUT_OFF):
         if tally.flags[name]:
             properties[f"fc.{name}"] = tally.flags[name]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED
 from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.report.grader import settings_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -59,10 +60,15 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         return
     title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
     reporter.write_sep("=", title, bold=True)
+    settings = settings_line(session.described_grader)
+    if settings is not None:
+        reporter.write_line(settings)
     for line in summary_lines(tally, session.options.price, session.mark, session.judge):
         reporter.write_line(line)
     for note in sorted(session.judge_notes):
         reporter.write_line(printable(session.redact(note)))
+    for line in session.own_rewards.lines():
+        reporter.write_line(line)
     _write_identity(reporter, session)
     _write_run(reporter, session)
     rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_fcpivot.data.rows import pivot_from_row
@@ -60,6 +61,8 @@ class AnswerBook:
         self._sources: list[_Source] = []
         self._by_test: dict[str, tuple[int, int]] = {}
         self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
+        # What the rollouts say that each answer earned; None where they do not.
+        self.own_rewards: dict[tuple[str, int], float | None] = {}
         self.repeats = 1
         self.reported = 0
 
@@ -115,7 +118,9 @@ class AnswerBook:
             except RowProblem:
                 continue
             seen[pivot_id] = seen.get(pivot_id, 0) + 1
-            self._by_pivot[pivot_id, seen[pivot_id]] = source, offset
+            place = pivot_id, seen[pivot_id]
+            self._by_pivot[place] = source, offset
+            self.own_rewards[place] = _reward_of(row)
         if not seen:
             raise RunError(f"{path}: no rollouts in it: NeMo Gym's have responses_create_params and response")
         self.repeats = max(seen.values())
@@ -208,6 +213,18 @@ def _of_call(line: dict[str, Any]) -> StoredAnswer:
         attempts=int(line.get("attempts") or 1),
         retried=tuple(line.get("retried") or ()),
     )
+
+
+def _reward_of(row: dict[str, Any]) -> float | None:
+    """Return the reward that a rollout has on record; None if it has none, or something that is no number."""
+    reward = row.get("reward")
+    if isinstance(reward, bool) or not isinstance(reward, int | float):
+        return None
+    try:
+        number = float(reward)
+    except OverflowError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _of_rollout(row: dict[str, Any]) -> StoredAnswer:

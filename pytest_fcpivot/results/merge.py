@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.graders import is_binary
+from pytest_fcpivot.graders import is_binary, meaning_of
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
+from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.output import Usage
 from pytest_fcpivot.results.record import CaseRecord, judge_of
@@ -67,6 +68,9 @@ class Merged:
         if tally.graded or tally.errors:
             names = [data["name"] for data in description["data"]] or [SAMPLE]  # what own tests run over by default
             yield _heading(summary_title(names, description["agent"], description["grader"]["name"]))
+            settings = settings_line(description["grader"])
+            if settings is not None:
+                yield settings
             binary = is_binary(description["grader"])
             mark = None if binary else description.get("pass_mark", DEFAULT_PASS_MARK)
             yield from summary_lines(tally, _price(description["options"]), mark, description.get("judge"))
@@ -141,7 +145,8 @@ class _Run:
         options = self.options.items()
         facts = {_flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - _BY_MEANING}
         facts[_flag(_SHARD)] = f"one of {self.count}" if self.count else "not set"
-        facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "grader", "repeats")}
+        facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "repeats")}
+        facts["grader"] = json.dumps(meaning_of(self.description["grader"]), sort_keys=True)
         facts["judge"] = json.dumps(judge_of_run(self.description), sort_keys=True)
         facts["pass mark"] = json.dumps(self.description.get("pass_mark", DEFAULT_PASS_MARK))
         return facts | {f"data {name}": f"sha256 {data['sha256'][:16]}…" for name, data in self.data.items()}
@@ -406,13 +411,16 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
-    if "judge" in first:  # alike but for why there is none
-        described["judge"] = first["judge"]
+    # These mean the same in all runs, and may be told in other words.
+    described |= {name: first[name] for name in ("grader", "judge") if name in first}
     return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes
 
 
 _MERGED_KEYS = frozenset(
-    ("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard", "judge", "judged")
+    (
+        *("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard"),
+        *("grader", "judge", "judged"),
+    )
 )
 
 

@@ -94,4 +94,5 @@ def test_suite_properties_without_answers(project: Project) -> None:
     """A suite without a graded case has no mean reward, and says how many errors it had."""
     project.run_cases(*project.puppet(project.rows({"raises": ("say hello", "raises no connection")})))
     suite = next(project.junit().iter("testsuite"))
-    assert _properties(suite) == {"fc.graded": "0", "fc.errors": "1"}
+    found = {name: value for name, value in _properties(suite).items() if not name.startswith("fc.grader")}
+    assert found == {"fc.graded": "0", "fc.errors": "1"}

@@ -157,7 +157,8 @@ def test_what_a_run_was_about(project: Project) -> None:
     project.run_here(*options, "--fc-run=one", *grader, "--fc-limit=4")
     told = json.loads((project.path / "one" / "run.json").read_text(encoding="ascii"))
     assert told["agent"] == "puppet:answer"
-    assert told["grader"] == {"name": "nemo-gym:any-order", "settings": {"word_count_similarity_threshold": 0.3}}
+    settings = {"word_count_similarity_threshold": 0.3}
+    assert told["grader"] == {"name": "nemo-gym:any-order", "settings": settings, "cause": "--fc-grader-option"}
     (data,) = told["data"]
     assert (data["name"], data["pivots"], data["selected"]) == ("pivots.jsonl", 8, 4)
     assert re.fullmatch("[0-9a-f]{64}", data["sha256"])

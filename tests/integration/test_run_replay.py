@@ -149,7 +149,7 @@ def _rollouts(project: Project) -> list[Row]:
         _rollout(two, _talk("hello")),
         _rollout(one, _call('{"a": 2}')),
         _rollout(three, _talk("I cannot.")),
-        _rollout(one, {"type": "reasoning", "id": "r1", "summary": []}, _call('{"a": 1}')),
+        _rollout(one, {"type": "reasoning", "id": "r1", "summary": []}, _call('{"a": 1}'), reward="1"),
         _rollout(two, response=None),
     ]
 
@@ -179,17 +179,28 @@ def test_rollouts_of_nemo_gym(project: Project, how: str) -> None:
             "pass@1 0.5556 *pass^1 0.5556 *(over 3 pivots)",
             "pass@3 1.0000 *pass^3 0.0000 *(over 1 pivots)",
             "tokens: 500 in (0 cached), 100 out*",
+            "rewards equal to the file's own: 2 of 4",
+            "  others: one (0 there, 1 here), two (0 there, 1 here)",
+            "rollouts without a reward of their own: 1",
         ]
     )
     assert "the rollout has no response" in result.stdout.str()
 
 
+def test_rewards_that_are_not_the_verifiers(counted: Counted) -> None:
+    """Rewards are compared with the file's own under the verifier's graders alone, and not with those of a run."""
+    counted.project.data(_rollouts(counted.project), "rollouts.jsonl")
+    result = counted.run_here("--fc-replay=rollouts.jsonl", "--fc-grader=agentic", "--fc-run=run")
+    assert "the file's own" not in result.stdout.str()
+    assert "the file's own" not in counted.run_here("--fc-replay=run", "--fc-grader=nemo-gym").stdout.str()
+
+
 @pytest.mark.skipif(not ROLLOUTS.is_file(), reason="the third-party example rows are not part of this project")
 def test_the_published_rollouts(project: Project) -> None:
-    """The published rollouts get the rewards that the original verifier gave them."""
-    project.run_here(f"--fc-replay={ROLLOUTS}", "--fc-run=run", f"--fc-data={EXAMPLE}").assert_outcomes(
-        passed=3, failed=2
-    )
+    """The published rollouts get the rewards that the original verifier gave them, and the summary says so."""
+    result = project.run_here(f"--fc-replay={ROLLOUTS}", "--fc-run=run", f"--fc-data={EXAMPLE}")
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(["rewards equal to the file's own: 5 of 5"])
     lines = (project.path / "run" / "results.jsonl").read_text().splitlines()
     assert [json.loads(line)["reward"] for line in lines] == [1.0, 1.0, 0.0, 1.0, 0.0]
 
