@@ -129,9 +129,10 @@ def _settings(chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[st
     where = chosen.grader_settings_from
     if not given or (of_run is not None and where == FROM_RUN):
         return base
-    if given.keys() >= base.values.keys():
-        return _Settings(given, where)
-    return _Settings(base.values | given, f"{base.cause}; {sets.listed(list(given), 'and')} by {where}")
+    values = base.values | given
+    if given.keys() >= base.values.keys() - {_VERSION}:
+        return _Settings(values, where)
+    return _Settings(values, f"{base.cause}; {sets.listed(list(given), 'and')} by {where}")
 
 
 def _of_run(recorded: Mapping[str, Any] | None, *, named: bool) -> _Settings | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pytest_fcpivot.data.jsonparts import decoded, fields
 from pytest_fcpivot.jsontext import one_line, well_formed
@@ -29,14 +32,32 @@ def agent_of(metadata: bytes) -> str | None:
     """
     if _KEY not in metadata:
         return None
-    found = (fields(metadata) or {}).get(AGENT_REF, b"null")
-    ref = decoded(found)
+    try:
+        ref = bytes(_read(metadata).agent_ref)
+    except msgspec.DecodeError:  # what Python's own decoder takes, by whose rules rows are read
+        ref = (fields(metadata) or {}).get(AGENT_REF, b"null")
+    return _name_in(ref)
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    """The one member that is looked at."""
+
+    agent_ref: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_read = msgspec.json.Decoder(_Metadata).decode
+
+
+@lru_cache(maxsize=1024)
+def _name_in(text: bytes) -> str | None:
+    """Return the name in a reference; the rows of a data set share one, or a few."""
+    ref = decoded(text)
     if ref is None:
         return None
     name = ref.get("name") if isinstance(ref, dict) else None
     if isinstance(name, str) and len(name) <= _LONGEST:
         return well_formed(name)
-    return one_line(found.decode(), _SHOWN)
+    return one_line(text.decode(), _SHOWN)
 
 
 class AgentRefs:

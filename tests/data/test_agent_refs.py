@@ -40,6 +40,7 @@ def pivot(number: int, agent_ref: Any = ...) -> Pivot:
         ('{"agent_ref":{"name":" swe "}}', " swe "),  # as it is: only exact names are known
         ('{"agent_ref": {"name": "s\\u0077e"}}', "swe"),
         ('{"agent_ref": {"name": ""}}', ""),
+        ('{"pass_rate": NaN, "agent_ref": {"name": "swe"}}', "swe"),
         ("{}", None),
         ('{"agent_ref": null}', None),
         ('{"note": "no agent_ref in it"}', None),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.cli import main
+from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.sources import Provenance, Source
 
 if TYPE_CHECKING:
     from pivot_project import Project, Row
@@ -86,6 +88,17 @@ def test_a_row_of_the_set(project: Project) -> None:
     """A row of the software-engineering set is graded with the set's own threshold."""
     result = project.run_here(f"--fc-data={CASES}", "--fc-agent=silent")
     result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.0 (agent_ref {SWE})"])
+
+
+def test_a_set_of_the_hub(project: Project) -> None:
+    """Prepared pivots whose rows name no known agent have the settings of the set that they were downloaded from."""
+    options = project.puppet(_rows(project, "other"), "train.jsonl")
+    repo = "nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1"
+    known = Provenance("swe-pivot-v1", "train.jsonl", repo=repo, commit="4947a3c")
+    prepare([Source("train.jsonl", project.path / "train.jsonl", None, None, known)], project.path / "swe.parquet")
+    result = project.run_here("--fc-data=swe.parquet", options[-1])
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.0 (set {repo})"])
 
 
 def test_what_the_user_sets_wins(project: Project) -> None:
@@ -188,7 +201,9 @@ def test_older_runs_keep_theirs(project: Project, capsys: pytest.CaptureFixture[
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.1 ({OLDER})"])
     assert _told(project, "old")["grader"] == {"name": "nemo-gym:first-call", "settings": {}}
-    project.run_here("--fc-replay=old", f"--fc-grader-option={THRESHOLD}=0.0").assert_outcomes(passed=2)
+    result = project.run_here("--fc-replay=old", "--fc-grader-option=set=swe")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.0 (--fc-grader-option)"])
     assert f'"{THRESHOLD}": 0.1' in _refused(project, "--fc-resume=old", f"--fc-grader-option={THRESHOLD}=0.0")
     capsys.readouterr()
     assert main(["audit", str(project.path / "old")]) == 0
