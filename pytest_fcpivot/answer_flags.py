@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 MALFORMED = "malformed"  # the server reported that it could not parse what the model wrote
 CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
+REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
+
+# The field of an output that tells of such a refusal.
+REFUSED_BY_SERVER = "refused_by_server"
 
 _CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
 
@@ -24,6 +28,8 @@ def flags_of(output: Any, action: Action | None) -> tuple[str, ...]:
         flags.append(MALFORMED)
     if _is_cut_off(output):
         flags.append(CUT_OFF)
+    if isinstance(output, Mapping) and output.get(REFUSED_BY_SERVER):
+        flags.append(REFUSED_CALL)
     return tuple(flags)
 
 

@@ -15,14 +15,22 @@ from pytest_fcpivot.case import CASE, Case
 from pytest_fcpivot.collector import PivotItem
 from pytest_fcpivot.distribution import queued_items, window
 from pytest_fcpivot.errors import AgentError, FatalAgentError
-from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, fault_of, why_stopped
+from pytest_fcpivot.faults import (
+    TIMEOUT,
+    RetryPolicy,
+    SettingNames,
+    about_waiting,
+    fault_of,
+    refusal_of,
+    why_stopped,
+)
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_fcpivot.judging import Judging
-    from pytest_fcpivot.lookahead import Call
+    from pytest_fcpivot.lookahead import Call, Servers
     from pytest_fcpivot.options import Options
     from pytest_fcpivot.results.answers import AnswerBook
     from pytest_fcpivot.results.calls import Crashes
@@ -55,6 +63,7 @@ class Asker:
         log: CallLog,
         redact: Callable[[str], str],
         crashes: Crashes | None,
+        servers: Servers,
         judging: Judging | None = None,
     ) -> None:
         self._config = config
@@ -65,6 +74,7 @@ class Asker:
         self._redact = redact
         self._crashes = crashes
         self._judging = judging
+        self._servers = servers
         self._callers: dict[int, tuple[Any, AgentCaller]] = {}
         self._router: OutputRouter | None = None
         self._ahead = 0  # calls that were started and whose test has not come yet
@@ -146,7 +156,10 @@ class Asker:
     def _stop_if_fatal(self, error: BaseException, caller: AgentCaller, case: Case) -> None:
         fault = fault_of(error)
         case.cause = None if fault is None else fault.cause
+        refusal = refusal_of(error)
+        case.refusal = None if refusal is None else self._redact(refusal)
         if fault is None or not caller.is_fatal(fault):
+            case.note = None if fault is None else about_waiting(fault, caller.policy.deadline) or None
             return
         raise FatalAgentError(why_stopped(error, fault, _WHERE)) from error
 
@@ -158,13 +171,13 @@ class Asker:
             function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
             check_agent(function, "fixture fc_agent")
             chosen = self._options
-            retries = getattr(function, "default_retries", 0) if chosen.retries is None else chosen.retries
             caller = AgentCaller(
                 function,
                 chosen.timeout,
                 concurrency=chosen.concurrency,
-                policy=RetryPolicy(retries, chosen.deadline),
+                policy=RetryPolicy.chosen(function, chosen.retries, chosen.deadline),
                 log=self._log,
+                server=self._servers.of(function),
             )
             known = self._callers[id(agent)] = (agent, caller)
             if len(self._callers) > _MOST_AGENTS:  # a fixture that makes an agent a test leaves no thread a test

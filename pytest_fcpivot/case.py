@@ -24,7 +24,8 @@ NOT_ASKED = object()
 class Case:
     """A test's pivot and repeat, the call that was made for it or the answer that was stored, and the grade.
 
-    `judging` is what the judge of messages was asked ahead, and `scored` what came of it.
+    `judging` is what the judge of messages was asked ahead, and `scored` what came of it. `note` is what an error says
+    beside itself, and `refusal` the words in which the model's server refused the request.
     """
 
     pivot: Pivot
@@ -43,6 +44,8 @@ class Case:
     attempts: int = 0
     retried: tuple[str, ...] = ()
     cause: str | None = None
+    note: str | None = None
+    refusal: str | None = None
 
     def record(self, *, error: str | None, own: bool) -> CaseRecord:
         """Make the record of the case; `error` says why there is no grade."""
@@ -77,6 +80,7 @@ class Case:
             further_paths=0 if grade is None else grade.further_paths,
             halves=None if grade is None else grade.halves,
             flags=() if self.output is NOT_ASKED else flags_of(self.output, action),
+            refusal=None if error is None else self.refusal,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,30 @@ class TransientAgentError(AgentError):
         super().__init__(message)
         self.cause = cause
         self.retry_after = retry_after
+
+
+class ReplyError(AgentError):
+    """A server's reply holds no answer, and says why: what an SDK's error is for a status, for any other reply.
+
+    `status_code` is the status that the reply had, or names in a reply of success; None if it names none. `cause` is a
+    short name that the error is counted under, for one that asking again does not mend; None leaves that to the
+    status. `body` is the error as the server wrote it, `headers` are those of the reply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        cause: str | None = None,
+        *,
+        status_code: int | None = None,
+        body: Any = None,
+        headers: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.status_code = status_code
+        self.body = body
+        self.headers = headers
 
 
 class FatalAgentError(AgentError):

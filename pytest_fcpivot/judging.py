@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.errors import FatalAgentError, OptionError
-from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, fault_of, why_stopped
+from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError
 from pytest_fcpivot.options import told
 from pytest_fcpivot.schemas import tool_set
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.case import Case
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.graders.judge import Judge, Judgement, Question
-    from pytest_fcpivot.lookahead import Call
+    from pytest_fcpivot.lookahead import Call, Server, Servers
     from pytest_fcpivot.model import Action
     from pytest_fcpivot.options import Options
     from pytest_fcpivot.results.output import Usage
@@ -59,17 +59,21 @@ class Scored:
 
 
 class JudgeRaisedError(Exception):
-    """The judge gave no verdict: it raised `error`, by a fault that is called `cause`, in so many attempts."""
+    """The judge gave no verdict: it raised `error`, by a fault that is called `cause`, in so many attempts.
 
-    def __init__(self, error: BaseException, cause: str | None, attempts: int) -> None:
+    `note` is what is to be said beside that.
+    """
+
+    def __init__(self, error: BaseException, cause: str | None, attempts: int, note: str | None = None) -> None:
         super().__init__()
         self.error = error
         self.cause = cause
         self.attempts = attempts
+        self.note = note
 
 
 def make_judging(
-    config: pytest.Config, chosen: Options, grader: Grader
+    config: pytest.Config, chosen: Options, grader: Grader, servers: Servers
 ) -> tuple[Judging | None, dict[str, str | None] | None]:
     """Return what gets the judge's verdicts, if messages are to be judged, and how run.json describes it.
 
@@ -106,7 +110,8 @@ def make_judging(
         judge,
         concurrency=wanted.concurrency,
         timeout=chosen.timeout,
-        policy=RetryPolicy(judge.default_retries if chosen.retries is None else chosen.retries, chosen.deadline),
+        policy=RetryPolicy.chosen(judge, chosen.retries, chosen.deadline),
+        server=servers.of(judge),
         fallback=wanted.fallback,
         settings=SettingNames(key, "--fc-judge", "--fc-judge-base-url"),
     )
@@ -129,11 +134,12 @@ class Judging:
         policy: RetryPolicy,
         fallback: bool,
         settings: SettingNames,
+        server: Server | None = None,
     ) -> None:
         self.judge = judge
         self._fallback = fallback
         self._settings = settings
-        self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge")
+        self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
         self._lock = threading.Lock()
         self._closed = False
         self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read
@@ -223,7 +229,8 @@ class Judging:
             return Scored(FALLBACK, cause=cause or type(error).__name__)
         if fault is not None and self._caller.is_fatal(fault):
             raise FatalAgentError(f"the judge: {why_stopped(error, fault, self._settings)}") from error
-        raise JudgeRaisedError(error, cause, call.attempts) from None
+        note = None if fault is None else about_waiting(fault, self._caller.policy.deadline) or None
+        raise JudgeRaisedError(error, cause, call.attempts, note) from None
 
 
 def _question(case: Case, action: Action) -> Question | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.agent_output import AgentOutput, current_output
 from pytest_fcpivot.errors import AgentError, TransientAgentError
-from pytest_fcpivot.faults import TIMEOUT, CallLimit, Fault, RetryPolicy, fault_of
+from pytest_fcpivot.faults import CONNECTION, TIMEOUT, CallLimit, Fault, RetryPolicy, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +114,30 @@ class CallLog:
         """Note that a call has ended, with an answer or an error; the call itself does not show it yet."""
 
 
+class Server:
+    """What is known in this process of one server, by everybody who asks it."""
+
+    def __init__(self) -> None:
+        self.answered = False
+
+
+class Servers:
+    """The servers that a process asks, by the names that agents and judges give theirs."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Server] = {}
+
+    def of(self, asked: Any) -> Server:
+        """Return the server that an agent or a judge asks: one of its own unless it says which, as `server`."""
+        name = getattr(asked, "server", None)
+        return self._known.setdefault(name, Server()) if isinstance(name, str) else Server()
+
+
 class AgentCaller:
     """Asks one agent, or one judge, up to `concurrency` calls at once, begun in the order of `start`.
 
     `timeout` is the time limit of one attempt in seconds, or None; `policy` tells what is tried again; `who` is asked,
-    in the words of error messages.
+    in the words of error messages. What is known of the `server` that is asked is shared with its other callers.
     """
 
     def __init__(
@@ -130,6 +149,7 @@ class AgentCaller:
         policy: RetryPolicy | None = None,
         log: CallLog | None = None,
         who: str = "agent",
+        server: Server | None = None,
     ) -> None:
         self.agent = agent
         self.who = who
@@ -139,6 +159,7 @@ class AgentCaller:
         self.log = log or CallLog()
         self.limit = CallLimit(concurrency)
         self.has_answered = False
+        self.server = server or Server()
         self._fatal: BaseException | None = None
         self.hung = 0
         self._lock = threading.Lock()
@@ -240,7 +261,9 @@ class AgentCaller:
 
     def is_fatal(self, fault: Fault) -> bool:
         """Tell whether no call can succeed."""
-        return fault.fatal or (fault.fatal_at_start and not self.has_answered)
+        # That a server is there, whoever it answered shows; that the key and the model are right, only an own answer.
+        started = self.server.answered if fault.cause == CONNECTION else self.has_answered
+        return fault.fatal or (fault.fatal_at_start and not started)
 
     def refuses(self, call: Call) -> bool:
         """End a call that has not begun, if it is known that none can succeed."""
@@ -251,7 +274,7 @@ class AgentCaller:
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
         """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
         if error is None:
-            self.has_answered = True
+            self.has_answered = self.server.answered = True
         elif (fault := fault_of(error)) is not None and self.is_fatal(fault):
             self._fatal = error
         self.log.ended(call, output, error)
@@ -266,7 +289,7 @@ class AgentCaller:
         def count(fault: Fault) -> None:
             call.retried.append(fault.cause)
 
-        return self.policy.settings(count, started=lambda: self.has_answered)
+        return self.policy.settings(count, started=lambda: self.server.answered)
 
     def begin_attempt(self, call: Call, began: float) -> None:
         """Mark an attempt as begun."""

@@ -27,12 +27,13 @@ from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.judging import JudgeRaisedError, make_judging
-from pytest_fcpivot.lookahead import CallLog, TooManyHungCallsError
+from pytest_fcpivot.lookahead import CallLog, Servers, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
+from pytest_fcpivot.refusals import Refusals
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.results import CaseRecord, Tally
@@ -92,6 +93,7 @@ class PivotSession:
         # Those of another grader were never meant to be the verifier's.
         compares = self.book is not None and isinstance(self.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(self.book.own_rewards if self.book is not None and compares else {})
+        self._refusals = Refusals()
         self.redact = Redactor(_keys_of(chosen))
         self.recorder = self._make_recorder()
         calls = self.calls = self._calls_directory()
@@ -100,7 +102,10 @@ class PivotSession:
             if calls is None
             else CallFile(calls, self._process_name(), self.redact.values_in, begins=self.is_worker)
         )
-        self.judging, self.judge = (None, None) if _only_looks(config) else make_judging(config, chosen, self.grader)
+        servers = Servers()
+        self.judging, self.judge = (
+            (None, None) if _only_looks(config) else make_judging(config, chosen, self.grader, servers)
+        )
         self.judge_notes: set[str] = set()
         self._asker = Asker(
             config,
@@ -110,6 +115,7 @@ class PivotSession:
             log=self._log,
             redact=self.redact,
             crashes=Crashes(calls) if self.is_worker and calls is not None else None,
+            servers=servers,
             judging=self.judging,
         )
         self._asker.book, self._asker.replays = self.book, self.replays
@@ -319,7 +325,7 @@ class PivotSession:
         except (AgentError, ActionError) as error:
             trouble = self.redact(str(error))
         except AgentRaisedError as error:
-            trouble = self.redact(explain_error("agent", error.error, case.cause, case.attempts))
+            trouble = self.redact(explain_error("agent", error.error, case.cause, case.attempts, case.note))
         if trouble is not None:
             pytest.fail(trouble, pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
@@ -371,7 +377,7 @@ class PivotSession:
             node.session.shouldstop = f"fcpivot: {self.redact(trouble)}"
         except JudgeRaisedError as error:
             case.cause = error.cause or "judge"
-            trouble = explain_error("judge", error.error, error.cause, error.attempts)
+            trouble = explain_error("judge", error.error, error.cause, error.attempts, error.note)
         except (KeyboardInterrupt, pytest.skip.Exception, pytest.exit.Exception):
             raise
         except BaseException as error:  # noqa: BLE001 (a user's grader may raise anything)
@@ -436,7 +442,7 @@ class PivotSession:
         cost = None if price is None or usage is None else price.of(*usage[:3])
         trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
         if trouble is None:
-            trouble = self._too_many_errors()
+            trouble = self._refusals.add(record) or self._too_many_errors()
         if trouble is not None:
             self._stop(trouble)
 

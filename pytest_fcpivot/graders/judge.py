@@ -15,10 +15,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
+from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS, RESPONSES, Connection, require_openai
 from pytest_fcpivot.agents.openai.settings import OPENAI_KEY, Endpoint
 from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.error_bodies import with_reason
 from pytest_fcpivot.errors import AgentError, TransientAgentError
+from pytest_fcpivot.faults import PATIENCE_S
 from pytest_fcpivot.graders.judge_prompt import Prompt, Question, bundled_prompt
 from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.redact import Redactor
@@ -92,6 +95,7 @@ class Judge:
     """
 
     default_retries: ClassVar[int] = 5
+    default_patience: ClassVar[float] = PATIENCE_S
 
     def __init__(
         self,
@@ -134,6 +138,11 @@ class Judge:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self._address!r})"
+
+    @property
+    def server(self) -> str:
+        """Name the server that is asked, the same for everybody who asks it."""
+        return self._connection.server
 
     @property
     def structured(self) -> bool:
@@ -201,6 +210,8 @@ class Judge:
                     structured = False
                 elif api == "responses" and not self._api_is_known and status in _NO_SUCH_PATH:
                     api, structured = "chat", self.structured
+                elif (told := malformed.told_by(error)) is not None and told.means == malformed.UNPARSED:
+                    raise self._no_verdict(api, told.reason, "malformed judgement") from None
                 else:
                     raise
                 continue
@@ -212,10 +223,11 @@ class Judge:
     def _request(self, api: _Api, messages: list[dict[str, str]], *, structured: bool) -> dict[str, Any]:
         if api == "chat":
             form = {"response_format": {"type": "json_schema", "json_schema": _SHAPE}}
-            return {"model": self.model, "messages": messages, **(form if structured else {})}
+            return {"model": self.model, "messages": messages, "stream": False, **(form if structured else {})}
         form = {"text": {"format": {"type": "json_schema", **_SHAPE}}}
         # Nothing of a benchmark should stay on a server.
-        return {"model": self.model, "input": messages, "store": False, **(form if structured else {})}
+        request = {"model": self.model, "input": messages, "store": False, "stream": False}
+        return {**request, **(form if structured else {})}
 
     def _do_without_structure(self, what: str) -> None:
         if self._unstructured is None:
@@ -290,7 +302,7 @@ def _add(key: blake2b, text: str) -> None:
 
 def _is_about_form(error: Exception) -> bool:
     """Tell whether an endpoint refused the form of the answer; a wrong guess costs one request."""
-    said = f"{getattr(error, 'param', None)!r} {error}".lower()
+    said = f"{getattr(error, 'param', None)!r} {with_reason(str(error), error)}".lower()
     return any(name in said for name in _FORMAT_NAMES)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.error_bodies import with_reason
 from pytest_fcpivot.jsontext import one_line, printable
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def describe_action(action: Action) -> str:
         more = len(action.calls) - _CALLS_SHOWN
         return " + ".join(shown) + (f" + {more} more" if more > 0 else "")
     if action.malformed is not None:
-        return f'output that could not be parsed: "{one_line(action.malformed, _WIDTH)}"'
+        text = (
+            f': "{one_line(action.malformed, _WIDTH)}"' if action.malformed else ", and that the server does not show"
+        )
+        return f"output that could not be parsed{text}"
     if action.message is None:
         return "nothing"
     return f'message "{one_line(action.message, _WIDTH)}"'
@@ -113,15 +117,18 @@ def last_user_turn(pivot: Pivot) -> str:
     return "(the user has not said anything)"
 
 
-def explain_error(who: str, error: BaseException, cause: str | None = None, attempts: int = 1) -> str:
+def explain_error(
+    who: str, error: BaseException, cause: str | None = None, attempts: int = 1, note: str | None = None
+) -> str:
     """Say what the agent or the grader raised and where, by the frames of the user's own code.
 
-    `cause` names the fault of a service that the error comes from, which is told instead of frames of its client.
+    `cause` names the fault of a service that the error comes from, which is told instead of frames of its client;
+    `note` is what is to be said beside it.
     """
     if isinstance(error, SystemExit):
         first = f"the {who} called sys.exit({'' if error.code is None else error.code!r})"
     else:
-        first = f"the {who} raised {_shown(error)}"
+        first = f"the {who} raised {_shown(error)}" + (f"; {note}" if note else "")
     if cause is not None:
         first = f"{cause}{f' in {attempts} attempts' if attempts > 1 else ''}: {first}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
@@ -140,7 +147,7 @@ def explain_error(who: str, error: BaseException, cause: str | None = None, atte
 
 def _shown(error: BaseException) -> str:
     try:
-        text = one_line(str(error), 400)
+        text = one_line(with_reason(str(error), error), 400)
     except Exception as broken:  # noqa: BLE001 (an exception of the user's whose __str__ fails)
         text = f"<its text cannot be shown: {type(broken).__name__}>"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -26,7 +26,7 @@ class CaseRecord:
     the run's file already. `paths`, `further_paths` and `halves` are as in a Grade, and in the file only if a grader
     gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
     the tokens that it took, and the fault of a judge that gave none. `flags` names what is odd about the answer, as
-    `answer_flags` does.
+    `answer_flags` does. `refusal` has the words in which a server refused the request; the file has them as the error.
     """
 
     pivot_id: str
@@ -55,6 +55,7 @@ class CaseRecord:
     halves: tuple[float, float] | None = None
     judge: Scoring | None = None
     flags: tuple[str, ...] = ()
+    refusal: str | None = None
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import Connection, require_openai
 from pytest_fcpivot.agents.openai.settings import Endpoint, OpenAISettings
 from pytest_fcpivot.agents.openai.tools import Offer
 from pytest_fcpivot.errors import AgentError, TransientAgentError
+from pytest_fcpivot.faults import PATIENCE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_fcpivot.model import PivotView
 
 
@@ -18,20 +22,25 @@ class OpenAIAgent(ABC):
     """Asks one model; made with the keywords of OpenAISettings.
 
     A call returns the server's JSON object, with the pivot's own tool names, or raises what the openai package raises,
-    or TransientAgentError for a success that holds no answer. Making an agent raises AgentError without the package, a
-    model, a usable URL, or a key where one is needed.
+    or TransientAgentError or ReplyError for a success that holds no answer. Where a server says in an error that the
+    model's own output was malformed, a call returns what it says of that output; see `malformed`. Making an agent
+    raises AgentError without the package, a model, a usable URL, or a key where one is needed, and for fields of
+    `extra_body` that ask for another kind of reply.
     """
 
     name: ClassVar[str]
     path: ClassVar[str]
     # Whoever calls an agent retries, with this many retries unless told otherwise.
     default_retries: ClassVar[int] = 5
+    # And for at least so many seconds while a server is away that has answered before.
+    default_patience: ClassVar[float] = PATIENCE_S
 
     def __init__(self, **settings: Any) -> None:
         require_openai(f"--fc-agent={self.name}")
         self.settings = OpenAISettings(**{"model": "", **settings})
         if not self.settings.model:
             raise AgentError(f"--fc-agent={self.name} needs a model: pass --fc-model=NAME")
+        _check_extra_body(self.settings.extra_body or {})
         self._endpoint = Endpoint.of(self.settings.base_url, self.settings.api_key)
         self._connection = Connection(
             self._endpoint, headers=self.settings.headers, timeout=self.settings.request_timeout
@@ -43,9 +52,23 @@ class OpenAIAgent(ABC):
     async def __call__(self, pivot: PivotView) -> dict[str, Any]:
         """Ask the model at one pivot; at most one request is sent."""
         offer = self._offer(pivot)
-        answer = await self._send(self._request(pivot, offer))
+        try:
+            answer = await self._send(self._request(pivot, offer))
+        except Exception as error:
+            told, usage = malformed.told_by(error), None
+            if told is None:
+                raise
+        else:
+            told, usage = malformed.told_in(answer), answer.get("usage")
+        if told is not None:
+            return malformed.output_of(told, self._connection.where(self.path), offer.names.own, usage)
         self._read(answer, offer)
         return answer
+
+    @property
+    def server(self) -> str:
+        """Name the server that is asked, the same for everybody who asks it."""
+        return self._connection.server
 
     async def aclose(self) -> None:
         """Close the connections that were made in the running event loop; the agent can be used again."""
@@ -63,8 +86,20 @@ class OpenAIAgent(ABC):
         """Give the tools of an answer their own names, in place; raises TransientAgentError if there is no answer."""
 
     async def _send(self, request: dict[str, Any]) -> dict[str, Any]:
-        return await self._connection.post(self.path, {**request, **(self.settings.extra_body or {})})
+        # Some servers and gateways stream unless they are told not to.
+        return await self._connection.post(self.path, {**request, "stream": False, **(self.settings.extra_body or {})})
 
     def _empty(self, what: str) -> TransientAgentError:
         where = self._connection.where(self.path)
         return TransientAgentError(f"{where} answered with {what}; there is no answer to grade", "empty answer")
+
+
+def _check_extra_body(extra: Mapping[str, Any]) -> None:
+    """Raise AgentError for a field with which a reply would not be one answer in one piece."""
+    if extra.get("stream"):
+        raise AgentError("--fc-extra-body: stream must be false: an answer is read in one piece; leave it out")
+    if extra.get("n") not in (None, 1):
+        raise AgentError(
+            f"--fc-extra-body: n must be 1, not {extra['n']!r}: one answer is graded; to ask several times at each "
+            "pivot, pass --fc-repeats"
+        )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
+import sys
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from pytest_fcpivot.errors import AgentError, TransientAgentError
+from pytest_fcpivot.error_bodies import read_error_body
+from pytest_fcpivot.errors import AgentError, ReplyError, TransientAgentError
+from pytest_fcpivot.faults import SERVER_ERROR, causes
 from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from openai import AsyncOpenAI
 
@@ -23,7 +27,47 @@ _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 20.0
 # Many servers close a connection after 5 idle seconds; one that is given up sooner is never used while it closes.
 _KEEP_ALIVE_S = 4.0
+# No answer of a model is near it, and every byte of a reply is held in memory.
+MOST_BYTES = 64 << 20
+TOO_LARGE, EVENT_STREAM = "reply too large", "event stream"
 _FAILED = ("failed", "cancelled")
+_EVENTS = ("data:", "event:", ":", "id:", "retry:")  # how a line of an event stream begins
+_ERRORS = range(400, 600)
+# The statuses that servers name in words, in a reply whose own status is one of success.
+_STATUS_OF_NAME = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "invalid_prompt": 400,
+    "bad_request": 400,
+    "badrequesterror": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "unauthorized": 401,
+    "payment_required": 402,
+    "billing_error": 402,
+    "insufficient_quota": 429,
+    "permission_denied": 403,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found": 404,
+    "not_found_error": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "server_error": 500,
+    "api_error": 500,
+    "internal": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "internalservererror": 500,
+    "unavailable": 503,
+    "service_unavailable": 503,
+    "overloaded": 529,
+    "overloaded_error": 529,
+}
 
 
 def require_openai(option: str) -> None:
@@ -51,20 +95,29 @@ class Connection:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and return the JSON object of the answer.
+        """Send one request and return the JSON object of the answer, which is UTF-8 whatever the reply's header says.
 
-        Raises what the openai package raises, and TransientAgentError for a success that is no answer.
+        Raises what the openai package raises; ReplyError for an error inside a reply of success, with the status that
+        it names, for an event stream and for a reply of more than MOST_BYTES; TransientAgentError for another success
+        that is no answer.
         """
         # By path, and with the text decoded here: the method for this endpoint checks the body field by field against
         # the package's types, and turns the answer into its models. That takes up to ten times the rest of the call,
         # and servers that are nearly compatible would not be understood.
-        post = partial(self.client().post, f"/{path}", cast_to=str)
+        post = partial(self.client().post, f"/{path}", cast_to=_http_library().Response)
         try:
-            text = await post(body=body)
-        except UnicodeEncodeError:
-            # Half of a surrogate pair, which JSON text can hold and a request in UTF-8 cannot.
-            text = await post(body=_encodable(body))
-        return self._decode(path, text)
+            try:
+                reply = await post(body=body)
+            except UnicodeEncodeError:
+                # Half of a surrogate pair, which JSON text can hold and a request in UTF-8 cannot.
+                reply = await post(body=_encodable(body))
+        except Exception as error:
+            large = next((cause for cause in causes(error) if isinstance(cause, _TooLargeError)), None)
+            if large is None:
+                raise
+            told = f"{self.where(path)} sent a reply of {large.size}; no more than {MOST_BYTES >> 20} MiB are read"
+            raise ReplyError(told, TOO_LARGE) from None
+        return self._decode(path, reply)
 
     async def aclose(self) -> None:
         """Close what was opened in the running event loop; the connection can be used again."""
@@ -76,6 +129,12 @@ class Connection:
     def where(self, path: str) -> str:
         """Name the address of a path, for messages."""
         return f"{str(self._endpoint).rstrip('/')}/{path}"
+
+    @property
+    def server(self) -> str:
+        """Name the server: an address without its path, the same for everybody who asks it."""
+        parts = urlsplit(str(self._endpoint))
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
     def client(self) -> AsyncOpenAI:
         """Return the client of the running event loop; it is made at the first call in that loop."""
@@ -100,25 +159,104 @@ class Connection:
             default_headers=self._headers,
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout),
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=limits, timeout=timeout, event_hooks={"response": [_bound()]}
+            ),
         )
 
-    def _decode(self, path: str, text: str) -> dict[str, Any]:
+    def _decode(self, path: str, reply: Any) -> dict[str, Any]:
+        where = self.where(path)
+        content: bytes = reply.content
+        text = content.decode("utf-8-sig", "replace")
+        # The header alone is not enough: a server that does not stream may still call its JSON so.
+        if text.lstrip()[:10].startswith(_EVENTS):
+            raise ReplyError(
+                f"{where} answered with a stream of events, although the request says stream: false; set the server "
+                f"to answer in one piece: {one_line(text[:80])!r}",
+                EVENT_STREAM,
+            )
         try:
-            answer = json.loads(text)
+            answer = json.loads(content.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             answer = None
-        where = self.where(path)
         if not isinstance(answer, dict):
+            said = read_error_body(answer) if isinstance(answer, list) and answer else None
+            if said is not None and said.fields:
+                raise _error_inside(f"{where} answered with an error in a successful reply", answer, reply)
             raise TransientAgentError(
                 f"{where} answered with something else than a JSON object: {one_line(text[:80])!r}", "invalid answer"
             )
         error, status = answer.get("error"), answer.get("status")
-        if error or (isinstance(status, str) and status in _FAILED):
-            said = (error.get("message") if isinstance(error, dict) else error) or error or "no reason given"
-            what = f"status {status}" if isinstance(status, str) else "an error in a successful reply"
-            raise TransientAgentError(f"{where} answered with {what}: {one_line(str(said))}", "server error")
+        if isinstance(status, str) and status in _FAILED:
+            raise _error_inside(f"{where} answered with status {status}", error or "no reason given", reply)
+        if error or answer.get("object") == "error":
+            raise _error_inside(f"{where} answered with an error in a successful reply", error or answer, reply)
+        choices = answer.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+                what = f"{where} answered with an error in a choice"
+                raise _error_inside(what, choice.get("error") or "no reason given", reply, choice)
         return answer
+
+
+class _TooLargeError(Exception):
+    """A reply is larger than may be read; `size` says how large, as far as it is known."""
+
+    def __init__(self, size: str) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+@lru_cache(maxsize=1)
+def _http_library() -> Any:
+    """Return the HTTP library that the openai package uses: which one depends on the version."""
+    import openai  # noqa: PLC0415 (an optional package, and slow to import)
+
+    return sys.modules[type(openai.DEFAULT_CONNECTION_LIMITS).__module__.partition(".")[0]]
+
+
+@lru_cache(maxsize=1)
+def _bound() -> Callable[[Any], Awaitable[None]]:
+    """Return what bounds the size of every reply, of errors too, before it is read."""
+
+    class Bounded(_http_library().AsyncByteStream):  # type: ignore[misc] # the library's own, whichever it is
+        """The bytes of a reply, up to the bound."""
+
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for part in self._stream:
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise _TooLargeError(f"more than {MOST_BYTES:,} bytes")
+                yield part
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    async def bound(response: Any) -> None:
+        length = response.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > MOST_BYTES:
+            raise _TooLargeError(f"{int(length):,} bytes")
+        response.stream = Bounded(response.stream)
+
+    return bound
+
+
+def _error_inside(what: str, error: Any, reply: Any, choice: Any = None) -> AgentError:
+    """Return the error that a reply of success holds, as what it would be if its status were the one that it names."""
+    said = read_error_body(error)
+    message = f"{what}: {said.reason if said is not None else one_line(str(error))}"
+    names = () if said is None else (said.code, said.status, said.type)
+    numbers = [int(name) for name in names if name.isdecimal() and int(name) in _ERRORS]
+    numbers += [_STATUS_OF_NAME[name.lower()] for name in names if name.lower() in _STATUS_OF_NAME]
+    if not numbers and choice is None:
+        return TransientAgentError(message, SERVER_ERROR)
+    body = error if choice is None else {**choice, "error": error}
+    # A choice whose error has no number was lost on the way, as when a gateway's own server went away.
+    return ReplyError(message, status_code=numbers[0] if numbers else 500, body=body, headers=reply.headers)
 
 
 def _encodable(value: Any) -> Any:
