@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import AsyncRetrying, Retrying
 
-from pytest_fcpivot.errors import FatalAgentError, TransientAgentError
-from pytest_fcpivot.faults import CallLimit, Fault, RetryPolicy, fault_of
+from pytest_fcpivot.errors import FatalAgentError, ReplyError, TransientAgentError
+from pytest_fcpivot.faults import CallLimit, Fault, RetryPolicy, about_waiting, fault_of, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,17 @@ class OwnError(Exception):
 class ServiceError(Exception):
     """An error with the status of a service, as clients of many services have it."""
 
-    def __init__(self, status: object = None, headers: Mapping[str, str] | None = None, code: object = None) -> None:
+    def __init__(
+        self,
+        status: object = None,
+        headers: Mapping[str, str] | None = None,
+        code: object = None,
+        body: object = None,
+    ) -> None:
         super().__init__("the service said no")
         self.status_code = status
         self.code = code
+        self.body = body
         self.response = SimpleNamespace(status_code=status, headers=headers or {})
 
 
@@ -46,6 +53,10 @@ class APIStatusError(ServiceError):
 
 class RateLimitError(APIStatusError):
     """One of the SDKs' own subclasses."""
+
+
+def _said(message: str, **names: object) -> dict[str, object]:
+    return {"message": message, **names}
 
 
 class HTTPStatusError(Exception):
@@ -88,6 +99,22 @@ class TestFaultOf:
             (ServiceError(429, code="billing_hard_limit_reached"), Fault("out of quota", fatal=True)),
             (RateLimitError(429, code="rate_limit_exceeded"), Fault("rate limit", transient=True, too_much=True)),
             (RateLimitError(429, code=["insufficient_quota"]), Fault("rate limit", transient=True, too_much=True)),
+            (APIStatusError(402), Fault("out of quota", fatal=True)),
+            (RateLimitError(429, body=_said("no", type="insufficient_quota")), Fault("out of quota", fatal=True)),
+            (APIStatusError(403, body=_said("no", code="insufficient_quota")), Fault("out of quota", fatal=True)),
+            (
+                RateLimitError(429, body=_said("You exceeded your current quota, please check your plan.")),
+                Fault("out of quota", fatal=True),
+            ),
+            (APIStatusError(400, body=_said("Your credit balance is too low.")), Fault("out of quota", fatal=True)),
+            (APIStatusError(424), Fault("server error", transient=True)),
+            (APIStatusError(498), Fault("server error", transient=True, too_much=True)),
+            (APIStatusError(499), Fault("server error", transient=True)),
+            (ReplyError("no", status_code=429), Fault("rate limit", transient=True, too_much=True)),
+            (ReplyError("no", status_code=502), Fault("server error", transient=True)),
+            (ReplyError("no", status_code=401), Fault("no access", fatal=True)),
+            (ReplyError("no", status_code=402), Fault("out of quota", fatal=True)),
+            (ReplyError("no", "history refused", status_code=500), Fault("history refused")),
             (APIStatusError(401), Fault("no access", fatal=True)),
             (APIStatusError(403), Fault("no access", fatal_at_start=True)),
             (APIStatusError(404), Fault("not found", fatal_at_start=True)),
@@ -140,6 +167,13 @@ class TestFaultOf:
             HTTPStatusError(None),
             APIStatusError(400),
             APIStatusError(413),
+            APIStatusError(400, body=_said("The user wrote: insufficient balance")),
+            ServiceError(402),
+            ServiceError(424),
+            ServiceError(499),
+            ServiceError(403, body=_said("no", type="insufficient_quota")),
+            ReplyError("no"),
+            ReplyError("no", status_code=400),
             _named("TimeoutErrorOfMine"),
         ],
     )
@@ -182,6 +216,127 @@ class TestFaultOf:
         assert fault is not None
         assert fault.retry_after is not None
         assert 60 < fault.retry_after <= 100
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ({"x-ratelimit-reset-requests": "3s", "x-ratelimit-remaining-requests": "0"}, 3.0),
+            ({"x-ratelimit-reset-tokens": "1m2.5s", "x-ratelimit-remaining-tokens": "0"}, 62.5),
+            ({"x-ratelimit-reset-tokens": "250ms", "x-ratelimit-remaining-tokens": "0"}, 0.25),
+            ({"x-ratelimit-reset-tokens": "1h", "x-ratelimit-remaining-tokens": " 0 "}, 3600.0),
+            ({"x-ratelimit-reset": "45", "x-ratelimit-remaining": "0"}, 45.0),
+            ({"x-ratelimit-reset": "1764345600", "x-ratelimit-remaining": "0"}, None),
+            ({"x-ratelimit-reset": "1764345600000", "x-ratelimit-remaining": "0"}, None),
+            ({"x-ratelimit-reset": "2026-11-28T16:00:00Z", "x-ratelimit-remaining": "0"}, None),
+            ({"x-ratelimit-reset": "-3", "x-ratelimit-remaining": "0"}, None),
+            ({"x-ratelimit-reset": "nan", "x-ratelimit-remaining": "0"}, None),
+            ({"x-ratelimit-reset-requests": "3s", "x-ratelimit-remaining-requests": "7"}, None),
+            ({"x-ratelimit-reset-requests": "3s"}, None),
+            (
+                {
+                    "x-ratelimit-reset-requests": "3s",
+                    "x-ratelimit-remaining-requests": "7",
+                    "x-ratelimit-reset-tokens": "5s",
+                    "x-ratelimit-remaining-tokens": "0",
+                },
+                5.0,
+            ),
+            (
+                {
+                    "x-ratelimit-reset-a": "3s",
+                    "x-ratelimit-remaining-a": "0",
+                    "x-ratelimit-reset-b": "5s",
+                    "x-ratelimit-remaining-b": "0",
+                },
+                5.0,
+            ),
+            ({"retry-after": "2", "x-ratelimit-reset": "45", "x-ratelimit-remaining": "0"}, 2.0),
+        ],
+        ids=str,
+    )
+    def test_reset_headers(self, headers: dict[str, str], seconds: float | None) -> None:
+        """Of the limits that are used up, the last to begin anew counts; a time of a clock is no duration."""
+        fault = fault_of(RateLimitError(429, headers))
+        assert fault is not None
+        assert fault.retry_after == seconds
+
+    @pytest.mark.parametrize(
+        ("message", "seconds"),
+        [
+            ("Rate limit reached. Please try again in 3s.", 3.0),
+            ("Please try again in 1m2.5s. Visit the site.", 62.5),
+            ("try again in 250ms", 0.25),
+            ("Please retry in 35.5s.", 35.5),
+            ("Please retry after 10 seconds.", 10.0),
+            ("Try again in 2 minutes", 120.0),
+            ("You exceeded your current quota. Please retry in 4s.", 4.0),
+            ("Please try again in a moment.", None),
+            ("Please try again in 2026-11-28.", None),
+            ("Please try again in 3 attempts.", None),
+        ],
+    )
+    def test_words_about_waiting(self, message: str, seconds: float | None) -> None:
+        """A duration in the server's words counts where no header has one."""
+        fault = fault_of(RateLimitError(429, body=_said(message)))
+        assert fault is not None
+        assert fault.retry_after == seconds
+        assert fault.transient
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (
+                RateLimitError(429, {"retry-after": "86400"}),
+                (
+                    "the server asked to be left alone for 1 day, 86400 s (retry-after: 86400), longer than an answer "
+                    "may take (--fc-deadline=900)"
+                ),
+            ),
+            (
+                RateLimitError(429, {"x-ratelimit-reset": "5400", "x-ratelimit-remaining": "0"}),
+                (
+                    "the server asked to be left alone for 90 minutes, 5400 s (x-ratelimit-reset: 5400), longer than "
+                    "an answer may take (--fc-deadline=900)"
+                ),
+            ),
+            (
+                RateLimitError(429, {"x-ratelimit-reset": "1764345600", "x-ratelimit-remaining": "0"}),
+                "its header x-ratelimit-reset: 1764345600 was not used: it is no duration",
+            ),
+            (
+                RateLimitError(429, body=_said("try again in 3s")),
+                "the server asked to be left alone for 3 s ('try again in 3s')",
+            ),
+            (RateLimitError(429), ""),
+            (ServiceError(500), ""),
+            (APIStatusError(401), ""),
+        ],
+    )
+    def test_what_is_told_of_waiting(self, error: Exception, told: str) -> None:
+        """An error says how long the service asked to be left alone, and which of its words were not understood."""
+        fault = fault_of(error)
+        assert fault is not None
+        assert about_waiting(fault, 900) == told
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (APIStatusError(400, body=_said("no such tool")), "the service said no - no such tool"),
+            (APIStatusError(422), "the service said no"),
+            (ReplyError("answered with no", status_code=400), "answered with no"),
+            (ReplyError("answered with no"), None),
+            (ReplyError("no", "call refused", status_code=400), None),
+            (ServiceError(400), None),
+            (APIStatusError(429), None),
+            (APIStatusError(404), None),
+            (APIStatusError(501), None),
+            (APIStatusError(402), None),
+            (ValueError("400"), None),
+        ],
+    )
+    def test_refusals(self, error: Exception, words: str | None) -> None:
+        """A refusal is a status of the 400s from a model's client that is neither worth waiting for nor fatal."""
+        assert refusal_of(error) == words
 
     @pytest.mark.parametrize("headers", [None, 3, "retry-after: 3"])
     def test_odd_headers(self, headers: object) -> None:
@@ -308,6 +463,74 @@ class TestRetryPolicy:
             retrying(service)
         assert len(service.at) == 1
         assert retried == []
+
+    def test_a_hint_beyond_the_deadline_is_not_followed(self) -> None:
+        """A limit that begins anew past the deadline leaves the call to the usual waits: it may be another's."""
+        service = Service(*[RateLimitError(429, {"x-ratelimit-reset": "600", "x-ratelimit-remaining": "0"})] * 2)
+        retrying, _ = _retrying(RetryPolicy(5, deadline=60))
+        waits: list[float] = []
+        retrying.sleep = waits.append
+        assert retrying(service) == "answer"
+        assert max(waits) <= 2
+
+    @pytest.mark.parametrize(
+        "error",
+        [ConnectionResetError(), ConnectionRefusedError(), ServiceError(503), ReplyError("no", status_code=502)],
+    )
+    def test_patience(self, error: Exception) -> None:
+        """A service that has answered before, and is away, is asked again for so many seconds, and then no more."""
+        waits: list[float] = []
+        service = Service(*[error] * 1000)
+        retrying, _ = _retrying(RetryPolicy(5, patience=90))
+        retrying.sleep = waits.append
+        with pytest.raises(type(error)):
+            retrying(service)
+        assert sum(waits) >= 90
+        assert sum(waits[:-1]) < 90
+        assert len(waits) >= 5
+
+    @pytest.mark.parametrize(
+        ("error", "policy", "started", "attempts"),
+        [
+            (ServiceError(500), RetryPolicy(5, patience=90), False, 6),
+            (ConnectionRefusedError(), RetryPolicy(5, patience=90), False, 3),
+            (ServiceError(500), RetryPolicy(5), True, 6),
+            (RateLimitError(429), RetryPolicy(5, patience=90), True, 6),
+            (TimeoutError(), RetryPolicy(5, patience=90), True, 6),
+            (TransientAgentError("no", "empty answer"), RetryPolicy(5, patience=90), True, 6),
+        ],
+        ids=["at start", "refused at start", "chosen", "rate limit", "timeout", "no answer"],
+    )
+    def test_no_patience(self, error: Exception, policy: RetryPolicy, *, started: bool, attempts: int) -> None:
+        """At the start, with a chosen number of retries, and for other faults, the number of retries counts alone."""
+        service = Service(*[error] * 1000)
+        retrying, _ = _retrying(policy, started=started)
+        retrying.sleep = lambda _: None
+        with pytest.raises(type(error)):
+            retrying(service)
+        assert len(service.at) == attempts
+
+    def test_patience_within_the_deadline(self) -> None:
+        """Patience ends with the deadline of the whole call."""
+        service = Service(*[ServiceError(500, {"retry-after": "0.05"})] * 1000)
+        retrying, _ = _retrying(RetryPolicy(1, deadline=0.4, patience=90))
+        with pytest.raises(ServiceError):
+            retrying(service)
+        assert service.at[-1] - service.at[0] <= 0.4
+
+    @pytest.mark.parametrize(
+        ("asked", "retries", "policy"),
+        [
+            (SimpleNamespace(default_retries=5, default_patience=90.0), None, RetryPolicy(5, 60, 90.0)),
+            (SimpleNamespace(default_retries=5, default_patience=90.0), 3, RetryPolicy(3, 60)),
+            (SimpleNamespace(default_retries=5, default_patience=90.0), 0, RetryPolicy(0, 60)),
+            (len, None, RetryPolicy(0, 60)),
+            (len, 2, RetryPolicy(2, 60)),
+        ],
+    )
+    def test_chosen(self, asked: object, retries: int | None, policy: RetryPolicy) -> None:
+        """An agent brings its own policy, unless the user chose the number of retries."""
+        assert RetryPolicy.chosen(asked, retries, 60) == policy
 
     def test_deadline(self) -> None:
         """Retries end when the deadline of the whole call has come, however many are left."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,8 @@ import pytest
 from pytest_fcpivot import AgentError, Pivot, lookahead
 from pytest_fcpivot.agent_output import current_output
 from pytest_fcpivot.errors import TransientAgentError
-from pytest_fcpivot.faults import RetryPolicy
-from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, Call, CallLog, TooManyHungCallsError
+from pytest_fcpivot.faults import Fault, RetryPolicy, fault_of
+from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, Call, CallLog, Servers, TooManyHungCallsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -1058,3 +1059,35 @@ def test_latencies_are_the_agents_own(form: str) -> None:
         took = time.monotonic() - began
     assert all(call.latency_s > 0.9 * wanted for call in calls)
     assert sum(call.latency_s for call in calls) < 1.2 * took
+
+
+def _refuses(pivot: PivotView) -> str:
+    raise ConnectionRefusedError
+
+
+@pytest.mark.parametrize(("answered", "fatal"), [(True, False), (False, True)])
+def test_a_server_that_answered_somebody_else(*, answered: bool, fatal: bool) -> None:
+    """Of a server that has answered one of its callers, a refused connection of another is no fault of the start."""
+    servers = Servers()
+    agent, judge, other = (SimpleNamespace(server=name) for name in ("http://a", "http://a", "http://b"))
+    with (
+        calling(synchronous, server=servers.of(agent)) as first,
+        calling(_refuses, server=servers.of(judge)) as second,
+        calling(_refuses, server=servers.of(other)) as third,
+    ):
+        if answered:
+            first.finish(first.start(view()))
+        with pytest.raises(ConnectionRefusedError) as caught:
+            second.finish(second.start(view()))
+        fault = fault_of(caught.value)
+        assert fault is not None
+        assert second.is_fatal(fault) is fatal
+        assert third.is_fatal(fault)
+        unknown_model = Fault("not found", fatal_at_start=True)  # a key or a model may be another one's
+        assert second.is_fatal(unknown_model)
+
+
+def test_callers_that_name_no_server() -> None:
+    """Who names no server shares none."""
+    servers = Servers()
+    assert servers.of(synchronous) is not servers.of(synchronous)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -25,7 +25,9 @@ from pytest_fcpivot.agents.openai import (
     PromptAgent,
     ResponsesAgent,
 )
-from pytest_fcpivot.errors import TransientAgentError
+from pytest_fcpivot.agents.openai.connection import MOST_BYTES
+from pytest_fcpivot.errors import ReplyError, TransientAgentError
+from pytest_fcpivot.faults import Fault, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,9 +205,9 @@ def test_connection(server: ModelServer, fault: str) -> None:
 def test_failed_response(server: ModelServer) -> None:
     """A failed Response is an outage, with the server's words."""
     server.configure(faults=[{"kind": "failed", "message": "The engine stopped."}])
-    with pytest.raises(TransientAgentError, match=r"status failed: The engine stopped\.") as caught:
+    with pytest.raises(ReplyError, match=r"status failed: The engine stopped\.") as caught:
         ask(ResponsesAgent(model="m", base_url=server.url), view_of("say hi"))
-    assert caught.value.cause == "server error"
+    assert fault_of(caught.value) == Fault("server error", transient=True)
 
 
 @pytest.mark.parametrize("kind", [ChatAgent, PromptAgent])
@@ -218,8 +220,11 @@ def test_empty_choices(server: ModelServer, kind: type[ChatAgent]) -> None:
 
 
 @contextmanager
-def serving(body: str) -> Iterator[str]:
-    """Serve one fixed body, for answers that the model server never gives."""
+def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool = True) -> Iterator[str]:
+    """Serve one fixed body, so many times over, for answers that the model server never gives.
+
+    Without being told its length, the client knows its end by that of the connection.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -232,8 +237,12 @@ def serving(body: str) -> Iterator[str]:
             rest = head.partition(b"\r\n\r\n")[2]
             while len(rest) < length:
                 rest += connection.recv(65536)
-            raw = body.encode()
-            connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(raw) + raw)
+            raw = body.encode() if isinstance(body, str) else body
+            length_line = b"content-length: %d\r\n" % (len(raw) * repeat) if told else b""
+            with suppress(ConnectionError):  # the client may have read enough
+                connection.sendall(b"HTTP/1.1 %d OK\r\nconnection: close\r\n%b\r\n" % (status, length_line))
+                for _ in range(repeat):
+                    connection.sendall(raw)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -253,7 +262,7 @@ def serving(body: str) -> Iterator[str]:
         (ResponsesAgent, '{"status": "cancelled", "output": []}', "server error", "status cancelled: no reason given"),
         (ResponsesAgent, '{"error": {"message": "Over quota"}}', "server error", "successful reply: Over quota"),
         (ChatAgent, '{"error": "busy"}', "server error", "successful reply: busy"),
-        (ChatAgent, '{"error": {"code": 502}}', "server error", "502"),
+        (ChatAgent, '{"error": {"reason": "gone"}}', "server error", "gone"),
         (ChatAgent, '{"choices": null}', "empty answer", "no choices"),
         (ChatAgent, '{"choices": [{"finish_reason": "stop"}]}', "empty answer", "no message"),
         (PromptAgent, '{"choices": [null]}', "empty answer", "no message"),
@@ -265,6 +274,107 @@ def test_odd_bodies(kind: type[OpenAIAgent], body: str, cause: str, message: str
     with serving(body) as url, pytest.raises(TransientAgentError, match=message) as caught:
         ask(kind(model="m", base_url=url), view_of("say hi"))
     assert caught.value.cause == cause
+
+
+RATE_LIMIT = Fault("rate limit", transient=True, too_much=True)
+LOST = {"code": 502, "message": "provider disconnected"}
+EMPTY = {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "fault"),
+    [
+        (ChatAgent, {"error": {"code": 502}}, Fault("server error", transient=True)),
+        (ChatAgent, {"error": {"message": "slow down", "code": 429}}, RATE_LIMIT),
+        (ChatAgent, [{"error": {"message": "slow down", "status": "RESOURCE_EXHAUSTED"}}], RATE_LIMIT),
+        (ChatAgent, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, RATE_LIMIT),
+        (ChatAgent, {"error": {"message": "no credentials", "code": "401"}}, Fault("no access", fatal=True)),
+        (ChatAgent, {"error": {"message": "no", "type": "authentication_error"}}, Fault("no access", fatal=True)),
+        (ChatAgent, {"error": {"message": "pay", "code": 402}}, Fault("out of quota", fatal=True)),
+        (ChatAgent, {"error": {"message": "no", "type": "insufficient_quota"}}, Fault("out of quota", fatal=True)),
+        (ChatAgent, {"error": {"message": "bad", "type": "invalid_request_error"}}, None),
+        (ChatAgent, {"object": "error", "message": "bad", "type": "BadRequestError", "code": 400}, None),
+        (
+            ResponsesAgent,
+            {"status": "failed", "output": [], "error": {"code": "rate_limit_exceeded", "message": "slow down"}},
+            RATE_LIMIT,
+        ),
+        (
+            PromptAgent,
+            {"choices": [{"finish_reason": "error", "error": LOST, "message": EMPTY}]},
+            Fault("server error", transient=True),
+        ),
+        (
+            ChatAgent,
+            {"choices": [{"finish_reason": "error", "message": {"content": "half of"}}]},
+            Fault("server error", transient=True),
+        ),
+        (
+            ChatAgent,
+            {"choices": [{"finish_reason": "stop", "error": {"code": 429}, "message": EMPTY}]},
+            RATE_LIMIT,
+        ),
+    ],
+)
+def test_an_error_inside_a_success(kind: type[OpenAIAgent], body: Any, fault: Fault | None) -> None:
+    """An error in a reply of success, or in a choice, means what it would with the status that it names."""
+    with serving(json.dumps(body)) as url, pytest.raises(ReplyError, match="answered with") as caught:
+        ask(kind(model="m", base_url=url), view_of("say hi"))
+    assert fault_of(caught.value) == fault
+
+
+def test_an_error_inside_a_success_tells_how_long_to_wait(server: ModelServer) -> None:
+    """The headers of such a reply count as those of any refusal do."""
+    body = json.dumps({"error": {"message": "slow down", "code": 429}})
+    server.configure(faults=[{"kind": "reply", "body": body, "headers": {"retry-after": "7"}}])
+    with pytest.raises(ReplyError) as caught:
+        ask(ChatAgent(model="m", base_url=server.url), view_of("say hi"))
+    fault = fault_of(caught.value)
+    assert fault is not None
+    assert fault.retry_after == 7
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-8", "utf-16"])
+def test_utf_8(server: ModelServer, charset: str, mark: str) -> None:
+    """JSON is UTF-8 whatever the reply's header says, with a byte order mark or without."""
+    text = "Café — 席"
+    body = mark + json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}, ensure_ascii=False)
+    headers = {"content-type": f"application/json; charset={charset}"}
+    server.configure(faults=[{"kind": "reply", "body": body, "headers": headers}])
+    answer = ask(ChatAgent(model="m", base_url=server.url), view_of("say hi"))
+    assert to_action(answer) == Action(message=text)
+
+
+@pytest.mark.parametrize("kind", [ChatAgent, ResponsesAgent])
+def test_an_event_stream(server: ModelServer, kind: type[OpenAIAgent]) -> None:
+    """A server that streams although it is told not to is told so, and not asked again."""
+    body = 'event: response.created\ndata: {"type": "response.created"}\n\n'
+    server.configure(faults=[{"kind": "reply", "body": body, "headers": {"content-type": "text/event-stream"}}])
+    with pytest.raises(ReplyError, match="a stream of events, although the request says stream: false") as caught:
+        ask(kind(model="m", base_url=server.url), view_of("say hi"))
+    assert fault_of(caught.value) == Fault("event stream")
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, True), (500, True), (200, False)])
+def test_a_huge_reply(status: int, told: bool) -> None:
+    """A reply that is larger than any answer is not read to its end, and the error names its size."""
+    with serving(b" " * (1 << 20), repeat=100, status=status, told=told) as url, pytest.raises(ReplyError) as caught:
+        ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    size = "104,857,600 bytes" if told else f"more than {MOST_BYTES:,} bytes"
+    assert f"sent a reply of {size}; no more than 64 MiB are read" in str(caught.value)
+    assert fault_of(caught.value) == Fault("reply too large")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [({"stream": True}, "stream must be false"), ({"n": 2}, "n must be 1, not 2"), ({"n": "1"}, "n must be 1")],
+)
+def test_fields_that_ask_for_another_kind_of_reply(extra: dict[str, Any], message: str) -> None:
+    """What would make a reply other than one answer in one piece is refused when the agent is made."""
+    with pytest.raises(AgentError, match=f"--fc-extra-body: {message}"):
+        ChatAgent(model="m", base_url="http://127.0.0.1:1/v1", extra_body=extra)
+    assert ChatAgent(model="m", base_url="http://127.0.0.1:1/v1", extra_body={"stream": False, "n": 1})
 
 
 @pytest.mark.parametrize(
@@ -300,6 +410,7 @@ class TestRequests:
             "model": "m",
             "input": [{"role": "user", "content": "say hi"}],
             "store": False,
+            "stream": False,
             "tools": [{"type": "function", "strict": False, **tool("add")}],
             "parallel_tool_calls": False,
         }
@@ -308,11 +419,12 @@ class TestRequests:
         assert sent(server) == {
             "model": "m",
             "messages": [{"role": "user", "content": "say hi"}],
+            "stream": False,
             "tools": [{"type": "function", "function": function}],
             "parallel_tool_calls": False,
         }
         ask(PromptAgent(model="m", base_url=server.url), view)
-        assert sent(server).keys() == {"model", "messages"}
+        assert sent(server).keys() == {"model", "messages", "stream"}
 
     def test_all(self, server: ModelServer) -> None:
         """Each setting goes where its API has it."""
@@ -331,6 +443,7 @@ class TestRequests:
         }
         view = view_of("say hi", ADD, repeat=3, parallel_tool_calls=False, tool_choice="none")
         sampling = {"temperature": 0, "top_p": 0.5, "top_k": 3, "model": "other"}
+        sampling["stream"] = False
         tools = {"tool_choice": "required", "parallel_tool_calls": True}
         ask(ResponsesAgent(**settings), view)
         body = {key: value for key, value in sent(server).items() if key not in ("input", "tools", "store")}

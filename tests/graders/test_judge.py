@@ -61,11 +61,12 @@ class TestVerdicts:
         ask(Judge("m", base_url=server.url, api=api))
         body = body_of(server)
         shape = {"name": "judgement", "strict": True, "schema": SCHEMA}
+        assert body["stream"] is False
         if api == "chat":
-            assert body.keys() == {"model", "messages", "response_format"}
+            assert body.keys() == {"model", "messages", "stream", "response_format"}
             assert body["response_format"] == {"type": "json_schema", "json_schema": shape}
         else:
-            assert body.keys() == {"model", "input", "store", "text"}
+            assert body.keys() == {"model", "input", "store", "stream", "text"}
             assert body["store"] is False
             assert body["text"] == {"format": {"type": "json_schema", **shape}}
 

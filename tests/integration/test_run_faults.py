@@ -115,6 +115,9 @@ def test_faults_that_stay(project: Project, model: Model) -> None:
     )
 
 
+REPLY: dict[str, Any] = {"kind": "reply", "times": -1}
+
+
 @pytest.mark.parametrize(
     ("agent", "config", "code", "message"),
     [
@@ -123,7 +126,7 @@ def test_faults_that_stay(project: Project, model: Model) -> None:
             {"models": ["another"]},
             404,
             (
-                "The model `puppet` does not exist or you do not have access to it.; "
+                "Error code: 404 - The model `puppet` does not exist or you do not have access to it.; "
                 "check the model's name and the API's address (--fc-model, --fc-base-url)"
             ),
         ),
@@ -131,10 +134,22 @@ def test_faults_that_stay(project: Project, model: Model) -> None:
             "openai",
             {"faults": [{"kind": "429", "times": -1, "code": "insufficient_quota", "message": "You have no credit."}]},
             429,
-            "You have no credit.; the account's quota is used up",
+            "Error code: 429 - You have no credit.; the account's quota is used up",
+        ),
+        (
+            "openai-chat",
+            {"faults": [{**REPLY, "status": 402, "body": '{"error": {"message": "Insufficient credits"}}'}]},
+            402,
+            "Error code: 402 - Insufficient credits; the account's quota is used up",
+        ),
+        (
+            "openai",
+            {"faults": [{**REPLY, "body": '{"error": {"message": "no credentials", "code": 401}}'}]},
+            200,
+            "answered with an error in a successful reply: no credentials; check the key that is used",
         ),
     ],
-    ids=["unknown model", "no quota"],
+    ids=["unknown model", "no quota", "no credit", "no key in a success"],
 )
 def test_no_call_can_succeed(
     project: Project, model: Model, *, agent: str, config: dict[str, Any], code: int, message: str
@@ -145,7 +160,9 @@ def test_no_call_can_succeed(
     text = model.output(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert result.parseoutcomes() == {"errors": 1}
-    assert text.count(f"no call can succeed: Error code: {code} - {message}") == 2  # at its pivot, and at the end
+    assert text.count(message) == 2  # at its pivot, and at the end
+    assert f"fcpivot: no call can succeed: {'Error' if 'Error' in message else 'http'}" in text
+    assert model.stats()["statuses"].keys() == {str(code)}
     assert "INTERNALERROR" not in text
     assert model.stats()["requests"] <= 4
 

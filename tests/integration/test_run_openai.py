@@ -280,10 +280,15 @@ def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str
         (["--fc-model=m", "--fc-base-url=ftp://localhost/v1"], "write it with http:// or https://"),
         (["--fc-model=m", "--fc-base-url=http://"], "is not a URL of a server"),
         (["--fc-model=m", "--fc-base-url=http://localhost:x/v1"], "is not a URL of a server"),
+        (["--fc-model=m", '--fc-extra-body={"stream": true}'], "--fc-extra-body: stream must be false"),
+        (
+            ["--fc-model=m", '--fc-extra-body={"n": 2}'],
+            "n must be 1, not 2: one answer is graded; to ask several times",
+        ),
     ],
 )
 def test_an_endpoint_that_cannot_be_asked(project: Project, model: Model, args: list[str], message: str) -> None:
-    """Without a key, a model or a usable URL there is no run, and the message says what to set."""
+    """Without a key, a model or a usable URL, or for more than one answer, there is no run; a message says why."""
     assert message in _refused(model, project.run_here("--fc-agent=openai", *args))
 
 
