@@ -99,7 +99,7 @@ _OPTIONS = (
     _Option(
         "fc_retries",
         "N",
-        "further attempts after a fault of the service (default: 5 for the openai agents, else 0)",
+        "further attempts after a fault of the service (default: 5, or 90 s, for the openai agents, else 0)",
         of_run="takes over",
     ),
     _Option(
