@@ -278,7 +278,7 @@ def _ask_for(server: ModelServer, kind: type[OpenAIAgent], names: list[str]) -> 
     async def ask() -> list[Any]:
         views = [view_of(f"say <{name}>", tool("my.add" if name == RENAMED else "add")) for name in names]
         try:
-            return await asyncio.gather(*map(agent, views), return_exceptions=True)
+            return list(await asyncio.gather(*map(agent, views), return_exceptions=True))
         finally:
             await agent.aclose()
 

@@ -87,7 +87,8 @@ def test_options(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch
     stats = model.stats()
     bodies, headers = stats["bodies"], stats["headers"]
     assert len(bodies) == len(names)
-    everywhere = {"model": "puppet", "temperature": 0.3, "top_p": 0.9, "metadata": {"why": "a test"}, "user": "nobody"}
+    everywhere = {"model": "puppet", "stream": False, "temperature": 0.3, "top_p": 0.9}
+    everywhere |= {"metadata": {"why": "a test"}, "user": "nobody"}
     expected = everywhere | expected
     conversation = {"input", "messages", "tools", "seed"}
     assert [_part(body, body.keys() - conversation) for body in bodies] == [expected] * len(bodies)
