@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.actions import MALFORMED_OUTPUT
-from pytest_fcpivot.agents.openai.prompt import parse_answer
 from pytest_fcpivot.answer_flags import REFUSED_BY_SERVER
 from pytest_fcpivot.error_bodies import error_body_of
 from pytest_fcpivot.errors import ReplyError
@@ -264,13 +263,11 @@ def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any
 
 
 def calls_in(text: str) -> list[tuple[str, str]] | None:
-    """Read a text that is one call or several, complete and nothing else; None for any other text."""
+    """Read a text that is the JSON of one call or several, complete and nothing else; None for any other text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        rest, calls = parse_answer(text, frozenset())
-        sound = rest is None and bool(calls) and all(_is_object(arguments) for _, arguments in calls)
-        return calls if sound else None
+        return None
     if isinstance(value, dict) and isinstance(value.get("tool_calls"), list):
         value = value["tool_calls"]
     found = list(_calls(value if isinstance(value, list) else [value]))
