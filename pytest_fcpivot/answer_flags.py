@@ -8,34 +8,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.dialects import Tools, looks_like_call
+
 if TYPE_CHECKING:
     from pytest_fcpivot.model import Action
 
-MALFORMED = "malformed"  # the server reported that it could not parse what the model wrote
-CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
+MALFORMED = "malformed"  # what the model wrote could not be parsed
+CUT_OFF = "cut_off"  # the answer ended before the model was done
+CALL_LIKE = "call_like"  # a message that attempts a call
+SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
+FLAGS = (MALFORMED, CUT_OFF, CALL_LIKE, SYSTEM_MOVED)
+# Those that tell of an answer which was not read as what the model meant.
+UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 
-_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
+# What a bundled agent tells of its request, beside the server's answer.
+AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
+
+# At the limit of tokens, or by a filter, in the words of the APIs.
+_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS", "content_filter"))
+_INCOMPLETE = frozenset(("incomplete",))
 
 
-def flags_of(output: Any, action: Action | None) -> tuple[str, ...]:
-    """Name what is odd about an answer, given as the agent returned it and as the action that was read from it."""
+def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Name what is odd about an answer, given as the agent returned it and as the action that was read from it.
+
+    `tool_names` are those on offer: some forms of calls count as such only with one of these names.
+    """
     flags = []
     if action is not None and action.malformed is not None:
         flags.append(MALFORMED)
-    if _is_cut_off(output):
+    if is_cut_off(output):
         flags.append(CUT_OFF)
+    if action is not None and action.message and looks_like_call(action.message, Tools.named(tool_names)):
+        flags.append(CALL_LIKE)
+    if _moved_system_messages(output):
+        flags.append(SYSTEM_MOVED)
     return tuple(flags)
 
 
-def _is_cut_off(output: Any) -> bool:
+def is_cut_off(output: Any) -> bool:
+    """Tell whether an answer, in the form of a common SDK, says that it ended before the model was done."""
     if output is None or isinstance(output, str | list | tuple):
         return False
     choices = _get(output, "choices")
     if isinstance(choices, list | tuple) and choices:
         return _is_one_of(_get(choices[0], "finish_reason"), _CUT_OFF_REASONS)
     if isinstance(_get(output, "output"), list | tuple):
-        return _is_one_of(_get(output, "status"), frozenset(("incomplete",)))
+        return _is_one_of(_get(output, "status"), _INCOMPLETE)
     return _is_one_of(_get(output, "stop_reason"), _CUT_OFF_REASONS)
+
+
+def _moved_system_messages(output: Any) -> bool:
+    notes = output.get(AGENT_NOTES) if isinstance(output, Mapping) else None
+    return isinstance(notes, Mapping) and notes.get(SYSTEM_MESSAGES) == MOVED
 
 
 def _is_one_of(value: Any, known: frozenset[str]) -> bool:

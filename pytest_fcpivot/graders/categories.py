@@ -39,7 +39,7 @@ def wrong_kind(expected: Action, actual: Action) -> Grade | None:
     elif actual.calls:
         return None
     if actual.malformed is not None:
-        said = f"the model's server could not parse what it wrote: {shown(actual.malformed)}"
+        said = f"the server, or openai-prompt, could not parse what the model wrote: {shown(actual.malformed)}"
         return Grade(0.0, NO_ACTION_FOUND, said)
     if actual.message is None:
         return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")

@@ -6,7 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED
+from pytest_fcpivot.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED, SYSTEM_MOVED
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -158,8 +158,13 @@ def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
 
 # What the summary says of odd answers, in this order.
 _FLAG_TEXTS = (
-    (MALFORMED, "malformed: the server could not parse what the model wrote; graded 0"),
-    (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
+    (MALFORMED, "malformed: the calls that the model wrote could not be parsed; graded 0"),
+    (CUT_OFF, "cut off, at the limit of output tokens or by a filter; graded as they are (--fc-max-output-tokens)"),
+    (
+        CALL_LIKE,
+        "messages that look like calls, graded as messages: use the server's tool parser, or --fc-agent=openai-prompt",
+    ),
+    (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 
 

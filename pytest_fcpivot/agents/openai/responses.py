@@ -25,6 +25,19 @@ class ResponsesAgent(OpenAIAgent):
 
     name: ClassVar[str] = "openai"
     path: ClassVar[str] = RESPONSES
+    conversation: ClassVar[str] = "input"
+    fields: ClassVar[frozenset[str]] = frozenset(
+        (
+            "store",
+            "temperature",
+            "top_p",
+            "max_output_tokens",
+            "reasoning",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+        )
+    )
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
         settings = self.settings
