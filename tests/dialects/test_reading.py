@@ -123,7 +123,7 @@ def test_parse(text: str, rest: str | None, calls: list[tuple[str, str]]) -> Non
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -465,7 +465,7 @@ def test_endless_thought() -> None:
 )
 def test_long_texts(piece: str) -> None:
     """A long text of nothing but marks is read in a moment, whatever it is."""
-    text = piece * (300_000 // len(piece))
+    text = piece * (100_000 // len(piece))
     began = time.process_time()
     read_calls(text, TOOLS)
     looks_like_call(text, TOOLS)
