@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.dialects import Tools, looks_like_call
+from pytest_fcpivot.dialects import looks_like_call
 
 if TYPE_CHECKING:
     from pytest_fcpivot.model import Action
 
 MALFORMED = "malformed"  # what the model wrote could not be parsed
-CUT_OFF = "cut_off"  # the answer ended before the model was done
+CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
 CALL_LIKE = "call_like"  # a message that attempts a call
 SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
 FLAGS = (MALFORMED, CUT_OFF, CALL_LIKE, SYSTEM_MOVED)
@@ -24,9 +24,7 @@ UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 # What a bundled agent tells of its request, beside the server's answer.
 AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
 
-# At the limit of tokens, or by a filter, in the words of the APIs.
-_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS", "content_filter"))
-_INCOMPLETE = frozenset(("incomplete",))
+_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
 
 
 def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
@@ -37,24 +35,23 @@ def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = fr
     flags = []
     if action is not None and action.malformed is not None:
         flags.append(MALFORMED)
-    if is_cut_off(output):
+    if _is_cut_off(output):
         flags.append(CUT_OFF)
-    if action is not None and action.message and looks_like_call(action.message, Tools.named(tool_names)):
+    if action is not None and action.message and looks_like_call(action.message, tool_names):
         flags.append(CALL_LIKE)
     if _moved_system_messages(output):
         flags.append(SYSTEM_MOVED)
     return tuple(flags)
 
 
-def is_cut_off(output: Any) -> bool:
-    """Tell whether an answer, in the form of a common SDK, says that it ended before the model was done."""
+def _is_cut_off(output: Any) -> bool:
     if output is None or isinstance(output, str | list | tuple):
         return False
     choices = _get(output, "choices")
     if isinstance(choices, list | tuple) and choices:
         return _is_one_of(_get(choices[0], "finish_reason"), _CUT_OFF_REASONS)
     if isinstance(_get(output, "output"), list | tuple):
-        return _is_one_of(_get(output, "status"), _INCOMPLETE)
+        return _is_one_of(_get(output, "status"), frozenset(("incomplete",)))
     return _is_one_of(_get(output, "stop_reason"), _CUT_OFF_REASONS)
 
 

@@ -17,7 +17,7 @@ from pytest_fcpivot.dialects.attempts import Attempt, Call, Find, Tools, quoted
 from pytest_fcpivot.dialects.thoughts import is_endless, without_thoughts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["DIALECTS", "Reading", "Tools", "is_endless", "looks_like_call", "read_calls"]
 
@@ -32,6 +32,7 @@ _BARE: tuple[tuple[str, Find], ...] = (
     (mistral.NAME, mistral.find_bare),
 )
 _ANY_MARK = re.compile("|".join(re.escape(mark) for dialect in DIALECTS for mark in dialect.MARKS))
+_BEGINS_LIKE_CALL = re.compile(r"\s*(?:\{|[\w.\-/]+\s*[({:])")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
@@ -73,14 +74,18 @@ def read_calls(text: str, tools: Tools) -> Reading:
     return Reading((kept + answer[at:]).strip() or None, calls, dialect=dialect)
 
 
-def looks_like_call(text: str, tools: Tools) -> str | None:
+def looks_like_call(text: str, tool_names: Iterable[str] = ()) -> str | None:
     """Name the dialect in which a message attempts a call, complete or begun; None if it is just a message.
 
-    What is quoted, or shown in a fence beside other text, is talked about and no attempt.
+    `tool_names` are those on offer. What is quoted, or shown in a fence beside other text, is talked about and no
+    attempt.
     """
+    if not ("<" in text or "[" in text or "```" in text or "to=functions." in text or _BEGINS_LIKE_CALL.match(text)):
+        return None  # every message of a run is looked at, and nearly all have none of these
     answer = without_thoughts(text)
     if answer is None:
         return None
+    tools = Tools.named(tool_names)
     shown = [fence.span() for fence in _FENCE.finditer(answer)] if "```" in answer else []
     for dialect, attempt in _attempts(answer, tools):
         if dialect != bare.NAME and quoted(answer, attempt.start):
@@ -100,8 +105,8 @@ def _attempts(text: str, tools: Tools) -> Iterator[tuple[str, Attempt]]:
             yield pair
         if found:
             return
-    for pair in _BARE:
-        alike = list(_scan(text, tools, (pair,)))
+    for finder in _BARE:
+        alike = list(_scan(text, tools, (finder,)))
         if alike:
             yield from alike
             return

@@ -159,7 +159,7 @@ def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
 # What the summary says of odd answers, in this order.
 _FLAG_TEXTS = (
     (MALFORMED, "malformed: the calls that the model wrote could not be parsed; graded 0"),
-    (CUT_OFF, "cut off, at the limit of output tokens or by a filter; graded as they are (--fc-max-output-tokens)"),
+    (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
     (
         CALL_LIKE,
         "messages that look like calls, graded as messages: use the server's tool parser, or --fc-agent=openai-prompt",

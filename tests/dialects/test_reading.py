@@ -151,7 +151,7 @@ def test_any_text(before: str, after: str) -> None:
     assert reading.text or reading.calls or "think" in text or not text.strip()
     if not any(mark in before + after for mark in ("<tool_call>", "think", "```")) and before.strip():
         assert reading == Reading(text.strip()) or reading.calls
-    looks_like_call(text, TOOLS)
+    looks_like_call(text, TOOLS.names)
 
 
 @given(st.text())
@@ -189,7 +189,7 @@ def test_unreadable(text: str) -> None:
     """An attempt that does not say which function it calls makes the whole text unreadable."""
     reading = read_calls(text, TOOLS)
     assert (reading.malformed, reading.calls, reading.text) == (True, (), text.strip())
-    assert looks_like_call(text, TOOLS)
+    assert looks_like_call(text, TOOLS.names)
 
 
 LYON = ("find", '{"city": "Lyon"}')
@@ -302,7 +302,7 @@ def test_dialect(dialect: str, text: str, calls: list[tuple[str, str]]) -> None:
     """Each family's own form is read, with its special tokens and without, and a message of it looks like a call."""
     reading = read_calls(text, TOOLS)
     assert (list(reading.calls), reading.malformed, reading.dialect) == (calls, False, dialect)
-    assert looks_like_call(text, TOOLS) == dialect
+    assert looks_like_call(text, TOOLS.names) == dialect
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_broken_arguments(text: str) -> None:
     assert not reading.malformed
     with pytest.raises(ValueError, match=r"."):
         json.loads(reading.calls[0][1])
-    assert looks_like_call(text, TOOLS)
+    assert looks_like_call(text, TOOLS.names)
 
 
 @pytest.mark.parametrize(
@@ -382,15 +382,15 @@ def test_broken_arguments(text: str) -> None:
 )
 def test_just_a_message(text: str) -> None:
     """Text that talks of calls, code and JSON that a user asked for, and thoughts do not look like calls."""
-    assert looks_like_call(text, TOOLS) is None
+    assert looks_like_call(text, TOOLS.names) is None
 
 
 def test_names_on_offer() -> None:
     """Without marks, only a call of a tool on offer looks like one; with them, any does."""
     for text in ('{"name": "find", "parameters": {}}', "find()", '[find(city="Lyon")]', "find{}"):
-        assert looks_like_call(text, TOOLS)
-        assert looks_like_call(text, Tools.named(["other"])) is None
-    assert looks_like_call(block(CALL), Tools()) == "hermes"
+        assert looks_like_call(text, TOOLS.names)
+        assert looks_like_call(text, ["other"]) is None
+    assert looks_like_call(block(CALL)) == "hermes"
 
 
 @pytest.mark.parametrize(
@@ -468,5 +468,5 @@ def test_long_texts(piece: str) -> None:
     text = piece * (100_000 // len(piece))
     began = time.process_time()
     read_calls(text, TOOLS)
-    looks_like_call(text, TOOLS)
+    looks_like_call(text, TOOLS.names)
     assert time.process_time() - began < 5

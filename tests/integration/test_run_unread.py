@@ -39,7 +39,7 @@ READ: dict[str, dict[str, tuple[str, list[str]]]] = {
 }
 SAID = {
     "malformed": "malformed: the calls that the model wrote could not be parsed; graded 0",
-    "cut_off": "cut off, at the limit of output tokens or by a filter; graded as they are (--fc-max-output-tokens)",
+    "cut_off": "cut off at the limit of output tokens; graded as they are",
     "call_like": "messages that look like calls, graded as messages: use the server's tool parser, or "
     "--fc-agent=openai-prompt",
     "system_messages_moved": "asked with later system messages given as the user's, since the server refused them",

@@ -9,7 +9,6 @@ from pytest_fcpivot.agents.openai.base import OpenAIAgent
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS
 from pytest_fcpivot.agents.openai.prompt import prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
-from pytest_fcpivot.answer_flags import is_cut_off
 from pytest_fcpivot.chat import chat_tools, content_text
 from pytest_fcpivot.dialects import Tools, is_endless, read_calls
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import PivotView
 
 _MAX_CALL_ID_LENGTH = 40
+# Why an answer ended at the limit of its tokens, in the words of servers with this API.
+_CUT_OFF = ("length", "max_tokens", "model_length")
 _SAMPLING = frozenset(("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "seed"))
 
 
@@ -58,15 +59,12 @@ class ChatAgent(OpenAIAgent):
 
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
         message = self._message(answer)
-        calls = message.get("tool_calls")
         content = message.get("content")
-        if not calls and is_endless(content_text(content)) and is_cut_off(answer):
+        if not message.get("tool_calls") and _is_cut_off(answer) and is_endless(content_text(content)):
             # Nothing was said: the tokens ran out while the model thought.
             message["raw_content"], message["content"] = content, None
-        for call in calls if offer.names and isinstance(calls, list) else ():
-            function = call.get("function") if isinstance(call, dict) else None
-            if isinstance(function, dict) and isinstance(function.get("name"), str):
-                function["name"] = offer.names.own(function["name"])
+        for choice in answer["choices"] if offer.names else ():
+            _name_as_own(choice, offer.names)
 
     def _message(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the answer's message; raises TransientAgentError if there is none."""
@@ -103,7 +101,7 @@ class PromptAgent(ChatAgent):
             return  # the server read the calls itself, or there is nothing to read
         text = content_text(content)
         reading = read_calls(text, Tools(offer.tools))
-        if reading.endless and is_cut_off(answer):
+        if reading.endless and _is_cut_off(answer):
             message["content"] = None  # nothing was said: the tokens ran out while the model thought
             return
         if reading.malformed:
@@ -115,6 +113,20 @@ class PromptAgent(ChatAgent):
             {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
             for place, (name, arguments) in enumerate(reading.calls)
         ]
+
+
+def _is_cut_off(answer: dict[str, Any]) -> bool:
+    return answer["choices"][0].get("finish_reason") in _CUT_OFF
+
+
+def _name_as_own(choice: Any, names: ToolNames) -> None:
+    """Give the tools that a choice calls the pivot's own names."""
+    message = choice.get("message") if isinstance(choice, dict) else None
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            function["name"] = names.own(function["name"])
 
 
 def _messages(messages: list[dict[str, Any]], names: ToolNames) -> list[dict[str, Any]]:
