@@ -10,6 +10,7 @@ import pytest
 from pytest_fcpivot.answer_flags import flags_of
 from pytest_fcpivot.results.output import action_json, output_json, usage_of
 from pytest_fcpivot.results.record import CaseRecord
+from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
     from pytest_fcpivot.judging import Held, Scored
@@ -79,9 +80,16 @@ class Case:
             paths=() if grade is None else grade.paths,
             further_paths=0 if grade is None else grade.further_paths,
             halves=None if grade is None else grade.halves,
-            flags=() if self.output is NOT_ASKED else flags_of(self.output, action),
+            flags=self._flags(),
             refusal=None if error is None else self.refusal,
         )
+
+    def _flags(self) -> tuple[str, ...]:
+        if self.output is NOT_ASKED:
+            return ()
+        message = self.action is not None and self.action.message is not None
+        names = tool_set(self.pivot.tools_json).names if message else frozenset()
+        return flags_of(self.output, self.action, names)
 
 
 CASE = pytest.StashKey[Case]()

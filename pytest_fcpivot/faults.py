@@ -453,4 +453,5 @@ def why_stopped(error: BaseException, fault: Fault, settings: SettingNames) -> s
     reason = next((str(cause) for cause in deepest_first if str(cause)), "")
     if reason and reason not in text:
         text += f" ({reason[:200]})"
+    text += "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     return f"no call can succeed: {text}" + (f"; {advice}" if advice else "")

@@ -114,6 +114,12 @@ _OPTIONS = (
         "stop when more than N tests, or P percent of them, end in errors",
         of_run="takes over",
     ),
+    _Option(
+        "fc_max_unread",
+        "N|P%%",
+        "stop when more than N answers, or P percent of the tests', are malformed, cut off or calls written as text",
+        of_run="takes over",
+    ),
     _Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run="no"),
     _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run="no"),
     _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run="no"),
@@ -128,6 +134,12 @@ _OPTIONS = (
     _Option("fc_tool_choice", "CHOICE", "openai agents: auto, none, required, or a tool's name"),
     _Option("fc_parallel_tool_calls", "true|false", "openai agents: allow several calls (default: as the pivot says)"),
     _Option("fc_extra_body", "JSON", "openai agents: further fields of the request, as one JSON object"),
+    _Option(
+        "fc_omit",
+        "FIELD",
+        "openai agents: leave a field out of the request, as in parallel_tool_calls; may be given again",
+        "list",
+    ),
     _Option("fc_message_tool", "", "openai agents: offer the tool submit_message, and require a call", "flag"),
     _Option(
         "fc_header",
@@ -181,6 +193,7 @@ class Options:
     retries: int | None  # None: as the agent likes it
     deadline: float | None
     max_errors: ErrorBound | None
+    max_unread: ErrorBound | None
     run: Path | None
     keep_run: bool  # False: nothing is recorded
     model: ModelOptions
@@ -190,15 +203,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBound:
-    """How many tests may end in errors: a number, or a share of all."""
+    """How many tests may end in a certain way: a number, or a share of all."""
 
     text: str
     number: int | None = None
     share: float = 0.0
 
-    def exceeded(self, errors: int, total: int) -> bool:
-        """Tell whether so many errors are more than a run of so many tests may end with."""
-        return errors > (self.share * total if self.number is None else self.number)
+    def exceeded(self, count: int, total: int) -> bool:
+        """Tell whether so many are more than a run of so many tests may end with."""
+        return count > (self.share * total if self.number is None else self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +242,7 @@ class ModelOptions:
     extra_body: Mapping[str, Any] | None
     headers: Mapping[str, str] | None
     message_tool: bool
+    omit: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,7 +364,8 @@ class OptionReader:
             concurrency=concurrency,
             retries=self._number("fc_retries", int, least=0, most=1000),
             deadline=deadline or None,
-            max_errors=self._error_bound(),
+            max_errors=self._error_bound("fc_max_errors"),
+            max_unread=self._error_bound("fc_max_unread"),
             run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
             keep_run=run != NO_RUN,
             model=self._model(),
@@ -457,8 +472,8 @@ class OptionReader:
             conditions.append(Condition("split", (), "=", split))
         return tuple(conditions)
 
-    def _error_bound(self) -> ErrorBound | None:
-        text, where = self.value("fc_max_errors")
+    def _error_bound(self, dest: str) -> ErrorBound | None:
+        text, where = self.value(dest)
         if text is None:
             return None
         trouble = OptionError(f"{where}={text}: write a number of tests, as in 20, or a share of them, as in 5%")
@@ -496,6 +511,7 @@ class OptionReader:
             extra_body=extra_body,
             headers=self._headers(),
             message_tool=self._truth("fc_message_tool") or False,
+            omit=tuple(name.strip() for name in self._list("fc_omit")[0]),
         )
 
     def _headers(self) -> dict[str, str] | None:

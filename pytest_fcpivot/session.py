@@ -442,7 +442,7 @@ class PivotSession:
         cost = None if price is None or usage is None else price.of(*usage[:3])
         trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
         if trouble is None:
-            trouble = self._refusals.add(record) or self._too_many_errors()
+            trouble = self._refusals.add(record) or self._too_many()
         if trouble is not None:
             self._stop(trouble)
 
@@ -453,14 +453,19 @@ class PivotSession:
         if clean != text:
             warning_message.message = UserWarning(clean)
 
-    def _too_many_errors(self) -> str | None:
-        bound, errors = self.options.max_errors, self.tally.errors
-        if bound is None or not errors:
-            return None
-        total = self._expected_tests()
-        if not bound.exceeded(errors, total):
-            return None
-        return f"{errors} errors: a run of {total} tests may have no more than --fc-max-errors={bound.text}"
+    def _too_many(self) -> str | None:
+        """Say that more tests than the user allows ended in errors, or with answers that were not read; None if not."""
+        chosen = self.options
+        for count, what, option, bound in (
+            (self.tally.errors, "errors", "--fc-max-errors", chosen.max_errors),
+            (self.tally.unread, "malformed, cut-off or call-like answers", "--fc-max-unread", chosen.max_unread),
+        ):
+            if bound is None or not count:
+                continue
+            total = self._expected_tests()
+            if bound.exceeded(count, total):
+                return f"{count} {what}: a run of {total} tests may have no more than {option}={bound.text}"
+        return None
 
     def _expected_tests(self) -> int:
         if self._session is not None and self._session.items:

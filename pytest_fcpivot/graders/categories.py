@@ -40,7 +40,7 @@ def wrong_kind(expected: Action, actual: Action) -> Grade | None:
         return None
     if actual.malformed is not None:
         text = shown(actual.malformed) if actual.malformed else "the server does not show it"
-        said = f"the model's server could not parse what it wrote: {text}"
+        said = f"the server, or openai-prompt, could not parse what the model wrote: {text}"
         return Grade(0.0, NO_ACTION_FOUND, said)
     if actual.message is None:
         return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")

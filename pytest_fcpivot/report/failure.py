@@ -135,7 +135,8 @@ def explain_error(
     users = [frame for frame in stack if not any(part in frame.filename for part in _LIBRARIES)]
     by_a_client = cause is not None or type(error).__module__.partition(".")[0] == "openai"
     stack = users if users or by_a_client else stack
-    lines = [
+    lines = [f"  {one_line(note, 400)}" for note in getattr(error, "__notes__", ())]  # what to do, or what came before
+    lines += [
         f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {one_line(frame.line)}" if frame.line else "")
         for frame in stack[-_FRAMES_SHOWN:]
     ]

@@ -6,7 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED, REFUSED_CALL
+from pytest_fcpivot.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED, REFUSED_CALL, SYSTEM_MOVED
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -158,9 +158,14 @@ def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
 
 # What the summary says of odd answers, in this order.
 _FLAG_TEXTS = (
-    (MALFORMED, "malformed: the server could not parse what the model wrote; graded 0"),
+    (MALFORMED, "malformed: the calls that the model wrote could not be parsed; graded 0"),
     (REFUSED_CALL, "calls that the server refused, and showed; graded as the calls they are"),
     (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
+    (
+        CALL_LIKE,
+        "messages that look like calls, graded as messages: use the server's tool parser, or --fc-agent=openai-prompt",
+    ),
+    (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 
 

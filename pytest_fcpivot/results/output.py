@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.actions import MALFORMED_OUTPUT, malformed_action, to_action
+from pytest_fcpivot.answer_flags import AGENT_NOTES
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.graders import expected_to_action
 from pytest_fcpivot.model import Action, FunctionCall, Message
@@ -15,10 +16,10 @@ from pytest_fcpivot.model import Action, FunctionCall, Message
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What a Response says of the answer itself; the rest repeats the request, tools and all.
 _JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
-_RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at")
+# What a Response says of the answer itself, and an agent beside it; the rest repeats the request, tools and all.
+_RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at", AGENT_NOTES)
 
 
 @dataclass(frozen=True, slots=True)

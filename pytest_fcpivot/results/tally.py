@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.answer_flags import UNREAD
 from pytest_fcpivot.stats import Interval, mean_interval, pass_at_k
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Tally:
         self.retries: Counter[str] = Counter()
         self.retried = 0
         self.flags: Counter[str] = Counter()  # what is odd about answers
+        self.unread = 0  # answers with a flag that says that they were not read as what the model meant
         self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
 
     def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
@@ -91,6 +93,7 @@ class Tally:
             self.retried += 1
             self.retries.update(record.retried)
         self.flags.update(record.flags)
+        self.unread += not UNREAD.isdisjoint(record.flags)
         if record.judge is not None:
             by, _, _, tokens, cause = record.judge
             self.judged[by] += 1

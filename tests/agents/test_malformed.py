@@ -169,6 +169,15 @@ UNPARSED_REPLIES: dict[str, tuple[str, tuple[int, Any], str]] = {
     ),
 }
 REFUSED_REPLIES: dict[str, tuple[int, Any]] = {
+    "in the form of Hermes": _groq(
+        "tool call validation failed: parameters for tool add did not match schema: errors: [`/a`: expected string]",
+        failed_generation=f"<tool_call>\n{CALL}\n</tool_call>",
+    ),
+    "in the form of Kimi": _groq(
+        "tool call validation failed: parameters for tool add did not match schema: errors: [missing properties: 'b']",
+        failed_generation="<|tool_calls_section_begin|><|tool_call_begin|>functions.add:48"
+        '<|tool_call_argument_begin|>{"a": 1}<|tool_call_end|><|tool_calls_section_end|>',
+    ),
     "tool choice": _groq("Tool choice is none, but model called a tool", failed_generation=CALL),
     "schema": _groq(
         "tool call validation failed: parameters for tool add did not match schema: errors: [`/a`: expected string]",
@@ -190,7 +199,6 @@ HIDDEN = {
     "arguments that are no JSON": '{"name": "add", "arguments": "{a: 1}"}',
     "null": '{"name": "add", "arguments": null}',
     "no name": '{"arguments": {}}',
-    "the model's own form": f"<tool_call>\n{CALL}\n</tool_call>",
     "text beside it": f"I shall call it. <tool_call>{CALL}</tool_call>",
     "a broken block": '<tool_call>{"name": "add", "arguments": {</tool_call>',
     "something else beside it": f"[{CALL}, 1]",

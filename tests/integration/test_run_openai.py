@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -260,6 +264,7 @@ def _refused(model: Model, result: pytest.RunResult) -> str:
         ("--fc-max-errors=120%", "--fc-max-errors=120%: write a number of tests"),
         ("--fc-max-errors=-1", "--fc-max-errors=-1: write a number of tests"),
         ("--fc-max-errors=%", "--fc-max-errors=%: write a number of tests"),
+        ("--fc-max-unread=x", "--fc-max-unread=x: write a number of tests, as in 20, or a share of them, as in 5%"),
         ("--fc-repeats=0", "--fc-repeats=0: must be 1 or more"),
         ("--fc-temperature=hot", "--fc-temperature=hot: a number is needed"),
         ("--fc-top-p=1.5", "--fc-top-p=1.5: must be 1 or less"),
@@ -277,6 +282,7 @@ def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str
     [
         (["--fc-model=m"], "OPENAI_API_KEY is not set; set it, or pass the base URL of a server that wants no key"),
         (["--fc-base-url=http://localhost:1/v1"], "--fc-agent=openai needs a model: pass --fc-model=NAME"),
+        (["--fc-model=m", "--fc-omit=stop"], "--fc-omit=stop: no request has it; of the requests of openai, these"),
         (["--fc-model=m", "--fc-base-url=localhost:8000/v1"], "the base URL 'localhost:8000/v1' is not a URL"),
         (["--fc-model=m", "--fc-base-url=ftp://localhost/v1"], "write it with http:// or https://"),
         (["--fc-model=m", "--fc-base-url=http://"], "is not a URL of a server"),
@@ -291,6 +297,30 @@ def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str
 def test_an_endpoint_that_cannot_be_asked(project: Project, model: Model, args: list[str], message: str) -> None:
     """Without a key, a model or a usable URL, or for more than one answer, there is no run; a message says why."""
     assert message in _refused(model, project.run_here("--fc-agent=openai", *args))
+
+
+def test_the_readmes_server(project: Project) -> None:
+    """The README's line starts a server that the line below it asks, with no key; only the port is another here."""
+    root = Path(__file__).parents[2]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"(?m)^python (fixtures/model_server\.py --port) 8000 &.*\npytest (.*http://localhost:8000/v1.*)$", readme
+    )
+    assert found is not None
+    command = [sys.executable, *found[1].split(), "0"]
+    with subprocess.Popen(
+        command, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as server:
+        try:
+            assert server.stdout is not None
+            url = re.findall(r"http://localhost:\d+/v1", server.stdout.readline())[0]
+            options = found[2].partition("  #")[0].replace("http://localhost:8000/v1", url).split()
+            result = project.run_here(*options, "--fc-limit=5")
+        finally:
+            server.terminate()
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("passed", 0) + outcomes.get("failed", 0) == 5
+    assert "errors 0" in result.stdout.str()
 
 
 def test_without_the_openai_package(project: Project, model: Model) -> None:

@@ -86,7 +86,7 @@ def test_replies(project: Project, model: Model) -> None:
     assert suite["fc.malformed"] == "2"
     assert suite["fc.graded"] == "4"
     counted = [
-        "        2  malformed: the server could not parse what the model wrote; graded 0",
+        "        2  malformed: the calls that the model wrote could not be parsed; graded 0",
         "        1  calls that the server refused, and showed; graded as the calls they are",
     ]
     first.stdout.fnmatch_lines(["odd answers", *counted], consecutive=True)

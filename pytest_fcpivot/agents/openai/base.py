@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import Connection, require_openai
+from pytest_fcpivot.agents.openai.refused_fields import refused_field
 from pytest_fcpivot.agents.openai.settings import Endpoint, OpenAISettings
+from pytest_fcpivot.agents.openai.system_messages import is_refusal, with_one_system_message
 from pytest_fcpivot.agents.openai.tools import Offer
+from pytest_fcpivot.answer_flags import AGENT_NOTES, MOVED, SYSTEM_MESSAGES
 from pytest_fcpivot.errors import AgentError, TransientAgentError
 from pytest_fcpivot.faults import PATIENCE_S
+from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +34,8 @@ class OpenAIAgent(ABC):
 
     name: ClassVar[str]
     path: ClassVar[str]
+    conversation: ClassVar[str]  # the field that holds it
+    fields: ClassVar[frozenset[str]]  # those of a request that can be left out
     # Whoever calls an agent retries, with this many retries unless told otherwise.
     default_retries: ClassVar[int] = 5
     # And for at least so many seconds while a server is away that has answered before.
@@ -41,6 +47,8 @@ class OpenAIAgent(ABC):
         if not self.settings.model:
             raise AgentError(f"--fc-agent={self.name} needs a model: pass --fc-model=NAME")
         _check_extra_body(self.settings.extra_body or {})
+        self._check_omitted()
+        self._moves_system_messages = False  # the server has refused them where they were, and taken them mended
         self._endpoint = Endpoint.of(self.settings.base_url, self.settings.api_key)
         self._connection = Connection(
             self._endpoint, headers=self.settings.headers, timeout=self.settings.request_timeout
@@ -50,19 +58,11 @@ class OpenAIAgent(ABC):
         return f"{type(self).__name__}(model={self.settings.model!r}, base_url={str(self._endpoint)!r})"
 
     async def __call__(self, pivot: PivotView) -> dict[str, Any]:
-        """Ask the model at one pivot; at most one request is sent."""
+        """Ask the model at one pivot by one request, or by a second one after a known refusal of the first."""
         offer = self._offer(pivot)
-        try:
-            answer = await self._send(self._request(pivot, offer))
-        except Exception as error:
-            told, usage = malformed.told_by(error), None
-            if told is None:
-                raise
-        else:
-            told, usage = malformed.told_in(answer), answer.get("usage")
-        if told is not None:
-            return malformed.output_of(told, self._connection.where(self.path), offer.names.own, usage)
-        self._read(answer, offer)
+        answer = await self._ask(self._request(pivot, offer), offer)
+        if not malformed.is_told(answer):
+            self._read(answer, offer)
         return answer
 
     @property
@@ -85,9 +85,61 @@ class OpenAIAgent(ABC):
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
         """Give the tools of an answer their own names, in place; raises TransientAgentError if there is no answer."""
 
-    async def _send(self, request: dict[str, Any]) -> dict[str, Any]:
-        # Some servers and gateways stream unless they are told not to.
-        return await self._connection.post(self.path, {**request, "stream": False, **(self.settings.extra_body or {})})
+    async def _ask(self, request: dict[str, Any], offer: Offer) -> dict[str, Any]:
+        """Send a request, again with its later system messages mended if the server refuses them, which is noted."""
+        mended = with_one_system_message(request[self.conversation])
+        if mended is None:
+            return _noted(await self._send(request, offer))
+        refusal = None
+        if not self._moves_system_messages:
+            try:
+                return _noted(await self._send(request, offer))
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                refusal = str(error)
+        try:
+            answer = await self._send({**request, self.conversation: mended}, offer)
+        except Exception as error:
+            if refusal is not None:
+                error.add_note(f"asked again with its later system messages moved, after: {one_line(refusal, 200)}")
+            raise
+        self._moves_system_messages = True
+        return _noted(answer, {SYSTEM_MESSAGES: MOVED})
+
+    async def _send(self, request: dict[str, Any], offer: Offer) -> dict[str, Any]:
+        extra = self.settings.extra_body or {}
+        body = {name: value for name, value in {**request, **extra}.items() if name not in self.settings.omit}
+        try:
+            answer = await self._connection.post(self.path, body)
+        except Exception as error:
+            told, usage = malformed.told_by(error), None
+            refused = refused_field(error, body.keys() & (self.fields | extra.keys()))
+            if refused is not None:
+                remedy = (
+                    "take it out of --fc-extra-body" if refused in extra else f"leave it out with --fc-omit={refused}"
+                )
+                error.add_note(f"the server does not take {refused!r}: {remedy}")
+            if told is None:
+                raise
+        else:
+            told, usage = malformed.told_in(answer), answer.get("usage")
+            malformed.take_out(answer)
+        if told is None:
+            return answer
+        return malformed.output_of(told, self._connection.where(self.path), offer.names.own, usage)
+
+    def _check_omitted(self) -> None:
+        """Raise AgentError for a field to leave out that no request has, or that is needed."""
+        for name in self.settings.omit:
+            if name in (self.settings.extra_body or {}):
+                raise AgentError(f"--fc-omit={name}: --fc-extra-body has that field; take it out there")
+            if name not in self.fields:
+                what = "no request can do without it" if name in ("model", self.conversation) else "no request has it"
+                raise AgentError(
+                    f"--fc-omit={name}: {what}; of the requests of {self.name}, these fields can be left out: "
+                    f"{', '.join(sorted(self.fields))}"
+                )
 
     def _empty(self, what: str) -> TransientAgentError:
         where = self._connection.where(self.path)
@@ -103,3 +155,11 @@ def _check_extra_body(extra: Mapping[str, Any]) -> None:
             f"--fc-extra-body: n must be 1, not {extra['n']!r}: one answer is graded; to ask several times at each "
             "pivot, pass --fc-repeats"
         )
+
+
+def _noted(answer: dict[str, Any], notes: dict[str, str] | None = None) -> dict[str, Any]:
+    """Put what the agent tells of its request beside an answer, in place of what a server may have put there."""
+    answer.pop(AGENT_NOTES, None)
+    if notes:
+        answer[AGENT_NOTES] = notes
+    return answer

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_fcpivot.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS
-from pytest_fcpivot.agents.openai.prompt import parse_answer, prompt_messages
+from pytest_fcpivot.agents.openai.prompt import prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
 from pytest_fcpivot.chat import chat_tools, content_text
+from pytest_fcpivot.dialects import Tools, is_endless, read_calls
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tool_names import ToolNames
     from pytest_fcpivot.model import PivotView
 
 _MAX_CALL_ID_LENGTH = 40
+# Why an answer ended at the limit of its tokens, in the words of servers with this API.
+_CUT_OFF = ("length", "max_tokens", "model_length")
+_FIELDS = frozenset(
+    ("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "seed", "stream")
+)
 
 
 class ChatAgent(OpenAIAgent):
@@ -22,6 +29,8 @@ class ChatAgent(OpenAIAgent):
 
     name: ClassVar[str] = "openai-chat"
     path: ClassVar[str] = CHAT_COMPLETIONS
+    conversation: ClassVar[str] = "messages"
+    fields: ClassVar[frozenset[str]] = _FIELDS | {"tools", "tool_choice", "parallel_tool_calls"}
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
         choice: Any = offer.choice
@@ -43,6 +52,7 @@ class ChatAgent(OpenAIAgent):
         limit = "max_completion_tokens" if self._endpoint.is_openai else "max_tokens"
         return {
             "model": settings.model,
+            "stream": False,  # some servers and gateways stream unless they are told not to
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             limit: settings.max_output_tokens,
@@ -51,11 +61,13 @@ class ChatAgent(OpenAIAgent):
         }
 
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
-        calls = self._message(answer).get("tool_calls")
-        for call in calls if offer.names and isinstance(calls, list) else ():
-            function = call.get("function") if isinstance(call, dict) else None
-            if isinstance(function, dict) and isinstance(function.get("name"), str):
-                function["name"] = offer.names.own(function["name"])
+        message = self._message(answer)
+        content = message.get("content")
+        if not message.get("tool_calls") and _is_cut_off(answer) and is_endless(content_text(content)):
+            # Nothing was said: the tokens ran out while the model thought.
+            message["raw_content"], message["content"] = content, None
+        for choice in answer["choices"] if offer.names else ():
+            _name_as_own(choice, offer.names)
 
     def _message(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the answer's message; raises TransientAgentError if there is none."""
@@ -72,9 +84,11 @@ class PromptAgent(ChatAgent):
     """Ask through the Chat Completions API with the tools described in the prompt and calls read from the text.
 
     The first choice's message gets `tool_calls` and the remaining `content`; the text as it came is its `raw_content`.
+    An answer that attempts a call of no known function is marked as malformed, with its text.
     """
 
     name: ClassVar[str] = "openai-prompt"
+    fields: ClassVar[frozenset[str]] = _FIELDS
 
     def _offer(self, pivot: PivotView) -> Offer:
         return Offer.of(pivot, self.settings, map_names=False)  # a prompt can hold any name
@@ -85,17 +99,37 @@ class PromptAgent(ChatAgent):
 
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
         message = self._message(answer)
-        message["raw_content"] = message.get("content")
-        if message.get("tool_calls") or message["raw_content"] is None:
+        content = message["raw_content"] = message.get("content")
+        if message.get("tool_calls") or content is None:
             return  # the server read the calls itself, or there is nothing to read
-        text, calls = parse_answer(
-            content_text(message["raw_content"]), frozenset(tool["name"] for tool in offer.tools)
-        )
-        message["content"] = text if text or calls else ""  # an empty answer is an empty message, as with tools
+        text = content_text(content)
+        reading = read_calls(text, Tools(offer.tools))
+        if reading.endless and _is_cut_off(answer):
+            message["content"] = None  # nothing was said: the tokens ran out while the model thought
+            return
+        if reading.malformed:
+            answer.update({"type": MALFORMED_OUTPUT, "text": text})  # beside what the server sent, such as the usage
+            return
+        # An empty answer is an empty message, as with tools.
+        message["content"] = reading.text if reading.text or reading.calls else ""
         message["tool_calls"] = [
             {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
-            for place, (name, arguments) in enumerate(calls)
+            for place, (name, arguments) in enumerate(reading.calls)
         ]
+
+
+def _is_cut_off(answer: dict[str, Any]) -> bool:
+    return answer["choices"][0].get("finish_reason") in _CUT_OFF
+
+
+def _name_as_own(choice: Any, names: ToolNames) -> None:
+    """Give the tools that a choice calls the pivot's own names."""
+    message = choice.get("message") if isinstance(choice, dict) else None
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            function["name"] = names.own(function["name"])
 
 
 def _messages(messages: list[dict[str, Any]], names: ToolNames) -> list[dict[str, Any]]:

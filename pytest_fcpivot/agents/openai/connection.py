@@ -17,7 +17,7 @@ from pytest_fcpivot.jsontext import one_line
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, RequestOptions
 
     from pytest_fcpivot.agents.openai.settings import Endpoint
 
@@ -89,7 +89,8 @@ class Connection:
         self, endpoint: Endpoint, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
         self._endpoint = endpoint
-        self._headers = headers
+        # Some versions of the client tell headers apart by case, and would send the key's own beside the user's.
+        self._headers = {"Authorization" if k.lower() == "authorization" else k: v for k, v in (headers or {}).items()}
         self._timeout_s = timeout or _TIMEOUT_S
         self._client: AsyncOpenAI | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +105,7 @@ class Connection:
         # By path, and with the text decoded here: the method for this endpoint checks the body field by field against
         # the package's types, and turns the answer into its models. That takes up to ten times the rest of the call,
         # and servers that are nearly compatible would not be understood.
-        post = partial(self.client().post, f"/{path}", cast_to=_http_library().Response)
+        post = partial(self.client().post, f"/{path}", cast_to=_http_library().Response, options=self._options())
         try:
             try:
                 reply = await post(body=body)
@@ -142,6 +143,14 @@ class Connection:
         if self._client is None or self._loop is not loop:
             self._client, self._loop = self._connect(), loop
         return self._client
+
+    def _options(self) -> RequestOptions:
+        import openai  # noqa: PLC0415 (the client has been made)
+
+        headers = self._endpoint.key_headers(self._headers)
+        if not headers:
+            return {}
+        return {"headers": {name: openai.Omit() if value is None else value for name, value in headers.items()}}
 
     def _connect(self) -> AsyncOpenAI:
         import openai  # noqa: PLC0415 (an optional package, and slow to import)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.answer_flags import REFUSED_BY_SERVER
+from pytest_fcpivot.dialects import Tools, read_calls
 from pytest_fcpivot.error_bodies import error_body_of
 from pytest_fcpivot.errors import ReplyError
 from pytest_fcpivot.jsontext import one_line
@@ -226,6 +227,18 @@ def _told_by_choice(choice: Mapping[str, Any]) -> Told | None:
     return None
 
 
+def take_out(answer: dict[str, Any]) -> None:
+    """Take out of a server's answer, in place, what only this module puts there."""
+    answer.pop(REFUSED_BY_SERVER, None)
+    if answer.get("type") == MALFORMED_OUTPUT:
+        del answer["type"]
+
+
+def is_told(answer: Mapping[str, Any]) -> bool:
+    """Tell whether an answer is what `output_of` made of a reply, rather than the reply."""
+    return answer.get("type") == MALFORMED_OUTPUT or REFUSED_BY_SERVER in answer
+
+
 def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any = None) -> dict[str, Any]:
     """Return the model's output that a reply tells of, as an agent returns it.
 
@@ -263,11 +276,13 @@ def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any
 
 
 def calls_in(text: str) -> list[tuple[str, str]] | None:
-    """Read a text that is the JSON of one call or several, complete and nothing else; None for any other text."""
+    """Read a text that is one call or several, complete and nothing else; None for any other text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        reading = read_calls(text, Tools.named(frozenset()))
+        sound = reading.text is None and all(_is_object(arguments) for _, arguments in reading.calls)
+        return list(reading.calls) if sound and reading.calls else None
     if isinstance(value, dict) and isinstance(value.get("tool_calls"), list):
         value = value["tool_calls"]
     found = list(_calls(value if isinstance(value, list) else [value]))

@@ -25,6 +25,20 @@ class ResponsesAgent(OpenAIAgent):
 
     name: ClassVar[str] = "openai"
     path: ClassVar[str] = RESPONSES
+    conversation: ClassVar[str] = "input"
+    fields: ClassVar[frozenset[str]] = frozenset(
+        (
+            "store",
+            "stream",
+            "temperature",
+            "top_p",
+            "max_output_tokens",
+            "reasoning",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+        )
+    )
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
         settings = self.settings
@@ -32,6 +46,7 @@ class ResponsesAgent(OpenAIAgent):
             "model": settings.model,
             "input": responses_input(pivot.input, offer.names),
             "store": False,  # nothing of a benchmark should stay on a server
+            "stream": False,  # some servers and gateways stream unless they are told not to
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "max_output_tokens": settings.max_output_tokens,

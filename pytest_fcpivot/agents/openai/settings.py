@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -10,11 +11,17 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from pytest_fcpivot.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 # The client refuses to start without a key, and servers on one's own machine want none.
 _NO_KEY = "no-key"
 OPENAI_KEY = "OPENAI_API_KEY"
+# Azure's hosts for OpenAI's models, in the public and the national clouds; they take a key in a header of its own.
+_AZURE = re.compile(
+    r"(?:.+\.)?(?:(?:openai|cognitiveservices)\.azure\.(?:com|us|cn)|services\.ai\.azure\.com"
+    r"|api\.cognitive\.microsoft\.com)"
+)
+_AZURE_KEY = "api-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +31,8 @@ class OpenAISettings:
     `tool_choice` is `auto`, `none`, `required` or a tool's name. `tool_choice` and `parallel_tool_calls` override the
     pivot's own; nothing else of the pivot's parameters is used, since the model and the sampling were the expert's.
     `seed` is the seed of the first repeat, and each repeat adds one; Responses has no seed. `message_tool` offers the
-    shared tool `submit_message` and requires a call. `request_timeout` is in seconds.
+    shared tool `submit_message` and requires a call. `request_timeout` is in seconds. `omit` names fields that are left
+    out of each request, whatever asks for them.
     """
 
     model: str
@@ -41,6 +49,7 @@ class OpenAISettings:
     message_tool: bool = False
     seed: int | None = None
     request_timeout: float | None = None
+    omit: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,18 @@ class Endpoint:
         """Whether OpenAI's own service answers, there or at Azure: its newer parameters are known there."""
         host = urlsplit(self.url).hostname or "" if self.url else "api.openai.com"
         return f".{host}".endswith((".openai.com", ".azure.com"))
+
+    def key_headers(self, given: Iterable[str]) -> dict[str, str | None]:
+        """Return how the key is sent if not as a bearer's; None stands for a header that must not be sent.
+
+        `given` are the names of headers that the user sets: with a key among them, this one is not sent.
+        """
+        host = urlsplit(self.url).hostname or "" if self.url else ""
+        names = {name.lower() for name in given}
+        if not _AZURE.fullmatch(host) or "authorization" in names:
+            return {}
+        own: dict[str, str | None] = {} if _AZURE_KEY in names else {_AZURE_KEY: self.key}
+        return {**own, "Authorization": None}
 
     def __str__(self) -> str:
         return self.url or "https://api.openai.com/v1"
