@@ -114,7 +114,7 @@ CHOICES = st.sampled_from(["auto", "none", "required", "f", None, {"type": "func
 
 
 @EVERY
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(
     items=st.lists(MESSAGES | CALLS | RESULTS | REASONING, min_size=1, max_size=8),
     tools=TOOLS,
