@@ -8,45 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.errors import ActionError
+from pytest_fcpivot.shapes import Reading, read_output
+
 if TYPE_CHECKING:
     from pytest_fcpivot.model import Action
 
 MALFORMED = "malformed"  # the server reported that it could not parse what the model wrote
 CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
 REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
+NO_ARGUMENTS = "no_arguments"  # a call whose arguments were null, missing or the empty text
+ONE_OF_SEVERAL_CHOICES = "one_of_several_choices"  # several alternative answers, of which one had calls
 
-# The field of an output that tells of such a refusal.
+# The field of an output that tells of such a refused call.
 REFUSED_BY_SERVER = "refused_by_server"
-
-_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
 
 
 def flags_of(output: Any, action: Action | None) -> tuple[str, ...]:
     """Name what is odd about an answer, given as the agent returned it and as the action that was read from it."""
-    flags = []
-    if action is not None and action.malformed is not None:
-        flags.append(MALFORMED)
-    if _is_cut_off(output):
-        flags.append(CUT_OFF)
-    if isinstance(output, Mapping) and output.get(REFUSED_BY_SERVER):
-        flags.append(REFUSED_CALL)
-    return tuple(flags)
-
-
-def _is_cut_off(output: Any) -> bool:
-    if output is None or isinstance(output, str | list | tuple):
-        return False
-    choices = _get(output, "choices")
-    if isinstance(choices, list | tuple) and choices:
-        return _is_one_of(_get(choices[0], "finish_reason"), _CUT_OFF_REASONS)
-    if isinstance(_get(output, "output"), list | tuple):
-        return _is_one_of(_get(output, "status"), frozenset(("incomplete",)))
-    return _is_one_of(_get(output, "stop_reason"), _CUT_OFF_REASONS)
-
-
-def _is_one_of(value: Any, known: frozenset[str]) -> bool:
-    return isinstance(value, str) and value in known
-
-
-def _get(thing: Any, key: str) -> Any:
-    return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+    try:
+        reading = read_output(output)
+    except ActionError:  # a test of the user's may have made an action of it all the same
+        reading = Reading()
+    odd = {
+        MALFORMED: action is not None and action.malformed is not None,
+        REFUSED_CALL: isinstance(output, Mapping) and bool(output.get(REFUSED_BY_SERVER)),
+        CUT_OFF: reading.cut_off,
+        NO_ARGUMENTS: any(call.arguments == "" for call in reading.calls),
+        ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
+    }
+    return tuple(flag for flag, is_so in odd.items() if is_so)

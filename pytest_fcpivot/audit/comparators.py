@@ -236,7 +236,8 @@ def _share_words(wanted: str, given: str) -> bool:
 
 
 def _not_decoded(error: Exception, call: FunctionCall) -> Grade:
-    reason = why_not_decoded(error) if isinstance(error, ValueError | RecursionError) else str(error)
+    known = isinstance(error, ValueError | RecursionError)
+    reason = why_not_decoded(call.arguments, error) if known else str(error)
     return Grade(0.0, ARGUMENTS_DECODE_ERROR, reason, "$", None, shown(call.arguments))
 
 

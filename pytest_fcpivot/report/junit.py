@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED, REFUSED_CALL
+from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED, NO_ARGUMENTS, ONE_OF_SEVERAL_CHOICES, REFUSED_CALL
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import shown_settings
 
@@ -53,7 +53,7 @@ def write_suite_properties(
     if "cause" in grader:
         properties["fc.grader_settings_cause"] = printable(grader["cause"])
     properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors}
-    for name in (MALFORMED, CUT_OFF, REFUSED_CALL):
+    for name in (MALFORMED, REFUSED_CALL, CUT_OFF, NO_ARGUMENTS, ONE_OF_SEVERAL_CHOICES):
         if tally.flags[name]:
             properties[f"fc.{name}"] = tally.flags[name]
     if interval is not None:

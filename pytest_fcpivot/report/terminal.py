@@ -6,7 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED, REFUSED_CALL
+from pytest_fcpivot.answer_flags import CUT_OFF, MALFORMED, NO_ARGUMENTS, ONE_OF_SEVERAL_CHOICES, REFUSED_CALL
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -161,6 +161,11 @@ _FLAG_TEXTS = (
     (MALFORMED, "malformed: the server could not parse what the model wrote; graded 0"),
     (REFUSED_CALL, "calls that the server refused, and showed; graded as the calls they are"),
     (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
+    (
+        NO_ARGUMENTS,
+        "without arguments from the server: graded as empty text, or as {} with --fc-empty-arguments=object",
+    ),
+    (ONE_OF_SEVERAL_CHOICES, "with several choices, of which the only one with calls was graded"),
 )
 
 
