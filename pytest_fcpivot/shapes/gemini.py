@@ -82,7 +82,7 @@ def _read_candidate(candidate: Any, read: Read) -> Reading:
 
 def _read_response(response: Any, read: Read) -> Reading:
     candidates = get(response, "candidates")
-    if candidates:
+    if is_list(candidates) and candidates:
         reading = the_one([_read_candidate(candidate, read) for candidate in candidates], "candidates")
     elif first(response, "prompt_feedback", "promptFeedback") is not MISSING:
         reading = Reading()  # the request was refused

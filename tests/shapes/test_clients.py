@@ -151,7 +151,7 @@ def graph() -> tuple[Any, list[Any]]:
     langgraph = sdk("langgraph.graph")
     answers: list[Any] = []
     builder = langgraph.StateGraph(langgraph.MessagesState)
-    builder.add_node("model", lambda state: {"messages": [answers[-1]]})
+    builder.add_node("model", lambda _: {"messages": [answers[-1]]})
     builder.add_edge(langgraph.START, "model")
     return builder.compile(), answers
 
@@ -181,7 +181,7 @@ def pydantic_ai_run(action: Action) -> Any:
         for name in dict.fromkeys(call.name for call in action.calls)
     ]
     agent = pydantic_ai.Agent(
-        function.FunctionModel(lambda messages, info: pydantic_ai_response(action)),
+        function.FunctionModel(lambda *_: pydantic_ai_response(action)),
         toolsets=[sdk("pydantic_ai.toolsets").ExternalToolset(offered)],
         output_type=[str, pydantic_ai.DeferredToolRequests],
     )
@@ -226,7 +226,10 @@ def bedrock() -> tuple[Any, Any]:
     """Make botocore's client, with a stub that checks what it is given against the service's own description."""
     session = sdk("botocore.session").get_session()
     client = session.create_client(
-        "bedrock-runtime", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+        "bedrock-runtime",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",  # noqa: S106 (nothing is sent)
     )
     return client, sdk("botocore.stub").Stubber(client)
 
@@ -366,7 +369,7 @@ def test_a_run_of_pydantic_ai_that_went_on() -> None:
     pydantic_ai, messages = sdk("pydantic_ai"), sdk("pydantic_ai.messages")
     answers = [messages.ToolCallPart(tool_name="find", args={}), messages.TextPart(content="Found.")]
     model = sdk("pydantic_ai.models.function").FunctionModel(
-        lambda history, info: messages.ModelResponse(parts=[answers[len(history) // 2]])
+        lambda history, _: messages.ModelResponse(parts=[answers[len(history) // 2]])
     )
     run = pydantic_ai.Agent(model, tools=[pydantic_ai.Tool(lambda: "42", name="find")]).run_sync("Hello")
     assert run.output == "Found."
