@@ -113,7 +113,7 @@ TYPES = {
     "tool_call": _read_call,
     "invalid_tool_call": _read_call,
     "tool_call_chunk": refused("is a piece of a stream; add the chunks up, and return the whole message"),
-    **dict.fromkeys(("server_tool_call", "server_tool_call_chunk", "server_tool_result", "non_standard"), nothing),
+    **dict.fromkeys(("server_tool_call", "server_tool_call_chunk", "server_tool_result"), nothing),
     **dict.fromkeys(("human", "system", "tool", "developer"), _read_other),
     **dict.fromkeys(("HumanMessageChunk", "SystemMessageChunk", "ToolMessageChunk"), _read_other),
 }

@@ -177,7 +177,7 @@ def shown_type(value: Any) -> str:
 
 def shown_keys(names: Iterable[str]) -> str:
     """List the names of fields, shortened."""
-    few = []
+    few: list[str] = []
     for name in names:
         if len(few) == _KEYS_SHOWN:
             few.append("…")

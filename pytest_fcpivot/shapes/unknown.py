@@ -96,6 +96,7 @@ def _is_other_call(thing: Any) -> bool:
 
 # Told in this order; the first that fits.
 _LOOKS_LIKE: tuple[tuple[Callable[[Any], bool], str], ...] = (
+    (lambda thing: isinstance(thing, type), "a class; return an object of it"),
     (
         inspect.isawaitable,
         "a coroutine that nobody awaited; make the agent an `async def`, or await it and return what it gives",
@@ -121,9 +122,7 @@ _LOOKS_LIKE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_has("generations"), "LangChain's LLMResult; return the message of its generation"),
     (_has("all_messages"), "a run of pydantic-ai; return its last ModelResponse"),
     (
-        lambda thing: any(
-            isinstance(get(thing, key), str) for key in ("content", "text", "message", "response", "answer")
-        ),
+        lambda thing: any(isinstance(get(thing, key), str) for key in ("content", "text", "response", "answer")),
         "a message; return its text, or {'role': 'assistant', 'content': …}",
     ),
 )

@@ -207,7 +207,7 @@ def _with_name(action: Action, name: str) -> Action:
 
 def test_a_tool_of_the_pivots_own() -> None:
     """Each tool of the sample, named `submit_message`, is graded as under its own name."""
-    seen = set()
+    seen: set[str] = set()
     for pivot in load_pivots():
         for name in sorted({tool["name"] for tool in pivot.tools} - seen):
             seen.add(name)

@@ -11,6 +11,7 @@ from pytest_fcpivot.audit.stored import open_stored
 from pytest_fcpivot.results.merge import merge
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pivot_project import Project, Row
@@ -69,9 +70,9 @@ def test_one_verdict_everywhere(project: Project) -> None:
     assert _recorded(merged) == wanted
     project.run_here(f"--fc-replay={merged}", "--fc-run=again")
     assert _recorded(project.path / "again") == wanted
-    facts: list[dict[str, Any]] = []
+    facts: list[Mapping[str, Any]] = []
     found = audit(open_stored(merged), 5, facts.append)
     assert not found.drifted
-    assert {fact["result"]: fact["rewards"]["first-call"] for fact in facts} == {
+    assert {fact["result"]: fact["rewards"]["nemo-gym:first-call"] for fact in facts} == {
         i: reward for i, (reward, _) in wanted.items()
     }

@@ -272,7 +272,7 @@ def test_null_arguments_of_ones_own_are_null() -> None:
     """What an agent of the user's says outright is not read as another thing, whatever the option says."""
     for output in (FunctionCall("find", None), {"name": "find", "arguments": None}):
         for empty in ("text", "object"):
-            action = to_action(output, empty_arguments=empty)  # type: ignore[arg-type] # mypy sees a str
+            action = to_action(output, empty_arguments=empty)
             assert action == Action((FunctionCall("find", "null"),))
             assert flags_of(output, action) == ()
 
