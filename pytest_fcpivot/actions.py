@@ -47,6 +47,8 @@ def chosen(
 ) -> Action:
     """Choose the action out of what was read, by the rules of `to_action`."""
     calls = reading.calls
+    if len(calls) == 1 and calls[0].name != SUBMIT_MESSAGE and calls[0].arguments:
+        return Action((calls[0],))  # nearly every answer with a call
     if not calls:
         if reading.text is None and reading.malformed is not None:
             return Action(malformed=reading.malformed)

@@ -84,6 +84,8 @@ _SCALARS = (str, bytes, bytearray, bool, int, float, type)
 
 def read_output(output: Any) -> Reading:
     """Read whatever an agent returned; raises ActionError, naming what came, for anything that is not understood."""
+    if type(output) is list:  # the usual answer of a training loop, so the others wait
+        return _read_list(output)
     if output is None:
         return Reading()
     if isinstance(output, str):

@@ -121,7 +121,9 @@ def served_call(call: Any, name_key: str, arguments_key: str, beside: frozenset[
     `beside` are the other fields that such a form may have: if the arguments are missing, they might be under another
     name, so any further field raises ActionError.
     """
-    arguments = get(call, arguments_key)
+    name, arguments = get(call, name_key), get(call, arguments_key)
+    if type(name) is str and type(arguments) is str:
+        return FunctionCall(name, arguments)
     if arguments is MISSING:
         odd = [name for name in field_names(call) if name not in beside and name != name_key]
         if odd:
@@ -129,7 +131,7 @@ def served_call(call: Any, name_key: str, arguments_key: str, beside: frozenset[
                 f"a function call has no {arguments_key!r}, but {shown_keys(odd)}; are the arguments there? return "
                 f"them as {arguments_key!r}"
             )
-    return function_call(get(call, name_key), "" if arguments is None or arguments is MISSING else arguments)
+    return function_call(name, "" if arguments is None or arguments is MISSING else arguments)
 
 
 def combined(readings: Iterable[Reading], answer: Any) -> Reading:
