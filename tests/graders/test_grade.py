@@ -231,6 +231,21 @@ def test_a_pivot_and_its_action() -> None:
             assert grade(pivot, output) == grade(pivot.expected_action, output)
 
 
+@pytest.mark.parametrize(
+    ("agent", "reward"), [("single_step_tool_use_with_argument_comparison_swe", 1.0), ("mine", 0.0)]
+)
+def test_settings_of_the_pivots_agent(agent: str, reward: float) -> None:
+    """The verifier's settings are those of the agent that the pivot's row names, unless others are given."""
+    call = {"type": "function_call", "name": "find", "arguments": '{"text": "book a room"}'}
+    other = FunctionCall("find", {"text": "call my bank"})
+    row = {"responses_create_params": {"input": "Hi"}, "expected_action": call, "agent_ref": {"name": agent}}
+    pivot = Pivot.from_row(row)
+    assert grade(pivot, other).reward == grade(pivot, other, "nemo-gym:any-order").reward == reward
+    assert grade(pivot, other, word_count_similarity_threshold=0.3).reward == 0.0
+    assert grade(pivot, other, "agentic").reward == 0.5
+    assert grade(pivot.expected_action, other).reward == 0.0
+
+
 def test_what_is_no_expected_action() -> None:
     """The view that an agent gets, and a row of the data, are refused with what to pass instead."""
     pivot = Pivot("p", "t", Action(message="Hi"), "[]")
