@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.dialects import looks_like_call
+from pytest_fcpivot.errors import ActionError
+from pytest_fcpivot.shapes import Reading, read_output
 
 if TYPE_CHECKING:
     from pytest_fcpivot.model import Action
@@ -17,58 +19,42 @@ MALFORMED = "malformed"  # what the model wrote could not be parsed
 CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
 REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
 CALL_LIKE = "call_like"  # a message that attempts a call
+NO_ARGUMENTS = "no_arguments"  # a call whose arguments were null, missing or the empty text
+ONE_OF_SEVERAL_CHOICES = "one_of_several_choices"  # several alternative answers, of which one had calls
 SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
-FLAGS = (MALFORMED, REFUSED_CALL, CUT_OFF, CALL_LIKE, SYSTEM_MOVED)
+FLAGS = (MALFORMED, REFUSED_CALL, CUT_OFF, CALL_LIKE, NO_ARGUMENTS, ONE_OF_SEVERAL_CHOICES, SYSTEM_MOVED)
 # Those that tell of an answer which was not read as what the model meant.
 UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 
 # What a bundled agent tells of its request, beside the server's answer.
 AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
 
-# The field of an output that tells of such a refusal.
+# The field of an output that tells of such a refused call.
 REFUSED_BY_SERVER = "refused_by_server"
-
-_CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
 
 
 def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Name what is odd about an answer, given as the agent returned it and as the action that was read from it.
 
-    `tool_names` are those on offer: some forms of calls count as such only with one of these names.
+    `tool_names` are those on offer: some forms of calls in a text count as such only with one of these names.
     """
-    flags = []
-    if action is not None and action.malformed is not None:
-        flags.append(MALFORMED)
-    if _is_cut_off(output):
-        flags.append(CUT_OFF)
-    if isinstance(output, Mapping) and output.get(REFUSED_BY_SERVER):
-        flags.append(REFUSED_CALL)
-    if action is not None and action.message and looks_like_call(action.message, tool_names):
-        flags.append(CALL_LIKE)
-    if _moved_system_messages(output):
-        flags.append(SYSTEM_MOVED)
-    return tuple(flags)
-
-
-def _is_cut_off(output: Any) -> bool:
-    if output is None or isinstance(output, str | list | tuple):
-        return False
-    choices = _get(output, "choices")
-    if isinstance(choices, list | tuple) and choices:
-        return _is_one_of(_get(choices[0], "finish_reason"), _CUT_OFF_REASONS)
-    if isinstance(_get(output, "output"), list | tuple):
-        return _is_one_of(_get(output, "status"), frozenset(("incomplete",)))
-    return _is_one_of(_get(output, "stop_reason"), _CUT_OFF_REASONS)
+    try:
+        reading = read_output(output)
+    except ActionError:  # a test of the user's may have made an action of it all the same
+        reading = Reading()
+    message = None if action is None else action.message
+    odd = {
+        MALFORMED: action is not None and action.malformed is not None,
+        REFUSED_CALL: isinstance(output, Mapping) and bool(output.get(REFUSED_BY_SERVER)),
+        CUT_OFF: reading.cut_off,
+        CALL_LIKE: bool(message) and looks_like_call(message or "", tool_names) is not None,
+        NO_ARGUMENTS: any(call.arguments == "" for call in reading.calls),
+        ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
+        SYSTEM_MOVED: _moved_system_messages(output),
+    }
+    return tuple(flag for flag, is_so in odd.items() if is_so)
 
 
 def _moved_system_messages(output: Any) -> bool:
     notes = output.get(AGENT_NOTES) if isinstance(output, Mapping) else None
     return isinstance(notes, Mapping) and notes.get(SYSTEM_MESSAGES) == MOVED
-
-
-def _is_one_of(value: Any, known: frozenset[str]) -> bool:
-    return isinstance(value, str) and value in known
-
-
-def _get(thing: Any, key: str) -> Any:
-    return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot import __version__
-from pytest_fcpivot.errors import DataError, FcPivotError
+from pytest_fcpivot.errors import DataError, FcPivotError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "conformance", help="grade a file of verdicts that NeMo Gym's verifier gave, and compare"
     )
     conformance.add_argument("file", type=Path, help="vectors, one JSON object a line: .jsonl or .jsonl.gz")
+    conformance.add_argument("--fc-empty-arguments", dest="empty_arguments", help=argparse.SUPPRESS)
     conformance.set_defaults(run=_conformance)
     _add_prepare(commands)
     _add_info(commands)
@@ -67,6 +68,12 @@ def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (the signal'
 
 def _conformance(options: argparse.Namespace) -> int:
     from pytest_fcpivot.graders.conformance import check_file  # noqa: PLC0415 (only for this command)
+
+    if options.empty_arguments is not None:
+        raise OptionError(
+            f"--fc-empty-arguments={options.empty_arguments}: conformance compares with the verifier, which reads "
+            "empty arguments as the text that they are; leave it out"
+        )
 
     found = check_file(options.file)
     for version, outcome in found.versions.items():

@@ -148,7 +148,8 @@ class Judging:
         """Ask about an answer whose test has not come yet, if it is one to judge; may be called by any thread."""
         if self._closed or case.pivot.expected_action.calls or case.judging is not None:
             return  # a thread of a synchronous agent may come back after the end
-        question = _question(case, to_action(output, tool_set(case.pivot.tools_json).names))
+        tools = tool_set(case.pivot.tools_json).names  # how empty arguments are read makes no message another
+        question = _question(case, to_action(output, tools))
         if question is None:
             return
         case.judging = self._begin(question)

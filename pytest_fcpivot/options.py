@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_fcpivot.actions import EmptyArguments
     from pytest_fcpivot.data.selection import Condition, Selection
 
 
@@ -124,6 +125,12 @@ _OPTIONS = (
     _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run="no"),
     _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run="no"),
     _Option("fc_strict_schema", "", "arguments that break their tool's schema earn no reward", "flag"),
+    _Option(
+        "fc_empty_arguments",
+        "text|object",
+        'arguments that the model\'s server sent as null, "" or not at all: the empty text, which does not decode '
+        "(default), or {}",
+    ),
     _Option("fc_bad_rows", "refuse|skip", "broken rows: refuse the file (default), or skip and count them"),
     _Option("fc_model", "NAME", "openai agents: the model"),
     _Option("fc_base_url", "URL", "openai agents: the API's address, when it is not OpenAI's own"),
@@ -187,6 +194,7 @@ class Options:
     seed: int
     timeout: float | None
     strict_schema: bool
+    empty_arguments: EmptyArguments
     bad_rows: Literal["refuse", "skip"]
     repeats: int
     concurrency: int
@@ -359,6 +367,7 @@ class OptionReader:
             seed=seed,
             timeout=timeout,
             strict_schema=self._truth("fc_strict_schema") or False,
+            empty_arguments="object" if self._choice("fc_empty_arguments", "text", "object") == "object" else "text",
             bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
             repeats=self._number("fc_repeats", int, least=1, most=_MOST_REPEATS) or 1,
             concurrency=concurrency,

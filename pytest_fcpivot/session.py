@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.model import Pivot
     from pytest_fcpivot.options import Options
+    from pytest_fcpivot.schemas import ToolSet
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
 
@@ -318,7 +319,7 @@ class PivotSession:
         trouble: str | None = None
         try:
             self._asker.answer(node, case, agent)
-            case.action = to_action(case.output, tool_set(pivot.tools_json).names)
+            case.action = self._read_action(case.output, tool_set(pivot.tools_json))
         except (TooManyHungCallsError, FatalAgentError) as error:
             trouble = self.redact(str(error))
             node.session.shouldstop = f"fcpivot: {trouble}"
@@ -330,6 +331,9 @@ class PivotSession:
             pytest.fail(trouble, pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
         return case.action
+
+    def _read_action(self, output: Any, tools: ToolSet) -> Action:
+        return to_action(output, tools.names, empty_arguments=self.options.empty_arguments)
 
     def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
         """Return the function that grades a test's action."""
@@ -344,7 +348,7 @@ class PivotSession:
         __tracebackhide__ = True
         tools = tool_set(pivot.tools_json)
         case = self._case(node, pivot)
-        action = output if isinstance(output, Action) and output is case.action else to_action(output, tools.names)
+        action = output if isinstance(output, Action) and output is case.action else self._read_action(output, tools)
         case.action, case.grade = action, None
         if case.output is NOT_ASKED:
             case.output = output  # a fixture of the user's gave it

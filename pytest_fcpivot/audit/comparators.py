@@ -236,7 +236,7 @@ def _share_words(wanted: str, given: str) -> bool:
 
 
 def _not_decoded(error: Exception, call: FunctionCall) -> Grade:
-    reason = why_not_decoded(error) if isinstance(error, ValueError | RecursionError) else str(error)
+    reason = why_not_decoded(call.arguments, error) if isinstance(error, ValueError | RecursionError) else str(error)
     return Grade(0.0, ARGUMENTS_DECODE_ERROR, reason, "$", None, shown(call.arguments))
 
 

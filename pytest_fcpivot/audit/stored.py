@@ -29,6 +29,7 @@ from pytest_fcpivot.schemas import tool_set
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pytest_fcpivot.actions import EmptyArguments
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.model import Action, Pivot
@@ -130,6 +131,9 @@ class StoredResults:
             self.notes.append(f"the run's own grader is not at hand, so its rewards are taken as recorded: {error}")
         self.pass_mark = float(mark)
         self.strict_schema = _is_on(self._options.get("fc_strict_schema"))
+        self._empty_arguments: EmptyArguments = (
+            "object" if self._options.get("fc_empty_arguments") == "object" else "text"
+        )
         self.scores_messages = self.grader_name == AgenticGrader().name
         judge = description.get("judge")
         self.judged = isinstance(judge, dict) and bool(judge.get("model"))
@@ -227,7 +231,7 @@ class StoredResults:
             # most answers call no tool of that name, and reading the pivot's own takes longer than all the rest
             names = tool_set(pivot.tools_json).names if SUBMIT_MESSAGE.encode() in data else frozenset()
             try:
-                action, as_answered = _action(line, names)
+                action, as_answered = _action(line, names, self._empty_arguments)
             except FcPivotError:
                 odd += 1
                 continue
@@ -310,13 +314,14 @@ class _Lines:
         self._stream.close()
 
 
-def _action(line: dict[str, Any], names: frozenset[str]) -> tuple[Action, bool]:
+def _action(line: dict[str, Any], names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
     """Read the action that was graded, and tell whether the output, which a replay grades, reads as the same.
 
-    It does, unless a test or a fixture of the user's made another action of it. `names` are those of the pivot's tools.
+    It does, unless a test or a fixture of the user's made another action of it. `names` are those of the pivot's tools,
+    `empty_arguments` is how the run read them.
     """
     try:
-        answered = to_action(line.get("output"), names)
+        answered = to_action(line.get("output"), names, empty_arguments=empty_arguments)
     except ActionError:
         answered = None
     if "action" not in line:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.actions import EMPTY_ARGUMENTS, SUBMIT_MESSAGE, EmptyArguments, to_action
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.nemo_gym import NemoGymGrader
 from pytest_fcpivot.importing import is_spec
-from pytest_fcpivot.model import Action, FunctionCall, Grade, Message
+from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -206,6 +206,10 @@ def expected_to_action(expected: Any) -> Action:
     Raises GraderError for anything else.
     """
     if isinstance(expected, dict):
+        if "expected_action" in expected:
+            raise GraderError(
+                "this is a row of the data, not its expected action; make a pivot of it: Pivot.from_row(row)"
+            )
         kind = expected.get("type")
         try:
             if kind == "function_call":
@@ -226,6 +230,8 @@ def expected_to_action(expected: Any) -> Action:
         return Action((expected,))
     if isinstance(expected, Message):
         return Action(message=expected.content)
+    if isinstance(expected, PivotView):
+        raise GraderError("the view of a pivot, as the agent gets it, holds no answer; grade against the Pivot itself")
     raise GraderError(f"cannot read an expected action from {type(expected).__name__}")
 
 
@@ -239,18 +245,33 @@ def grade(
     expected_action: Any,
     output: Any,
     grader: str | SupportsGrade | Callable[..., Any] = DEFAULT_GRADER,
+    *,
+    empty_arguments: EmptyArguments = "text",
     **config: Any,
 ) -> Grade:
-    """Grade a model's output against the expected action.
+    """Grade a model's output at a pivot, or against an expected action alone.
 
-    `expected_action` is a dict of the data sets or one of our types; `output` is in any shape that an agent may
-    return. `grader` names the grader, or is one: an object with a method `grade`, or a function of the expected and the
-    actual Action that returns a Grade, a number or a bool. `config` holds its settings. A call of the shared tool
-    `submit_message` counts as a message unless the expected action itself calls a tool of that name. Raises GraderError
-    for an unknown grader or setting, a faulty expected action or a verdict that is none, ActionError for an output that
-    is not understood.
+    `expected_action` is a Pivot, a dict of the data sets or one of our types; `output` is in any shape that an agent
+    may return. `grader` names the grader, or is one: an object with a method `grade`, or a function of the expected and
+    the actual Action that returns a Grade, a number or a bool. `config` holds its settings; those of `nemo-gym` that it
+    does not have are the ones of the agent that the pivot's row names, if that is known. `empty_arguments` is as in
+    `to_action`. A call of the shared tool `submit_message` is a message, unless the pivot has a tool of that name; an
+    expected action alone does not tell the tools, and then it is a message unless such a call is expected. Raises
+    GraderError for an unknown grader or setting, a faulty expected action or a verdict that is none, ActionError for an
+    output that is not understood.
     """
+    if isinstance(expected_action, Pivot) and isinstance(grader, str) and grader.partition(":")[0] == DEFAULT_GRADER:
+        from pytest_fcpivot.graders.sets import settings_of_pivot  # noqa: PLC0415 (it knows the data sets)
+
+        config = settings_of_pivot(expected_action) | config
     judge = make_grader(grader, **config)
-    expected = expected_to_action(expected_action)
-    own_tools = frozenset(call.name for call in expected.calls if call.name == SUBMIT_MESSAGE)
-    return judge.grade(expected, to_action(output, own_tools))
+    if empty_arguments not in EMPTY_ARGUMENTS:
+        raise GraderError(f"empty_arguments={empty_arguments!r}: choose {' or '.join(EMPTY_ARGUMENTS)}")
+    if isinstance(expected_action, Pivot):
+        from pytest_fcpivot.schemas import tool_set  # noqa: PLC0415 (an expected action alone needs no tools)
+
+        expected, tools = expected_action.expected_action, tool_set(expected_action.tools_json).names
+    else:
+        expected = expected_to_action(expected_action)
+        tools = frozenset(call.name for call in expected.calls if call.name == SUBMIT_MESSAGE)
+    return judge.grade(expected, to_action(output, tools, empty_arguments=empty_arguments))

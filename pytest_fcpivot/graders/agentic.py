@@ -204,7 +204,7 @@ def _decoded(call: FunctionCall) -> Any:
     try:
         return decoded(call.arguments)
     except (ValueError, RecursionError) as error:
-        return _Broken(why_not_decoded(error))
+        return _Broken(why_not_decoded(call.arguments, error))
 
 
 def _share(wanted: Any, given: Any) -> _Share:

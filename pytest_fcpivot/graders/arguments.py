@@ -37,8 +37,10 @@ def expected_arguments(call: FunctionCall) -> Any:
         ) from error
 
 
-def why_not_decoded(error: ValueError | RecursionError) -> str:
+def why_not_decoded(arguments: str, error: ValueError | RecursionError) -> str:
     """Say why a model's arguments did not decode."""
+    if not arguments:
+        return "the arguments are empty, which is no JSON: the server sent no arguments"
     if isinstance(error, RecursionError):
         return "the arguments are nested too deep"
     return f"the arguments are not JSON: {error}"

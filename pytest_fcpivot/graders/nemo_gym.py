@@ -184,7 +184,7 @@ def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Gr
         given = decoded(actual.arguments)
         found = _difference(wanted, given, threshold)
     except (ValueError, RecursionError) as error:
-        return Grade(0.0, ARGUMENTS_DECODE_ERROR, why_not_decoded(error), "$")
+        return Grade(0.0, ARGUMENTS_DECODE_ERROR, why_not_decoded(actual.arguments, error), "$")
     if found is None:
         return None
     category, steps, wanted_there, given_there = found

@@ -6,7 +6,15 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED, REFUSED_CALL, SYSTEM_MOVED
+from pytest_fcpivot.answer_flags import (
+    CALL_LIKE,
+    CUT_OFF,
+    MALFORMED,
+    NO_ARGUMENTS,
+    ONE_OF_SEVERAL_CHOICES,
+    REFUSED_CALL,
+    SYSTEM_MOVED,
+)
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -165,6 +173,11 @@ _FLAG_TEXTS = (
         CALL_LIKE,
         "messages that look like calls, graded as messages: use the server's tool parser, or --fc-agent=openai-prompt",
     ),
+    (
+        NO_ARGUMENTS,
+        "without arguments from the server: graded as empty text, or as {} with --fc-empty-arguments=object",
+    ),
+    (ONE_OF_SEVERAL_CHOICES, "with several choices, of which the only one with calls was graded"),
     (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 

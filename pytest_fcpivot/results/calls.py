@@ -8,10 +8,10 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.lookahead import CallLog
 from pytest_fcpivot.results.output import output_json, usage_of
+from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,7 +47,7 @@ class CallFile(CallLog):
         usage = None if error is not None else usage_of(output)
         if error is None and (call.latency_s >= WORTH_KEEPING_S or usage is not None):
             try:
-                to_action(output)
+                read_output(output)
             except ActionError:  # there is no answer in it
                 self._note_end(call)
                 return

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import MALFORMED_OUTPUT, malformed_action, to_action
+from pytest_fcpivot.actions import MALFORMED_OUTPUT, to_action
 from pytest_fcpivot.answer_flags import AGENT_NOTES
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.graders import expected_to_action
 from pytest_fcpivot.model import Action, FunctionCall, Message
+from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pytest_fcpivot.shapes import Reading
 
 _JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
@@ -52,44 +57,90 @@ class Usage:
         return cls(*(_count(value.get(f"{name}_tokens")) for name in ("input", "cached", "output", "reasoning")))
 
 
+# The counts of tokens under the names that the APIs have for them. `apart` are counts that others include in the input
+# or the output: Anthropic's cached tokens, Gemini's thoughts.
+_USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
+_READ = (
+    *("input_tokens", "prompt_tokens", "inputTokens", "prompt_token_count", "promptTokenCount", "promptTokens"),
+    "prompt_eval_count",
+)
+_WRITTEN = (
+    *("output_tokens", "completion_tokens", "outputTokens", "candidates_token_count", "candidatesTokenCount"),
+    *("completionTokens", "eval_count"),
+)
+_CACHED = ("cache_read_tokens", "cached_content_token_count", "cachedContentTokenCount", "cachedInputTokens")
+_CACHED_APART = ("cache_read_input_tokens", "cacheReadInputTokens")
+_CACHE_WRITTEN_APART = ("cache_creation_input_tokens", "cacheWriteInputTokens")
+_CACHED_DETAILS = ("input_tokens_details", "prompt_tokens_details", "input_token_details")
+_REASONING_APART = ("thoughts_token_count", "thoughtsTokenCount")
+_REASONING_DETAILS = ("output_tokens_details", "completion_tokens_details", "output_token_details")
+
+
 def usage_of(output: Any) -> Usage | None:
-    """Read the usage that a Response or a chat completion carries, as an object or a dict; None without one."""
+    """Read the usage that an SDK's answer carries, as an object or a dict; None without one."""
     if output is None or isinstance(output, str | list | tuple):
         return None
-    usage = _get(output, "usage")
+    usage = _first(output, *_USAGE_FIELDS)
+    if usage is None:
+        answer = _answer(output)
+        if answer is not output:
+            return usage_of(answer)
+        usage = output if _get(output, "eval_count") is not None else None  # Ollama has them beside the message
     if usage is None:
         return None
-    read = _first(usage, "input_tokens", "prompt_tokens")
-    written = _first(usage, "output_tokens", "completion_tokens")
+    read, written = _first(usage, *_READ), _first(usage, *_WRITTEN)
     if read is None and written is None:
         return None
+    details = _first(usage, *_CACHED_DETAILS)
+    cached, apart = _count(_first(usage, *_CACHED)), _count(_first(usage, *_CACHED_APART))
+    thought = _count(_first(usage, *_REASONING_APART))
+    told = _first(usage, *_REASONING_DETAILS)
     return Usage(
-        _count(read),
-        _count(_get(_first(usage, "input_tokens_details", "prompt_tokens_details"), "cached_tokens")),
-        _count(written),
-        _count(_get(_first(usage, "output_tokens_details", "completion_tokens_details"), "reasoning_tokens")),
+        _count(read) + apart + _count(_first(usage, *_CACHE_WRITTEN_APART)),
+        cached or apart or _count(_first(details, "cached_tokens", "cache_read")),
+        _count(written) + thought,
+        thought or _count(_first(told, "reasoning_tokens", "reasoning")),
     )
 
 
 def output_json(output: Any) -> str:
     """Write an agent's output as JSON text in ASCII, from which `to_action` reads the same action.
 
-    Objects of SDKs are written as their fields, and a Response without what it repeats of the request. An output that
-    has no such text, because it is no action either, is written as its repr.
+    Objects of SDKs are written as their fields, a Response without what it repeats of the request, and what was wrapped
+    around an answer is left out. An output that is no action, and has no such text, is named by its type.
     """
     if output is None or isinstance(output, str):
         return json.dumps(output)
     try:
-        kept = _without_request(output)
+        reading = read_output(output)
+    except ActionError:
+        reading = None
+    try:
+        kept = _without_request(output if reading is None else reading.answer)
         text = _ENCODER.encode(kept)
-        if _is_json(kept) or to_action(json.loads(text)) == to_action(output):
+        if _is_json(kept) or (reading is not None and _same(read_output(json.loads(text)), reading)):
             return text
     except (TypeError, ValueError, RecursionError, ActionError):
         pass
-    try:
-        return json.dumps(_fields(to_action(output)))
-    except (ActionError, TypeError, ValueError, RecursionError):
+    if reading is None:
         return json.dumps(f"{type(output).__name__}, which is no action")
+    try:
+        return json.dumps(_fields(Action(tuple(reading.calls), reading.text, reading.malformed)))
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(f"{type(output).__name__}, which cannot be written")
+
+
+def _same(one: Reading, other: Reading) -> bool:
+    """Tell whether two outputs were read alike, and have the same that is odd about them."""
+    return replace(one, answer=None) == replace(other, answer=None, is_part=one.is_part)
+
+
+def _answer(output: Any) -> Any:
+    """Return what holds the answer, without what is wrapped around it; the output itself if it is not understood."""
+    try:
+        return read_output(output).answer
+    except ActionError:
+        return output
 
 
 def action_json(action: Action | None) -> str:
@@ -112,7 +163,7 @@ def action_from_json(written: Any) -> Action:
     if written is None:
         return Action()
     if isinstance(written, dict) and written.get("type") == MALFORMED_OUTPUT:
-        return malformed_action(written)
+        return to_action(written)
     return expected_to_action(written)
 
 
@@ -148,6 +199,12 @@ def _fields(value: Any) -> Any:
         return value.model_dump(mode="json", warnings=False)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if hasattr(value, "__dict__"):
         return vars(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
-from pytest_fcpivot import Action, ActionError, FunctionCall, Grade, GraderError, Message, grade
+from pytest_fcpivot import Action, ActionError, FunctionCall, Grade, GraderError, Message, Pivot, grade, load_pivots
+from pytest_fcpivot.actions import SUBMIT_MESSAGE
 from pytest_fcpivot.graders import make_grader
 
 CALL = {"type": "function_call", "name": "find", "arguments": '{"n": 1}'}
@@ -191,3 +192,69 @@ def test_grading_changes_nothing() -> None:
     expected, output = json.loads(json.dumps(CALL)), [json.loads(json.dumps(OTHER))]
     grade(expected, output)
     assert (expected, output) == (CALL, [OTHER])
+
+
+def _renamed(pivot: Pivot, name: str) -> Pivot:
+    """Return a pivot with one of its tools under the name `submit_message`."""
+    tools = [{**tool, "name": SUBMIT_MESSAGE} if tool["name"] == name else tool for tool in pivot.tools]
+    return replace(pivot, tools_json=json.dumps(tools), expected_action=_with_name(pivot.expected_action, name))
+
+
+def _with_name(action: Action, name: str) -> Action:
+    calls = [FunctionCall(SUBMIT_MESSAGE, call.arguments) if call.name == name else call for call in action.calls]
+    return replace(action, calls=tuple(calls))
+
+
+def test_a_tool_of_the_pivots_own() -> None:
+    """Each tool of the sample, named `submit_message`, is graded as under its own name."""
+    seen: set[str] = set()
+    for pivot in load_pivots():
+        for name in sorted({tool["name"] for tool in pivot.tools} - seen):
+            seen.add(name)
+            renamed = _renamed(pivot, name)
+            called = Action((FunctionCall(name, "{}"), *pivot.expected_action.calls))
+            answers = [pivot.expected_action, Action((FunctionCall(name, '{"message": "Hi"}'),)), called]
+            answers += [Action(message="Hi"), Action()]
+            for answer in answers:
+                wanted, found = grade(pivot, answer), grade(renamed, _with_name(answer, name))
+                assert (found.reward, found.category) == (wanted.reward, wanted.category)
+    for pivot in load_pivots():
+        for call in pivot.expected_action.calls:
+            assert grade(_renamed(pivot, call.name), FunctionCall(SUBMIT_MESSAGE, call.arguments)).reward == 1.0
+    assert len(seen) > 50
+
+
+def test_a_pivot_and_its_action() -> None:
+    """A pivot is graded like its expected action, where no tool has the shared name."""
+    for pivot in load_pivots()[:40]:
+        for output in (pivot.expected_action, "Hello", None, FunctionCall(SUBMIT_MESSAGE, '{"message": "Hi"}')):
+            assert grade(pivot, output) == grade(pivot.expected_action, output)
+
+
+@pytest.mark.parametrize(
+    ("agent", "reward"), [("single_step_tool_use_with_argument_comparison_swe", 1.0), ("mine", 0.0)]
+)
+def test_settings_of_the_pivots_agent(agent: str, reward: float) -> None:
+    """The verifier's settings are those of the agent that the pivot's row names, unless others are given."""
+    call = {"type": "function_call", "name": "find", "arguments": '{"text": "book a room"}'}
+    other = FunctionCall("find", {"text": "call my bank"})
+    row = {"responses_create_params": {"input": "Hi"}, "expected_action": call, "agent_ref": {"name": agent}}
+    pivot = Pivot.from_row(row)
+    assert grade(pivot, other).reward == grade(pivot, other, "nemo-gym:any-order").reward == reward
+    assert grade(pivot, other, word_count_similarity_threshold=0.3).reward == 0.0
+    assert grade(pivot, other, "agentic").reward == 0.5
+    assert grade(pivot.expected_action, other).reward == 0.0
+
+
+def test_what_is_no_expected_action() -> None:
+    """The view that an agent gets, and a row of the data, are refused with what to pass instead."""
+    pivot = Pivot("p", "t", Action(message="Hi"), "[]")
+    for expected, part in ((pivot.view(), "holds no answer"), ({"expected_action": CALL}, "Pivot.from_row")):
+        with pytest.raises(GraderError, match=part):
+            grade(expected, "Hello")
+
+
+def test_empty_arguments_are_text_or_an_object() -> None:
+    """Another word for how to read them is refused."""
+    with pytest.raises(GraderError, match="choose text or object"):
+        grade(CALL, OTHER, empty_arguments="null")  # type: ignore[arg-type] # the error

@@ -326,7 +326,9 @@ def numbered(*numbers: int) -> Action:
 )
 def test_batches(mode: str | None, switches: str, given_numbers: tuple[int, ...], reward: float, expected: str) -> None:
     """The count costs nothing by default; with the switch on, mode and tolerances decide."""
-    config = {"parallel_tool_call_rewarding": True, "parallel_tool_call_reward_mode": mode} if mode else {}
+    config: dict[str, Any] = (
+        {"parallel_tool_call_rewarding": True, "parallel_tool_call_reward_mode": mode} if mode else {}
+    )
     config |= {f"allow_{switches}": True} if switches else {}
     found = grade(numbered(1, 2), numbered(*given_numbers), ANY_ORDER, **config)
     assert found.reward == pytest.approx(reward)
@@ -361,7 +363,8 @@ def test_a_batch_tells_its_pairs(
     given_numbers: tuple[int, ...], pairs: set[tuple[int | None, int | None, float]]
 ) -> None:
     """A grade of several calls says which were paired, and what is left on both sides, whatever the reward."""
-    for config in ({}, {"parallel_tool_call_rewarding": True}):
+    configs: tuple[dict[str, Any], ...] = ({}, {"parallel_tool_call_rewarding": True})
+    for config in configs:
         found = grade(numbered(1, 2), numbered(*given_numbers), ANY_ORDER, **config)
         assert {(pair.expected, pair.actual, pair.reward) for pair in found.pairs} == pairs
 
@@ -572,7 +575,7 @@ def test_the_order_of_calls_does_not_matter(
     expected: Action, actual: Action, random: Any, mode: str, threshold: float
 ) -> None:
     """Under any-order, reordering calls on either side keeps the reward."""
-    config = {
+    config: dict[str, Any] = {
         "word_count_similarity_threshold": threshold,
         "parallel_tool_call_rewarding": True,
         "allow_subset": True,

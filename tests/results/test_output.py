@@ -232,6 +232,19 @@ def test_calls_of_ones_own_classes(wrap: Any, call: Any) -> None:
     reads_back(output)
 
 
+@pytest.mark.parametrize("wrap", [lambda call: call, lambda call: [call, call]], ids=["alone", "list"])
+def test_a_pivots_own_submit_message(wrap: Any) -> None:
+    """A call that is stored by its fields stays a call: what its name means is the pivot's to say."""
+
+    class Submitted(PropertyCall):
+        name = "submit_message"
+
+    output, own = wrap(Submitted()), frozenset({"submit_message"})
+    stored = strictly(output_json(output))
+    assert to_action(stored, own) == to_action(output, own)
+    assert to_action(stored, own).calls[0].name == "submit_message"
+
+
 @pytest.mark.parametrize(
     "output",
     [
