@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fcpivot.answer_flags import flags_of
 from pytest_fcpivot.results.output import action_json, output_json, usage_of
-from pytest_fcpivot.results.record import CaseRecord
+from pytest_fcpivot.results.record import RUN_AGAIN, CaseRecord
 from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from pytest_fcpivot.results.answers import StoredAnswer
 
 NOT_ASKED = object()
+
+Graded = tuple[Any, ...]
+# What is kept of a case whose answer was graded, should its test be run again; not its conversation.
+_GRADED = (
+    *("stored", "output", "action", "grade", "scored", "verdict"),
+    *("latency_s", "attempts", "retried", "cause"),
+)
+_graded = attrgetter(*_GRADED)
 
 
 @dataclass(slots=True)
@@ -47,6 +56,20 @@ class Case:
     cause: str | None = None
     note: str | None = None
     refusal: str | None = None
+    before: tuple[str, ...] | None = None  # why earlier attempts were not enough, if the test is run again
+
+    def graded(self) -> Graded:
+        """Return what has to be kept of a case that was graded, for `take`."""
+        return _graded(self)
+
+    def take(self, graded: Graded) -> None:
+        """Take over the answer and the grade that the same test had when it was run before."""
+        for name, value in zip(_GRADED, graded, strict=True):
+            setattr(self, name, value)
+
+    def reasons(self) -> tuple[str, ...]:
+        """Return why each attempt but the last was not enough, those of earlier runs of the test among them."""
+        return self.retried if self.before is None else (*self.before, RUN_AGAIN, *self.retried)
 
     def record(self, *, error: str | None, own: bool) -> CaseRecord:
         """Make the record of the case; `error` says why there is no grade."""
@@ -70,8 +93,8 @@ class Case:
             action_json=action_json(action),
             usage=None if usage is None else usage.counts(),
             latency_s=self.latency_s,
-            attempts=self.attempts,
-            retried=self.retried,
+            attempts=self.attempts + (0 if self.before is None else len(self.before) + 1),
+            retried=self.reasons(),
             error=error,
             cause=None if error is None else self.cause,
             own=own,
@@ -93,3 +116,5 @@ class Case:
 
 
 CASE = pytest.StashKey[Case]()
+FIRST_GRADED = pytest.StashKey[Graded]()  # of a test that another plugin may run again
+EARLIER_REASONS = pytest.StashKey[tuple[str, ...]]()  # of one that ended in an error

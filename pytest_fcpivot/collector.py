@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.datasets import Dataset
 from pytest_fcpivot.errors import WrongAction
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.data.store import IndexEntry
-    from pytest_fcpivot.datasets import Dataset
     from pytest_fcpivot.model import Action, Grade
     from pytest_fcpivot.session import PivotSession
 
@@ -34,6 +34,14 @@ def _run_call(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
 @pytest.mark.message
 def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None:
     fc_grade(fc_action)
+
+
+def pivot_of(item: pytest.Item) -> tuple[IndexEntry, int] | None:
+    """Return the pivot and the repeat that a test will be run at; None if it is not known, or takes none of ours."""
+    if isinstance(item, PivotItem):
+        return item.entry, item.repeat
+    case = getattr(getattr(item, "callspec", None), "params", {}).get("pivot")
+    return case[1:] if isinstance(case, tuple) and case and isinstance(case[0], Dataset) else None
 
 
 def repeat_name(pivot_id: str, repeat: int) -> str:

@@ -3,6 +3,9 @@
 A worker can ask ahead only at pivots that stand in its own queue, and a pivot that was taken back would be asked twice.
 So queues are kept long enough for the calls that may be under way, and nothing is taken back; xdist's own scheduler
 lets a queue run down to two tests near the end.
+
+Workers die. Whatever they leave is run by others or, where none is left, reported as errors that say who died, and at
+which test: a test that was handed out is never without a result.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.machines import own_version, shares_disk
+from pytest_fcpivot.machines import machine_name, own_version, shares_disk
 from pytest_fcpivot.report.failure import as_error
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.results.calls import Crashes, under_way
 from pytest_fcpivot.results.record import CaseRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from xdist.scheduler import Scheduling
@@ -27,6 +31,12 @@ if TYPE_CHECKING:
 WORKER_DIED = "worker died"  # the outcome of a report that tells of it, and is no result of the test that it names
 
 _BY_US = ("load", "worksteal")
+_BY_GROUPS = {
+    "loadscope": "LoadScopeScheduling",
+    "loadfile": "LoadFileScheduling",
+    "loadgroup": "LoadGroupScheduling",
+}
+_DEATHS_SHOWN = 3
 _LEAST_QUEUE = 2
 # How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
 # tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held. With
@@ -63,8 +73,11 @@ def queued_items(config: pytest.Config, session: pytest.Session) -> list[pytest.
 
 
 def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Scheduling | None:
-    """Return a scheduler for a session of pivots; None for the kinds of distribution that group tests."""
-    if config.getoption("dist") not in _BY_US:
+    """Return a scheduler for a session of pivots; None for a kind of distribution that is left to xdist as it is."""
+    dist = config.getoption("dist")
+    if dist in _BY_GROUPS:
+        return _group_scheduler(config, log, _BY_GROUPS[dist])
+    if dist not in _BY_US:
         return None
     from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
 
@@ -101,6 +114,35 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
     return scheduler
 
 
+def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
+    """Return xdist's scheduler that keeps groups of tests together, mended for workers that die.
+
+    As it is, a worker that takes the place of a dead one is given one group of what came back, and waits for ever for a
+    second one or the end if that is a single test; groups that were done are handed out again, and waited for; and when
+    two workers die at a time, the session ends with an internal error.
+    """
+    from xdist import scheduler as xdist_schedulers  # noqa: PLC0415 (xdist asks for it)
+
+    class GroupScheduling(getattr(xdist_schedulers, name)):  # type: ignore[misc] # xdist is not typed
+        """Hands out what a dead worker left, and nothing else, to workers that know their tests."""
+
+        def remove_node(self, node: Any) -> str | None:
+            work = self.assigned_work[node]
+            for group in [group for group, tests in work.items() if all(tests.values())]:
+                del work[group]
+            crashed: str | None = super().remove_node(node)
+            return crashed
+
+        def _reschedule(self, node: Any) -> None:
+            waiting = None
+            while node in self.registered_collections and not node.shutting_down and waiting != len(self.workqueue):
+                waiting = len(self.workqueue)
+                super()._reschedule(node)
+
+    scheduler: Scheduling = GroupScheduling(config, log)
+    return scheduler
+
+
 def stop_workers(config: pytest.Config, reason: str) -> None:
     """Let the controller end the run; in a session without workers, pytest itself does."""
     controller = config.pluginmanager.getplugin("dsession")
@@ -115,6 +157,61 @@ class Workers:
         self._session = session
         self._crashes: Crashes | None = None
         self._reported: dict[str, str] = {}
+        self._collected: list[str] = []
+        self._deaths: dict[str, str] = {}  # how each worker died, by its id
+        self._suspects: set[str] = set()
+        # Without gateways, xdist is installed and does nothing.
+        self.distribute = session.config.getoption("dist", "no") != "no"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Remember what is to be run, of which this process has nothing but names."""
+        if not self._collected:
+            self._collected = ids
+        elif ids != self._collected:
+            self._collected = list(dict.fromkeys([*self._collected, *ids]))
+
+    def tests(self) -> Iterable[str]:
+        """Yield the tests over pivots that the workers have collected; where all died before, those of the data."""
+        if not self._collected and self._deaths:
+            return self._session.all_tests()
+        return (test for test in self._collected if self._session.find_test(test) is not None)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """Make errors of the tests that nobody is left to run; those of a session that was stopped are not run."""
+        try:
+            result = yield
+        except RuntimeError:
+            controller = self._session.config.pluginmanager.getplugin("dsession")
+            if getattr(controller, "_active_nodes", True):
+                raise
+            result = True  # all have died, or ended before their time: that is an internal error to xdist
+        if self._deaths:
+            self._report_lost()
+        return result
+
+    def _report_lost(self) -> None:
+        lost = self._session.ending.left(self.tests())
+        if not lost:
+            return
+        deaths = list(self._deaths.values())
+        shown = "; ".join(deaths[:_DEATHS_SHOWN])
+        more = len(deaths) - _DEATHS_SHOWN
+        why = f"no worker is left; {shown}" + (f"; and {more} more" if more > 0 else "")
+        self._session.ending.lost, self._session.ending.why = len(lost), why
+        for test in lost:
+            text = f"not run, for {why}"
+            if test in self._suspects:
+                text += "\nThe agent was being asked at this test when a worker died: it may be the one that ends it."
+            place, _, name = test.partition("::")
+            report = pytest.TestReport(test, (place, None, name), {}, "failed", text, "setup")
+            found = self._session.find_test(test)
+            assert found is not None  # noqa: S101 (`tests` has looked)
+            entry, repeat, own = found
+            record = CaseRecord.of_entry(entry, repeat, error=text, own=own)
+            report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+            self._session.config.hook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -142,7 +239,7 @@ class Workers:
         )
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take a worker's notes, and mark as complete its last test, where a scheduler would give it out again.
 
         The report comes a moment before the word that the test is over; a worker that dies between the two would have
@@ -150,31 +247,43 @@ class Workers:
         """
         self._session.judge_notes.update(getattr(node, "workeroutput", {}).get("fcpivot", ()))
         scheduler = getattr(self._session.config.pluginmanager.getplugin("dsession"), "sched", None)
+        if error:
+            self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"
+        elif _has_tests(scheduler, node) and not (node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]):
+            # pytest.exit in the worker, which is an internal error to xdist
+            code = node.workeroutput["exitstatus"]
+            node.workeroutput["shouldstop"] = f"worker {node.gateway.id} ended with exit code {code} before its tests"
         last = self._reported.get(node.gateway.id, "")
         for unit in getattr(scheduler, "assigned_work", {}).get(node, {}).values():
             if last in unit:
                 unit[last] = True
 
-    @pytest.hookimpl(optionalhook=True)
+    @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Make the test whose call ended a worker an error.
 
         While it is not known which, all that were under way are asked again, alone; and so is one that was alone by
-        chance, for a worker may be ended from outside.
+        chance, for a worker may be ended from outside. pytest-rerunfailures, which is asked first, may have put the
+        test back already.
         """
+        worker = _worker_of(report)
+        self._deaths[worker] = f"{self._deaths.get(worker, f'worker {worker} died')} while running {crashitem}"
         found = self._session.find_test(crashitem)
         if found is None:
             return
-        worker = _worker_of(report)
         logs = self._new_logs(worker)
         suspects = {crashitem}.union(*map(under_way, logs))
-        runs_again = hasattr(sched, "workqueue")  # the kinds that group tests give it out again, whatever happens
+        # The kinds that group tests give it out again, whatever happens.
+        runs_again = hasattr(sched, "workqueue") or report.outcome not in ("failed", WORKER_DIED)
         known = suspects == {crashitem} and self._crashes is not None and crashitem in self._crashes.suspects
         if self._reported.get(worker) == crashitem:
             suspects.discard(crashitem)  # it was over, but for its teardown
             known = False
         elif not known and not runs_again and not _put_back(sched, crashitem):
             suspects, known = {crashitem}, True
+        if len(suspects) > 1:
+            self._deaths[worker] += f", with calls at {len(suspects) - 1} more under way"
+        self._suspects |= suspects
         self._tell(suspects, logs, guilty=known)
         if not known or runs_again:
             report.outcome = WORKER_DIED  # type: ignore[assignment]
@@ -206,6 +315,12 @@ class Workers:
             forget(self._session.config, report)
         elif report.when == "call" or not report.passed:
             self._reported[getattr(report, "worker_id", "")] = report.nodeid
+
+
+def _has_tests(scheduler: Any, node: Any) -> bool:
+    """Tell whether a worker was given tests that it has not run."""
+    groups = getattr(scheduler, "assigned_work", {}).get(node, {}).values()
+    return bool(getattr(scheduler, "node2pending", {}).get(node)) or not all(all(group.values()) for group in groups)
 
 
 def _worker_of(report: Any) -> str:

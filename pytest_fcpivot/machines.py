@@ -93,7 +93,7 @@ class Machines:
                 raise
             self._session.recorder.finish(pytest.ExitCode.USAGE_ERROR, complete=False)
             hint = "; name data by --fc-data=FILE" if "rsync root" in str(error) else ""
-            raise pytest.UsageError(f"{_machine(self._starting[0])}: {_reason(error)}{hint}") from error
+            raise pytest.UsageError(f"{machine_name(self._starting[0])}: {_reason(error)}{hint}") from error
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_setupnodes(self, specs: Iterable[Any]) -> None:
@@ -119,11 +119,11 @@ class Machines:
             if self._lost and self._controller._active_nodes <= {node}:  # noqa: SLF001
                 self._use_ended()
         elif not isinstance(error, str) and node.gateway.id not in self._ready:
-            raise pytest.UsageError(f"{_machine(node.gateway.spec)}: {_reason(error)}")
+            raise pytest.UsageError(f"{machine_name(node.gateway.spec)}: {_reason(error)}")
 
     def _replace(self, node: Any) -> Any:
         """Start a worker again, in the place of one that died; without its machine, go on with the others."""
-        lost = _machine(node.gateway.spec)
+        lost = machine_name(node.gateway.spec)
         try:
             return self._start_again(node)
         except Exception as error:  # noqa: BLE001 (whatever keeps it from coming back)
@@ -145,13 +145,11 @@ class Machines:
             node.gateway.exit()  # a socket server takes no other connection before
             with suppress(Exception):  # as above
                 return self._start_again(node)
-        run = self._session.recorder.path
-        advice = "" if run is None else f"; go on with --fc-resume={self._session.shown_path(run)}"
-        controller.shouldstop = f"fcpivot: no worker is left{advice}"
+        controller.triggershutdown()  # what is left of the tests is reported as lost
         return None
 
 
-def _machine(spec: Any) -> str:
+def machine_name(spec: Any) -> str:
     """Name a worker and its machine, but not its whole specification, which may set a variable to a key."""
     place = next((f"{kind}={getattr(spec, kind)}" for kind in ("ssh", "socket") if getattr(spec, kind)), "popen")
     return f"{spec.id} ({place})"

@@ -196,6 +196,7 @@ class Recorder:
                 self._run = RunDirectory.resume(self.path)
                 self.repaired = self._run.repaired
                 self._description = self._run.description()
+                self._description.pop("counts", None)  # of the session before
             else:
                 self._description = {"format": RUN_FORMAT, **description}
                 self._run = RunDirectory.begin(self.path, self._description)
@@ -231,18 +232,29 @@ class Recorder:
         self.written += 1
         return None
 
-    def finish(self, exit_status: int, *, complete: bool, judged: Mapping[str, int] | None = None) -> None:
+    def finish(
+        self,
+        exit_status: int,
+        *,
+        complete: bool,
+        counts: Mapping[str, int] | None = None,
+        judged: Mapping[str, int] | None = None,
+        keep: bool = False,
+    ) -> None:
         """Note the end; what was kept of calls is removed if every test was reported.
 
-        `judged` tells how many messages were scored by whom, if there was a judge.
+        `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
+        judge. A new run without results is removed, unless it is to be kept.
         """
         if self._run is None:
             return
         answers_wait = self.calls is not None and self.calls.exists() and not complete
-        if not self._resumes and not answers_wait and self._run.discard_if_empty():
+        if not (self._resumes or answers_wait or keep) and self._run.discard_if_empty():
             self.path = None
             return
         self._session |= {"ended": now(), "exit_status": exit_status}
+        if counts is not None:
+            self._description["counts"] = dict(counts)
         if judged is not None:
             counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
             self._description["judged"] = dict(sorted(counts.items()))

@@ -17,11 +17,12 @@ from pytest_fcpivot import options
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
-from pytest_fcpivot.case import CASE, NOT_ASKED, Case
-from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, repeat_name
+from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, Case
+from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, pivot_of, repeat_name
 from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
+from pytest_fcpivot.ending import Ending, exit_status, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
@@ -36,6 +37,7 @@ from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.report.grader import settings_line
+from pytest_fcpivot.reruns import OneCaseEach, Reruns, refuse_repeats
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.own_rewards import OwnRewards
@@ -44,7 +46,7 @@ from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
     import warnings
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.graders import Grader
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.schemas import ToolSet
 
 SCHEMA_BROKEN = "SCHEMA_INVALID"
+_TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 class PivotSession:
@@ -62,6 +65,9 @@ class PivotSession:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")
         self.complete = False
+        self.ending = Ending()
+        self.workers: Workers | None = None  # the controller's
+        self._has_run = self._to_summarize = False
         self._only_sets_up = bool(config.getoption("setuponly", False))
         self._session: pytest.Session | None = None
         reader = options.OptionReader(config)
@@ -87,6 +93,7 @@ class PivotSession:
         self.described_grader = choice.described
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
+        self.reruns = Reruns(config, replays=self.replays)
         self.repeats = chosen.repeats
         if self.book is not None and rollouts:
             self.repeats = max(self.repeats, self.book.repeats)  # rollouts tell how often they were made
@@ -132,8 +139,11 @@ class PivotSession:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(session, "fcpivot-session")
         if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
-            config.pluginmanager.register(Workers(session), "fcpivot-workers")
+            session.workers = Workers(session)
+            config.pluginmanager.register(session.workers, "fcpivot-workers")
             config.pluginmanager.register(Machines(session), "fcpivot-machines")
+        if session.reruns.runners and not session.is_worker:
+            config.pluginmanager.register(OneCaseEach(config, session.find_test), "fcpivot-junit-cases")
         config.add_cleanup(gc.unfreeze)
         return session
 
@@ -228,6 +238,9 @@ class PivotSession:
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Run a user's own test over the data."""
+        refusal = refuse_repeats(self.config, metafunc.definition)
+        if refusal is not None:
+            raise pytest.Collector.CollectError(refusal)
         if not self.datasets:
             self.datasets.open(SAMPLE_PATH)
         cases = [
@@ -316,7 +329,13 @@ class PivotSession:
         case = self._case(node, pivot)
         if self._only_sets_up:
             return Action()  # the test will not run, so nobody is asked
-        trouble: str | None = None
+        if FIRST_GRADED in node.stash:
+            case.take(node.stash[FIRST_GRADED])
+            assert case.action is not None  # noqa: S101 (it was graded)
+            return case.action
+        trouble = self.reruns.refusal(node)
+        if trouble is not None:
+            pytest.fail(trouble, pytrace=False)
         try:
             self._asker.answer(node, case, agent)
             case.action = self._read_action(case.output, tool_set(pivot.tools_json))
@@ -348,6 +367,8 @@ class PivotSession:
         __tracebackhide__ = True
         tools = tool_set(pivot.tools_json)
         case = self._case(node, pivot)
+        if FIRST_GRADED in node.stash:
+            return self._grade_again(node, case)
         action = output if isinstance(output, Action) and output is case.action else self._read_action(output, tools)
         case.action, case.grade = action, None
         if case.output is NOT_ASKED:
@@ -359,9 +380,24 @@ class PivotSession:
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
             grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
         case.grade = grade
+        return self._assert_passes(node, case)
+
+    def _grade_again(self, node: pytest.Item, case: Case) -> Grade:
+        """Give a test that another plugin runs again the grade that it had: the first graded answer counts."""
+        __tracebackhide__ = True
+        case.take(node.stash[FIRST_GRADED])
+        node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
+        return self._assert_passes(node, case)
+
+    def _assert_passes(self, node: pytest.Item, case: Case) -> Grade:
+        __tracebackhide__ = True
+        action, grade, verdict = case.action, case.grade, case.verdict
+        assert action is not None  # noqa: S101 (it was graded)
+        assert grade is not None  # noqa: S101
+        assert verdict is not None  # noqa: S101
         node.user_properties += _properties(grade.reward, grade.category, str(verdict))
         if not passes(grade.reward, self.options.pass_mark):
-            raise WrongAction(explain_wrong_action(pivot, action, grade, verdict, self.mark))
+            raise WrongAction(explain_wrong_action(case.pivot, action, grade, verdict, self.mark))
         return grade
 
     def _judge(self, node: pytest.Item, case: Case, action: Action) -> Grade:
@@ -397,6 +433,7 @@ class PivotSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if CASE not in item.stash:
+            self._record_without_case(item, report)
             return report
         case = item.stash[CASE]
         if report.sections or report.longrepr is not None:
@@ -405,19 +442,39 @@ class PivotSession:
         if call.when == "teardown":
             del item.stash[CASE]  # the conversation is not needed any more
             self._asker.forget(case)
+            if self.reruns.may_follow(item):
+                self._remember(item, case)
             return report
         if call.when == "setup":
             # the time of the agent is that of the test, however long it was waited for
             report.duration = max(0.0, report.duration - case.waited_s) + (case.latency_s if report.failed else 0.0)
         elif case.attempts:
             report.duration = case.latency_s
-        if call.when == "call" or report.failed:
+        if call.when == "call" or report.outcome != "passed":
             if case.grade is None and report.failed and (case.ungraded or isinstance(item, PivotItem)):
                 as_error(report)  # the grader, not the model, is at fault
             error = _error_text(report) if case.grade is None and report.failed else None
+            case.before = item.stash.get(EARLIER_REASONS, None)
             record = case.record(error=error, own=isinstance(item, PivotItem))
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
         return report
+
+    def _record_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Record a test that did not come to its pivot: it was skipped, or a fixture before it failed."""
+        over = pivot_of(item) if report.when == "setup" and report.outcome != "passed" else None
+        if over is not None:
+            _make_sendable(report)
+            self._hide_secrets(report)
+            error = _error_text(report) if report.failed else None
+            record = CaseRecord.of_entry(*over, error=error, own=isinstance(item, PivotItem))
+            report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+
+    def _remember(self, item: pytest.Item, case: Case) -> None:
+        """Keep what counts of a test that may be run again: its first grade, or that it had none."""
+        if case.grade is not None:
+            item.stash.setdefault(FIRST_GRADED, case.graded())
+        else:
+            item.stash[EARLIER_REASONS] = case.reasons()
 
     def _hide_secrets(self, report: pytest.TestReport) -> None:
         """Take secrets out of what the report shows, which an exception or an agent's log may have put there."""
@@ -431,13 +488,22 @@ class PivotSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if self.is_worker or getattr(report, "fcpivot", None) is None:
+        if self.is_worker:
+            return
+        if getattr(report, "fcpivot", None) is None:
+            if report.outcome in ("failed", "skipped") or (report.when == "call" and report.outcome == "passed"):
+                self.ending.is_first(report.nodeid)  # a test without a pivot, whose name may look as if it had one
             return
         record = CaseRecord.from_builtins(report.fcpivot)
         report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
+        if report.outcome not in ("passed", "failed", "skipped"):
+            return  # no result yet: another plugin runs the test again
+        if not self.ending.is_first(report.nodeid):
+            self.tally.repeated += 1
+            return
         self.tally.add(record, report)
         self.own_rewards.add(record)
-        if report.outcome not in ("passed", "failed"):
+        if report.outcome == "skipped":
             return
         if report.outcome == "passed" and record.reward is None:
             return  # a test of the user's that graded nothing
@@ -445,7 +511,7 @@ class PivotSession:
         price, usage = self.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
         trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
-        if trouble is None:
+        if trouble is None and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many()
         if trouble is not None:
             self._stop(trouble)
@@ -481,18 +547,30 @@ class PivotSession:
             self._session.shouldstop = f"fcpivot: {reason}"
             stop_workers(self.config, f"fcpivot: {reason}")
 
+    def all_tests(self) -> Iterable[str]:
+        """Yield the tests of the data files that are run, as far as no filter of pytest's leaves some out."""
+        option = self.config.option
+        filtered = [getattr(option, name, None) for name in ("keyword", "markexpr", "deselect", "lf")]
+        if any(filtered) or self.replays or not self.datasets.are_run:
+            return
+        for dataset in self.datasets:
+            for entry in dataset.entries:
+                for repeat in range(1, self.repeats + 1):
+                    yield f"{dataset.label}::{repeat_name(entry.id, repeat)}"
+
     def find_test(self, nodeid: str) -> tuple[IndexEntry, int, bool] | None:
         """Return the pivot and repeat that a node id means, and whether it is the pivot's own item; None if none."""
         label, _, name = nodeid.rpartition("::")
         own = any(dataset.label == label for dataset in self.datasets)
-        if not own:  # a test of the user's has the pivot in brackets
-            name = name.partition("[")[2].removesuffix("]")
-        pivot_id, bracket, number = name.partition("[r")
-        repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
-        for dataset in self.datasets:
-            entry = dataset.entry(pivot_id) if dataset.label == label or not own else None
-            if entry is not None:
-                return entry, repeat, own
+        # a test of the user's has the pivot in brackets, maybe among other parameters
+        names = [name] if own else joined_parts(name.partition("[")[2].removesuffix("]"))
+        for text in names:
+            pivot_id, bracket, number = text.partition("[r")
+            repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
+            for dataset in self.datasets:
+                entry = dataset.entry(pivot_id) if dataset.label == label or not own else None
+                if entry is not None:
+                    return entry, repeat, own
         return None
 
     def pytest_report_header(self) -> list[str]:
@@ -529,6 +607,26 @@ class PivotSession:
         return f"{dataset.label} ({part}{total} pivots{note})"
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        self._has_run = not _only_looks(self.config)
+
+    def _selected(self, session: pytest.Session) -> Iterable[str]:
+        """Return the tests over pivots that this session was to run."""
+        if not self._has_run:
+            return ()
+        if self.workers is not None and self.workers.distribute:
+            return self.workers.tests()
+        return (item.nodeid for item in session.items if pivot_of(item) is not None)
+
+    def _count_left(self, session: pytest.Session) -> None:
+        """Count the tests that have no result; they are lost unless somebody stopped the session."""
+        left = self.tally.not_run = len(self.ending.left(self._selected(session)))
+        stopped_at_failures = session.shouldfail and self.config.getoption("maxfail", 0)
+        if left and session.exitstatus in _TO_THE_END and not stopped_at_failures:
+            self.ending.lost += left
+            self.ending.why = self.ending.why or "nothing says why: a plugin or a hook of yours took them"
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._asker.close()
         if isinstance(self._log, CallFile):
@@ -538,26 +636,41 @@ class PivotSession:
         if self.is_worker:
             self.config.workeroutput["fcpivot"] = sorted(self.judge_notes)  # type: ignore[attr-defined] # xdist's
             return
-        if self.grader.binary and self.tally.identity_broken() and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._count_left(session)
+        to_the_end = session.exitstatus in _TO_THE_END and not self.ending.lost
+        broken = self.grader.binary and self.tally.identity_broken()
+        session.exitstatus = exit_status(session.exitstatus, lost=self.ending.lost, identity_broken=broken)
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
         write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)
-        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        self.complete = finished and not session.shouldstop and not session.shouldfail
+        self.complete = to_the_end and not session.shouldstop and not session.shouldfail
+        self._to_summarize = self._has_run
         self.recorder.finish(
-            int(session.exitstatus), complete=self.complete, judged=None if self.judging is None else self.tally.judged
+            int(session.exitstatus),
+            complete=self.complete,
+            counts=self.tally.counts(),
+            judged=None if self.judging is None else self.tally.judged,
+            keep=bool(self.ending.lost),
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
-        from pytest_fcpivot.report.terminal import few_failures, write_summary  # noqa: PLC0415
+        from pytest_fcpivot.report.terminal import few_failures  # noqa: PLC0415 (once, at the end)
 
         with few_failures(terminalreporter, self.tally):
             yield
-        write_summary(terminalreporter, self)
+        self._summarize(terminalreporter)
+
+    def _summarize(self, reporter: pytest.TerminalReporter) -> None:
+        from pytest_fcpivot.report.terminal import write_summary  # noqa: PLC0415 (once, at the end)
+
+        self._to_summarize = False
+        write_summary(reporter, self)
 
     def pytest_unconfigure(self) -> None:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if self._to_summarize and reporter is not None:
+            self._summarize(reporter)  # pytest shows none after an internal error, or an exit code of the user's
         for dataset in self.datasets:
             dataset.store.close()
 

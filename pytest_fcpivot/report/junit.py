@@ -9,11 +9,39 @@ from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pytest
 
     from pytest_fcpivot.results import Tally
+
+
+class WrittenCase:
+    """The case that pytest's JUnit reporter writes for a report, in whose place there may be none."""
+
+    def __init__(self, reporter: Any, report: pytest.TestReport) -> None:
+        self._reporter = reporter
+        self._case = reporter.node_reporter(report)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether it was written for a result."""
+        return "name" in getattr(self._case, "attrs", ())
+
+    def drop(self) -> None:
+        """Take the case out of the file."""
+        self._reporter.node_reporters_ordered.remove(self._case)
+        by_test = self._reporter.node_reporters
+        for key in [key for key, case in by_test.items() if case is self._case]:
+            del by_test[key]
+
+
+def written_cases(config: pytest.Config, report: pytest.TestReport) -> Iterator[WrittenCase]:
+    """Yield the case that a report belongs to, if JUnit is written."""
+    for plugin in config.pluginmanager.get_plugins():
+        by_test, in_order = getattr(plugin, "node_reporters", None), getattr(plugin, "node_reporters_ordered", None)
+        if isinstance(by_test, dict) and isinstance(in_order, list):
+            yield WrittenCase(plugin, report)
 
 
 def forget(config: pytest.Config, report: pytest.TestReport) -> None:
@@ -21,16 +49,9 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
 
     A test's case that has its name was written for a result, and stays.
     """
-    for plugin in config.pluginmanager.get_plugins():
-        by_test, in_order = getattr(plugin, "node_reporters", None), getattr(plugin, "node_reporters_ordered", None)
-        if not isinstance(by_test, dict) or not isinstance(in_order, list):
-            continue
-        case = plugin.node_reporter(report)
-        if "name" in getattr(case, "attrs", ()):
-            continue
-        in_order.remove(case)
-        for key in [key for key, reporter in by_test.items() if reporter is case]:
-            del by_test[key]
+    for case in written_cases(config, report):
+        if not case.has_name:
+            case.drop()
 
 
 def write_suite_properties(
@@ -52,7 +73,7 @@ def write_suite_properties(
         properties["fc.grader_settings"] = shown_settings(grader["settings"])
     if "cause" in grader:
         properties["fc.grader_settings_cause"] = printable(grader["cause"])
-    properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors}
+    properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors, "fc.not_run": tally.not_run}
     for name in FLAGS:
         if tally.flags[name]:
             properties[f"fc.{name}"] = tally.flags[name]

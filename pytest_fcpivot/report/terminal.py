@@ -15,6 +15,7 @@ from pytest_fcpivot.answer_flags import (
     REFUSED_CALL,
     SYSTEM_MOVED,
 )
+from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -61,7 +62,7 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     tally = session.tally
     if reporter.config.option.collectonly:
         return
-    if not tally.graded and not tally.errors:
+    if not tally.selected and not tally.skipped:
         if not session.datasets:
             return
         reporter.write_line("fcpivot: no pivot was run")
@@ -78,6 +79,8 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     for line in session.own_rewards.lines():
         reporter.write_line(line)
     _write_identity(reporter, session)
+    _write_reruns(reporter, session)
+    _write_lost(reporter, session)
     _write_run(reporter, session)
     rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
     if rerun is not None:
@@ -104,11 +107,15 @@ def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: 
             f"{interval.n} pivots in {interval.clusters} {trajectories})"
         )
     counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
+    if tally.not_run:
+        counts += f", not run {tally.not_run} of {tally.selected}"
     if tally.pass_rate is not None:
         at_mark = "" if mark is None else f" at reward ≥ {mark:.12g}:"
         counts += f"; pass rate{at_mark} {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
     if tally.errors and tally.graded:
         counts += f"; mean reward {tally.mean_with_errors():.4f} with errors as 0"
+    if tally.skipped:
+        counts += f"; besides, skipped or expected to fail {tally.skipped}"
     lines.append(counts)
     lines += _repeat_lines(tally)
     if tally.graded:
@@ -207,6 +214,34 @@ def _call_lines(tally: Tally, price: Price | None) -> list[str]:
         details += f"; {missing} answers did not tell" if missing > 0 else ""
         lines.append(details)
     return lines
+
+
+def _write_reruns(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """Tell what became of what other plugins were asked to run again."""
+    tally = session.tally
+    if session.reruns.asked is not None or tally.again:
+        asked = "" if session.reruns.asked is None else f"asked for by {session.reruns.asked}; "
+        errors = "1 error was" if tally.again == 1 else f"{tally.again} errors were"
+        reporter.write_line(f"reruns: {asked}a wrong answer is never asked again; {errors} asked again")
+    if tally.repeated:
+        reporter.write_line(
+            f"{tally.repeated} results of tests that had one already are not counted: a plugin runs tests several times"
+        )
+
+
+def _write_lost(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """Say loudly that tests were lost, and why."""
+    lost, selected = session.ending.lost, session.tally.selected
+    if not lost:
+        return
+    reporter.write_line(
+        f"ERROR: {lost} of the {selected} selected tests were not run: {printable(session.ending.why)}. "
+        f"These figures are not those of the whole; the exit code is {UNTRUSTED}.",
+        red=True,
+        bold=True,
+    )
+    if session.recorder.path is None:
+        reporter.write_line("the run was not recorded, so that nothing can go on with it: run it again")
 
 
 def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None:

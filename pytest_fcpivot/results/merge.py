@@ -193,6 +193,8 @@ def merge(runs: Sequence[Path], target: Path) -> Merged:
         _copy_calls(parts, directory.calls)
         for part, entry in zip(parts, description["merged"], strict=True):
             entry["results"] = part.results.total()
+        _count_missing(parts, tally)
+        description["counts"] = tally.counts()
         if tally.judged:
             description["judged"] = dict(sorted(tally.judged.items()))
         directory.write_description(description)
@@ -411,6 +413,7 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
+    alike.pop("counts", None)  # of one session, each
     # These mean the same in all runs, and may be told in other words.
     described |= {name: first[name] for name in ("grader", "judge") if name in first}
     return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes
@@ -419,7 +422,7 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
 _MERGED_KEYS = frozenset(
     (
         *("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard"),
-        *("grader", "judge", "judged"),
+        *("grader", "judge", "judged", "counts"),
     )
 )
 
@@ -477,10 +480,7 @@ def _missing(parts: Sequence[_Run]) -> Iterator[str]:
     covered = bool(data) and all(_selected(parts, name) == data[name]["pivots"] for name in data)
     if absent and not covered:  # a shard without a pivot leaves no run
         yield f"shard{'s' * (len(absent) > 1)} {_several(list(map(str, absent)))} of {count}"
-    together: dict[tuple[int, ...], list[_Run]] = {}
-    for part in parts:
-        together.setdefault(part.shards, []).append(part)
-    for runs in together.values():
+    for runs in _by_shard(parts):
         yield from _missing_in(runs)
 
 
@@ -490,13 +490,40 @@ def _missing_in(runs: Sequence[_Run]) -> Iterator[str]:
     ends = [f"{run.name}: {end}" if len(runs) > 1 else end for run in runs if (end := run.ended_early()) is not None]
     short = False
     for name in runs[0].data:
-        wanted = runs[0].selected(name) * runs[0].description["repeats"]
-        found = sum(run.results[name] for run in runs)
-        if found < wanted and any(run.named(name) for run in runs):
+        wanted, found = _wanted_and_found(runs, name)
+        if found < wanted:
             short = True
             yield "; ".join([f"{names}: {found} of {wanted} tests of {name} have a result", *ends])
     if ends and not short and not all(_only_data(run) for run in runs):
         yield "; ".join([f"{names}: there may be tests without a result", *ends])
+
+
+def _wanted_and_found(runs: Sequence[_Run], name: str) -> tuple[int, int]:
+    """Return how many tests of a data file the runs of one shard should have, and how many have a result."""
+    found = sum(run.results[name] for run in runs)
+    if not any(run.named(name) for run in runs):
+        return found, found  # it was read by tests of the user's alone
+    return runs[0].selected(name) * runs[0].description["repeats"], found
+
+
+def _count_missing(parts: Sequence[_Run], tally: Tally) -> None:
+    """Count what the runs skipped, and what else of the shards that are there has no result."""
+    for part in parts:
+        counts = part.description.get("counts")  # a run that was killed, or is of an earlier version, has none
+        tally.skipped += counts.get("skipped", 0) if isinstance(counts, dict) else 0
+    short = 0
+    for runs in _by_shard(parts):
+        for name in runs[0].data:
+            wanted, found = _wanted_and_found(runs, name)
+            short += max(0, wanted - found)
+    tally.not_run = max(0, short - tally.skipped)
+
+
+def _by_shard(parts: Iterable[_Run]) -> Iterable[list[_Run]]:
+    together: dict[tuple[int, ...], list[_Run]] = {}
+    for part in parts:
+        together.setdefault(part.shards, []).append(part)
+    return together.values()
 
 
 def _only_data(run: _Run) -> bool:

@@ -13,6 +13,9 @@ from pytest_fcpivot.results.output import Usage
 if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
 
+# Among the reasons of further attempts: a plugin ran the test again after an error, and the agent was asked anew.
+RUN_AGAIN = "test run again"
+
 Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]
 
 
@@ -58,8 +61,8 @@ class CaseRecord:
     refusal: str | None = None
 
     @classmethod
-    def of_entry(cls, entry: IndexEntry, repeat: int, error: str, *, own: bool) -> CaseRecord:
-        """Make the record of a case whose process died."""
+    def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
+        """Make the record of a case that did not come to its pivot: its process died, a fixture failed, or a mark."""
         tool = entry.expected_names[0] if entry.expected_names else None
         return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error, own=own)
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.errors import FcPivotError
 
 if TYPE_CHECKING:
@@ -227,6 +228,8 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
     if not isinstance(last, dict) or last.get("ended") is None:
         return "its last session did not end: killed, or still running"
     status = last.get("exit_status")
+    if status == UNTRUSTED:
+        return f"its last session lost tests, or outcomes in it were changed (exit status {UNTRUSTED})"
     return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.answer_flags import UNREAD
+from pytest_fcpivot.results.record import RUN_AGAIN
 from pytest_fcpivot.stats import Interval, mean_interval, pass_at_k
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Tally:
         self.passed = 0
         self.failed = 0
         self.errors = 0
+        self.skipped = 0  # by a mark, a fixture or the agent, or an expected failure: not among the selected
+        self.not_run = 0  # selected, and without any report when the session ended
+        self.again = 0  # errors whose tests were run again
+        self.repeated = 0  # further results of tests that had one, which are not counted
         self.categories: Counter[str] = Counter()
         self.schemas: Counter[str] = Counter()
         self.error_causes: Counter[str] = Counter()
@@ -53,9 +58,11 @@ class Tally:
         self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
 
     def add(self, record: CaseRecord, report: pytest.TestReport) -> None:
-        """Count one result by what pytest makes of it; a result that pytest skips, such as an xfail, is not counted."""
+        """Count one result by what pytest makes of it; what pytest skips, such as an xfail, is counted apart."""
         if report.outcome in ("passed", "failed"):
             self.count(record, report.nodeid, passed=report.passed)
+        elif report.outcome == "skipped":
+            self.skipped += 1
 
     def count(self, record: CaseRecord, test: str, *, passed: bool) -> None:
         """Count one result of a test, by its node id; one without a reward is an error, unless it passed."""
@@ -89,9 +96,11 @@ class Tally:
     def _add_call(self, record: CaseRecord) -> None:
         if record.attempts:
             self.latencies.append(record.latency_s)
-        if record.retried:
+        self.again += record.retried.count(RUN_AGAIN)
+        retries = [reason for reason in record.retried if reason != RUN_AGAIN]
+        if retries:
             self.retried += 1
-            self.retries.update(record.retried)
+            self.retries.update(retries)
         self.flags.update(record.flags)
         self.unread += not UNREAD.isdisjoint(record.flags)
         if record.judge is not None:
@@ -113,6 +122,16 @@ class Tally:
     def graded(self) -> int:
         """How many answers were graded."""
         return self.passed + self.failed
+
+    @property
+    def selected(self) -> int:
+        """How many tests count: not those that were skipped, nor those of the user's that passed and graded nothing."""
+        return self.passed + self.failed + self.errors + self.not_run
+
+    def counts(self) -> dict[str, int]:
+        """Return what became of the tests: the first number is the sum of the next four; the skipped stand apart."""
+        names = ("selected", "passed", "failed", "errors", "not_run", "skipped")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def pass_rate(self) -> float | None:

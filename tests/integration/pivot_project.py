@@ -137,6 +137,13 @@ def _expected(text: str) -> dict[str, Any]:
     return calls[0] if len(calls) == 1 else {"type": "function_call_batch", "calls": calls}
 
 
+# Those of the test extra take twice as long to load as a session of ours takes to run, and others run tests again.
+OTHER_PLUGINS = (
+    *("syrupy", "hypothesispytest", "anyio"),
+    *("rerunfailures", "repeat", "flaky", "pytest-retry", "flakefinder"),
+)
+
+
 @dataclass
 class Project:
     """A user's project on disk, and sessions in it."""
@@ -328,8 +335,7 @@ def project(
             monkeypatch.delenv(name)
     monkeypatch.setenv("FC_CACHE_DIR", str(tmp_path_factory.mktemp("fc-cache")))
     monkeypatch.setenv("COLUMNS", "100")
-    # The test extra's other plugins take twice as long to load as a session of ours takes to run.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:syrupy -p no:hypothesispytest -p no:anyio")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
     return Project(pytester)
 
 

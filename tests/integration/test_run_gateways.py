@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fcpivot.ending import UNTRUSTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -269,7 +271,7 @@ def test_a_machine_that_is_lost(machines: Machines, when: str) -> None:
 
 
 def test_all_machines_are_lost(machines: Machines) -> None:
-    """Without a machine the session ends with a message, and resumed in one process it is the whole."""
+    """Without a machine what is left is an error that names those that were lost; resumed, the run is the whole."""
     machines.write(machines.project.mixed_rows())
     _, verdicts = _alone(machines)
     machines.serve(*NAMES)
@@ -280,9 +282,14 @@ def test_all_machines_are_lost(machines: Machines) -> None:
         (machines.directory(name) / "hangs").touch()
         machines.lose(name)
     status, output = session.wait()
-    assert status == pytest.ExitCode.INTERRUPTED, output
-    assert "fcpivot: no worker is left; go on with --fc-resume=shared" in output
-    assert len(machines.counted.results(run)) < len(verdicts)
+    assert status == UNTRUSTED, output
+    lost = [row for row in machines.counted.results(run).values() if (row["error"] or "").startswith("not run, for no")]
+    assert lost
+    for number, name in enumerate(NAMES):
+        assert f"worker gw{number} (socket=127.0.0.1:{machines.ports[name]}) died" in lost[-1]["error"]
+    assert f"ERROR: {len(lost)} of the {len(verdicts)} selected tests were not run: no worker is left;" in output
+    assert "pytest --fc-resume=shared" in output
+    assert machines.counted.results(run).keys() == verdicts.keys()
     machines.project.run("--fc-resume=shared")
     assert machines.verdicts(run) == verdicts
 

@@ -149,7 +149,7 @@ async def answer(pivot):
     ids=["sync", "async", "sync-n2"],
 )
 def test_ctrl_c(project: Project, kind: str, args: list[str]) -> None:
-    """Ctrl-C ends a run at once, whatever its calls do, with pytest's exit code and nothing left behind."""
+    """Ctrl-C ends a run at once, whatever its calls do, with pytest's exit code, a count, and nothing left behind."""
     if args:
         pytest.importorskip("xdist.plugin")
     options = [*_hanging(project, kind, "hangs"), *args]
@@ -167,6 +167,7 @@ def test_ctrl_c(project: Project, kind: str, args: list[str]) -> None:
                 os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in stdout
+    assert f"passed 0, failed 0, errors 0, not run {COUNT} of {COUNT}\n" in stdout
     assert "INTERNALERROR" not in stdout
     if args:
         for process in processes(project):

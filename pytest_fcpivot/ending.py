@@ -1,0 +1,52 @@
+"""How a session ends: which of its tests have a result, and the exit code that says whether they are the whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# The exit code of a session whose figures are not those of the selected tests: some were lost, or something changed
+# outcomes. Whoever takes 1 for "results, with failures among them" is not to take this for results. pytest has 0 to 6,
+# pytest-rerunfailures 7, and it is odd because syrupy sets the lowest bit of whatever it finds.
+UNTRUSTED = 9
+_WITH_RESULTS = (0, 1)
+
+
+class Ending:
+    """Follows which tests have a result.
+
+    `lost` counts those that will have none though nobody stopped the session, and `why` says how that came about.
+    """
+
+    def __init__(self) -> None:
+        self._reported: set[str] = set()
+        self.lost = 0
+        self.why = ""
+
+    def is_first(self, test: str) -> bool:
+        """Take note that a test has a result; False if it had one before, and this one is not to be counted."""
+        known = len(self._reported)
+        self._reported.add(test)
+        return len(self._reported) > known
+
+    def left(self, tests: Iterable[str]) -> list[str]:
+        """Return those of some tests that have no result, each once."""
+        return [test for test in dict.fromkeys(tests) if test not in self._reported]
+
+
+def exit_status(status: int, *, lost: int, identity_broken: bool) -> int:
+    """Return the session's exit code: `status`, unless it would pass off as results what is none."""
+    return UNTRUSTED if status in _WITH_RESULTS and (lost or identity_broken) else status
+
+
+def joined_parts(parameters: str) -> Iterator[str]:
+    """Yield what may be one parameter's part of the brackets of a test's id, the longest first.
+
+    pytest joins them with hyphens, which a pivot's id may have, too.
+    """
+    parts = parameters.split("-")
+    for length in range(len(parts), 0, -1):
+        for start in range(len(parts) - length + 1):
+            yield "-".join(parts[start : start + length])
