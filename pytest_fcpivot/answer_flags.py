@@ -18,7 +18,7 @@ CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
 REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
 CALL_LIKE = "call_like"  # a message that attempts a call
 SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
-FLAGS = (MALFORMED, REFUSED_CALL, CUT_OFF, CALL_LIKE, SYSTEM_MOVED)
+FLAGS = (MALFORMED, REFUSED_CALL, CUT_OFF, CALL_LIKE, READ_DIFFERENTLY, SYSTEM_MOVED)
 # Those that tell of an answer which was not read as what the model meant.
 UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 
@@ -27,6 +27,7 @@ AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
 
 # The field of an output that tells of such a refusal.
 REFUSED_BY_SERVER = "refused_by_server"
+READ_DIFFERENTLY = "read_differently"  # a stored answer was graded as another action than its output is read as now
 
 _CUT_OFF_REASONS = frozenset(("length", "max_tokens", "MAX_TOKENS"))
 

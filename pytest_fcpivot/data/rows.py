@@ -130,7 +130,7 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     if params is None:
         raw_params = row.get(PARAMS)
         if raw_params is None or not is_object(raw_params):
-            raise RowProblem(line, "no responses_create_params object: is this a file of FC-Pivot rows?")
+            raise RowProblem(line, "no responses_create_params object beside expected_action")
         params = fields(raw_params) or {}
     kind, names, expected = _expected_action(row, line)
     input_ = _input(params, line)
@@ -263,7 +263,8 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
         try:
             raw = unwrapped(raw)
         except (ValueError, RecursionError) as error:
-            raise RowProblem(line, f"responses_create_params.tools: a string that is not JSON: {error}") from error
+            must = "responses_create_params.tools must be a list of objects, and this is a string that is not JSON"
+            raise RowProblem(line, f"{must}: {error}") from error
     if raw == b"null":
         return b"[]", 0
     count = count_objects(raw) if is_array(raw) else None

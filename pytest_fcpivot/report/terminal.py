@@ -6,7 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED, REFUSED_CALL, SYSTEM_MOVED
+from pytest_fcpivot.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED, READ_DIFFERENTLY, REFUSED_CALL, SYSTEM_MOVED
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 
@@ -65,6 +65,9 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         reporter.write_line(settings)
     for line in summary_lines(tally, session.options.price, session.mark, session.judge):
         reporter.write_line(line)
+    for dataset in session.datasets:
+        if dataset.note is not None:
+            reporter.write_line(printable(f"data {dataset.label}: {dataset.note}"))
     for note in sorted(session.judge_notes):
         reporter.write_line(printable(session.redact(note)))
     for line in session.own_rewards.lines():
@@ -165,6 +168,7 @@ _FLAG_TEXTS = (
         CALL_LIKE,
         "messages that look like calls, graded as messages: use the server's tool parser, or --fc-agent=openai-prompt",
     ),
+    (READ_DIFFERENTLY, "answers read differently than when they were recorded; graded as they are read now"),
     (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 

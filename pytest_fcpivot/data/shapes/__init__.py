@@ -55,9 +55,9 @@ def _has(*keys: str) -> Callable[[Fields], bool]:
 
 # The first that fits.
 SHAPES = (
-    RowShape(f"{PARAMS} and {EXPECTED}", lambda row: PARAMS in row and EXPECTED in row, read_pivot, "fc-pivot"),
+    RowShape(f"{PARAMS} object with {EXPECTED}", lambda row: PARAMS in row and EXPECTED in row, read_pivot, "fc-pivot"),
     RowShape(
-        f"{PARAMS} and response",
+        f"{PARAMS} with response",
         lambda row: PARAMS in row and is_response(row.get("response", _NULL)),
         read_rollout,
     ),
@@ -88,11 +88,12 @@ def read_by_shape(row: Fields, line: int, how: How, asked: str = "auto") -> Conv
         return read_chat(row, line, how)
     if (PARAMS in row and is_object(row[PARAMS])) or EXPECTED in row:
         return read_pivot(row, line, how)  # it says what is missing
-    raise RowProblem(line, f"no {'; no '.join(shape.title for shape in SHAPES)}: {keys_of(row)}")
+    shapes = ", ".join(f"no {shape.title}" for shape in SHAPES)
+    raise RowProblem(line, f"{shapes}, which are the shapes that are read; {keys_of(row)}")
 
 
 def keys_of(row: Fields) -> str:
     """Say which keys a row has."""
     names = [one_line(name, 40) for name in row]
     more = f" and {len(names) - _MOST_KEYS} more" if len(names) > _MOST_KEYS else ""
-    return f"none of the shapes that are read; the row has the keys {', '.join(names[:_MOST_KEYS]) or '(none)'}{more}"
+    return f"the row has {'the keys ' if names else 'no keys'}{', '.join(names[:_MOST_KEYS])}{more}"
