@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
 _TEXT_ROLES = {"system": b"system", "developer": b"developer", "user": b"user"}
 _COMMA, _CLOSE = b",]"
+_NOTHING = b'"arguments":""'  # how a call without arguments is written
 NOT_TO_BE_LEARNED = "marked as not to be learned (weight 0)"
 NO_ARGUMENTS = "calls-without-arguments"  # in what a pivot's agent is shown
 
@@ -143,7 +144,7 @@ class Conversation:
                 items.say(text)
             for call, members in zip(calls, written, strict=True):
                 items.call(call.id, members)
-                if call.has_no_arguments:
+                if members.endswith(_NOTHING):
                     self.flags.add(NO_ARGUMENTS)
             step += 1
             depth += 1

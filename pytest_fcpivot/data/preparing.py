@@ -16,7 +16,7 @@ from pytest_fcpivot.data.repeated import RepeatedRows
 from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.told import KEY as TOLD
-from pytest_fcpivot.data.told import Told, doubts_of
+from pytest_fcpivot.data.told import Told, doubts_of, may_be_doubtful
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
@@ -246,13 +246,12 @@ class _Reading:
                         continue  # nothing will be kept: the rest is read for its problems alone
                     kinds[turn.expected_type] += 1
                     self.agent_refs.add(turn.metadata)
-                    if turn.expected_names:
+                    if turn.expected_names and may_be_doubtful(turn):
                         told.doubtful.update(doubts_of(turn))
                     yield turn
-                if not isinstance(read, StoredPivot):
-                    audit.flags.update(read.flags | reader.flags)
-                elif reader.flags:
-                    audit.flags.update(reader.flags)
+                odd = reader.flags if isinstance(read, StoredPivot) else read.flags.union(reader.flags)
+                if odd:
+                    audit.flags.update(odd)
             done += rows.bytes_read
             facts = source.provenance
             audit.sources.append(

@@ -116,21 +116,20 @@ def kind_of(reason: str) -> str:
     return _VARIES.sub("…", reason)
 
 
+def may_be_doubtful(pivot: StoredPivot) -> bool:
+    """Tell, at no cost, whether the expected calls of a pivot are worth looking at."""
+    expected = pivot.expected_action
+    return not pivot.n_tools or (_QUOTED_BYTES in expected if isinstance(expected, bytes) else _QUOTED in expected)
+
+
 def doubts_of(pivot: StoredPivot) -> Iterator[str]:
-    """Name what is doubtful about a pivot's expected action."""
-    if not pivot.expected_names:
-        return
+    """Name what is doubtful about a pivot's expected calls."""
     if not pivot.n_tools:
         yield NO_TOOLS
-    expected = pivot.expected_action
-    quoted = _QUOTED_BYTES in expected if isinstance(expected, bytes) else _QUOTED in expected
-    if quoted and _is_encoded_twice(expected):
+    text = pivot.expected_action
+    calls = expected_action_from_json(text if isinstance(text, str) else text.decode()).calls
+    if any(is_json_in_json(call.arguments) for call in calls):
         yield ENCODED_TWICE
-
-
-def _is_encoded_twice(expected: bytes | str) -> bool:
-    text = expected if isinstance(expected, str) else expected.decode()
-    return any(is_json_in_json(call.arguments) for call in expected_action_from_json(text).calls)
 
 
 def is_json_in_json(arguments: str) -> bool:
