@@ -27,7 +27,7 @@ _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "traj
 _TEXT_ROLES = {"system": b"system", "developer": b"developer", "user": b"user"}
 _COMMA, _CLOSE = b",]"
 _NOTHING = b'"arguments":""'  # how a call without arguments is written
-NOT_TO_BE_LEARNED = "marked as not to be learned (weight 0)"
+NOT_TO_BE_LEARNED = "marked as not to be learned"
 NO_ARGUMENTS = "calls-without-arguments"  # in what a pivot's agent is shown
 
 

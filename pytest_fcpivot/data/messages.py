@@ -195,7 +195,8 @@ def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str]
     if tools is None:
         decoded(text)  # a string may hold what is not JSON, and is told so
         raise RowProblem(line, "tools must be a list of objects")
-    names, flat = [], []
+    names: list[str] = []
+    flat: list[bytes] = []
     for tool in tools:
         function = unwrapped(tool.get("function", b"null"))
         members = (fields(function) or {}) if is_object(function) else tool

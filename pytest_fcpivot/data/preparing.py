@@ -16,7 +16,7 @@ from pytest_fcpivot.data.repeated import RepeatedRows
 from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.told import KEY as TOLD
-from pytest_fcpivot.data.told import Told, doubts_of, may_be_doubtful
+from pytest_fcpivot.data.told import UNEQUAL, Told, doubts_of, may_be_doubtful
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
@@ -123,10 +123,12 @@ def prepare(
         details["sources"], details["audit"] = audit.sources, audit.counts()
         details["flags"] = dict(sorted(audit.flags.items()))
         details.update(reading.agent_refs.told())
+        each = reading.repeated.each()
+        if each is None:
+            audit.told.doubtful[UNEQUAL] = reading.repeated.several()
+        elif each > 1:
+            audit.each_repeated = details["each_repeated"] = each
         details[TOLD] = audit.told.to_builtins()
-        audit.each_repeated = reading.repeated.each(sources[0].label)
-        if audit.each_repeated > 1:
-            details["each_repeated"] = audit.each_repeated
 
     try:
         write_store(target, pivots(), details)
@@ -287,6 +289,7 @@ class _Reading:
     ) -> Iterable[StoredPivot | SkippedTurn]:
         """Return what a conversation holds, read when it is asked for; raises RowProblem as `_of_pivot` does."""
         self._note_conversation(conversation.stem, conversation.n_turns, number, line)
+        self.repeated.others = True
         self._audit.conversations += 1
         self._audit.turns += conversation.n_turns
         return conversation.turns(source.split)

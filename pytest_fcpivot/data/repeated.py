@@ -6,7 +6,7 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.errors import DataError, RowProblem
+from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,14 +28,14 @@ class RepeatedRows:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[bytes, int, set[int]]] = {}  # what the first holds, where it is, and all numbers
-        self._plain: str | None = None
+        self.others = False  # whether there are pivots that are no such rows
 
     def is_one_more(self, pivot: StoredPivot, line: int) -> bool:
         """Tell whether a row repeats an earlier one; raises RowProblem if it says so and holds something else."""
         metadata = pivot.metadata if isinstance(pivot.metadata, bytes) else pivot.metadata.encode()
         number = rollout_index(json.loads(metadata)) if _IN_METADATA in metadata else None
         if number is None:
-            self._plain = self._plain or pivot.id
+            self.others = True
             return False
         content = _content_of(pivot)
         known = self._seen.get(pivot.id)
@@ -50,18 +50,14 @@ class RepeatedRows:
         numbers.add(number)
         return True
 
-    def each(self, label: str) -> int:
-        """Return how often each pivot comes; raises DataError if that differs."""
-        counts = {len(numbers): own for own, (_, _, numbers) in self._seen.items()}
-        if self._plain is not None and self._seen:
-            counts.setdefault(1, self._plain)
-        if len(counts) > 1:
-            told = ", ".join(f"{own} {count} times" for count, own in sorted(counts.items()))
-            raise DataError(
-                f"{label}: pivots are not repeated equally often ({ROLLOUT_INDEX}): {told}; a run asks at each of them "
-                "the same number of times: complete the file, or keep one row of each and pass --fc-repeats"
-            )
-        return next(iter(counts), 1)
+    def each(self) -> int | None:
+        """Return how often each pivot comes; None if that differs, since a run asks at each equally often."""
+        counts = {len(numbers) for _, _, numbers in self._seen.values()} | ({1} if self.others else set())
+        return counts.pop() if len(counts) == 1 else (None if counts else 1)
+
+    def several(self) -> int:
+        """Return how many pivots come more than once."""
+        return sum(len(numbers) > 1 for _, _, numbers in self._seen.values())
 
 
 def _content_of(pivot: StoredPivot) -> bytes:

@@ -86,8 +86,12 @@ class StoredPivot(NamedTuple):
 
     def of_trajectory(self, trajectory: str, own: str) -> StoredPivot:
         """Return the same with another id, as a pivot of a trajectory."""
-        hashes = {"id_hash": stable_hash("sample", own), "trajectory_hash": stable_hash("shard", trajectory)}
-        return self._replace(id=own, trajectory_id=trajectory, **hashes)
+        return self._replace(
+            id=own,
+            trajectory_id=trajectory,
+            id_hash=stable_hash("sample", own),
+            trajectory_hash=stable_hash("shard", trajectory),
+        )
 
     def pivot(self) -> Pivot:
         """Return the pivot of a row."""

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 KEY = "told"  # of the store's provenance
 NO_TOOLS = "no-tool-on-offer"
 ENCODED_TWICE = "arguments-encoded-twice"
+UNEQUAL = "repeated-unequally"
+NULLS = "arguments-null-without-parameter"
 _NOTES = {
     NO_TOOLS: "expect calls, with no tool on offer",
     ENCODED_TWICE: "expect arguments that are JSON encoded twice, which no call matches",
+    NULLS: "expect arguments that are null, of parameters that the tools do not have (columns of Arrow add such nulls)",
+    UNEQUAL: "come several times, and others less often: each is asked once, or as often as --fc-repeats says",
 }
-_QUOTED_BYTES, _QUOTED = b'"arguments":"\\"', '"arguments":"\\"'
+_QUOTED = b'"arguments":"\\"'
 _VARIES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 _MOST_KINDS = 200
 _OTHER = "other reasons"
@@ -73,7 +77,8 @@ class Told:
         told = provenance.get(KEY)
         if not isinstance(told, dict):
             return cls()
-        return cls(*(Counter(told.get(name) or {}) for name in _COUNTS), dict(told.get("first") or {}))
+        counts: dict[str, Any] = {name: Counter(told.get(name) or {}) for name in _COUNTS}
+        return cls(**counts, first=dict(told.get("first") or {}))
 
     def lines(self) -> Iterator[str]:
         """Write what `prepare` tells, as lines: shapes, then reasons with how often, and where first."""
@@ -119,17 +124,43 @@ def kind_of(reason: str) -> str:
 def may_be_doubtful(pivot: StoredPivot) -> bool:
     """Tell, at no cost, whether the expected calls of a pivot are worth looking at."""
     expected = pivot.expected_action
-    return not pivot.n_tools or (_QUOTED_BYTES in expected if isinstance(expected, bytes) else _QUOTED in expected)
+    if isinstance(expected, str):
+        expected = expected.encode()
+    return not pivot.n_tools or b"null" in expected or _QUOTED in expected
 
 
 def doubts_of(pivot: StoredPivot) -> Iterator[str]:
     """Name what is doubtful about a pivot's expected calls."""
     if not pivot.n_tools:
         yield NO_TOOLS
-    text = pivot.expected_action
-    calls = expected_action_from_json(text if isinstance(text, str) else text.decode()).calls
+    text = pivot.expected_action if isinstance(pivot.expected_action, str) else pivot.expected_action.decode()
+    calls = expected_action_from_json(text).calls
     if any(is_json_in_json(call.arguments) for call in calls):
         yield ENCODED_TWICE
+    if "null" in text:
+        parameters = _parameters_of(pivot.tools)
+        if any(_has_strange_nulls(call.arguments, parameters.get(call.name)) for call in calls):
+            yield NULLS
+
+
+def _parameters_of(tools: bytes | str) -> dict[str, set[str]]:
+    """Return the parameters that each tool has, by its name; of one without a plain schema nothing is known."""
+    found: dict[str, set[str]] = {}
+    for tool in json.loads(tools):
+        schema = tool.get("parameters")
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        if isinstance(properties, dict) and isinstance(tool.get("name"), str):
+            known = {key for key, value in properties.items() if value is not None}
+            found[tool["name"]] = found.get(tool["name"], set()) | known
+    return found
+
+
+def _has_strange_nulls(arguments: str, parameters: set[str] | None) -> bool:
+    """Tell whether arguments have a null of a parameter that the tool does not have."""
+    value = json.loads(arguments)
+    if parameters is None or not isinstance(value, dict):
+        return False
+    return any(each is None and key not in parameters for key, each in value.items())
 
 
 def is_json_in_json(arguments: str) -> bool:

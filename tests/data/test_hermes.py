@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-TOOL = {
+TOOL: Json = {
     "type": "function",
     "function": {"name": "find", "description": "Find.", "parameters": {"type": "object", "properties": {}}},
 }

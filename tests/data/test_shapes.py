@@ -69,7 +69,7 @@ def is_the_lamp(pivots: list[Pivot]) -> None:
     assert (second.input[-1]["output"], second.input[-1]["call_id"]) == ("on", second.input[-2]["call_id"])
 
 
-ANTHROPIC = [
+ANTHROPIC: list[Json] = [
     ASKED,
     {
         "role": "assistant",

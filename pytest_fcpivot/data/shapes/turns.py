@@ -279,7 +279,9 @@ def looks_like_tools(value: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     described = {"parameters", "input_schema", "inputSchema", "description"}
-    return bool(listed) and all(
+    if not listed:
+        return False
+    return all(
         is_object(each.get("function")) or ("name" in each and not described.isdisjoint(each)) for each in listed
     )
 
