@@ -21,8 +21,18 @@ REFUSED_CALL = "refused_call"  # the server refused the model's call, and said w
 CALL_LIKE = "call_like"  # a message that attempts a call
 NO_ARGUMENTS = "no_arguments"  # a call whose arguments were null, missing or the empty text
 ONE_OF_SEVERAL_CHOICES = "one_of_several_choices"  # several alternative answers, of which one had calls
+READ_DIFFERENTLY = "read_differently"  # a stored answer was graded as another action than its output is read as now
 SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
-FLAGS = (MALFORMED, REFUSED_CALL, CUT_OFF, CALL_LIKE, NO_ARGUMENTS, ONE_OF_SEVERAL_CHOICES, SYSTEM_MOVED)
+FLAGS = (
+    MALFORMED,
+    REFUSED_CALL,
+    CUT_OFF,
+    CALL_LIKE,
+    NO_ARGUMENTS,
+    ONE_OF_SEVERAL_CHOICES,
+    READ_DIFFERENTLY,
+    SYSTEM_MOVED,
+)
 # Those that tell of an answer which was not read as what the model meant.
 UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.answer_flags import flags_of
+from pytest_fcpivot.answer_flags import READ_DIFFERENTLY, flags_of
 from pytest_fcpivot.results.output import action_json, output_json, usage_of
 from pytest_fcpivot.results.record import RUN_AGAIN, CaseRecord
 from pytest_fcpivot.schemas import tool_set
@@ -112,7 +112,9 @@ class Case:
             return ()
         message = self.action is not None and self.action.message is not None
         names = tool_set(self.pivot.tools_json).names if message else frozenset()
-        return flags_of(self.output, self.action, names)
+        flags = flags_of(self.output, self.action, names)
+        recorded = None if self.stored is None else self.stored.action
+        return flags if recorded in (None, self.action) else (*flags, READ_DIFFERENTLY)
 
 
 CASE = pytest.StashKey[Case]()

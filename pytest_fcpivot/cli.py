@@ -111,6 +111,11 @@ def _add_prepare(commands: Any) -> None:
         default="auto",
         help="shape of the rows (default: auto)",
     )
+    command.add_argument(
+        "--calls-in-text",
+        choices=("hermes",),
+        help="conversations have tools, calls and results as text: convert them whole, or refuse the row",
+    )
     command.set_defaults(run=_prepare)
 
 
@@ -140,6 +145,7 @@ def _prepare(options: argparse.Namespace) -> int:
             audit_file=listing,
             skip_option="--bad-rows=skip",
             progress=progress,
+            calls_in_text=options.calls_in_text,
         )
     print(f"{target}: {audit.pivots} pivots, {target.stat().st_size / 1e6:.1f} MB")
     for kind, count in sorted(audit.kinds.items()):
@@ -148,6 +154,10 @@ def _prepare(options: argparse.Namespace) -> int:
         f"rows {audit.rows}: {audit.pivot_rows} pivots, {audit.conversations} conversations "
         f"with {audit.turns} assistant turns ({audit.skipped} skipped), {audit.broken} broken"
     )
+    if audit.each_repeated > 1:
+        print(f"each pivot comes {audit.each_repeated} times, and is asked as often")
+    for line in audit.told.lines():
+        print(line)
     for flag, count in sorted(audit.flags.items()):
         print(f"  {count:>9}  {flag}")
     if audit.listed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot import options
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
+from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,14 +33,21 @@ class Dataset:
     entries: list[IndexEntry]
     _by_id: dict[str, IndexEntry] | None = None
 
+    @property
+    def note(self) -> str | None:
+        """What a reader of the results should know of the data; None if there is nothing."""
+        return Told.of(self.store.provenance).note()
+
     def describe(self) -> dict[str, Any]:
         """Describe the data as run.json does."""
+        note = self.note
         return {
             "name": self.label,
             "path": str(self.path.absolute()),
             "sha256": self.store.content_hash(self.path),
             "pivots": len(self.store),
             "selected": len(self.entries),
+            **({} if note is None else {"note": note}),
         }
 
     def entry(self, pivot_id: str) -> IndexEntry | None:
@@ -66,6 +74,26 @@ class Datasets:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def repeats(self, asked: int | None) -> int:
+        """Return how often each pivot is asked: as often as the user asked for, or as its rows come.
+
+        Raises DataError if both do, or if data come differently often.
+        """
+        each = {dataset.label: int(dataset.store.provenance.get("each_repeated", 1)) for dataset in self}
+        repeated = {label: number for label, number in each.items() if number > 1}
+        if not repeated:
+            return asked or 1
+        label, number = next(iter(repeated.items()))
+        if asked is not None:
+            raise DataError(
+                f"--fc-repeats={asked}: the rows of {label} are {number} repeats of each pivot already (their "
+                "_ng_rollout_index says so); leave the option out, or give data with one row of each"
+            )
+        if len(set(each.values())) > 1:
+            told = ", ".join(f"{label}: {number}" for label, number in each.items())
+            raise DataError(f"data whose rows are differently many repeats of each pivot ({told}); run them one by one")
+        return number
 
     @property
     def are_run(self) -> bool:

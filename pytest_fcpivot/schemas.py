@@ -24,6 +24,10 @@ _VALID = SchemaVerdict("valid")
 _SCHEMAS_KEPT = 4096
 _TOOL_LISTS_KEPT = 256
 _RUNAWAY_KEYWORDS = frozenset({"$dynamicRef", "$recursiveRef", "patternProperties", "unevaluatedProperties"})
+# Keywords whose argument is a schema, and looks like the description of a parameter of that name.
+_HOLD_SCHEMAS = frozenset(
+    ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames", "contentSchema")
+)
 _LARGE_SCHEMA = 2_000  # subschemas, with every reference written out
 # A pattern may backtrack without end if a group is repeated, if it refers back or looks around; a dozen optional
 # parts are as bad. Otherwise the time grows with the text's length to the power of the quantifiers in a row.
@@ -99,8 +103,8 @@ class SchemaValidator:
         self._schema: Any = {} if schema is None else schema
         self._longest_here = _longest_here(self._schema)
         self._compiled: Any = None
-        self._surely_valid = make_acceptor(self._schema)
-        self._fault: SchemaVerdict | None = None
+        self._fault = _not_a_schema(self._schema)
+        self._surely_valid = make_acceptor(self._schema) if self._fault is None else None
 
     def check(self, arguments: str) -> SchemaVerdict:
         """Judge one call's arguments, given as JSON text."""
@@ -145,6 +149,25 @@ class SchemaValidator:
         except Exception as problem:  # noqa: BLE001 (a faulty schema can provoke anything)
             return _unusable(problem)
         return None
+
+
+def _not_a_schema(schema: Any) -> SchemaVerdict | None:
+    """Return the verdict on parameters that are described one by one, as in query/answers sets: no JSON Schema.
+
+    By the letter such a thing allows anything, since what is no keyword says nothing.
+    """
+    if not isinstance(schema, dict) or not schema:
+        return None
+    if not all(map(_is_described, schema.values())) or schema.keys() <= _HOLD_SCHEMAS:
+        return None
+    names = one_line(", ".join(schema), 80)
+    return SchemaVerdict("unusable-schema", explanation=f"no JSON Schema: its members are parameters ({names})")
+
+
+def _is_described(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("type"), str | list) or isinstance(value.get("description"), str)
 
 
 def _unusable(problem: Exception) -> SchemaVerdict:

@@ -94,7 +94,7 @@ class PivotSession:
         self.book = None if self.stored is None else self.stored.book()
         self.replays = self.stored is not None and self.stored.replays
         self.reruns = Reruns(config, replays=self.replays)
-        self.repeats = chosen.repeats
+        self.repeats = self.datasets.repeats(chosen.repeats if "fc_repeats" in self._given else None)
         if self.book is not None and rollouts:
             self.repeats = max(self.repeats, self.book.repeats)  # rollouts tell how often they were made
         self.tally = Tally(self.repeats)
@@ -580,6 +580,7 @@ class PivotSession:
         settings = settings_line(self.described_grader)
         if settings is not None:
             lines.append(f"fcpivot: {settings}")
+        lines += [f"fcpivot: {dataset.label}: {dataset.note}" for dataset in self.datasets if dataset.note is not None]
         if self.stored is not None and self.book is not None:
             how = "replays" if self.replays else "resumes"
             kept = len(self.book)

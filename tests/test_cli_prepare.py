@@ -74,6 +74,8 @@ def test_what_is_printed(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert lines[1].split() == ["2", "message"]
     assert lines[2:] == [
         "rows 2: 1 pivots, 1 conversations with 2 assistant turns (1 skipped), 0 broken",
+        "read as: 1 chat, 1 fc-pivot",
+        "          1  turns left out: neither text nor calls (first: a.jsonl:1)",
         f"what was left out is listed in {listing}",
     ]
     assert err == ""

@@ -117,6 +117,24 @@ def test_unusable_schema(parameters: Any) -> None:
     assert verdict.explanation
 
 
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"city": {"description": "city", "type": "str"}, "n": {"type": "int, optional"}}, "unusable-schema"),
+        ({"type": {"description": "kind", "type": "string"}}, "unusable-schema"),
+        ({"city": {"type": "string"}}, "unusable-schema"),
+        ({"items": {"type": "string"}}, "valid"),
+        ({"properties": {"type": {"type": "string"}}}, "valid"),
+        ({"x-note": {"a": 1}}, "valid"),
+        ({"properties": {}, "x-note": {"type": "x"}}, "valid"),
+        ({}, "valid"),
+    ],
+)
+def test_parameters_that_are_described_one_by_one(parameters: Any, status: str) -> None:
+    """Parameters by their names, as in query/answers sets, are no schema; by the letter they would allow anything."""
+    assert check(parameters, {"city": 5}).status == status
+
+
 @pytest.mark.parametrize("output", ["Hello", "", None, Message("Hi")])
 def test_no_call(output: Any) -> None:
     """A message or nothing has no arguments to check."""

@@ -22,6 +22,7 @@ from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.report.grader import shown_settings
+from pytest_fcpivot.results.answers import RolloutRepeats, is_without_answer, no_rollouts
 from pytest_fcpivot.results.output import action_from_json
 from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
 from pytest_fcpivot.schemas import tool_set
@@ -387,31 +388,34 @@ class StoredRollouts:
         self.scores_messages = self.judged = False
         self.errors = 0
         self.notes: list[str] = []
+        self._without_answer = 0
 
     def results(self) -> Iterator[Result]:
         """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
-        seen: Counter[str] = Counter()
+        repeats = RolloutRepeats()
         try:
             with self.path.open("rb") as stream:
                 for number, data in enumerate(stream, 1):
-                    result = self._result(data, number, seen)
+                    result = self._result(data, number, repeats)
                     if result is not None:
                         yield result
         except OSError as error:
             raise RunError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        if not seen:
-            raise RunError(f"{self.path}: no rollouts in it: NeMo Gym's have responses_create_params and response")
+        if not repeats.most:
+            raise RunError(f"{self.path}: {no_rollouts(self._without_answer)}")
 
-    def _result(self, data: bytes, number: int, seen: Counter[str]) -> Result | None:
+    def _result(self, data: bytes, number: int, repeats: RolloutRepeats) -> Result | None:
         try:
             row = json.loads(data)
             if not isinstance(row, dict) or "response" not in row:
                 return None
             pivot = pivot_from_row(row, number)
-        except (ValueError, RecursionError, RowProblem):
+        except RowProblem:
+            self._without_answer += is_without_answer(row)
             return None
-        seen[pivot.id] += 1
-        repeat = seen[pivot.id]
+        except (ValueError, RecursionError):
+            return None
+        repeat = repeats.next(pivot.id, row)
         try:
             action = to_action(row["response"], tool_set(pivot.tools_json).names)
         except ActionError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
-_PREPARED_BY = 3  # raised when the same source would be read into different pivots
+_PREPARED_BY = 4  # raised when the same source would be read into different pivots
 
 
 def resolve_data(name: str, base: Path | None = None) -> Path:

@@ -1,8 +1,8 @@
 """Conversations into pivots: every assistant turn is one, with everything before it as its input.
 
-Reads the shape of Nemotron-Agentic-v1 and any list of Chat Completions messages with tools. Values go from the row into
-the store as the texts that they are; the items of a conversation are written once, and its pivots' inputs spliced from
-them.
+Messages and tools are those of Nemotron-Agentic-v1 and of Chat Completions; `shapes` makes them of others. Values go
+from the row into the store as the texts that they are; the items of a conversation are written once, and its pivots'
+inputs spliced from them.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, joined, string
-from pytest_fcpivot.data.messages import EMPTY, Call, Message, read_messages, read_tools, result_of, text_of
+from pytest_fcpivot.data.messages import EMPTY, TOOL_ROLES, Call, Message, read_tools, result_of, text_of
 from pytest_fcpivot.data.rows import StoredPivot, stem_of
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 # What of a row does not become metadata of its pivots: what they hold already, and the expert's thinking.
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
-_TEXT_ROLES = {"system": b"system", "developer": b"developer"}  # any other speaks as the user
+_TEXT_ROLES = {"system": b"system", "developer": b"developer", "user": b"user"}
 _COMMA, _CLOSE = b",]"
+_NOTHING = b'"arguments":""'  # how a call without arguments is written
+NOT_TO_BE_LEARNED = "marked as not to be learned"
+NO_ARGUMENTS = "calls-without-arguments"  # in what a pivot's agent is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +48,48 @@ def is_conversation(row: Mapping[str, bytes]) -> bool:
 class Conversation:
     """A conversation, given as its row's members; raises RowProblem with the reason if it is broken.
 
-    Members are texts, but for messages and tools that have been read already; `text` is then that of the whole row.
-    `flags` fills with what is odd about the conversation while its turns are read.
+    Members are texts, but for messages, and tools that have been read already; `text` is then that of the whole row.
+    `trajectory` is its id, where that is not to be read off the row; `params` are the request's settings, `places` says
+    which message of the source each of them was, and `odd` what was odd about the row. `flags` fills with what is odd
+    about the conversation while its turns are read.
     """
 
-    def __init__(self, row: Mapping[str, Any], line: int, text: bytes = b"") -> None:
+    def __init__(
+        self,
+        row: Mapping[str, Any],
+        line: int,
+        text: bytes = b"",
+        *,
+        trajectory: str | None = None,
+        params: bytes = b"{}",
+        places: Sequence[int] | None = None,
+        odd: Iterable[str] = (),
+    ) -> None:
         self._line = line
-        self.flags: set[str] = set()
-        self._messages = read_messages(row.get("messages", b"null"), line)
-        self._tools, self._n_tools = read_tools(row.get("tools") or [], line, self.flags)
-        self._trajectory = _own_id(row) or _id_of_content((fields(text) or {}) if text else row)
+        self.flags: set[str] = set(odd)
+        self._messages: list[Message] = row["messages"]
+        if not self._messages:
+            raise RowProblem(line, "no messages (a list that is not empty)")
+        self._tools, self.n_tools = read_tools(row.get("tools") or [], line, self.flags)
+        self._trajectory = trajectory or own_id(row) or id_of_content((fields(text) or {}) if text else row)
         self.stem = stem_of(self._trajectory, "c")
         self._flags_key = "fcpivot_flags" if "flags" in row else "flags"
-        self._own = {key: value for key, value in row.items() if key not in _NOT_METADATA and value != b"null"}
+        self.metadata = {key: value for key, value in row.items() if key not in _NOT_METADATA and value != b"null"}
+        self._params = params
+        self._places = places
         self.n_turns = [message.role for message in self._messages].count("assistant")
         if not self.n_turns:
             raise RowProblem(line, "messages: no assistant turn among them, so there is no pivot in it")
 
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The messages, which nobody changes."""
+        return self._messages
+
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
         """Yield its assistant turns, in order."""
         trajectory_hash = stable_hash("shard", self._trajectory)
-        flagged, metadata = 0, joined(self._own)
+        flagged, metadata = 0, joined(self.metadata)
         items = _Items(self.flags)
         turn = step = depth = 0
         for place, message in enumerate(self._messages):
@@ -77,21 +101,23 @@ class Conversation:
             items.expect_no_more()
             text = text_of(bytes(message.content), self.flags)
             calls = message.calls()
-            if not items:
-                reason: str | None = "the conversation begins with it: nothing to answer"
+            if message.weight == 0:
+                reason: str | None = NOT_TO_BE_LEARNED
+            elif not items:
+                reason = "the conversation begins with it: nothing to answer"
             elif calls:
                 reason = _fault_of(calls)
             else:
                 reason = "neither text nor calls" if text == EMPTY else None
             written = [call.written() for call in calls]
             if reason is not None:
-                yield SkippedTurn(self._line, place, reason)
+                yield SkippedTurn(self._line, place if self._places is None else self._places[place], reason)
             else:
                 if len(self.flags) != flagged:
                     noted = json.dumps(sorted(self.flags)).encode()
-                    flagged, metadata = len(self.flags), joined({**self._own, self._flags_key: noted})
+                    flagged, metadata = len(self.flags), joined({**self.metadata, self._flags_key: noted})
                 if calls:
-                    kind, expected = _expected_calls(written)
+                    kind, expected = expected_calls(written)
                 else:
                     kind, expected = "message", b'{"type":"message","content":%s}' % text
                 id_ = f"{self.stem}-d{depth}"
@@ -106,11 +132,11 @@ class Conversation:
                     depth,
                     kind,
                     [call.function.name for call in calls],
-                    self._n_tools,
+                    self.n_tools,
                     expected,
                     items.closed(),
                     self._tools,
-                    b"{}",
+                    self._params,
                     metadata,
                     self._line,
                 )
@@ -118,11 +144,13 @@ class Conversation:
                 items.say(text)
             for call, members in zip(calls, written, strict=True):
                 items.call(call.id, members)
+                if members.endswith(_NOTHING):
+                    self.flags.add(NO_ARGUMENTS)
             step += 1
             depth += 1
 
 
-def _own_id(row: Mapping[str, bytes]) -> str | None:
+def own_id(row: Mapping[str, bytes]) -> str | None:
     """Return the id that a conversation has of its own, if it has one."""
     for key in ("trajectory_id", "uuid", "id"):
         raw = row.get(key, b"null")
@@ -132,10 +160,11 @@ def _own_id(row: Mapping[str, bytes]) -> str | None:
     return None
 
 
-def _id_of_content(row: Mapping[str, bytes]) -> str:
+def id_of_content(row: Mapping[str, bytes], keys: Iterable[str] = ("messages", "tools")) -> str:
+    """Return an id that these members of a row make: the same for the same."""
     from hashlib import blake2b  # noqa: PLC0415 (few files need it)
 
-    text = json.dumps([decoded(row.get(key, b"null")) for key in ("messages", "tools")], sort_keys=True)
+    text = json.dumps([decoded(row.get(key, b"null")) for key in keys], sort_keys=True)
     return f"c-{blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
@@ -147,8 +176,8 @@ def _fault_of(calls: list[Call]) -> str | None:
     return None
 
 
-def _expected_calls(calls: list[bytes]) -> tuple[str, bytes]:
-    """Return the type of what the expert did, and the action as the data sets write it."""
+def expected_calls(calls: list[bytes]) -> tuple[str, bytes]:
+    """Return the type of what the expert did, and the action as the data sets write it; calls as their members."""
     if len(calls) == 1:
         return "function_call", b'{"type":"function_call",%s}' % calls[0]
     actions = b",".join([b'{"type":"function_call",%s}' % call for call in calls])
@@ -179,13 +208,13 @@ class _Items:
     def add(self, message: Message) -> None:
         """Add a message that is not the assistant's."""
         role = message.role
-        if role in ("tool", "function"):  # the latter in the API's first form
+        if role in TOOL_ROLES:
             self._result(message)
             return
         if role == "user":
             self.expect_no_more()
         text = text_of(bytes(message.content), self._flags)
-        self._text += b'{"role":"%s","content":%s},' % (_TEXT_ROLES.get(role, b"user"), text)
+        self._text += b'{"role":"%s","content":%s},' % (_TEXT_ROLES[role], text)
 
     def say(self, text: bytes) -> None:
         """Add a text of the assistant's."""

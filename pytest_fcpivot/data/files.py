@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; the published rows have at most 111 KB
 _PARQUET_BATCH = 64
-_JSON_COLUMNS = frozenset({"responses_create_params", "expected_action", "info"})
+# Objects where a null of a struct may be one in truth, and not a key that only other rows have; by their key.
+_MATTERS = {
+    **dict.fromkeys(("arguments", "parameters", "args", "input"), "arguments"),
+    **dict.fromkeys(("tools", "functions"), "schemas"),
+    "content": "results",
+}
 _CHUNK = 256 * 1024  # stays in the processor's cache while it is hashed and its lines are read
 # Arrow gives nothing of a read that meets the damage, so its reads are small: at most this much before it is lost.
 _ZSTD_CHUNK = 64 * 1024
@@ -344,44 +349,76 @@ class _ParquetRows:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return self._sha256
 
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Any] | RowProblem]]:
+    def __iter__(self) -> Iterator[tuple[int, ColumnRow]]:
         """Yield the rows, decoded as lines of JSON would be."""
         import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         try:
             with pq.ParquetFile(self._path) as file:
+                _refuse_maps(file.schema_arrow, self._label)
                 line = 0
                 for batch in file.iter_batches(_PARQUET_BATCH):
                     for row in batch.to_pylist():
                         line += 1
-                        yield line, _from_columns(row, line)
+                        yield line, _from_columns(row)
                     self._share = line / file.metadata.num_rows
                 self._share = 1.0
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self._label}: cannot be read as parquet: {error}") from error
 
 
-def _from_columns(row: dict[str, Any], line: int) -> dict[str, Any] | RowProblem:
-    """Undo what columns do to JSON: text columns are decoded, keys that only other rows have are dropped."""
-    decoded: dict[str, Any] = {}
-    for key, value in row.items():
-        if key in _JSON_COLUMNS and isinstance(value, str):
-            try:
-                decoded[key] = json.loads(value)
-            except (ValueError, RecursionError) as error:
-                return RowProblem(line, f"{key}: not JSON: {error}")
-        else:
-            decoded[key] = _plain(value)
+class ColumnRow(dict[str, Any]):
+    """A row of columns; `odd` names what they may have changed in it."""
+
+    odd: frozenset[str] = frozenset()
+
+
+def _from_columns(row: dict[str, Any]) -> ColumnRow:
+    """Undo what columns do to JSON: keys that only other rows have are dropped; noted is where that may be wrong."""
+    lost: set[str] = set()
+    decoded = ColumnRow((key, _plain(value, _place(key, value), lost)) for key, value in row.items())
+    decoded.odd = frozenset(f"arrow-nulls-in-{place}" for place in lost)
     return decoded
 
 
-def _plain(value: Any) -> Any:
-    """Return a column's value as JSON could have held it; fields that are null are those of other rows."""
+def _refuse_maps(schema: Any, label: str) -> None:
+    """Refuse a column that is a map, or holds one: its values have one type, and are no JSON object's any more."""
+    import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
+
+    waiting = [(field.name, field.type) for field in schema]
+    while waiting:
+        name, kind = waiting.pop()
+        if pa.types.is_map(kind):
+            raise DataError(
+                f"{label}: the column {name} is an Arrow map, whose values all have one type, so that an object "
+                "of JSON does not come out of it as it went in; write it as JSON text or as a struct, or leave it out"
+            )
+        if pa.types.is_struct(kind):
+            waiting += [(f"{name}.{kind.field(n).name}", kind.field(n).type) for n in range(kind.num_fields)]
+        elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            waiting.append((name, kind.value_type))
+
+
+def _place(key: str, value: Any) -> str | None:
+    """Say what a value is that an object has under this key; a call's arguments and its result are objects there."""
+    place = _MATTERS.get(key)
+    return place if place == "schemas" or isinstance(value, dict) else None
+
+
+def _plain(value: Any, place: str | None, lost: set[str]) -> Any:
+    """Return a column's value as JSON could have held it; fields that are null are those of other rows.
+
+    `place` says what the value is part of, and is noted in `lost` if such a field may have been null in truth.
+    """
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+        if place is not None and None in value.values():
+            lost.add(place)
+        return {
+            key: _plain(inner, place or _place(key, inner), lost) for key, inner in value.items() if inner is not None
+        }
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner, place, lost) for inner in value]
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime | date | time):

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pytest_fcpivot.data import open_store, resolve_data
+from pytest_fcpivot.data.told import KEY as TOLD
+from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.jsontext import one_line, printable
 
@@ -24,7 +26,7 @@ _NO_SPLIT = "(none)"
 _REASONS_SHOWN = 5
 _THOUSAND = 1000
 # What the store records that is told elsewhere than under `provenance`.
-_NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons"})
+_NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons", TOLD})
 
 
 def facts(name: str | Path) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def facts(name: str | Path) -> dict[str, Any]:
         "provenance": {key: value for key, value in details.items() if key not in _NOT_PROVENANCE},
         "audit": details.get("audit"),
         "flags": details.get("flags", {}),
+        TOLD: details.get(TOLD),
         "bad_rows": details.get("bad_rows", 0),
         "bad_row_reasons": details.get("bad_row_reasons", []),
     }
@@ -228,12 +231,13 @@ def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
         )
     elif found["bad_rows"]:
         yield f"broken rows: {found['bad_rows']}"
+    yield from map(one_line, Told.of(found).lines())
     for reason in found["bad_row_reasons"][:_REASONS_SHOWN]:
         yield f"  {one_line(reason)}"
     if found["bad_rows"] > _REASONS_SHOWN:
         yield f"  … and {found['bad_rows'] - _REASONS_SHOWN} more"
     if found["flags"]:
-        yield "conversations that are odd in some way:"
+        yield "rows that are odd in some way:"
         for flag, count in found["flags"].items():
             yield f"  {count:>9}  {flag}"
 

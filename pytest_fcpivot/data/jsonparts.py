@@ -141,6 +141,25 @@ def string(text: bytes | None) -> str | None:
         return value
 
 
+def unwrapped(value: bytes) -> bytes:
+    """Return the JSON that a part holds if it is a string, `null` for a blank one; any other part as it is.
+
+    Raises ValueError if the string is not JSON.
+    """
+    text = string(value)
+    if text is None:
+        return value
+    text = text.strip()
+    if not text:
+        return b"null"
+    if not is_json(text):
+        json.loads(text)  # says why
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # lone surrogates
+        return json.dumps(json.loads(text)).encode()
+
+
 def as_string(text: str) -> bytes:
     """Write a text as a JSON string."""
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.rows import expected_action_json
+from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.jsontext import one_line, printable, quoted, shown
 from pytest_fcpivot.model import Action
 from pytest_fcpivot.schema_accept import make_acceptor
@@ -61,6 +62,7 @@ RULES = {
         Rule("arguments-break-schema", "error", "the expected arguments break the tool's schema"),
         Rule("empty-message", "error", "the expected message has no text to compare an answer with"),
         Rule("unusable-schema", "warning", "a tool's schema is not a valid one, so calls cannot be checked against it"),
+        Rule("unreadable-turn", "warning", "the arguments of an expected call cannot be read; the turn was left out"),
         Rule("tool-form", "warning", "a tool is not a flat function with parameters of type object"),
         Rule("duplicate-tool-names", "warning", "two tools on offer have the same name"),
         Rule("result-without-call", "warning", "a result in the context answers no call before it"),
@@ -69,17 +71,21 @@ RULES = {
         Rule("answer-in-context", "warning", "the expected message stands word for word in what the agent is shown"),
         Rule("duplicate-pivot", "warning", "the pivot has the input, tools and expected action of an earlier one"),
         Rule("call-made-before", "note", "an expected call was made before, word for word, since the user last spoke"),
+        Rule("left-out-turn", "note", "an assistant turn is no pivot, for the reason that is given"),
         Rule("refused-name", "note", "a tool's name is one that OpenAI's endpoints refuse"),
     )
 }
 
 
-_OF_ROWS = ("broken-row", "duplicate-id")
+_OF_ROWS = ("broken-row", "duplicate-id", "unreadable-turn", "left-out-turn")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault of one pivot, or of one row that is no pivot; `id` then names the row's line."""
+    """A fault of one pivot, or of one row that is no pivot; `id` then names the row's line.
+
+    Turns that were left out for one reason are one finding, of the first of them.
+    """
 
     rule: str
     severity: Severity
@@ -177,6 +183,10 @@ def lint(
             findings = _broken_rows(store.provenance)
         else:
             findings = iter(())
+        for finding, count in _left_out(store.provenance):
+            found.counts[finding.rule] += count
+            found.ids.setdefault(finding.rule, []).append(finding.id)
+            say(finding)
         for some in (findings, _each(store)):
             for finding in some:
                 found.counts[finding.rule] += 1
@@ -201,6 +211,16 @@ def _broken_rows(provenance: Mapping[str, Any]) -> Iterator[Finding]:
         rule = "duplicate-id" if why.startswith("duplicate id ") else "broken-row"
         line = int(where[5:]) if where else None
         yield Finding(rule, RULES[rule].severity, where, one_line(why), line=line)
+
+
+def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
+    """Yield the reasons that turns were left out for, each with how many."""
+    told = Told.of(provenance)
+    for reason, count in told.left_out.most_common():
+        rule = "unreadable-turn" if "arguments" in reason else "left-out-turn"
+        times = "" if count == 1 else f" (and {count - 1} more)"
+        where = told.first.get(reason, "")
+        yield Finding(rule, RULES[rule].severity, where, one_line(reason) + times), count
 
 
 def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:

@@ -1,17 +1,16 @@
-"""Chat messages and their calls, read in one pass over a row's text; values that go into the store stay texts.
+"""Chat messages of the published types, read in one pass over a row's text; values for the store stay texts.
 
-A conversation whose messages have the published types is read by them; one that departs from these in any way is read
-member by member, to the same things.
+What departs from these types, be it by one member that is not known, is read by `shapes`, to the same things.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from pytest_fcpivot.chat import TextPart, is_text_part
+from pytest_fcpivot.data.calls_in_text import looks_like_a_call
 from pytest_fcpivot.data.jsonparts import (
     as_string,
     decoded,
@@ -23,58 +22,80 @@ from pytest_fcpivot.data.jsonparts import (
     is_string,
     joined,
     objects,
-    refuse_long_integers,
     string,
+    unwrapped,
 )
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import well_formed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_fcpivot.data.jsonparts import Fields
 
 EMPTY = b'""'
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+TOOL_ROLES = frozenset({"tool", "function"})  # the latter in the API's first form
+SCHEMA_KEYS = ("input_schema", "inputSchema")  # other APIs' names for a tool's parameters
 _NULL = msgspec.Raw(b"null")
+ABSENT = msgspec.Raw(b"")  # of arguments: there is no such key, and nobody knows what they were
 _NO_ARGUMENTS = b'"{}"'
+_BRACKET = b"["[0]
+_SCHEMA_AS_TEXT = b'"parameters":"'
 
 
-class Function(msgspec.Struct, gc=False):
-    """What is called, and its arguments: text or any other value."""
+class Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What is called, and its arguments: text or any other value, or `ABSENT`."""
 
     name: str
-    arguments: msgspec.Raw = _NULL
+    arguments: msgspec.Raw = ABSENT
 
 
-class Call(msgspec.Struct, gc=False):
+class Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A call that the assistant makes."""
 
     function: Function
     id: str | int | None = None
+    type: Literal["function"] | None = None
+    index: int | None = None
 
     def written(self) -> bytes:
-        """Return name and arguments as an item's members; arguments are a string that holds JSON."""
+        """Return name and arguments as an item's members; arguments are a string that holds JSON, or holds nothing."""
         arguments = bytes(self.function.arguments)
         if arguments in (b"null", EMPTY):
             arguments = _NO_ARGUMENTS
+        elif not arguments:
+            arguments = EMPTY
         elif not is_string(arguments):
             arguments = in_string(arguments)
         return b'"name":%s,"arguments":%s' % (as_string(self.function.name), arguments)
 
     def fault(self) -> str | None:
         """Say what is wrong with the arguments, if a grader could not read them."""
-        arguments = string(bytes(self.function.arguments))
+        raw = bytes(self.function.arguments)
+        if not raw:
+            return f"the call of {self.function.name!r:.80} has no arguments under any key that is known"
+        arguments = string(raw)
         if not arguments or is_json(arguments):
             return None
         return f"the arguments of {self.function.name!r:.80} are not JSON"
 
 
-class Message(msgspec.Struct, gc=False):
-    """A message of a conversation; what it says further (the expert's thinking) is passed over."""
+class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A message of a conversation; of what it says further, such as the expert's thinking, nothing is kept.
+
+    A `weight` of 0 marks a turn that is not to be learned.
+    """
 
     role: str
     content: msgspec.Raw = _NULL
+    reasoning_content: msgspec.Raw = _NULL
     tool_calls: list[Call] | None = None
     tool_call_id: str | int | None = None
     function_call: Function | None = None
+    name: msgspec.Raw = _NULL
+    reasoning: msgspec.Raw = _NULL
+    refusal: msgspec.Raw = _NULL
+    weight: float | None = None
 
     def calls(self) -> list[Call]:
         """Return the calls that are made; `function_call` is the API's first form."""
@@ -83,67 +104,27 @@ class Message(msgspec.Struct, gc=False):
         return self.tool_calls or []
 
 
-_read = msgspec.json.Decoder(list[Message]).decode
+read_regular = msgspec.json.Decoder(list[Message]).decode
 
 
-def read_messages(messages: bytes | list[Message], line: int) -> list[Message]:
-    """Read a conversation's messages, unless they have been read already.
+def is_plain(messages: Sequence[Message]) -> bool:
+    """Tell whether messages of the published types hold nothing that these types do not show.
 
-    Raises RowProblem if there are none, one is no object with a role, or a call has no name.
+    That is so unless a role is not known, a content other than a result's is a list (of blocks that may be calls), or
+    an assistant's text looks like a call that was written as text.
     """
-    if isinstance(messages, bytes):
-        messages = _messages_in(messages, line)
-    if not messages:
-        raise RowProblem(line, "no messages (a list that is not empty)")
-    return messages
-
-
-def _messages_in(text: bytes, line: int) -> list[Message]:
-    if not is_array(text):
-        return []
-    try:
-        return _read(text)
-    except msgspec.DecodeError:
-        return _irregular_messages(text, line)
-
-
-def _irregular_messages(text: bytes, line: int) -> list[Message]:
-    """Read messages one by one, values still as texts, where the shape is not the published one."""
-    found = objects(text)
-    if found is None:
-        place = next(n for n, each in enumerate(decoded(text)) if not isinstance(each, dict))
-        raise RowProblem(line, f"messages[{place}]: a message is an object with a role")
-    return [_message(each, f"messages[{n}]", line) for n, each in enumerate(found)]
-
-
-def _message(value: Fields, where: str, line: int) -> Message:
-    role = string(value.get("role"))
-    if role is None:
-        raise RowProblem(line, f"{where}: a message is an object with a role")
-    listed, single = value.get("tool_calls", b"null"), value.get("function_call", b"null")
-    calls: list[Call] = []
-    if role == "assistant" and is_array(listed):
-        calls = [_call(each, f"{where}.tool_calls[{n}]", line) for n, each in enumerate(objects(listed) or [{}])]
-    if role == "assistant" and not calls and is_object(single):
-        members = fields(single) or {}
-        if any(each != b"null" for each in members.values()):
-            calls = [_call(members, f"{where}.function_call", line)]
-    return Message(role, msgspec.Raw(value.get("content", b"null")), calls, _identifier(value.get("tool_call_id")))
-
-
-def _call(value: Fields, where: str, line: int) -> Call:
-    inner = value.get("function", b"null")
-    function = (fields(inner) or {}) if is_object(inner) else value
-    name = string(function.get("name"))
-    if name is None:
-        raise RowProblem(line, f"{where}: a call needs a name, a string")
-    arguments = msgspec.Raw(function.get("arguments", b"null"))
-    return Call(Function(well_formed(name), arguments), _identifier(value.get("id")))
-
-
-def _identifier(text: bytes | None) -> str | int | None:
-    number = text is not None and text.lstrip(b"-").isdigit()
-    return (text or b"").decode() if number else string(text)
+    texts = []
+    for message in messages:
+        role = message.role
+        if role == "tool":
+            continue
+        # Kept as bytes, which whoever reads it next makes of it: this loop would else cost one part in twenty.
+        message.content = content = bytes(message.content)  # type: ignore[assignment]
+        if content[0] == _BRACKET or role not in ROLES:
+            return False
+        if role == "assistant" and not message.tool_calls and message.function_call is None:
+            texts.append(content)
+    return not looks_like_a_call(b"".join(texts))  # all at once: what is looked for stands in hardly any
 
 
 class _Function(
@@ -185,9 +166,7 @@ def read_tools(tools: bytes | list[Tool], line: int, flags: set[str]) -> tuple[b
 
 def _tools_in(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
     """Return the tools' names, and their flat forms as one text."""
-    given = string(text)
-    if given is not None:
-        text = _text_in(given)
+    text = unwrapped(text)
     if text == b"null":
         return [], b"[]"
     try:
@@ -196,39 +175,50 @@ def _tools_in(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes
         return _irregular_tools(text, line, flags)
 
 
-def _text_in(text: str) -> bytes:
-    """Return the JSON that a string holds."""
-    if not text.strip():
-        return b"null"
-    try:
-        raw = text.strip().encode()
-    except UnicodeEncodeError:  # lone surrogates
-        return json.dumps(json.loads(text)).encode()
-    refuse_long_integers(raw)
-    return raw
-
-
 def _flat_tools(tools: list[Tool]) -> tuple[list[str], bytes]:
     functions = [tool.function for tool in tools]
-    return [function.name for function in functions], _write_functions(functions)
+    flat = _write_functions(functions)
+    if _SCHEMA_AS_TEXT in flat:
+        flat = _with_schemas(flat)
+    return [function.name for function in functions], flat
+
+
+def _with_schemas(flat: bytes) -> bytes:
+    """Return flat tools with the schemas that are JSON text decoded."""
+    return b"[%s]" % b",".join([_flat_tool(tool, set()) for tool in objects(flat) or []])
 
 
 def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
+    if is_object(text) and not {"name", "function"}.isdisjoint(fields(text) or ()):
+        text = b"[%s]" % text  # the only one
     tools = objects(text) if is_array(text) else None
     if tools is None:
         decoded(text)  # a string may hold what is not JSON, and is told so
         raise RowProblem(line, "tools must be a list of objects")
-    names, flat = [], []
+    names: list[str] = []
+    flat: list[bytes] = []
     for tool in tools:
-        function = tool.get("function", b"null")
-        members = fields(function) if is_object(function) else tool
-        names.append(string((members or {}).get("name")) or "")
-        flat.append(_flat_tool(members or {}, flags))
+        function = unwrapped(tool.get("function", b"null"))
+        members = (fields(function) or {}) if is_object(function) else tool
+        name, kind = string(members.get("name")), string(tool.get("type"))
+        if not is_object(function) and not (kind in (None, "function") or (kind == "custom" and name is not None)):
+            names.append(name or f"{kind}:{len(names)}")
+            flat.append(joined(tool))  # one that the server brings, such as a search: as it is
+            continue
+        if name is None:
+            raise RowProblem(line, f"tools[{len(names)}]: a tool needs a name, a string")
+        names.append(name)
+        flat.append(_flat_tool(members, flags))
     return names, b"[%s]" % b",".join(flat)
 
 
 def _flat_tool(function: Fields, flags: set[str]) -> bytes:
     flat = {"type": b'"function"', **{key: value for key, value in function.items() if key not in ("type", "required")}}
+    other = next((key for key in SCHEMA_KEYS if key in flat), None)
+    if other is not None and flat.get("parameters", b"null") == b"null":
+        flat["parameters"] = flat.pop(other)
+    if is_string(flat.get("parameters")) and is_json(string(flat["parameters"]) or "null"):
+        flat["parameters"] = unwrapped(flat["parameters"])
     required = function.get("required", b"null")
     if required != b"null":
         flags.add("required-beside-parameters")

@@ -10,16 +10,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from pytest_fcpivot.data.agent_refs import AgentRefs
-from pytest_fcpivot.data.conversations import Conversation, SkippedTurn
+from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.parts import remove_abandoned
+from pytest_fcpivot.data.repeated import RepeatedRows
 from pytest_fcpivot.data.rowreader import RowReader, Shape
+from pytest_fcpivot.data.rows import StoredPivot
+from pytest_fcpivot.data.told import KEY as TOLD
+from pytest_fcpivot.data.told import UNEQUAL, Told, doubts_of, may_be_doubtful
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_fcpivot.data.rows import StoredPivot
+    from pytest_fcpivot.data.conversations import Conversation
+    from pytest_fcpivot.data.shapes.how import CallsInText
+    from pytest_fcpivot.data.shapes.items import Rollout
     from pytest_fcpivot.data.sources import Source
 
 BadRows = Literal["refuse", "skip"]
@@ -35,8 +41,9 @@ class Audit:
     """What became of every row and of every assistant turn.
 
     `rows` = `pivot_rows` + `conversations` + `broken`; `turns` of conversations = their pivots + `skipped`.
-    `flags` counts what is odd about conversations that were read all the same. `problems` holds the first broken rows,
-    and `listed` counts what was written to the audit's file.
+    `flags` counts what is odd about rows that were read all the same. `problems` holds the first broken rows, and
+    `listed` counts what was written to the audit's file. `told` counts the rows by shape, and what was left out by
+    reason. `each_repeated` is how often each pivot comes, where rows say that they are repeats.
     """
 
     rows: int = 0
@@ -51,6 +58,8 @@ class Audit:
     problems: list[RowProblem] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     listed: int = 0
+    told: Told = field(default_factory=Told)
+    each_repeated: int = 1
 
     @property
     def pivots(self) -> int:
@@ -74,13 +83,14 @@ def prepare(
     audit_file: Path | None = None,
     progress: Callable[[int, int], None] = lambda _rows, _bytes: None,
     skip_option: str = "--fc-bad-rows=skip",
+    calls_in_text: CallsInText | None = None,
 ) -> Audit:
     """Read sources into a store at `target`, written in one step; return what became of every row and turn.
 
     Broken rows and skipped turns are listed in `audit_file`, one JSON object a line with file, line, message and
     reason; no such file is left if there are none. `progress` is called now and then with the rows and the stored
-    bytes that were read. Raises DataError if a source is damaged, holds no pivot or, with `bad_rows` "refuse", holds
-    broken rows.
+    bytes that were read. `calls_in_text` names the dialect in which conversations have their calls and tools as text.
+    Raises DataError if a source is damaged, holds no pivot or, with `bad_rows` "refuse", holds broken rows.
     """
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
 
@@ -88,6 +98,8 @@ def prepare(
     from pytest_fcpivot import __version__  # noqa: PLC0415 (the package knows its parts only when they are asked for)
 
     details: dict[str, Any] = {**(provenance or {}), "prepared_by": __version__, "bad_rows": 0, "bad_row_reasons": []}
+    if calls_in_text is not None:
+        details["calls_in_text"] = calls_in_text
     listing = _Listing(audit_file)
     reading = _Reading(
         sources,
@@ -97,6 +109,7 @@ def prepare(
         shape=shape,
         progress=progress,
         stop_at_problems=bad_rows == "refuse",
+        calls_in_text=calls_in_text,
     )
 
     def pivots() -> Iterator[StoredPivot]:
@@ -110,6 +123,12 @@ def prepare(
         details["sources"], details["audit"] = audit.sources, audit.counts()
         details["flags"] = dict(sorted(audit.flags.items()))
         details.update(reading.agent_refs.told())
+        each = reading.repeated.each()
+        if each is None:
+            audit.told.doubtful[UNEQUAL] = reading.repeated.several()
+        elif each > 1:
+            audit.each_repeated = details["each_repeated"] = each
+        details[TOLD] = audit.told.to_builtins()
 
     try:
         write_store(target, pivots(), details)
@@ -181,6 +200,7 @@ class _Reading:
         shape: Shape,
         progress: Callable[[int, int], None],
         stop_at_problems: bool,
+        calls_in_text: CallsInText | None,
     ) -> None:
         self._sources = sources
         self._audit = audit
@@ -189,6 +209,8 @@ class _Reading:
         self._shape = shape
         self._progress = progress
         self._stop_at_problems = stop_at_problems
+        self._calls_in_text = calls_in_text
+        self.repeated = RepeatedRows()
         # Where each id is: a source's number and a line, in one integer. There may be a million, so that a conversation
         # has one entry for all its ids, by what they begin with, and with their number in it.
         self._pivots: dict[str, int] = {}
@@ -196,8 +218,8 @@ class _Reading:
         self.agent_refs = AgentRefs()
 
     def pivots(self) -> Iterator[StoredPivot]:
-        audit, kinds = self._audit, self._audit.kinds
-        reader = RowReader(self._shape)
+        audit, kinds, told = self._audit, self._audit.kinds, self._audit.told
+        reader = RowReader(self._shape, self._calls_in_text)
         done = 0
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
@@ -210,13 +232,14 @@ class _Reading:
                         raise raw
                     read = reader.read(raw, line)
                     found: Iterable[StoredPivot | SkippedTurn]
-                    if isinstance(read, Conversation):
-                        found = self._of_conversation(read, number, line, source)
-                    else:
+                    if isinstance(read, StoredPivot):
                         found = self._of_pivot(read, number, line, source)
+                    else:
+                        found = self._of_conversation(read, number, line, source)
                 except RowProblem as problem:
                     self._broken(source, problem)
                     continue
+                told.shapes[reader.found] += 1
                 for turn in found:
                     if isinstance(turn, SkippedTurn):
                         self._skipped(source, turn)
@@ -225,9 +248,12 @@ class _Reading:
                         continue  # nothing will be kept: the rest is read for its problems alone
                     kinds[turn.expected_type] += 1
                     self.agent_refs.add(turn.metadata)
+                    if turn.expected_names and may_be_doubtful(turn):
+                        told.doubtful.update(doubts_of(turn))
                     yield turn
-                if isinstance(read, Conversation):
-                    audit.flags.update(read.flags)
+                odd = reader.flags if isinstance(read, StoredPivot) else read.flags.union(reader.flags)
+                if odd:
+                    audit.flags.update(odd)
             done += rows.bytes_read
             facts = source.provenance
             audit.sources.append(
@@ -250,15 +276,20 @@ class _Reading:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
             return ()
+        if self._same_pivot == "problem" and self.repeated.is_one_more(pivot, line):
+            self._audit.pivot_rows += 1
+            self._audit.repeats += 1
+            return ()
         self._note_pivot(pivot.id, number, line)
         self._audit.pivot_rows += 1
         return (pivot if source.split is None else pivot._replace(split=source.split),)
 
     def _of_conversation(
-        self, conversation: Conversation, number: int, line: int, source: Source
+        self, conversation: Conversation | Rollout, number: int, line: int, source: Source
     ) -> Iterable[StoredPivot | SkippedTurn]:
         """Return what a conversation holds, read when it is asked for; raises RowProblem as `_of_pivot` does."""
         self._note_conversation(conversation.stem, conversation.n_turns, number, line)
+        self.repeated.others = True
         self._audit.conversations += 1
         self._audit.turns += conversation.n_turns
         return conversation.turns(source.split)
@@ -292,12 +323,14 @@ class _Reading:
     def _skipped(self, source: Source, turn: SkippedTurn) -> None:
         self._audit.skipped += 1
         self._audit.listed += 1
+        self._audit.told.leave_out(turn.reason, f"{source.label}:{turn.line}")
         self._listing.add(source.label, turn.line, turn.reason, turn.message)
 
     def _broken(self, source: Source, problem: RowProblem) -> None:
         audit = self._audit
         audit.broken += 1
         audit.listed += 1
+        audit.told.refuse(problem.reason, f"{source.label}:{problem.line}")
         self._listing.add(source.label, problem.line, problem.reason)
         if len(audit.problems) < _PROBLEMS_KEPT:
             problem.where = source.label

@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pytest_fcpivot.data.conversations import Conversation, is_conversation
+from pytest_fcpivot.data.conversations import Conversation
 from pytest_fcpivot.data.jsonparts import Fields, decoded, fields, is_object, refuse_long_integers
-from pytest_fcpivot.data.messages import Message, Tool
+from pytest_fcpivot.data.messages import Message, Tool, is_plain
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, json_type, read_row
+from pytest_fcpivot.data.shapes import read_by_shape
+from pytest_fcpivot.data.shapes.chat import NOT_PLAIN, refuse_what_would_be_lost
+from pytest_fcpivot.data.shapes.how import CallsInText, How
+from pytest_fcpivot.data.shapes.items import Rollout
 from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
 Shape = Literal["auto", "fc-pivot", "conversation"]
+Read = Conversation | StoredPivot | Rollout
 _MESSAGES = "messages"
 _USUAL: dict[str, Any] = {_MESSAGES: list[Message], "tools": list[Tool] | None}
+_NOT_OF_PIVOTS = frozenset((*_USUAL, "functions"))
 _PATIENCE = 64  # how many more rows may be unusual than usual
 _MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and recorders dump 23 settings
 
@@ -27,46 +33,62 @@ _MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and reco
 class RowReader:
     """Reads the rows of a source, one by one; `shape` says what they are, where "auto" goes by their members.
 
-    What a row is does not depend on the rows before it, but for the order of its metadata and settings.
+    What a row is does not depend on the rows before it, but for the order of its metadata and settings. `found` is the
+    name of the shape that the last row had, and `flags` holds what was odd about it beside what a conversation's own
+    flags say. `calls_in_text` names the dialect in which calls are written as text.
     """
 
-    def __init__(self, shape: Shape = "auto") -> None:
+    def __init__(self, shape: Shape = "auto", calls_in_text: CallsInText | None = None) -> None:
         self._shape = shape
+        self._calls_in_text = calls_in_text
         self._usual = _UsualRow()
+        self.found = ""
+        self.flags: frozenset[str] = frozenset()
 
-    def read(self, raw: bytes | dict[str, Any], line: int) -> Conversation | StoredPivot:
+    def read(self, raw: bytes | dict[str, Any], line: int) -> Read:
         """Read a row, as text or decoded; raises RowProblem with the reason if it is broken."""
+        odd: frozenset[str] = getattr(raw, "odd", frozenset())
+        self.found, self.flags = "", odd
         try:
             text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
-            return self._read_usual(text, line) or self._read_any(text, line)
+            return (None if odd else self._read_usual(text, line)) or self._read_any(text, line, odd)
         except RecursionError:
             raise RowProblem(line, "not JSON that can be decoded: a value is nested too deep") from None
         except ValueError as error:
             raise RowProblem(line, f"not JSON: {error}") from error
 
     def _read_usual(self, text: bytes, line: int) -> Conversation | StoredPivot | None:
-        """Read a row whose members are as those of rows before it; None if they are not."""
+        """Read a row whose members are as those of rows before it, and of a published shape; None if they are not."""
         row = self._usual.members(text)
         if row is None:
             return None
         params = row.get(PARAMS)
         if _MESSAGES in row and params is None and self._shape != "fc-pivot":
+            if self._calls_in_text is not None or not NOT_PLAIN.isdisjoint(row) or not is_plain(row[_MESSAGES]):
+                return None
             refuse_long_integers(text)
-            return Conversation(row, line, text)
-        if params is not None and EXPECTED in row and row.keys().isdisjoint(_USUAL) and self._shape != "conversation":
+            self.found = "chat"
+            conversation = Conversation(row, line, text)
+            refuse_what_would_be_lost(conversation, line)
+            return conversation
+        if params is not None and EXPECTED in row and row.keys().isdisjoint(_NOT_OF_PIVOTS):
+            if self._shape == "conversation" or not is_object(row[EXPECTED]):
+                return None
             refuse_long_integers(text)
+            self.found = "fc-pivot"
             return read_row(row, line, _members(params))
         return None
 
-    def _read_any(self, text: bytes, line: int) -> Conversation | StoredPivot:
+    def _read_any(self, text: bytes, line: int, odd: frozenset[str]) -> Read:
         row = fields(text)
         if row is None:
             raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
         self._usual.learn(row)
-        is_pivot = PARAMS in row and EXPECTED in row
-        if self._shape == "conversation" or (self._shape == "auto" and is_conversation(row) and not is_pivot):
-            return Conversation(row, line)
-        return read_row(row, line)
+        how = How(self._calls_in_text, odd)
+        try:
+            return read_by_shape(row, line, how, self._shape)
+        finally:
+            self.found, self.flags = how.shape, odd | how.flags
 
 
 class _UsualRow:

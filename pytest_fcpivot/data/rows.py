@@ -11,7 +11,17 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fcpivot.data.jsonparts import count_objects, decoded, fields, is_array, is_object, is_string, joined
+from pytest_fcpivot.data.jsonparts import (
+    count_objects,
+    decoded,
+    fields,
+    is_array,
+    is_object,
+    is_string,
+    joined,
+    objects,
+    unwrapped,
+)
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
 from pytest_fcpivot.jsontext import compact, quoted, shown, well_formed
@@ -25,6 +35,7 @@ _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
 _NOT_METADATA = frozenset({PARAMS, EXPECTED, "trajectory_id"})
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 _ID_LIMIT = 48
+_LISTED = b'"[{'
 _LARGEST_POSITION = 2**31 - 1
 
 
@@ -73,6 +84,15 @@ class StoredPivot(NamedTuple):
             pivot.source_line,
         )
 
+    def of_trajectory(self, trajectory: str, own: str) -> StoredPivot:
+        """Return the same with another id, as a pivot of a trajectory."""
+        return self._replace(
+            id=own,
+            trajectory_id=trajectory,
+            id_hash=stable_hash("sample", own),
+            trajectory_hash=stable_hash("shard", trajectory),
+        )
+
     def pivot(self) -> Pivot:
         """Return the pivot of a row."""
         return Pivot(
@@ -114,7 +134,7 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     if params is None:
         raw_params = row.get(PARAMS)
         if raw_params is None or not is_object(raw_params):
-            raise RowProblem(line, "no responses_create_params object: is this a file of FC-Pivot rows?")
+            raise RowProblem(line, "no responses_create_params object beside expected_action")
         params = fields(raw_params) or {}
     kind, names, expected = _expected_action(row, line)
     input_ = _input(params, line)
@@ -214,7 +234,8 @@ def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
 def _input(params: Mapping[str, bytes], line: int) -> bytes:
     given = params.get("input", b"null")
     if is_string(given):
-        given = b'[{"role":"user","content":%s}]' % given
+        listed = _items_in(given)
+        given = b'[{"role":"user","content":%s}]' % given if listed is None else listed
     count = count_objects(given) if is_array(given) else 0
     if count is None:
         raise RowProblem(line, "responses_create_params.input: every item must be an object")
@@ -228,8 +249,26 @@ def _input(params: Mapping[str, bytes], line: int) -> bytes:
     return given
 
 
+def _items_in(given: bytes) -> bytes | None:
+    """Return the items that a string holds as JSON, as some exports have them; None if it is a user's words."""
+    if not given.startswith(_LISTED):
+        return None
+    try:
+        value = unwrapped(given)
+        found = objects(value) if is_array(value) else None
+    except (ValueError, RecursionError):
+        return None
+    return value if found and all("role" in each or "type" in each for each in found) else None
+
+
 def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
     raw = params.get("tools", b"null")
+    if is_string(raw):
+        try:
+            raw = unwrapped(raw)
+        except (ValueError, RecursionError) as error:
+            must = "responses_create_params.tools must be a list of objects, and this is a string that is not JSON"
+            raise RowProblem(line, f"{must}: {error}") from error
     if raw == b"null":
         return b"[]", 0
     count = count_objects(raw) if is_array(raw) else None
@@ -285,17 +324,29 @@ def slug(value: Any) -> str | None:
 
 
 def _positions(row: Mapping[str, bytes], line: int) -> list[int | None]:
-    """Return turn, step and depth, as far as the row has them."""
-    info = decoded(row.get("info", b"null"))
+    """Return turn, step and depth, as far as the row has them: in `info`, or as sister sets have it in `meta_info`."""
+    info, name = _object_of(row.get("info", b"null")), "info"
+    if not info and "meta_info" in row:
+        info, name = _object_of(row["meta_info"]), "meta_info"
+        info.setdefault("depth", info.get("assistant_depth"))
     found: list[int | None] = []
     for key in ("turn", "step", "depth"):
-        value = info.get(key) if isinstance(info, dict) else None
+        value = info.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
             value = None
         elif abs(value) > _LARGEST_POSITION:
-            raise RowProblem(line, f"info.{key}: out of range")
+            raise RowProblem(line, f"{name}.{key}: out of range")
         found.append(value)
     return found
+
+
+def _object_of(text: bytes) -> dict[str, Any]:
+    """Decode an object, or the text that holds one; empty if it is something else."""
+    try:
+        value = decoded(unwrapped(text))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def json_type(value: Any) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
@@ -27,10 +28,13 @@ from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_EARLIER = 2
+# Sets of conversations whose every shape that earlier versions met they read rightly.
+_READ_RIGHTLY = frozenset({"nvidia/Nemotron-Agentic-v1"})
 METADATA_KEY = b"fcpivot"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 # By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
@@ -158,6 +162,37 @@ _HOW: dict[str, Any] = {
 }
 
 
+def _refuse_misread(path: Path, details: Mapping[str, Any], file: pq.ParquetFile) -> None:
+    """Refuse a store of format 2 unless its rows are known to have been of a shape that was read rightly then.
+
+    Those are the rows that are pivots, but for places that were given as `meta_info`, and the published conversations.
+    The format is the same; what was read wrongly cannot be seen in it.
+    """
+    sources = [source for source in details.get("sources") or () if isinstance(source, dict)]
+    conversations = (details.get("audit") or {}).get("conversations", 1)
+    published = bool(sources) and all(source.get("repo") in _READ_RIGHTLY for source in sources)
+    if published or (conversations == 0 and not _has_unread_places(file)):
+        return
+    names = [str(source.get("source")) for source in sources] or [str(details.get("source") or "SOURCE")]
+    again = f"fcpivot prepare {shlex.join(names)} -o {shlex.quote(str(path))}"
+    raise DataError(
+        f"{path}: prepared by version {details.get('prepared_by', 'unknown')} (format 2), which read some shapes of "
+        f"rows wrongly and did not record which it had read; prepare it again:  {again}"
+    )
+
+
+def _has_unread_places(file: pq.ParquetFile) -> bool:
+    """Tell whether rows without a depth have a `meta_info`, where it was not read from."""
+    try:
+        depths = file.read(columns=["depth"], use_threads=False).column(0)
+        if not depths.null_count:
+            return False
+        batches = file.iter_batches(_ROWS_A_READ, columns=["metadata"], use_threads=False)
+        return any('"meta_info"' in text for batch in batches for text in batch.column(0).to_pylist())
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def is_store(path: Path) -> bool:
     """Tell whether a parquet file is a store of ours, by its metadata; raises DataError if it is not parquet."""
     try:
@@ -177,7 +212,9 @@ class PivotStore:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
         details = json.loads((self._file.metadata.metadata or {}).get(METADATA_KEY, b"{}"))
         version = details.get("format_version")
-        if version != FORMAT_VERSION:
+        if version == _EARLIER:
+            _refuse_misread(path, details, self._file)
+        elif version != FORMAT_VERSION:
             raise DataError(
                 f"{path}: store format {version!r}, this version reads {FORMAT_VERSION}; "
                 "prepare the data again, or install the pytest-fcpivot that wrote it"

@@ -12,6 +12,7 @@ from pytest_fcpivot.answer_flags import (
     MALFORMED,
     NO_ARGUMENTS,
     ONE_OF_SEVERAL_CHOICES,
+    READ_DIFFERENTLY,
     REFUSED_CALL,
     SYSTEM_MOVED,
 )
@@ -74,6 +75,9 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         reporter.write_line(settings)
     for line in summary_lines(tally, session.options.price, session.mark, session.judge):
         reporter.write_line(line)
+    for dataset in session.datasets:
+        if dataset.note is not None:
+            reporter.write_line(printable(f"data {dataset.label}: {dataset.note}"))
     for note in sorted(session.judge_notes):
         reporter.write_line(printable(session.redact(note)))
     for line in session.own_rewards.lines():
@@ -185,6 +189,7 @@ _FLAG_TEXTS = (
         "without arguments from the server: graded as empty text, or as {} with --fc-empty-arguments=object",
     ),
     (ONE_OF_SEVERAL_CHOICES, "with several choices, of which the only one with calls was graded"),
+    (READ_DIFFERENTLY, "answers read differently than when they were recorded; graded as they are read now"),
     (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 

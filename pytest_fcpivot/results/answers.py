@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.data.repeated import rollout_index
+from pytest_fcpivot.data.rows import EXPECTED, PARAMS, pivot_from_row
+from pytest_fcpivot.errors import FcPivotError, RowProblem
+from pytest_fcpivot.results.output import Usage, action_from_json, usage_of
 from pytest_fcpivot.results.record import judge_of
 from pytest_fcpivot.results.run import RunDirectory, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from pytest_fcpivot.model import Action
     from pytest_fcpivot.results.record import Scoring
 
 
@@ -28,7 +30,7 @@ class StoredAnswer:
     """One answer as it was recorded; `error` says why there is no output, if there is none.
 
     `reported` tells that its test was reported too; `judged` then holds the message that was graded, and who scored it,
-    unless this is for a replay.
+    unless this is for a replay. `action` is what was graded, if that is on record.
     """
 
     output: Any = None
@@ -40,6 +42,7 @@ class StoredAnswer:
     cause: str | None = None
     reported: bool = False
     judged: tuple[str, Scoring] | None = None
+    action: Action | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +50,37 @@ class _Source:
     path: Path
     read: Callable[[dict[str, Any]], StoredAnswer]
     stream: BinaryIO | None = None
+
+
+class RolloutRepeats:
+    """Which repeat of its pivot each rollout is, from 1; `most` is the largest number so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self.most = 0
+
+    def next(self, pivot_id: str, row: Mapping[str, Any]) -> int:
+        """Return the number of the next rollout of a pivot: what its row says, or how many there were."""
+        self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
+        number = rollout_index(row)
+        repeat = self._seen[pivot_id] if number is None else number + 1
+        self.most = max(self.most, repeat)
+        return repeat
+
+
+def is_without_answer(row: Mapping[str, Any]) -> bool:
+    """Tell whether a rollout is one that nothing says the right answer of."""
+    return PARAMS in row and EXPECTED not in row
+
+
+def no_rollouts(without_answer: int) -> str:
+    """Say why a file holds no rollouts to grade; so many of its rows had a response, and no expected action."""
+    if without_answer:
+        return (
+            f"{without_answer} rollouts without an expected_action, such as those of several turns: nothing can be "
+            "graded by them; as data (--fc-data) their turns are pivots"
+        )
+    return "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response"
 
 
 class AnswerBook:
@@ -105,25 +139,26 @@ class AnswerBook:
     def add_rollouts(self, path: Path) -> None:
         """Add NeMo Gym's rollouts: rows with a response; several of one pivot are its repeats.
 
-        Raises RunError if the file holds none.
+        A row says which repeat it is (`_ng_rollout_index`), else they are counted. Raises RunError if there are none.
         """
         source = len(self._sources)
         self._sources.append(_Source(path, _of_rollout))
-        seen: dict[str, int] = {}
+        repeats = RolloutRepeats()
+        without_answer = 0
         for number, (offset, row) in enumerate(_lines(path), 1):
             if "response" not in row:
                 continue
             try:
                 pivot_id = pivot_from_row(row, number).id
             except RowProblem:
+                without_answer += is_without_answer(row)
                 continue
-            seen[pivot_id] = seen.get(pivot_id, 0) + 1
-            place = pivot_id, seen[pivot_id]
+            place = pivot_id, repeats.next(pivot_id, row)
             self._by_pivot[place] = source, offset
             self.own_rewards[place] = _reward_of(row)
-        if not seen:
-            raise RunError(f"{path}: no rollouts in it: NeMo Gym's have responses_create_params and response")
-        self.repeats = max(seen.values())
+        if not repeats.most:
+            raise RunError(f"{path}: {no_rollouts(without_answer)}")
+        self.repeats = repeats.most
 
     # ---------------------------------------------------------------- reading
 
@@ -191,7 +226,18 @@ def _of_result(line: dict[str, Any]) -> StoredAnswer:
         cause=line.get("cause") if _no_answer(line) else None,
         reported=line.get("outcome") != "error",
         judged=_judged(line),
+        action=_graded(line),
     )
+
+
+def _graded(line: dict[str, Any]) -> Action | None:
+    """Return the action that a result was graded by; None for an error, or for a line that does not have it."""
+    if line.get("outcome") == "error" or "action" not in line:
+        return None
+    try:
+        return action_from_json(line["action"])
+    except FcPivotError:
+        return None
 
 
 def _judged(line: dict[str, Any]) -> tuple[str, Scoring] | None:

@@ -215,7 +215,7 @@ def test_what_the_file_says_of_itself(tmp_path: Path) -> None:
     two = write(tmp_path / "two.jsonl", talk("a", "Hi.", ""))
     audit = run(tmp_path / "out.parquet", one, two, provenance={"licence": "mine", "made_by": "somebody"})
     details = details_of(tmp_path / "out.parquet")
-    assert details["format_version"] == 2
+    assert details["format_version"] == 3
     assert (details["rows"], details["licence"], details["made_by"]) == (3, "mine", "somebody")
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (one, two)]
     assert [(each["file"], each["sha256"]) for each in details["sources"]] == list(
@@ -250,8 +250,8 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     """A store of a later version is refused with both versions and what to do."""
     run(tmp_path / "out.parquet", write(tmp_path / "rows.jsonl", row(1)))
     table = pq.read_table(tmp_path / "out.parquet")
-    pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"format_version": 3}'}), tmp_path / "new.parquet")
-    with pytest.raises(DataError, match=r"new\.parquet: store format 3, this version reads 2; .*install"):
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"format_version": 4}'}), tmp_path / "new.parquet")
+    with pytest.raises(DataError, match=r"new\.parquet: store format 4, this version reads 3; .*install"):
         PivotStore(tmp_path / "new.parquet")
 
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.data import synth
-from pytest_fcpivot.data.conversations import Conversation, SkippedTurn
+from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.rowreader import RowReader
+from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def told(reader: RowReader, raw: bytes, line: int) -> Any:
         read = reader.read(raw, line)
     except RowProblem as problem:
         return problem.reason
-    if not isinstance(read, Conversation):
+    if isinstance(read, StoredPivot):
         return facts(read.pivot())
     turns = [turn if isinstance(turn, SkippedTurn) else facts(turn.pivot()) for turn in read.turns()]
     return turns, sorted(read.flags)

@@ -164,7 +164,7 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     write_store(path, map(StoredPivot.of, [pivot(0)]), {})
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: b'{"format_version": 99}'}), path)
-    with pytest.raises(DataError, match=r"99.*reads 2.*prepare the data again"):
+    with pytest.raises(DataError, match=r"99.*reads 3.*prepare the data again"):
         load_pivots(path)
 
 

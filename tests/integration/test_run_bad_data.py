@@ -54,7 +54,8 @@ def test_a_parquet_file_of_something_else(project: Project) -> None:
     """A parquet file with other columns is refused by its first rows."""
     project.data([{"question": "why?", "answer": "because"}], "other.parquet")
     message = _refused(project, "other.parquet")
-    assert "other.parquet:1: no responses_create_params object: is this a file of FC-Pivot rows?" in message
+    assert "other.parquet:1: no responses_create_params object with expected_action, " in message
+    assert message.count("; the row has the keys question, answer\n")
 
 
 BROKEN: list[tuple[Any, str]] = [

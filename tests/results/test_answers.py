@@ -237,6 +237,25 @@ def test_rollouts_of_one_pivot_are_its_repeats(tmp_path: Path, new_book: Callabl
     assert len(book) == 4
 
 
+def test_rollouts_say_which_repeat_they_are(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Rollouts are written as they end: the number in a row says which repeat it is, and one may be missing."""
+    rows = [rollout("x", {"output": [], "id": f"resp {n}"}, _ng_task_index=0, _ng_rollout_index=n) for n in (3, 0, 1)]
+    book = new_book(replays=True)
+    book.add_rollouts(write(tmp_path / "rollouts.jsonl", *rows))
+    found = [book.read("anything", Pivot.from_row(rows[0]).id, n) for n in (1, 2, 3, 4)]
+    assert [None if answer is None else answer.output["id"] for answer in found] == ["resp 0", "resp 1", None, "resp 3"]
+    assert book.repeats == 4
+
+
+def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
+    """Rollouts that nothing says the right answer of are told as what they are, and what to do with them."""
+    row = rollout("x")
+    del row["expected_action"]
+    path = write(tmp_path / "rollouts.jsonl", row, row)
+    with pytest.raises(RunError, match=r"2 rollouts without an expected_action.*as data \(--fc-data\)"):
+        AnswerBook(replays=True).add_rollouts(path)
+
+
 def test_a_rollout_without_a_response_is_an_error(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
     """A row whose response is null is an answer that is an error, with its reason."""
     path = write(tmp_path / "rollouts.jsonl", rollout("x", None))

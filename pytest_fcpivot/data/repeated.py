@@ -1,0 +1,68 @@
+"""Rows that NeMo Gym wrote several times, to be asked several times: equal but for the number of the rollout."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.errors import RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fcpivot.data.rows import StoredPivot
+
+ROLLOUT_INDEX = "_ng_rollout_index"
+_IN_METADATA = f'"{ROLLOUT_INDEX}"'.encode()
+
+
+def rollout_index(row: Mapping[str, Any]) -> int | None:
+    """Return the number of the rollout that a row is for, from 0; None if it does not say."""
+    value = row.get(ROLLOUT_INDEX)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class RepeatedRows:
+    """The rows that say which rollout they are for, by the pivot that they are."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[bytes, int, set[int]]] = {}  # what the first holds, where it is, and all numbers
+        self.others = False  # whether there are pivots that are no such rows
+
+    def is_one_more(self, pivot: StoredPivot, line: int) -> bool:
+        """Tell whether a row repeats an earlier one; raises RowProblem if it says so and holds something else."""
+        metadata = pivot.metadata if isinstance(pivot.metadata, bytes) else pivot.metadata.encode()
+        number = rollout_index(json.loads(metadata)) if _IN_METADATA in metadata else None
+        if number is None:
+            self.others = True
+            return False
+        content = _content_of(pivot)
+        known = self._seen.get(pivot.id)
+        if known is None:
+            self._seen[pivot.id] = content, line, {number}
+            return False
+        first, where, numbers = known
+        if first != content:
+            raise RowProblem(line, f"it has the id {pivot.id!r} of line {where}, and another content: no repeat of it")
+        if number in numbers:
+            raise RowProblem(line, f"duplicate id {pivot.id!r}, with the same {ROLLOUT_INDEX} {number} as before")
+        numbers.add(number)
+        return True
+
+    def each(self) -> int | None:
+        """Return how often each pivot comes; None if that differs, since a run asks at each equally often."""
+        counts = {len(numbers) for _, _, numbers in self._seen.values()} | ({1} if self.others else set())
+        return counts.pop() if len(counts) == 1 else (None if counts else 1)
+
+    def several(self) -> int:
+        """Return how many pivots come more than once."""
+        return sum(len(numbers) > 1 for _, _, numbers in self._seen.values())
+
+
+def _content_of(pivot: StoredPivot) -> bytes:
+    digest = blake2b(digest_size=16)
+    for text in (pivot.input, pivot.tools, pivot.params, pivot.expected_action):
+        digest.update(text if isinstance(text, bytes) else text.encode())
+        digest.update(b"\n")
+    return digest.digest()

@@ -1,0 +1,93 @@
+"""Contents that are lists of blocks: texts, and in Anthropic's API calls and results among them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_fcpivot.data.jsonparts import joined, objects, string
+from pytest_fcpivot.data.messages import ABSENT, EMPTY, TOOL_ROLES, Call, Function, Message
+from pytest_fcpivot.errors import RowProblem
+from pytest_fcpivot.jsontext import one_line, well_formed
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.data.jsonparts import Fields
+
+_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})  # of the expert, which the agent never sees
+# Calls that other formats write as blocks, and that nobody reads here: to leave them out would be to lose them.
+_CALL_LIKE = re.compile(r"tool|func|call", re.IGNORECASE)
+_KEYS_OF_CALLS = frozenset({"toolUse", "toolResult", "functionCall", "functionResponse", "toolCall", "toolName"})
+
+
+@dataclass(slots=True)
+class Blocks:
+    """What a content holds: results first, then calls, and as `content` the list of what is left to be said."""
+
+    results: list[Message] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    said: list[bytes] = field(default_factory=list)
+
+    @property
+    def content(self) -> bytes:
+        """What is neither call, result nor thought, as a list."""
+        return b"[%s]" % b",".join(self.said)
+
+
+def split_blocks(role: str, content: bytes, where: str, line: int) -> Blocks | None:
+    """Take a content apart; None if it has no blocks but texts, images and the like.
+
+    Raises RowProblem for a block that looks like a call or a result and is not read, or stands where it cannot.
+    """
+    listed = objects(content)
+    if listed is None:
+        return None  # a list of texts, or a value
+    if role in TOOL_ROLES and any(string(block.get("type")) != "tool_result" for block in listed):
+        return None  # a result, whatever it holds
+    found, plain = Blocks(), True
+    for number, block in enumerate(listed):
+        place = f"{where}.content[{number}]"
+        kind = string(block.get("type"))
+        if kind == "tool_use":
+            _expect(role, ("assistant",), kind, place, line)
+            found.calls.append(_call(block, place, line))
+        elif kind == "tool_result":
+            _expect(role, ("user", "tool"), kind, place, line)
+            found.results.append(_result(block))
+        elif kind in _THOUGHTS and role == "assistant":
+            pass
+        elif _looks_like_a_call(kind, block):
+            raise RowProblem(
+                line,
+                f"{place}: a block of type {one_line(str(kind), 60)!r} looks like a call or a result, is not read"
+                ", and would be lost; read are tool_use and tool_result",
+            )
+        else:
+            found.said.append(joined(block))
+            continue
+        plain = False
+    return None if plain else found
+
+
+def _expect(role: str, roles: tuple[str, ...], kind: str, where: str, line: int) -> None:
+    if role not in roles:
+        raise RowProblem(line, f"{where}: a {kind} block in a message of the role {role}, not of {' or '.join(roles)}")
+
+
+def _call(block: Fields, where: str, line: int) -> Call:
+    name = string(block.get("name"))
+    if name is None:
+        raise RowProblem(line, f"{where}: a call needs a name, a string")
+    arguments = msgspec.Raw(block["input"]) if "input" in block else ABSENT
+    return Call(Function(well_formed(name), arguments), string(block.get("id")))
+
+
+def _result(block: Fields) -> Message:
+    content = block.get("content", EMPTY)
+    return Message("tool", msgspec.Raw(content), tool_call_id=string(block.get("tool_use_id")))
+
+
+def _looks_like_a_call(kind: str | None, block: Fields) -> bool:
+    return bool(kind and _CALL_LIKE.search(kind)) or not _KEYS_OF_CALLS.isdisjoint(block)

@@ -1,0 +1,117 @@
+"""Lists of Responses items that hold the answer: which of them the assistant did at each turn, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.data.conversations import SkippedTurn, own_id
+from pytest_fcpivot.data.jsonparts import decoded, joined, string
+from pytest_fcpivot.data.rows import EXPECTED, PARAMS, expected_action_json, read_row, stem_of
+from pytest_fcpivot.errors import ActionError, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fcpivot.data.jsonparts import Fields
+    from pytest_fcpivot.data.rows import StoredPivot
+
+_CUSTOM = "custom_tool_call"
+_GIVEN_ROLES = frozenset({"user", "system", "developer", "tool"})
+
+
+def is_given(item: Fields) -> bool:
+    """Tell whether an item was given to the assistant, and is not its own."""
+    kind = string(item.get("type"))
+    return (kind or "").endswith("_output") or string(item.get("role")) in _GIVEN_ROLES
+
+
+def action_of(items: list[Fields], line: int) -> bytes | None:
+    """Return the action that the assistant's items are, by the verifier's own rule; None if they are none.
+
+    Raises RowProblem for an item that is not understood, or for a call that lacks a part.
+    """
+    if any(string(item.get("type")) == _CUSTOM for item in items):
+        raise RowProblem(line, f"output: a {_CUSTOM} is no call with arguments, and would be lost")
+    values: list[Any] = [{key: decoded(value) for key, value in item.items()} for item in items]
+    try:
+        # a call stays the call that it is, whatever it is called
+        action = to_action(values, frozenset({SUBMIT_MESSAGE}))
+    except ActionError as error:
+        raise RowProblem(line, f"output: {error}") from error
+    if action.malformed is not None or action.kind == "none":
+        return None
+    return expected_action_json(action).encode()
+
+
+class Rollout:
+    """A trajectory given as the items before it and the items of it: each of the assistant's turns is a pivot.
+
+    It has what a Conversation has for those who take its pivots. `row` holds what becomes metadata, `params` the
+    members of the request but for the items.
+    """
+
+    def __init__(
+        self, row: Fields, given: list[Fields], output: list[Fields], params: Fields, *, line: int, trajectory: str
+    ) -> None:
+        self.flags: set[str] = set()
+        self._row, self._line, self._params, self._trajectory = row, line, params, trajectory
+        self.stem = stem_of(trajectory, "c")
+        self._first = len(list(turns_of(given)))
+        self._turns = [(len(given) + start, len(given) + end) for start, end in turns_of(output)]
+        self._items = [joined(item) for item in (*given, *output)]
+        self._fields = [*given, *output]
+        self.n_turns = len(self._turns)
+        self._actions = [action_of(self._fields[start:end], line) for start, end in self._turns]
+        if not self.n_turns:
+            raise RowProblem(line, "output: no turn of the assistant's in it")
+        # Read once before the first is handed out: a row that is broken gives no half of its pivots.
+        self._pivots = [self._pivot(number) for number in range(self.n_turns)]
+
+    def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
+        """Yield the assistant's turns, in order."""
+        for pivot in self._pivots:
+            yield pivot if isinstance(pivot, SkippedTurn) else pivot._replace(split=split)
+
+    def _pivot(self, number: int) -> StoredPivot | SkippedTurn:
+        start, _ = self._turns[number]
+        action = self._actions[number]
+        if action is None:
+            return SkippedTurn(self._line, start, "neither text nor calls")
+        if start == 0:
+            return SkippedTurn(self._line, start, "the conversation begins with it: nothing to answer")
+        depth = self._first + number
+        users = [place for place in range(start) if string(self._fields[place].get("role")) == "user"]
+        last = users[-1] if users else -1
+        earlier = [begin for begin, _ in turns_of(self._fields[:start]) if begin > last]
+        place = b'{"turn":%d,"step":%d,"depth":%d}' % (max(0, len(users) - 1), len(earlier), depth)
+        row = {**self._row, "info": place}
+        params = {**self._params, "input": b"[%s]" % b",".join(self._items[:start])}
+        try:
+            pivot = read_row({**row, PARAMS: joined(params), EXPECTED: action}, self._line)
+        except RowProblem as problem:
+            if "arguments of" not in problem.reason:
+                raise
+            return SkippedTurn(self._line, start, problem.reason.removeprefix("expected_action: "))
+        return pivot.of_trajectory(self._trajectory, f"{self.stem}-d{depth}")
+
+
+def turns_of(items: list[Fields]) -> Iterator[tuple[int, int]]:
+    """Yield where each of the assistant's turns begins and ends; reasoning alone is part of the turn that it begins."""
+    begun: int | None = None
+    for place, item in enumerate(items):
+        if is_given(item):
+            if begun is not None:
+                yield begun, place
+            begun = None
+        elif begun is None:
+            begun = place
+    if begun is not None:
+        yield begun, len(items)
+
+
+def trajectory_id(row: Fields) -> str | None:
+    """Return the id that a trajectory has of its own; one of several that a model made has its number in it."""
+    identity = own_id(row)
+    number = row.get("_ng_rollout_index", b"null")
+    return f"{identity}-r{int(number)}" if identity is not None and number.isdigit() else identity

@@ -1,0 +1,301 @@
+"""Messages of any known form, read one by one into those of the published types; what is not known is a RowProblem.
+
+Known beside the published form: lists, objects and calls given as JSON text; a single call or message without its list;
+roles and keys of ShareGPT; calls without the wrapping function, and arguments under the names that other APIs have for
+them; the blocks of Anthropic's API.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_fcpivot.data.calls_in_text import looks_like_a_call
+from pytest_fcpivot.data.jsonparts import decoded, fields, is_array, is_object, is_string, objects, string, unwrapped
+from pytest_fcpivot.data.messages import (
+    ABSENT,
+    EMPTY,
+    ROLES,
+    Call,
+    Function,
+    Message,
+    is_plain,
+    read_regular,
+)
+from pytest_fcpivot.data.shapes.blocks import split_blocks
+from pytest_fcpivot.errors import RowProblem
+from pytest_fcpivot.jsontext import one_line, well_formed
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.data.jsonparts import Fields
+
+NULL = b"null"
+_CALLING = "calling"
+# What other formats call the roles; a message of the last kind is nothing but calls.
+_ALIASES = {
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "model", "ai", "chatgpt", "bot"), "assistant"),
+    **dict.fromkeys(("observation", "tool_response", "tool_result", "function_response", "ipython"), "tool"),
+    **dict.fromkeys(("function_call", "tool_call"), _CALLING),
+}
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
+_READ = frozenset((*_ROLE_KEYS, *_CONTENT_KEYS, "tool_calls", "function_call", "tool_call_id", "name", "weight"))
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
+_CALL_TYPES = frozenset({None, "function", "function_call", "tool_call", "tool_use"})
+_MARKS = ("train", "train_on_turn", "trainable", "loss")  # false: other formats' way to say weight 0
+_CALL_LIKE = re.compile(r"tool|func|call|invo|action", re.IGNORECASE)
+_NAMES = frozenset({"name", "function", "tool", "tool_name", "toolName", "action"})
+_ARGUMENTS = frozenset((*ARGUMENT_KEYS, "arguments_json", "kwargs", "action_input", "tool_input", "functionCall"))
+
+
+@dataclass(slots=True)
+class Turns:
+    """A conversation's messages, and for each its place in the list that it was read from.
+
+    One message may be several here, such as the results that are blocks of one. `has_blocks` tells that some were.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    has_blocks: bool = False
+
+    def add(self, message: Message, place: int) -> None:
+        """Append a message."""
+        self.messages.append(message)
+        self.places.append(place)
+
+
+def read_turns(given: bytes, line: int, key: str = "messages", *, calls_in_text: bool = False) -> Turns:
+    """Read a conversation's messages, a list or JSON text that holds it, found under `key`.
+
+    Raises RowProblem if there are none, if one is not understood, or, unless `calls_in_text`, if an assistant's text
+    holds calls.
+    """
+    text = json_member(given, key, line, otherwise=f"no {key} (a list that is not empty): ")
+    if is_object(text):
+        text = b"[%s]" % text
+    if not is_array(text):
+        raise RowProblem(line, f"no {key} (a list that is not empty)")
+    try:
+        regular = read_regular(text)
+    except msgspec.DecodeError:
+        regular = None
+    if regular is not None and is_plain(regular):
+        turns = Turns(regular, list(range(len(regular))))
+    else:
+        turns = _one_by_one(text, line, key)
+    if not turns.messages:
+        raise RowProblem(line, f"no {key} (a list that is not empty)")
+    if not calls_in_text:
+        _refuse_calls_in_text(turns, line, key)
+    return turns
+
+
+def json_member(value: bytes, key: str, line: int, otherwise: str = "") -> bytes:
+    """Return a member that is JSON, or a text that holds it; raises RowProblem if the text does not."""
+    try:
+        return unwrapped(value)
+    except (ValueError, RecursionError) as error:
+        raise RowProblem(line, f"{otherwise}{key}: a string that is not JSON: {error}") from error
+
+
+def _one_by_one(text: bytes, line: int, key: str) -> Turns:
+    found = objects(text)
+    if found is None:
+        place = next(n for n, each in enumerate(decoded(text)) if not isinstance(each, dict))
+        raise RowProblem(line, f"{key}[{place}]: a message is an object with a role")
+    turns = Turns()
+    for place, value in enumerate(found):
+        where = f"{key}[{place}]"
+        role = _role(value, where, line)
+        content = _first(value, _CONTENT_KEYS)
+        if role == _CALLING:
+            calls = _calls(json_member(content, where, line), where, line)
+            if not calls:
+                raise RowProblem(line, f"{where}: no calls in a message that should be calls")
+            turns.add(Message("assistant", tool_calls=calls, weight=_weight(value, where, line)), place)
+            continue
+        identifier = _identifier(value.get("tool_call_id"))
+        if is_array(content) and (blocks := split_blocks(role, content, where, line)) is not None:
+            turns.has_blocks = True
+            if blocks.calls and (listed := _calls_of(value, role, where, line)):
+                if {call.id for call in listed} != {call.id for call in blocks.calls}:
+                    raise RowProblem(line, f"{where}: calls both in tool_calls and in the content, and not the same")
+                blocks.calls = listed
+            for result in blocks.results:
+                turns.add(result, place)
+            if blocks.said or blocks.calls or not blocks.results:
+                weight = _weight(value, where, line) if role == "assistant" else None
+                said = msgspec.Raw(blocks.content)
+                turns.add(Message(role, said, tool_calls=blocks.calls, tool_call_id=identifier, weight=weight), place)
+            continue
+        calls = _calls_of(value, role, where, line)
+        if role == "assistant":
+            _refuse_what_would_be_lost(value, where, line)
+        weight = _weight(value, where, line) if role == "assistant" else None
+        raw = msgspec.Raw(content)
+        turns.add(Message(role, raw, tool_calls=calls, tool_call_id=identifier, weight=weight), place)
+    return turns
+
+
+def _role(value: Fields, where: str, line: int) -> str:
+    told = string(_first(value, _ROLE_KEYS))
+    if told is None:
+        raise RowProblem(line, f"{where}: a message is an object with a role")
+    role = _ALIASES.get(told.lower(), told)
+    if role != _CALLING and role not in ROLES:
+        known = ", ".join(sorted(ROLES | _ALIASES.keys()))
+        raise RowProblem(line, f"{where}: a role that is not known: {one_line(told, 60)!r}; known: {known}")
+    return role
+
+
+def _first(value: Fields, keys: tuple[str, ...]) -> bytes:
+    return next((value[key] for key in keys if key in value), NULL)
+
+
+def _identifier(text: bytes | None) -> str | int | None:
+    number = text is not None and text.lstrip(b"-").isdigit()
+    return (text or b"").decode() if number else string(text)
+
+
+def _weight(value: Fields, where: str, line: int) -> float | None:
+    """Return 0 for a turn that is marked as not to be learned."""
+    for key in _MARKS:
+        if value.get(key) in (b"false", b"0"):
+            return 0.0
+    given = value.get("weight", NULL)
+    weight = decoded(given)
+    if weight is not None and not isinstance(weight, int | float):
+        raise RowProblem(line, f"{where}: weight: a number is expected, 0 for a turn that is not to be learned")
+    return None if weight is None else float(weight)
+
+
+# ---------------------------------------------------------------- calls
+
+
+def _calls_of(value: Fields, role: str, where: str, line: int) -> list[Call]:
+    """Return the calls of a message; only those of the assistant count."""
+    if role != "assistant":
+        return []
+    listed = json_member(value.get("tool_calls", NULL), f"{where}.tool_calls", line)
+    calls = _calls(listed, f"{where}.tool_calls", line)
+    single = json_member(value.get("function_call", NULL), f"{where}.function_call", line)
+    if calls or single == NULL:
+        return calls
+    members = fields(single) if is_object(single) else None
+    if members is None:
+        raise RowProblem(line, f"{where}.function_call: an object with name and arguments is expected")
+    if all(each == NULL for each in members.values()):
+        return []
+    return [read_call(members, f"{where}.function_call", line)]
+
+
+def _calls(listed: bytes, where: str, line: int) -> list[Call]:
+    if listed == NULL:
+        return []
+    if is_object(listed):
+        return [read_call(fields(listed) or {}, where, line)]
+    if not is_array(listed):
+        raise RowProblem(line, f"{where}: a list of calls is expected")
+    return [read_call(each, f"{where}[{n}]", line) for n, each in enumerate(objects(listed) or _none_of(listed))]
+
+
+def _none_of(listed: bytes) -> list[Fields]:
+    """Return what stands for a list that is not one of objects: nothing, or a call that is none."""
+    return [{}] if decoded(listed) else []
+
+
+def read_call(value: Fields, where: str, line: int) -> Call:
+    """Read a call, given as its members; raises RowProblem if it is none that is known."""
+    kind = string(value.get("type", NULL))
+    if kind not in _CALL_TYPES:
+        raise RowProblem(line, f"{where}: a call of type {kind!r:.80} is not known, and would be lost")
+    inner = json_member(value["function"], where, line) if is_object_text(value.get("function")) else NULL
+    function = (fields(inner) or {}) if is_object(inner) else {}
+    name = string(function.get("name")) or string(value.get("name"))
+    if name is None:
+        raise RowProblem(line, f"{where}: a call needs a name, a string")
+    arguments = _arguments(function, where, line)
+    if arguments is ABSENT:
+        arguments = _arguments(value, where, line)
+    return Call(Function(well_formed(name), arguments), _identifier(value.get("id", value.get("tool_call_id"))))
+
+
+def is_object_text(value: bytes | None) -> bool:
+    """Tell whether a part is an object, or a text that begins as one does."""
+    return is_object(value) or (is_string(value) and (string(value) or "").lstrip().startswith("{"))
+
+
+def _arguments(members: Fields, where: str, line: int) -> msgspec.Raw:
+    """Return a call's arguments by the names that they go by; a key that is missing is not the same as no arguments."""
+    there = [key for key in ARGUMENT_KEYS if key in members]
+    told = [key for key in there if members[key] != NULL] or there[:1]
+    if len({members[key] for key in told}) > 1:
+        raise RowProblem(line, f"{where}: arguments under several keys, and not the same: {', '.join(told)}")
+    return msgspec.Raw(members[told[0]]) if told else ABSENT
+
+
+# ---------------------------------------------------------------- what would be lost
+
+
+def _refuse_what_would_be_lost(value: Fields, where: str, line: int) -> None:
+    for key, member in value.items():
+        if key not in _READ and looks_like_calls(key, member):
+            raise RowProblem(
+                line,
+                f"{where}.{one_line(key, 60)} looks like calls, and would be lost; calls are read from tool_calls, "
+                "function_call and tool_use blocks",
+            )
+
+
+def looks_like_calls(key: str, value: bytes) -> bool:
+    """Tell whether the value of a key that is not known is a call or a list of calls, by its members or by the key."""
+    if b"{" not in value:
+        return False
+    try:
+        value = unwrapped(value)
+    except (ValueError, RecursionError):
+        return False  # a text, of which it is not known that it is anything else
+    listed = [fields(value)] if is_object(value) else objects(value) if is_array(value) else None
+    members = [each for each in listed or () if each]
+    by_key = bool(_CALL_LIKE.search(key)) or key in _ARGUMENTS
+    return (by_key and bool(members)) or any(map(_is_call, members))
+
+
+def _is_call(members: Fields) -> bool:
+    if not _NAMES.isdisjoint(members) and not _ARGUMENTS.isdisjoint(members):
+        return True
+    return is_object(members.get("function")) or is_object(members.get("functionCall"))
+
+
+def looks_like_tools(value: bytes) -> bool:
+    """Tell whether a value is a list of tools, or a text that holds one."""
+    try:
+        value = unwrapped(value)
+        listed = objects(value) if is_array(value) else None
+    except (ValueError, RecursionError):
+        return False
+    described = {"parameters", "input_schema", "inputSchema", "description"}
+    if not listed:
+        return False
+    return all(
+        is_object(each.get("function")) or ("name" in each and not described.isdisjoint(each)) for each in listed
+    )
+
+
+def _refuse_calls_in_text(turns: Turns, line: int, key: str) -> None:
+    for message, place in zip(turns.messages, turns.places, strict=True):
+        if message.role == "assistant" and not message.calls() and looks_like_a_call(bytes(message.content)):
+            raise RowProblem(
+                line,
+                f"{key}[{place}]: the expert's call is written as text, and would be taken for a message; if it is "
+                "<tool_call>, fcpivot prepare --calls-in-text=hermes reads it",
+            )
+
+
+def system_message(text: bytes) -> Message | None:
+    """Return the message for a system text that stands beside the messages; None if there is none."""
+    return None if text in (NULL, EMPTY, b"[]") else Message("system", msgspec.Raw(text))
