@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.actions import EMPTY_ARGUMENTS, SUBMIT_MESSAGE, EmptyArguments, to_action
+from pytest_fcpivot.actions import EMPTY_ARGUMENTS, SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.nemo_gym import NemoGymGrader
@@ -246,7 +246,7 @@ def grade(
     output: Any,
     grader: str | SupportsGrade | Callable[..., Any] = DEFAULT_GRADER,
     *,
-    empty_arguments: EmptyArguments = "text",
+    empty_arguments: Any = "text",  # of any type, so that type checkers allow any `**settings`
     **config: Any,
 ) -> Grade:
     """Grade a model's output at a pivot, or against an expected action alone.
@@ -254,11 +254,11 @@ def grade(
     `expected_action` is a Pivot, a dict of the data sets or one of our types; `output` is in any shape that an agent
     may return. `grader` names the grader, or is one: an object with a method `grade`, or a function of the expected and
     the actual Action that returns a Grade, a number or a bool. `config` holds its settings; those of `nemo-gym` that it
-    does not have are the ones of the agent that the pivot's row names, if that is known. `empty_arguments` is as in
-    `to_action`. A call of the shared tool `submit_message` is a message, unless the pivot has a tool of that name; an
-    expected action alone does not tell the tools, and then it is a message unless such a call is expected. Raises
-    GraderError for an unknown grader or setting, a faulty expected action or a verdict that is none, ActionError for an
-    output that is not understood.
+    does not have are the ones of the agent that the pivot's row names, if that is known. `empty_arguments` is `"text"`
+    or `"object"`, as in `to_action`. A call of the shared tool `submit_message` is a message, unless the pivot has a
+    tool of that name; an expected action alone does not tell the tools, and then it is a message unless such a call is
+    expected. Raises GraderError for an unknown grader or setting, a faulty expected action or a verdict that is none,
+    ActionError for an output that is not understood.
     """
     if isinstance(expected_action, Pivot) and isinstance(grader, str) and grader.partition(":")[0] == DEFAULT_GRADER:
         from pytest_fcpivot.graders.sets import settings_of_pivot  # noqa: PLC0415 (it knows the data sets)

@@ -69,6 +69,8 @@ def _check(
     found: Conformance, case: dict[str, Any], version: str, verdict: dict[str, Any], config: dict[str, Any]
 ) -> bool:
     reward, category = float(verdict["reward"]), str(verdict["category"])
+    if "empty_arguments" in config:
+        raise GraderError("empty_arguments is no setting of the verifier, which reads empty arguments as they are")
     graded = grade(case["expected_action"], case["output"], f"nemo-gym:{version}", **config)
     same_reward = abs(graded.reward - reward) <= _TOLERANCE
     same_category = graded.category == category

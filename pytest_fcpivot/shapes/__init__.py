@@ -41,7 +41,7 @@ def _read_malformed(thing: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reade
     text = get(thing, "text")
     if not isinstance(text, str):
         raise ActionError(f"a {MALFORMED_OUTPUT} needs its text, a string; got {shown_type(text)}")
-    return Reading(malformed=text, answer=thing)
+    return Reading(malformed=text, cut_off=openai.is_cut_off_completion(thing), answer=thing)
 
 
 def _read_plain_call(call: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)

@@ -180,6 +180,12 @@ def _read_choice(choice: Any, read: Read) -> Reading:
     return reading
 
 
+def is_cut_off_completion(completion: Any) -> bool:
+    """Tell whether the first choice of a completion ended at the limit of its tokens, whatever it says."""
+    choices = get(completion, "choices")
+    return is_list(choices) and bool(choices) and is_cut_off(get(choices[0], "finish_reason"))
+
+
 def _read_completion(completion: Any, read: Read) -> Reading:
     refuse_error(completion)
     choices = get(completion, "choices")

@@ -554,6 +554,22 @@ class TestRequests:
         assert [t.get("function", t)["name"] for t in body["tools"]] == ["cal_add", "x" * 64, "fine"]
         assert "gone_tool" in json.dumps(body)
 
+    @pytest.mark.parametrize(
+        "called",
+        [
+            {"tool_calls": {"type": "function", "function": {"name": "cal_add", "arguments": "{}"}}},
+            {"tool_calls": [{"name": "cal_add", "arguments": "{}"}]},
+            {"function_call": {"name": "cal_add", "arguments": "{}"}},
+        ],
+        ids=["one object", "flat", "old form"],
+    )
+    def test_names_in_other_forms(self, called: dict[str, Any]) -> None:
+        """The names are mapped back in whatever form a server gives its calls."""
+        message = {"role": "assistant", "content": None, **called}
+        with serving(json.dumps({"choices": [{"message": message}]})) as url:
+            answer = ask(ChatAgent(model="m", base_url=url), view_of("call cal.add {}", "cal.add"))
+        assert to_action(answer) == Action((FunctionCall("cal.add"),))
+
     def test_long_call_ids(self, server: ModelServer) -> None:
         """Ids of calls that are longer than OpenAI allows are made short, and stay paired."""
         one, two = "call_" + "1" * 40, "chatcmpl-tool-" + "2" * 60

@@ -257,4 +257,4 @@ def test_what_is_no_expected_action() -> None:
 def test_empty_arguments_are_text_or_an_object() -> None:
     """Another word for how to read them is refused."""
     with pytest.raises(GraderError, match="choose text or object"):
-        grade(CALL, OTHER, empty_arguments="null")  # type: ignore[arg-type] # the error
+        grade(CALL, OTHER, empty_arguments="null")

@@ -63,3 +63,15 @@ def test_conformance_refuses_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     """The verifier has no such setting, so it is not compared with what another reading gives."""
     assert main(["conformance", str(tmp_path / "none.jsonl"), "--fc-empty-arguments=object"]) == 2
     assert "the verifier" in capsys.readouterr().err
+    call = {"type": "function_call", "name": "list", "arguments": "{}"}
+    case = {
+        "id": "a",
+        "expected_action": call,
+        "output": [call | {"arguments": ""}],
+        "config": {"empty_arguments": "object"},
+        "reward": 1.0,
+        "category": "EXPECTED_TOOL_CALL",
+    }
+    (tmp_path / "cases.jsonl").write_text(json.dumps(case))
+    assert main(["conformance", str(tmp_path / "cases.jsonl")]) == 2
+    assert "no setting of the verifier" in capsys.readouterr().err

@@ -125,9 +125,12 @@ def _is_cut_off(answer: dict[str, Any]) -> bool:
 def _name_as_own(choice: Any, names: ToolNames) -> None:
     """Give the tools that a choice calls the pivot's own names."""
     message = choice.get("message") if isinstance(choice, dict) else None
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(message, dict):
+        return
+    calls = message.get("tool_calls")
+    calls = calls if isinstance(calls, list) else [calls]  # some servers give one call as it is
+    functions = [call.get("function") or call for call in calls if isinstance(call, dict)]
+    for function in (*functions, message.get("function_call")):  # the last is the old form
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             function["name"] = names.own(function["name"])
 
