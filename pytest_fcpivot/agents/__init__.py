@@ -80,9 +80,9 @@ def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None
 
     `is_agent` tells that its objects are to be the agent, and not a method of theirs.
     """
-    if needed.__new__ is not object.__new__ or type(needed).__call__ is not type.__call__:
+    if _defines("__new__", needed, object) or _defines("__call__", type(needed), type):
         return  # what it makes is only known when it was made
-    if is_agent and not _is_callable(needed):
+    if is_agent and not _defines("__call__", needed, object):
         raise AgentError(f"{where}: {needed.__name__} has no __call__, {_what_to_name(needed, spec)}")
     try:
         signature = inspect.signature(needed)
@@ -97,8 +97,10 @@ def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None
         ) from error
 
 
-def _is_callable(kind: type) -> bool:
-    return any("__call__" in base.__dict__ for base in kind.__mro__)
+def _defines(method: str, kind: type, root: type) -> bool:
+    """Tell whether a class or one above it, up to and without `root`, has a method of its own."""
+    mro = kind.__mro__
+    return any(method in base.__dict__ for base in mro[: mro.index(root)])
 
 
 def _what_to_name(kind: type, spec: str | None) -> str:

@@ -76,8 +76,8 @@ def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> Non
     ("args", "told"),
     [
         (
-            ["-k", "ad and not message"],
-            "-k 'ad and not message' left none of 4 pivots; *(add, book)*; did you mean add?",
+            ["-k", "adds and not message"],
+            "-k 'adds and not message' left none of 4 pivots; *(add, book)*; did you mean add?",
         ),
         (
             ["-m", "mesage"],
