@@ -16,14 +16,14 @@ _DIFFERS_IN_EACH = re.compile(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\d+(?:[.,:]\
 
 
 def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
-    """Return the name of the group that an error is counted in, and its own text, which may be empty.
+    """Return the name of the group that an error is counted in, and what its own text adds to that, if anything.
 
     The group is the kind of the service's fault if there is one (`cause`); else the type of the exception and the
     place that it comes from, by the innermost frame that the error shows; else its first line, without numbers.
     """
     first, _, rest = (error or "").strip().partition("\n")
     if cause:
-        return cause, first[:_WIDTH]
+        return cause, ""
     place = _place(rest)
     if place is None:
         return _DIFFERS_IN_EACH.sub("N", first[:_WIDTH]), first[:_WIDTH]
