@@ -84,17 +84,13 @@ def values_apart(wanted: Any, given: Any, limit: int = 80) -> tuple[str, str, st
     one, other = shown(wanted, limit), shown(given, limit)
     if isinstance(wanted, str) and isinstance(given, str):
         aspects = _alike_in(wanted, given)
-        if one != other and (not aspects or _SEEN.issuperset(aspects)):
-            return one, other, _remark(aspects)
-        return *_quoted_apart(wanted, given, limit), _remark(aspects)
-    if one == other:
-        whole = shown(wanted, _LONGEST_COMPARED), shown(given, _LONGEST_COMPARED)
-        return *texts_apart(*whole, limit), ""
-    return one, other, ""
-
-
-def _quoted_apart(one: str, other: str, limit: int) -> tuple[str, str]:
-    return texts_apart(shown(one, _LONGEST_COMPARED), shown(other, _LONGEST_COMPARED), limit)
+    elif isinstance(wanted, dict | list) and isinstance(given, dict | list):
+        aspects = _alike_in(shown(wanted, _LONGEST_COMPARED), shown(given, _LONGEST_COMPARED))
+    else:
+        aspects = ()
+    if one == other or not _SEEN.issuperset(aspects):
+        one, other = texts_apart(shown(wanted, _LONGEST_COMPARED), shown(given, _LONGEST_COMPARED), limit)
+    return one, other, _remark(aspects)
 
 
 def shown_name(name: str, limit: int = 80) -> str:
@@ -108,9 +104,9 @@ def names_apart(wanted: str, given: str, limit: int = 80) -> tuple[str, str, str
     """Show two unequal names, and a remark on how little they differ, which may be empty."""
     aspects = _alike_in(wanted, given)
     one, other = shown_name(wanted, limit), shown_name(given, limit)
-    if one != other and (not aspects or _SEEN.issuperset(aspects)):
-        return one, other, _remark(aspects)
-    return *_quoted_apart(wanted, given, limit), _remark(aspects)
+    if one == other or not _SEEN.issuperset(aspects):
+        one, other = texts_apart(shown(wanted, _LONGEST_COMPARED), shown(given, _LONGEST_COMPARED), limit)
+    return one, other, _remark(aspects)
 
 
 def nearly_the_same(one: str, other: str) -> bool:

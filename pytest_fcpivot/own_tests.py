@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot import options
+from pytest_fcpivot import forked, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +64,8 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
     if needs_agent and session.options.agent is None and not session.replays:
         _refuse_without_agent(metafunc)
         return
+    if forked.is_forked(metafunc.config, metafunc.definition):
+        raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {forked.WHY_NOT}")
     cases = session.cases_of_own_tests()
     marks = {
         kind: getattr(pytest.mark, "message" if kind == "message" else "function_call")

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 
-from pytest_fcpivot import options
+from pytest_fcpivot import forked, options
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
@@ -56,10 +56,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.schemas import ToolSet
 
 _FAILED = "Failed: "
-_NOT_FORKED = (
-    "--forked runs every test in a process of its own, which has neither the calls that were begun ahead nor a way to "
-    "hand on its result; run pivots without it (an agent that ends its process costs one test with pytest-xdist: -n2)"
-)
 SCHEMA_BROKEN = "SCHEMA_INVALID"
 _TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
@@ -146,8 +142,8 @@ class PivotSession:
             session = cls(config)
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
-        if session.datasets.are_run and _is_forked(config):
-            raise pytest.UsageError(_NOT_FORKED)
+        if session.datasets.are_run and forked.is_forked(config):
+            raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")
         if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
             session.workers = Workers(session)
@@ -262,8 +258,6 @@ class PivotSession:
             self.datasets.open(SAMPLE_PATH)
         for dataset in self.datasets:
             self.check_gradable(dataset)
-        if _is_forked(self.config):
-            raise pytest.Collector.CollectError(_NOT_FORKED)
         nothing = self.datasets.why_nothing()
         if nothing:
             raise pytest.Collector.CollectError(f"no pivot to run this on: {nothing}")
@@ -740,11 +734,6 @@ def _absolute(argument: str, config: pytest.Config) -> str:
     name, separator, rest = argument.partition("::")
     path = config.invocation_params.dir / name
     return f"{path}{separator}{rest}" if path.exists() else argument
-
-
-def _is_forked(config: pytest.Config) -> bool:
-    """Tell whether pytest-forked is to run each test in a process of its own."""
-    return bool(config.getoption("forked", False))
 
 
 def _only_looks(config: pytest.Config) -> bool:

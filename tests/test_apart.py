@@ -48,7 +48,9 @@ def test_names(wanted: str, given_name: str, shown: tuple[str, str, str]) -> Non
         ("O'Hare", "O\u2019Hare", ('"O\'Hare"', '"O\\u2019Hare"', "characters that look alike")),
         ("Lyon", "Paris", ('"Lyon"', '"Paris"', "")),
         (1, 2, ("1", "2", "")),
-        ({"city": "Lyon "}, {"city": "Lyon"}, ('{"city": "Lyon "}', '{"city": "Lyon"}', "")),
+        ({"city": "Lyon "}, {"city": "Lyon"}, ('{"city": "Lyon "}', '{"city": "Lyon"}', "white space")),
+        (["caf\u00e9"], ["cafe\u0301"], ('["caf\\u00e9"]', '["cafe\\u0301"]', "Unicode form")),
+        ([1, 2], [1, 2, 3], ("[1, 2]", "[1, 2, 3]", "")),
     ],
 )
 def test_values(wanted: Any, given_value: Any, shown: tuple[str, str, str]) -> None:

@@ -922,14 +922,23 @@ def test_a_call_that_waits_for_its_retry_holds_no_place(form: str) -> None:
     failed = threading.Event()
     refused = TransientAgentError("come back later", "rate limit", retry_after=LONG)
 
-    def agent(pivot: PivotView) -> str:
+    def first(pivot: PivotView) -> None:
         if pivot.id == "p0":
             failed.set()
             raise refused
+
+    def agent(pivot: PivotView) -> str:
+        first(pivot)
         assert failed.wait(LONG)
         return synchronous(pivot)
 
-    with calling(_in_form(form, agent), concurrency=2, policy=RetryPolicy(1)) as caller:
+    async def agent_async(pivot: PivotView) -> str:
+        first(pivot)
+        assert await asyncio.to_thread(failed.wait, LONG)  # the loop is free for the first, whichever begins before
+        return synchronous(pivot)
+
+    forms: dict[str, Agent] = {"sync": agent, "async": agent_async, "returns-awaitable": plain(agent_async)}
+    with calling(forms[form], concurrency=2, policy=RetryPolicy(1)) as caller:
         calls = start(caller, 6)
         assert results(caller, calls[1:]) == answers(6, first=1)
         began = time.monotonic()

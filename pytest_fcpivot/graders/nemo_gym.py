@@ -198,10 +198,11 @@ def _shown_pair(category: str, wanted: Any, given: Any) -> tuple[str, str, str]:
     if category == OBJECT_KEYS_DIFFERENT:
         missing = [key for key in wanted if key not in given]
         surplus = [key for key in given if key not in wanted]
+        few, many, remark = values_apart(missing, surplus)
         return (
-            f"keys {shown(list(wanted))}" + (f" (missing {shown(missing)})" if missing else ""),
-            f"keys {shown(list(given))}" + (f" (unexpected {shown(surplus)})" if surplus else ""),
-            "",
+            f"keys {shown(list(wanted))}" + (f" (missing {few})" if missing else ""),
+            f"keys {shown(list(given))}" + (f" (unexpected {many})" if surplus else ""),
+            remark,
         )
     if category == LIST_LENGTH_DIFFERENT:
         return f"{len(wanted)} elements {shown(wanted)}", f"{len(given)} elements {shown(given)}", ""
