@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import forked, options
+from pytest_fcpivot.reruns import refuse_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,8 +65,11 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
     if needs_agent and session.options.agent is None and not session.replays:
         _refuse_without_agent(metafunc)
         return
+    refusal = refuse_repeats(metafunc.config, metafunc.definition)
     if forked.is_forked(metafunc.config, metafunc.definition):
-        raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {forked.WHY_NOT}")
+        refusal = forked.WHY_NOT
+    if refusal is not None:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {refusal}")
     cases = session.cases_of_own_tests()
     marks = {
         kind: getattr(pytest.mark, "message" if kind == "message" else "function_call")

@@ -38,7 +38,7 @@ from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.report.grader import settings_line
-from pytest_fcpivot.reruns import OneCaseEach, Reruns, refuse_repeats
+from pytest_fcpivot.reruns import OneCaseEach, Reruns
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.own_rewards import OwnRewards
@@ -82,11 +82,8 @@ class PivotSession:
         self._given = reader.given()
         self.raw_options = reader.everything()
         rollouts = self.stored is not None and not self.stored.is_run
+        self.paths_of_stored_run = self._take_paths()
         by_path = config.args_source is config.ArgsSource.ARGS
-        takes_paths = not by_path and self.stored is not None and options.on_command_line(config)
-        self.paths_of_stored_run = self.stored.arguments if takes_paths and self.stored is not None else []
-        if self.paths_of_stored_run:
-            config.args, config.args_source, by_path = [*self.paths_of_stored_run], config.ArgsSource.ARGS, True
         self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
         self.datasets.find(of_run=bool(self.paths_of_stored_run))
@@ -155,6 +152,16 @@ class PivotSession:
         return session
 
     # ---------------------------------------------------------------- the run on disk
+
+    def _take_paths(self) -> list[str]:
+        """Run what the stored run was given, unless paths are typed; returns that, if it is not the data alone."""
+        config = self.config
+        if config.args_source is config.ArgsSource.ARGS or not options.on_command_line(config):
+            return []
+        paths = [] if self.stored is None else self.stored.arguments
+        if paths:
+            config.args, config.args_source = [*paths], config.ArgsSource.ARGS
+        return paths
 
     def _make_recorder(self) -> Recorder:
         """Decide where the controller records the run; workers record nothing."""
@@ -471,7 +478,7 @@ class PivotSession:
         if over is not None:
             _make_sendable(report)
             self._hide_secrets(report)
-            error = _error_text(report) if report.failed else None
+            error = _error_text(report, item.name) if report.failed else None
             record = CaseRecord.of_entry(*over, error=error, own=isinstance(item, PivotItem))
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
