@@ -168,8 +168,11 @@ class Asker:
         if known is None:
             if self._router is None:
                 self._router = OutputRouter(self._config)
-            function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
-            check_agent(function, "fixture fc_agent")
+            try:
+                function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
+                check_agent(function, "fixture fc_agent")
+            except AgentError as error:
+                raise FatalAgentError(str(error)) from error  # the fixture is made so for every test
             chosen = self._options
             caller = AgentCaller(
                 function,

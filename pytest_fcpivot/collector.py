@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fcpivot.datasets import Dataset
 from pytest_fcpivot.errors import WrongAction
+from pytest_fcpivot.own_tests import NO_AGENT, brings_agent, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session import PivotSession
 
 _OURS = ("pivot", "fc_action", "fc_grade")
-_FIXTURE_HOME = "pytest_fcpivot.plugin"
-NO_AGENT = (
-    "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
-    "or override the fixture fc_agent in a conftest.py"
-)
 
 
 @pytest.mark.function_call
@@ -104,19 +100,14 @@ class PivotFile(pytest.Module):
     def _refuse_without_agent(self, item: PivotItem) -> None:
         """Say once, not once a pivot, that nobody named an agent."""
         agents = item._fixtureinfo.name2fixturedefs.get("fc_agent", ())  # noqa: SLF001
-        if (
-            self.pivots.options.agent is None
-            and not self.pivots.replays
-            and agents
-            and agents[-1].func.__module__ == _FIXTURE_HOME
-        ):
+        if self.pivots.options.agent is None and not self.pivots.replays and agents and not brings_agent(agents):
             raise self.CollectError(NO_AGENT)
 
     def _nothing_overridden(self, item: PivotItem) -> bool:
         if any(self.config.getoption(name, False) for name in ("setupplan", "setupshow", "setuponly")):
             return False  # these show or skip fixtures, so the fixtures have to be there
         definitions = item._fixtureinfo.name2fixturedefs  # noqa: SLF001
-        return all(definitions[name][-1].func.__module__ == _FIXTURE_HOME for name in _OURS) and (
+        return all(is_ours(definitions[name][-1]) for name in _OURS) and (
             definitions["fc_agent"][-1].scope == "session"
         )
 

@@ -66,6 +66,7 @@ class Datasets:
         self._same_pivot: SamePivot = same_pivot
         self._open: dict[str, Dataset] = {}
         self._named: set[str] = set()
+        self.named = False  # whether the user named any
         # Another machine may have another rootdir, and node ids have to be the same.
         self._names = [data["name"] for data in options.told(config).get("data", ())]
 
@@ -104,24 +105,39 @@ class Datasets:
         """Return the data set of a file that pytest came to, if it is to be collected."""
         return self._open[_key(path)] if _key(path) in self._named else None
 
-    def find(self) -> None:
-        """Open the data that the options and paths name; with options and no path, the run is that data alone."""
+    def find(self, *, of_run: bool = False) -> None:
+        """Open the data that the options and paths name; with options and no path, the run is that data alone.
+
+        `of_run` tells that the session's paths are those of a stored run, which nobody typed. Raises DataError.
+        """
+        config = self._config
         given = [resolve_data(name, base) for name, base in self._options.data]
-        odd = [str(path) for path in given if "[" in path.name or "::" in str(path)]
-        if odd:
-            raise DataError(f"{odd[0]}: pytest cannot name a file with [ or :: in its name; rename it")
-        if self._config.args_source is not self._config.ArgsSource.ARGS and options.on_command_line(self._config):
-            given = given or [SAMPLE_PATH]
-            self._config.args = [str(path) for path in given]
-            self._config.args_source = self._config.ArgsSource.ARGS
-            self._named.update(_key(path) for path in given)
+        for path in given:
+            _refuse_odd_name(str(path), path.name)
+        if config.args_source is not config.ArgsSource.ARGS and options.on_command_line(config):
+            alone = given or [SAMPLE_PATH]
+            config.args = [self._argument(path) for path in alone]
+            config.args_source = config.ArgsSource.ARGS
+            self._named.update(_key(path) for path in alone)
+            for path in alone:
+                self.open(path)
         else:
-            named = self._named_data()
-            self._named.update(_key(path) for path in named)
-            given = given + named
+            paths = self._paths(of_run=of_run)
+            self._named.update(_key(path) for path in paths)
+            given += paths
+        self.named = bool(given)
         for path in given:
             self.open(path)
         self._refuse_unknown_ids()
+
+    def _argument(self, path: Path) -> str:
+        """Write a data file as an argument of pytest's; one of the directories above may have an odd name."""
+        whole = str(path)
+        if "[" not in whole:
+            return whole
+        shown = os.path.relpath(path, self._config.invocation_params.dir)
+        _refuse_odd_name(whole, shown)
+        return shown
 
     def _refuse_unknown_ids(self) -> None:
         wanted = self._options.selection.ids
@@ -134,17 +150,35 @@ class Datasets:
             some = ", ".join(sorted(unknown)[:5])
             raise DataError(f"--fc-ids: {len(unknown)} of {len(wanted)} ids are not in the data, such as {some}")
 
-    def _named_data(self) -> list[Path]:
-        """Return the data files among the path arguments, and let `sample` stand for the bundled one."""
+    def _paths(self, *, of_run: bool) -> list[Path]:
+        """Return the data files among the path arguments, and let `sample` stand for the bundled one.
+
+        Those of `testpaths` are left out, and those of `addopts` refused: only who types a path wants its data run.
+        """
+        config = self._config
+        if config.args_source is config.ArgsSource.TESTPATHS:
+            config.args = [name for name in config.args if not is_data_file(config.invocation_params.dir / name)]
+            return []
+        typed = config.args if of_run or options.told(config) else options.command_line(config)
         found = []
-        for position, argument in enumerate(self._config.args):
+        for position, argument in enumerate(config.args):
             name, separator, rest = argument.partition("::")
-            path = self._config.invocation_params.dir / name
-            if name == SAMPLE and not path.exists():
+            path = config.invocation_params.dir / name
+            stands_for_sample = name == SAMPLE and not path.exists()
+            if stands_for_sample:
                 path = SAMPLE_PATH
-                self._config.args[position] = f"{path}{separator}{rest}"
-            if path.is_file() and is_data_file(path):
-                found.append(path)
+            elif not (is_data_file(path) and path.is_file()):
+                continue
+            if argument not in typed:
+                raise DataError(
+                    f"addopts names the data {argument}, and addopts does not start a run of data: take it out there, "
+                    f"and run it as in: pytest {argument}"
+                )
+            if stands_for_sample:
+                config.args[position] = f"{path}{separator}{rest}"
+            else:
+                _refuse_odd_name(name, name)
+            found.append(path)
         return found
 
     def open(self, path: Path) -> Dataset:
@@ -157,6 +191,13 @@ class Datasets:
             self._open[key] = Dataset(label, path, store, store.index(self._options.selection.rows(store)))
         return self._open[key]
 
+    def why_nothing(self) -> str:
+        """Say which filters left nothing of the data; "" if there are pivots to run, or no data."""
+        if any(dataset.entries for dataset in self):
+            return ""
+        selection = self._options.selection
+        return "; ".join(f"{dataset.label}: {selection.why_nothing(dataset.store)}" for dataset in self)
+
     def _label(self, path: Path) -> str:
         if path == SAMPLE_PATH:
             return SAMPLE
@@ -164,6 +205,12 @@ class Datasets:
             return os.path.relpath(path, self._config.rootpath).replace(os.sep, "/")
         except ValueError:  # another drive
             return path.as_posix()
+
+
+def _refuse_odd_name(shown: str, name: str) -> None:
+    """Refuse a file with what pytest's node ids are taken apart at, in the part of its path that they have."""
+    if "[" in name or "::" in name:
+        raise DataError(f"{shown}: pytest cannot name a file with [ or :: in its name; rename it")
 
 
 def _key(path: Path) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_fcpivot.encodings import encoding_of_file, save_as_utf8
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from pytest_fcpivot.errors import FcPivotError
 
@@ -56,20 +59,55 @@ def find_attribute(spec: str, search: Iterable[Path], *, where: str, error: type
     module_name, _, path = spec.partition(":")
     if module_name.endswith(".py"):
         raise error(f"{where}: write the module without .py: {module_name.removesuffix('.py')}:{path}")
-    for directory in reversed([str(path) for path in search]):
+    directories = [*dict.fromkeys(str(path) for path in search)]
+    for directory in reversed(directories):
         if directory not in sys.path:
             sys.path.insert(0, directory)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as failure:
-        raise error(f"{where}: cannot import {module_name}: {describe_failure(failure)}") from failure
+        reason = _why_not_imported(module_name, failure, directories)
+        raise error(f"{where}: cannot import {module_name}: {reason}") from failure
     found = Attribute(None, module_name, module)
     for name in path.split("."):
         owner = found.value
         found = Attribute(owner, name, getattr(owner, name, _MISSING))
         if found.value is _MISSING:
-            raise error(f"{where}: {_called(owner)} has no {name!r}{_suggestion(owner, name)}")
+            raise error(f"{where}: {_called(owner)} has no {name!r}{_suggestion(owner, name)}{_home(module)}")
     return found
+
+
+def _why_not_imported(module: str, failure: BaseException, directories: Sequence[str]) -> str:
+    """Say why a module cannot be imported: where it was looked for, if it was not found."""
+    reason = describe_failure(failure)
+    if isinstance(failure, ModuleNotFoundError) and f"{module}.".startswith(f"{failure.name}."):
+        above = failure.name.rpartition(".")[0] if failure.name else ""
+        if above in sys.modules:
+            places = [str(path) for path in getattr(sys.modules[above], "__path__", ())]
+            return f"{reason}; looked in {', '.join(places)}" if places else f"{reason}; {above} is no package"
+        listed = ", ".join(directories) + ", and then in " if directories else ""
+        return f"{reason}; looked in {listed}the {len(sys.path) - len(directories)} places of Python's own path"
+    if isinstance(failure, SyntaxError):
+        file = _file_of(module)
+        encoding = None if file is None else encoding_of_file(file)
+        if encoding is not None:
+            return f"{file}: {save_as_utf8(encoding)}"
+    return reason
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the source file of a module that cannot be imported."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if found is None or not found.has_location or found.origin is None else Path(found.origin)
+
+
+def _home(module: Any) -> str:
+    """Say which file a module is, since another one of its name may have been meant."""
+    file = getattr(module, "__file__", None)
+    return f" ({module.__name__} is {file})" if file else ""
 
 
 def _called(owner: Any) -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _KEY_WIDTH = 60
+_JOINERS = "\u200c\u200d"
+_LAST_ASCII = 0x7F
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]*", re.ASCII)
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -64,8 +66,24 @@ def one_line(text: str, limit: int = 160) -> str:
     return printable(shorten(" ".join(cut.split()), limit))
 
 
+def visible(text: str, *, joiners: bool = False) -> str:
+    r"""Escape, as JSON does, what a line cannot show: blanks other than the space, and characters without a shape.
+
+    The joiners of emoji and of several scripts are left, unless `joiners` is set. A tab is `\u0009`.
+    """
+    if text.isprintable():
+        return text
+    return "".join([each if each.isprintable() else _escaped(each, joiners=joiners) for each in text])
+
+
+def _escaped(character: str, *, joiners: bool) -> str:
+    if character in _JOINERS and not joiners:
+        return character
+    return quoted(character)[1:-1] if ord(character) > _LAST_ASCII else f"\\u{ord(character):04x}"
+
+
 def shown(value: Any, limit: int = 80) -> str:
-    """Write a decoded JSON value as short JSON."""
+    """Write a decoded JSON value as short JSON, with the blanks that texts in it have."""
     if isinstance(value, str) and len(value) > 2 * limit:
         value = value[: 2 * limit]
     elif isinstance(value, int) and value.bit_length() > 4 * limit:
@@ -74,4 +92,6 @@ def shown(value: Any, limit: int = 80) -> str:
         text = str(value) if type(value) is int else _encode(value)
     except (ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
-    return one_line(text, limit)
+    if len(text) > 4 * limit:
+        text = text[: 3 * limit] + text[-limit:]
+    return shorten(visible(text), limit)

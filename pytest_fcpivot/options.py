@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pytest_fcpivot.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pytest
 
@@ -162,6 +162,7 @@ _OPTIONS = (
         of_run="takes over",
     ),
 )
+_NAMING_A_RUN = ("fc_agent", "fc_data", "fc_resume", "fc_replay")
 ABOUT_THE_RUN = frozenset(option.dest for option in _OPTIONS if option.of_run == "is about")
 DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
@@ -291,9 +292,21 @@ def register(parser: pytest.Parser) -> None:
         parser.addini(option.dest, option.help, type="string", default="")
 
 
+def command_line(config: pytest.Config) -> list[str]:
+    """Return the arguments that pytest was called with, those in `@file`s too, but not those of `addopts`."""
+    arguments = []
+    for argument in map(str, config.invocation_params.args):
+        file = Path(config.invocation_params.dir, argument[1:])
+        if argument.startswith("@") and file.is_file():
+            arguments += file.read_text(encoding="utf-8").splitlines()
+        else:
+            arguments.append(argument)
+    return arguments
+
+
 def on_command_line(config: pytest.Config) -> bool:
     """Tell whether any option was given on the command line itself, not by `addopts`."""
-    return any(str(argument).startswith("--fc-") for argument in config.invocation_params.args)
+    return any(argument.startswith("--fc-") for argument in command_line(config))
 
 
 def told(config: pytest.Config) -> dict[str, Any]:
@@ -310,6 +323,63 @@ def asked_for(config: pytest.Config) -> bool:
         or config.getini(option.dest)
         for option in _OPTIONS
     )
+
+
+def without(arguments: Sequence[str], dest: str) -> list[str]:
+    """Return a command line without an option and its value."""
+    option = _option(dest)
+    kept, position = [], 0
+    while position < len(arguments):
+        argument = arguments[position]
+        position += 1
+        if argument == option.flag:
+            value_may_follow = option.kind == "maybe" and position < len(arguments)
+            if option.kind in ("text", "list") or (value_may_follow and not arguments[position].startswith("-")):
+                position += 1
+        elif not argument.startswith(f"{option.flag}="):
+            kept.append(argument)
+    return kept
+
+
+def as_arguments(dest: str, value: Any) -> list[str]:
+    """Write an option's raw value as it would be given on a command line."""
+    option = _option(dest)
+    if option.kind == "flag":
+        return [option.flag] if str(value).lower() in _TRUE else []
+    if option.kind == "list":
+        return [f"{option.flag}={each}" for each in (value if isinstance(value, list) else shlex.split(value))]
+    return [f"{option.flag}={value}"]
+
+
+def is_typed(config: pytest.Config, dest: str) -> bool:
+    """Tell whether an option was given on the command line itself."""
+    flag = _option(dest).flag
+    return any(argument.partition("=")[0] == flag for argument in command_line(config))
+
+
+def set_beside_command_line(config: pytest.Config, dest: str) -> bool:
+    """Tell whether the environment, the ini file or `addopts` set an option, whatever the command line says."""
+    option = _option(dest)
+    if os.environ.get(option.env) or config.getini(dest):
+        return True
+    added = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    return any(argument.partition("=")[0] == option.flag for argument in added)
+
+
+def _option(dest: str) -> _Option:
+    return next(option for option in _OPTIONS if option.dest == dest)
+
+
+def names_a_run(config: pytest.Config) -> bool:
+    """Tell whether data, an agent or a stored run is named in any way, by option, environment or ini file."""
+    return bool(where_named(config))
+
+
+def where_named(config: pytest.Config) -> list[str]:
+    """Return the names under which data, an agent or a stored run are given, such as `FC_AGENT` or `ini fc_data`."""
+    reader = OptionReader(config)
+    found = [reader.value(dest) for dest in _NAMING_A_RUN]
+    return [where for value, where in found if value]
 
 
 class OptionReader:
@@ -386,7 +456,7 @@ class OptionReader:
         """Return an option's raw value, None if it was not given, and the name it was given under."""
         if self._told is not None:
             return self._told[dest]
-        option = next(option for option in _OPTIONS if option.dest == dest)
+        option = _option(dest)
         given = getattr(self._config.option, dest, None)
         if given is not None:
             return given, option.flag

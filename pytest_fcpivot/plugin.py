@@ -56,23 +56,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "pivot" in metafunc.fixturenames and _is_ours(metafunc):
-        _session(metafunc.config).parametrize(metafunc)
+    if "pivot" in metafunc.fixturenames:
+        from pytest_fcpivot import own_tests  # noqa: PLC0415 (only where a test may take a pivot)
 
-
-def _is_ours(metafunc: pytest.Metafunc) -> bool:
-    """Tell whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
-    for marker in metafunc.definition.iter_markers("parametrize"):
-        names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
-        if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
-            return False
-    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("pivot", ())  # noqa: SLF001 (nothing else tells)
-    return bool(definitions) and definitions[-1].func.__module__ == __name__
+        config = metafunc.config
+        own_tests.parametrize(metafunc, config.stash.get(_SESSION, None), lambda: _session(config))
 
 
 @pytest.fixture(scope="session")
 def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Return the agent under test, from --fc-agent; override it in a conftest to build one in code."""
+    from pytest_fcpivot import own_tests  # noqa: PLC0415 (only where an agent is wanted)
+
+    if own_tests.nothing_named(request.config, request.config.stash.get(_SESSION, None)):
+        pytest.skip(own_tests.NOTHING_NAMED)
     return _session(request.config).agent()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import OptionError
 from pytest_fcpivot.graders import meaning_of
-from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, told
+from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, is_typed, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now, read_description
@@ -50,7 +50,8 @@ class StoredRun:
         """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
         resume, resume_from = reader.value("fc_resume")
         run, run_from = reader.value("fc_run")
-        if resume is not None and run is not None:
+        only_resume_typed = is_typed(config, "fc_resume") and not is_typed(config, "fc_run")
+        if resume is not None and run is not None and not only_resume_typed:
             raise OptionError(
                 f"{resume_from} and {run_from}: a run that is resumed is recorded where it is; choose one"
             )

@@ -12,7 +12,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.jsontext import json_path, one_line
+from pytest_fcpivot.apart import names_apart, nearly_the_same
+from pytest_fcpivot.jsontext import json_path, one_line, shorten, visible
 from pytest_fcpivot.model import Action, FunctionCall, SchemaVerdict
 from pytest_fcpivot.schema_accept import make_acceptor
 
@@ -61,14 +62,22 @@ class ToolSet:
 
     def _check_call(self, call: FunctionCall) -> SchemaVerdict:
         if call.name not in self._schemas:
-            offered = one_line(", ".join(sorted(self.names)[:5])) or "none"
-            return SchemaVerdict("unknown-tool", explanation=f"{one_line(call.name, 60)!r} is not offered ({offered})")
+            return SchemaVerdict("unknown-tool", explanation=self._not_offered(call.name))
         validators = self._validators.get(call.name)
         if validators is None:
             validators = [_validator(_canonical(schema)) for schema in self._schemas[call.name]]
             self._validators[call.name] = validators
         verdicts = [validator.check(call.arguments) for validator in validators]
         return next((verdict for verdict in verdicts if verdict.status == "valid"), verdicts[0])
+
+    def _not_offered(self, name: str) -> str:
+        meant = next((offered for offered in self.names if nearly_the_same(offered, name)), None)
+        if meant is not None:
+            wanted, given, remark = names_apart(meant, name, 60)
+            wanted, given = (each if each.startswith('"') else f"'{each}'" for each in (wanted, given))
+            return f"{given} is not offered, but {wanted} is{remark}"
+        offered = one_line(", ".join(sorted(self.names)[:5])) or "none"
+        return f"'{shorten(visible(name, joiners=True), 60)}' is not offered ({offered})"
 
 
 @lru_cache(maxsize=_TOOL_LISTS_KEPT)

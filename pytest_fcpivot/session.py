@@ -13,12 +13,12 @@ from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 
-from pytest_fcpivot import options
+from pytest_fcpivot import forked, options
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
 from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, Case
-from pytest_fcpivot.collector import NO_AGENT, PivotFile, PivotItem, pivot_of, repeat_name
+from pytest_fcpivot.collector import PivotFile, PivotItem, pivot_of, repeat_name
 from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
@@ -32,12 +32,13 @@ from pytest_fcpivot.lookahead import CallLog, Servers, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.own_tests import NO_AGENT
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.report.grader import settings_line
-from pytest_fcpivot.reruns import OneCaseEach, Reruns, refuse_repeats
+from pytest_fcpivot.reruns import OneCaseEach, Reruns
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.own_rewards import OwnRewards
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.options import Options
     from pytest_fcpivot.schemas import ToolSet
 
+_FAILED = "Failed: "
 SCHEMA_BROKEN = "SCHEMA_INVALID"
 _TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
@@ -68,6 +70,7 @@ class PivotSession:
         self.ending = Ending()
         self.workers: Workers | None = None  # the controller's
         self._has_run = self._to_summarize = False
+        self.runs_own_tests = False  # of the user's, over the data
         self._only_sets_up = bool(config.getoption("setuponly", False))
         self._session: pytest.Session | None = None
         reader = options.OptionReader(config)
@@ -79,12 +82,11 @@ class PivotSession:
         self._given = reader.given()
         self.raw_options = reader.everything()
         rollouts = self.stored is not None and not self.stored.is_run
+        self.paths_of_stored_run = self._take_paths()
         by_path = config.args_source is config.ArgsSource.ARGS
-        if not by_path and self.stored is not None and self.stored.arguments:
-            config.args, config.args_source, by_path = self.stored.arguments, config.ArgsSource.ARGS, True
         self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
-        self.datasets.find()
+        self.datasets.find(of_run=bool(self.paths_of_stored_run))
         if options.told(config):
             check_same_session(config, self.datasets)
         recorded = None if self.stored is None else self.stored.description.get("grader")
@@ -137,6 +139,8 @@ class PivotSession:
             session = cls(config)
         except FcPivotError as error:
             raise pytest.UsageError(str(error)) from error
+        if session.datasets.are_run and forked.is_forked(config):
+            raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")
         if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
             session.workers = Workers(session)
@@ -148,6 +152,16 @@ class PivotSession:
         return session
 
     # ---------------------------------------------------------------- the run on disk
+
+    def _take_paths(self) -> list[str]:
+        """Run what the stored run was given, unless paths are typed; returns that, if it is not the data alone."""
+        config = self.config
+        if config.args_source is config.ArgsSource.ARGS or not options.on_command_line(config):
+            return []
+        paths = [] if self.stored is None else self.stored.arguments
+        if paths:
+            config.args, config.args_source = [*paths], config.ArgsSource.ARGS
+        return paths
 
     def _make_recorder(self) -> Recorder:
         """Decide where the controller records the run; workers record nothing."""
@@ -190,6 +204,11 @@ class PivotSession:
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
             "options": json.loads(self.redact(json.dumps(self._given))),
         }
+
+    @property
+    def exit_status(self) -> int:
+        """The session's exit status, as far as it is known."""
+        return 0 if self._session is None else int(self._session.exitstatus)
 
     @property
     def mark(self) -> float | None:
@@ -236,33 +255,25 @@ class PivotSession:
         dataset = self.datasets.to_collect(file_path)
         return None if dataset is None else PivotFile.make(parent, file_path, dataset, self)
 
-    def parametrize(self, metafunc: pytest.Metafunc) -> None:
-        """Run a user's own test over the data."""
-        refusal = refuse_repeats(self.config, metafunc.definition)
-        if refusal is not None:
-            raise pytest.Collector.CollectError(refusal)
+    def cases_of_own_tests(self) -> list[tuple[str, tuple[Dataset, IndexEntry, int]]]:
+        """Return the name and the case of everything that a user's own test runs over.
+
+        Raises CollectError if there is nothing, or data that the grader cannot judge.
+        """
+        self.runs_own_tests = True
         if not self.datasets:
             self.datasets.open(SAMPLE_PATH)
-        cases = [
-            (dataset, entry, repeat)
+        for dataset in self.datasets:
+            self.check_gradable(dataset)
+        nothing = self.datasets.why_nothing()
+        if nothing:
+            raise pytest.Collector.CollectError(f"no pivot to run this on: {nothing}")
+        return [
+            (repeat_name(entry.id, repeat), (dataset, entry, repeat))
             for dataset in self.datasets
             for entry in dataset.entries
             for repeat in range(1, self.repeats + 1)
         ]
-        for dataset in self.datasets:
-            self.check_gradable(dataset)
-        marks = {
-            kind: getattr(pytest.mark, "message" if kind == "message" else "function_call")
-            for kind in ("message", "function_call", "function_call_batch")
-        }
-        metafunc.parametrize(
-            "pivot",
-            [
-                pytest.param(case, id=repeat_name(case[1].id, case[2]), marks=marks[case[1].expected_type])
-                for case in cases
-            ],
-            indirect=True,
-        )
 
     def check_gradable(self, dataset: Dataset) -> None:
         """Refuse, as a collection error, data that the grader cannot judge: before any call is paid for."""
@@ -293,6 +304,8 @@ class PivotSession:
                 return self._load(self.options.agent)
             except AgentError as error:
                 trouble = str(error)
+        if self._session is not None:
+            self._session.shouldstop = f"fcpivot: {self.redact(trouble)}"  # the next test would get no other agent
         pytest.fail(trouble, pytrace=False)
 
     def _load(self, spec: str, *, where: str | None = None, instantiate: bool = True) -> Callable[..., Any]:
@@ -453,7 +466,7 @@ class PivotSession:
         if call.when == "call" or report.outcome != "passed":
             if case.grade is None and report.failed and (case.ungraded or isinstance(item, PivotItem)):
                 as_error(report)  # the grader, not the model, is at fault
-            error = _error_text(report) if case.grade is None and report.failed else None
+            error = _error_text(report, item.name) if case.grade is None and report.failed else None
             case.before = item.stash.get(EARLIER_REASONS, None)
             record = case.record(error=error, own=isinstance(item, PivotItem))
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
@@ -465,7 +478,7 @@ class PivotSession:
         if over is not None:
             _make_sendable(report)
             self._hide_secrets(report)
-            error = _error_text(report) if report.failed else None
+            error = _error_text(report, item.name) if report.failed else None
             record = CaseRecord.of_entry(*over, error=error, own=isinstance(item, PivotItem))
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
@@ -710,9 +723,14 @@ def _make_sendable(report: pytest.TestReport) -> None:
         report.longrepr = path, line, well_formed(reason)
 
 
-def _error_text(report: pytest.TestReport) -> str:
+def _error_text(report: pytest.TestReport, test: str) -> str:
+    """Return what a report shows of an error, with the place where an exception of a test of the user's came from."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return (crash.message if crash is not None else str(report.longrepr)).removeprefix("Failed: ")
+    if crash is None:
+        return str(report.longrepr)
+    if crash.message.startswith(_FAILED):  # by pytest.fail(): a text alone
+        return str(crash.message.removeprefix(_FAILED))
+    return f"{crash.message}\n  {crash.path}:{crash.lineno} in {test.partition('[')[0]}"
 
 
 def _no_agent(pivot: Any) -> None:

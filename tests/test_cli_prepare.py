@@ -21,7 +21,7 @@ from pytest_fcpivot.data import synth
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE_S = 25.0
+PATIENCE_S = 90.0
 PREPARE = [sys.executable, "-m", "pytest_fcpivot.cli", "prepare"]
 
 

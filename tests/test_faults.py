@@ -750,6 +750,6 @@ class TestCallLimit:
                 await asyncio.sleep(0)
             limit.leave(began, good=True)
             first.cancel()
-            await asyncio.wait_for(second, 3)
+            await asyncio.wait_for(second, LONG)
 
         asyncio.run(calls())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Agent = Callable[[PivotView], Any]
 
 LONG = 30.0  # never waited for; only a broken caller would
-SHORT = 0.15
+SHORT = 0.5  # what is late is given up after it; what answers at once takes less on a busy machine, too
 GRACE = 0.1
 SIZE = 4
 
@@ -516,7 +516,7 @@ def test_an_answer_behind_calls_that_hang(kind: str, release: threading.Event) -
         calls = start(caller, 3)
         reader = threading.Thread(target=caller.wait_for, args=[calls[2]], daemon=True)
         reader.start()
-        reader.join(5)
+        reader.join(LONG)
         assert calls[2].settled
         assert results(caller, calls) == [AgentTimeoutError, AgentTimeoutError, "answer to p2"]
 
@@ -592,7 +592,7 @@ def _come_back(agent: _BlocksFirst) -> Iterator[AgentCaller]:
         blocked = set(threading.enumerate()) - before
         with pytest.raises(AgentTimeoutError):
             caller.finish(late)
-        caller.timeout = 3.0  # of the calls that have not begun
+        caller.timeout = LONG  # of the calls that have not begun
         agent.release.set()
         for thread in blocked:
             thread.join(LONG)
@@ -799,7 +799,7 @@ def test_close_leaves_no_thread(agent: Agent) -> None:
 HANGS = {
     "def": "def agent(pivot):\n    threading.Event().wait()",
     "async-def": "async def agent(pivot):\n    threading.Event().wait()",
-    "to-thread": "async def agent(pivot):\n    await asyncio.to_thread(threading.Event().wait, 12)",
+    "to-thread": "async def agent(pivot):\n    await asyncio.to_thread(threading.Event().wait, 600)",
 }
 
 
@@ -823,7 +823,7 @@ except AgentError as error:
 caller.close()
 """
     command = [sys.executable, "-c", textwrap.dedent(script).replace("AGENT", HANGS[kind])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * LONG)
     assert (done.returncode, done.stderr) == (0, "")
     assert "0.1 s" in done.stdout
 
@@ -922,14 +922,23 @@ def test_a_call_that_waits_for_its_retry_holds_no_place(form: str) -> None:
     failed = threading.Event()
     refused = TransientAgentError("come back later", "rate limit", retry_after=LONG)
 
-    def agent(pivot: PivotView) -> str:
+    def first(pivot: PivotView) -> None:
         if pivot.id == "p0":
             failed.set()
             raise refused
+
+    def agent(pivot: PivotView) -> str:
+        first(pivot)
         assert failed.wait(LONG)
         return synchronous(pivot)
 
-    with calling(_in_form(form, agent), concurrency=2, policy=RetryPolicy(1)) as caller:
+    async def agent_async(pivot: PivotView) -> str:
+        first(pivot)
+        assert await asyncio.to_thread(failed.wait, LONG)  # the loop is free for the first, whichever begins before
+        return synchronous(pivot)
+
+    forms: dict[str, Agent] = {"sync": agent, "async": agent_async, "returns-awaitable": plain(agent_async)}
+    with calling(forms[form], concurrency=2, policy=RetryPolicy(1)) as caller:
         calls = start(caller, 6)
         assert results(caller, calls[1:]) == answers(6, first=1)
         began = time.monotonic()
@@ -1053,12 +1062,12 @@ def test_latencies_are_the_agents_own(form: str) -> None:
 
     chosen: dict[str, Agent] = {"function": agent, "coroutine-function": agent_async}
     with calling(chosen.get(form, plain(agent_async)), concurrency=1) as caller:
-        calls = start(caller, 4)
         began = time.monotonic()
+        calls = start(caller, 4)
         results(caller, calls[::-1])
         took = time.monotonic() - began
     assert all(call.latency_s > 0.9 * wanted for call in calls)
-    assert sum(call.latency_s for call in calls) < 1.2 * took
+    assert sum(call.latency_s for call in calls) <= took
 
 
 def _refuses(pivot: PivotView) -> str:

@@ -6,6 +6,7 @@ A bundled agent can be named alone, as in `--fc-agent=baseline`.
 from __future__ import annotations
 
 import inspect
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.agents.rules import RuleAgent
@@ -25,6 +26,7 @@ __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent",
 baseline = RuleAgent()
 BUNDLED = ("baseline", "asks", "first_tool", "silent")
 OPENAI = ("openai", "openai-chat", "openai-prompt")
+_METHODS_SHOWN = 3
 
 
 class Agent(Protocol):
@@ -59,7 +61,8 @@ def load_agent(
     found = find_attribute(spec, search, where=where, error=AgentError)
     needed = found.to_make
     if needed is None:
-        return check_agent(found.value, where)
+        return check_agent(found.value, where, spec)
+    _check_class(needed, where, spec, is_agent=needed is found.value)
     if not instantiate:
         return _typed(needed)  # looked at only, never asked
     try:
@@ -69,7 +72,58 @@ def load_agent(
             f"{where}: {needed.__name__}() failed, and an agent's class is instantiated without arguments: "
             f"{describe_failure(error)}"
         ) from error
-    return check_agent(agent, where)
+    return check_agent(agent, where, spec)
+
+
+def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None:
+    """Refuse a class that, as can be seen before one is made of it, makes no agent.
+
+    `is_agent` tells that its objects are to be the agent, and not a method of theirs.
+    """
+    if _defines("__new__", needed, object) or _defines("__call__", type(needed), type):
+        return  # what it makes is only known when it was made
+    if is_agent and not _defines("__call__", needed, object):
+        raise AgentError(f"{where}: {needed.__name__} has no __call__, {_what_to_name(needed, spec)}")
+    try:
+        signature = inspect.signature(needed)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise AgentError(
+            f"{where}: an agent's class is instantiated without arguments, and {needed.__name__}{signature} does not "
+            f"take that: {error}; name a function, or override the fixture fc_agent in a conftest.py, to make one"
+        ) from error
+
+
+def _defines(method: str, kind: type, root: type) -> bool:
+    """Tell whether a class or one above it, up to and without `root`, has a method of its own."""
+    mro = kind.__mro__
+    return any(method in base.__dict__ for base in mro[: mro.index(root)])
+
+
+def _what_to_name(kind: type, spec: str | None) -> str:
+    """Hint at the methods of a class that can be called with one argument, the pivot, the class's own ones first."""
+    names: dict[str, None] = {}
+    for base in kind.__mro__[:-1]:
+        names |= {name: None for name, value in base.__dict__.items() if _answers_a_pivot(name, value)}
+    if not names:
+        return "and no method that takes a pivot: write def __call__(self, pivot)"
+    ways = [f"{spec}.{name}" if spec else f"its method {name}" for name in [*names][:_METHODS_SHOWN]]
+    return f"so it cannot be called; did you mean {' or '.join(ways)}?"
+
+
+def _answers_a_pivot(name: str, value: Any) -> bool:
+    if name.startswith("_") or not isinstance(value, staticmethod | classmethod | FunctionType):
+        return False
+    own = () if isinstance(value, staticmethod) else (object(),)
+    function = value if isinstance(value, FunctionType) else value.__func__
+    try:
+        inspect.signature(function).bind(*own, object())
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _openai_agent(name: str, settings: Options | None) -> Callable[[PivotView], Any]:
@@ -83,10 +137,16 @@ def _openai_agent(name: str, settings: Options | None) -> Callable[[PivotView], 
     return OPENAI_AGENTS[name](**chosen, seed=seed, request_timeout=settings.timeout)
 
 
-def check_agent(agent: Any, where: str) -> Callable[[PivotView], Any]:
-    """Return the agent if it can be called with one pivot; raises AgentError otherwise."""
+def check_agent(agent: Any, where: str, spec: str | None = None) -> Callable[[PivotView], Any]:
+    """Return the agent if it can be called with one pivot; raises AgentError otherwise.
+
+    `spec` is how the agent was named, from which hints are made.
+    """
     if not callable(agent):
-        raise AgentError(f"{where}: an agent must be callable, not {type(agent).__name__} ({agent!r:.80})")
+        kind = type(agent)
+        text = f"{where}: an agent must be callable, not {kind.__name__} ({agent!r:.80})"
+        own = kind.__module__ != "builtins"
+        raise AgentError(f"{text}: it has no __call__, {_what_to_name(kind, spec)}" if own else text)
     try:
         signature = inspect.signature(agent)
     except (TypeError, ValueError):

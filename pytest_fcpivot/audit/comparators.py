@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_fcpivot.apart import names_apart
 from pytest_fcpivot.audit.places import NOTHING, Place, Schemas, schemas_of
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders import make_grader
@@ -31,7 +32,6 @@ from pytest_fcpivot.graders.categories import (
     UNEXPECTED_TOOL,
     VALUE_DIFFERENT,
     VALUE_TYPE_DIFFERENT,
-    shown_name,
     wrong_kind,
     wrong_number,
 )
@@ -140,7 +140,7 @@ class Equality:
         """Judge one call against one call; None if it matches."""
         expected, actual = case.expected.calls[i], case.actual.calls[j]
         if expected.name != actual.name:
-            names = shown_name(expected.name), shown_name(actual.name)
+            names = names_apart(expected.name, actual.name)[:2]
             return Grade(0.0, UNEXPECTED_TOOL, "", None, *names)
         wanted, given = case.wanted_arguments(i), case.given_arguments(j)
         if isinstance(given, Exception):

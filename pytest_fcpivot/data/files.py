@@ -13,6 +13,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from pytest_fcpivot.encodings import save_as_utf8, wide_encoding
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class LineRows:
         with self._stream:
             try:
                 yield from self._lines(_decompressed(self._stream, self._name))
+            except _WideTextError as wide:
+                raise DataError(f"{self._label}: {wide}") from wide
             except _Damaged as damage:
                 of = "" if self.size is None else f" of {self.size:,}"
                 raise DataError(
@@ -138,7 +141,7 @@ class LineRows:
     def _lines(self, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | RowProblem]]:
         begun = io.BytesIO()  # a line that goes on in the next chunk; BytesIO hands over its buffer without a copy
         begun_size = 0
-        for chunk in chunks:
+        for chunk in _not_wide(chunks):
             start = chunk.find(b"\n") + 1
             head = chunk[: start - 1] if start else chunk
             begun_size += len(head)
@@ -205,6 +208,24 @@ def _is_utf8(data: bytes, start: int, end: int) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _not_wide(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a text, unless its beginning says that it is UTF-16 or UTF-32: all of its lines are broken.
+
+    Raises _WideTextError for such a text.
+    """
+    rest = iter(chunks)
+    head = next(rest, b"")
+    encoding = wide_encoding(head)
+    if encoding is not None:
+        raise _WideTextError(save_as_utf8(encoding))
+    yield head
+    yield from rest
+
+
+class _WideTextError(Exception):
+    """A text is in an encoding with two or four bytes a character; it never leaves this module."""
 
 
 class _Damaged(Exception):  # noqa: N818 (never leaves this module)

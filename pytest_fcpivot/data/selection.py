@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import operator
 import re
+from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from difflib import get_close_matches
+from functools import lru_cache, partial
 from hashlib import blake2b
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_fcpivot.encodings import HEAD, save_as_utf8, wide_encoding
 from pytest_fcpivot.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -55,19 +58,42 @@ class Selection:
     def rows(self, index: Index) -> Sequence[int]:
         """Return the selected rows of a store, in file order."""
         rows: Sequence[int] = range(len(index))
-        for condition in self.conditions:
-            kept = bytearray(map(condition.met_by, index.each(condition.column)))
-            rows = [row for row in rows if kept[row]]
-        if self.ids is not None:
-            named = bytearray(id_ in self.ids for id_ in index.each("id"))
-            rows = [row for row in rows if named[row]]
-        if self.shard is not None:
-            number, count = self.shard
-            trajectories = index.trajectory_hashes()
-            rows = [row for row in rows if trajectories[row] % count == number - 1]
+        for _, keep in self._filters(index):
+            rows = keep(rows)
         if self.sample is not None:
             rows = self._sampled(self.sample, rows, index)
         return rows if self.limit is None else rows[: self.limit]
+
+    def why_nothing(self, index: Index) -> str:
+        """Say which filter left none of a store's rows, and what there is to filter by; "" if there are some."""
+        rows: Sequence[int] = range(len(index))
+        before: list[str] = []
+        for name, keep in self._filters(index):
+            kept = keep(rows)
+            if not kept:
+                whose = f"the {len(rows)} pivots" + (f" that {' '.join(before)} left" if before else "")
+                return f"{name} left none of {whose}{self._what_there_is(name, rows, index)}"
+            rows = kept
+            before.append(name)
+        return "--fc-limit=0 leaves no pivot" if self.limit == 0 else ""
+
+    def _filters(self, index: Index) -> Iterator[tuple[str, Callable[[Sequence[int]], Sequence[int]]]]:
+        """Yield what takes rows out, in the order in which it does, by the option that asks for it."""
+        for condition in self.conditions:
+            yield condition.option, partial(_meeting, condition, index)
+        if self.ids is not None:
+            yield "--fc-ids", partial(_named, self.ids, index)
+        if self.shard is not None:
+            yield "--fc-shard={}/{}".format(*self.shard), partial(_of_shard, self.shard, index)
+
+    def _what_there_is(self, option: str, rows: Sequence[int], index: Index) -> str:
+        condition = next((each for each in self.conditions if each.option == option), None)
+        if condition is not None:
+            return f"; {condition.values_among(rows, index)}"
+        if self.shard is None:
+            return ""
+        hashes = index.trajectory_hashes()
+        return f": they are of {len({hashes[row] for row in rows})} trajectories, and a shard has whole ones"
 
     def _sampled(self, size: int, rows: Sequence[int], index: Index) -> Sequence[int]:
         salt = stable_hash("seed", str(self.seed))
@@ -97,6 +123,22 @@ def _shares(size: int, members: dict[str, int]) -> dict[str, int]:
     return shares
 
 
+def _meeting(condition: Condition, index: Index, rows: Sequence[int]) -> Sequence[int]:
+    kept = bytearray(map(condition.met_by, index.each(condition.column)))
+    return [row for row in rows if kept[row]]
+
+
+def _named(ids: frozenset[str], index: Index, rows: Sequence[int]) -> Sequence[int]:
+    named = bytearray(id_ in ids for id_ in index.each("id"))
+    return [row for row in rows if named[row]]
+
+
+def _of_shard(shard: tuple[int, int], index: Index, rows: Sequence[int]) -> Sequence[int]:
+    number, count = shard
+    trajectories = index.trajectory_hashes()
+    return [row for row in rows if trajectories[row] % count == number - 1]
+
+
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -108,7 +150,9 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _CONDITION = re.compile(r"\s*([\w.-]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
 _NUMBERS = ("turn", "step", "depth", "n_tools", "source_line")
 _TEXTS = ("id", "split", "trajectory_id", "expected_type")
-TOOL, METADATA = "tool", "metadata"
+TOOL, METADATA, SPLIT = "tool", "metadata", "split"
+_VALUES_SHOWN = 8
+_MOST_COMPARED = 20_000  # values; looking for the nearest of more takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +164,50 @@ class Condition:
     comparison: str
     value: Any
 
+    @property
+    def option(self) -> str:
+        """Write the condition as the option that asks for it."""
+        if self.column == SPLIT and self.comparison == "=":
+            return f"--fc-split={self.value}"
+        column = ".".join((self.column, *self.path))
+        value = f"{self.value:g}" if isinstance(self.value, float) else self.value
+        return f"--fc-where={column}{self.comparison}{value}"
+
+    def values_among(self, rows: Sequence[int], index: Index) -> str:
+        """Say which values some rows of a store have where the condition looks: the nearest ones, or their range."""
+        name = ".".join((self.column, *self.path))
+        wanted = set(rows)
+        found: Counter[Any] = Counter()
+        for row, value in enumerate(index.each(self.column)):
+            if row not in wanted:
+                continue
+            there = self._inside(value) if self.column == METADATA else value
+            found.update(map(_as_text, there) if isinstance(there, list | dict) else [there])
+        del found[None]
+        if not found:
+            return f"none of them has a {name}"
+        if all(isinstance(value, int | float) for value in found):
+            return f"their {name} is from {min(found)} to {max(found)}"
+        texts = Counter({_as_text(value): n for value, n in found.items()})
+        near = get_close_matches(str(self.value), texts, n=_VALUES_SHOWN) if len(texts) <= _MOST_COMPARED else []
+        shown = [*dict.fromkeys((*near, *(text for text, _ in texts.most_common(_VALUES_SHOWN))))][:_VALUES_SHOWN]
+        more = len(texts) - len(shown)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        return f"the values of {name} are {', '.join(shown)}{f' and {more} more' if more else ''}{meant}"
+
+    def _inside(self, metadata: str) -> Any:
+        """Return what is under the condition's path in a pivot's metadata, given as JSON; None if nothing is."""
+        found = json.loads(metadata)
+        for key in self.path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
     def met_by(self, found: Any) -> bool:
         """Tell whether a column's value meets the condition; a missing one meets only `!=`."""
         if self.column == TOOL:
             return (self.value in found) == (self.comparison == "=")
         if self.column == METADATA:
-            found = json.loads(found)
-            for key in self.path:
-                found = found.get(key) if isinstance(found, dict) else None
+            found = self._inside(found)
         if found is None:
             return self.comparison == "!="
         wanted = self.value
@@ -177,7 +257,11 @@ def _as_text(value: Any) -> str:
 def read_ids(path: Path, where: str = "--fc-ids") -> frozenset[str]:
     """Read pivot ids, one a line, with blank lines and lines that begin with # passed over; raises OptionError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        encoding = wide_encoding(content[:HEAD])
+        if encoding is not None:
+            raise OptionError(f"{where}={path}: {save_as_utf8(encoding)}")
+        lines = content.decode("utf-8-sig").splitlines()  # Windows programs write a mark before UTF-8, too
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{where}={path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     ids = frozenset(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import lcm
 from typing import Any, NamedTuple
 
+from pytest_fcpivot.apart import names_apart, values_apart
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders.arguments import decoded, expected_arguments, same_json, why_not_decoded
 from pytest_fcpivot.graders.categories import (
@@ -26,7 +27,6 @@ from pytest_fcpivot.graders.categories import (
     VALUE_DIFFERENT,
     VALUE_TYPE_DIFFERENT,
     all_pairs,
-    shown_name,
     wrong_kind,
     wrong_number,
 )
@@ -269,8 +269,8 @@ class _Compared(NamedTuple):
         inside = self._difference_of_arguments(path) if self.places else None
         if inside is not None and self.same_name:
             return inside
-        wanted, given = shown_name(self.expected.name), shown_name(self.actual.name)
-        explanation = f"expected {wanted}, got {given}"
+        wanted, given, remark = names_apart(self.expected.name, self.actual.name)
+        explanation = f"expected {wanted}, got {given}{remark}"
         if inside is None:
             return _Difference(UNEXPECTED_TOOL, explanation, wanted, given)
         return inside._replace(category=UNEXPECTED_TOOL, explanation=f"{explanation}; {inside.explanation}")
@@ -280,16 +280,19 @@ class _Compared(NamedTuple):
         if type(given) is _Broken:
             return _Difference(ARGUMENTS_DECODE_ERROR, given.reason, None, None)
         matched, keys, _, _ = self.share
+        remark = ""
         if steps:
             (key,) = steps
             one = shown(wanted[key]) if key in wanted else None
             other = shown(given[key]) if key in given else None
+            if one is not None and other is not None:
+                one, other, remark = values_apart(wanted[key], given[key])
             category = OBJECT_KEYS_DIFFERENT if one is None or other is None else VALUE_DIFFERENT
             count = f" ({matched} of {keys} arguments match)"
         else:
-            one, other, count = shown(wanted), shown(given), ""
+            (one, other, remark), count = values_apart(wanted, given), ""
             category = VALUE_TYPE_DIFFERENT if type(wanted) is dict else VALUE_DIFFERENT
-        text = f"at {path}: expected {one or 'nothing'}, got {other or 'nothing'}{count}"
+        text = f"at {path}: expected {one or 'nothing'}, got {other or 'nothing'}{remark}{count}"
         return _Difference(category, text, one, other)
 
 
@@ -326,5 +329,6 @@ def _batch_difference(
     if pair is not None:
         found = pair.difference(json_path(pair.places[0]) if pair.places else "")
         return found._replace(explanation=f"{which}: {found.explanation}")
-    wanted, given = shown_name(expected.calls[first].name), shown_name(actual.calls[min(left)].name)
-    return _Difference(UNEXPECTED_TOOL, f"{which} has no match: expected {wanted}, got {given}", wanted, given)
+    wanted, given, remark = names_apart(expected.calls[first].name, actual.calls[min(left)].name)
+    explanation = f"{which} has no match: expected {wanted}, got {given}{remark}"
+    return _Difference(UNEXPECTED_TOOL, explanation, wanted, given)

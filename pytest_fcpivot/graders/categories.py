@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import one_line, shown
+from pytest_fcpivot.jsontext import shown
 from pytest_fcpivot.model import Action, Grade, Pair
 
 NO_ACTION_FOUND = "NO_ACTION_FOUND"
@@ -22,7 +23,6 @@ LIST_LENGTH_DIFFERENT = "ARGUMENT_LIST_LENGTH_DIFFERENT"
 VALUE_DIFFERENT = "ARGUMENT_VALUE_DIFFERENT"
 BATCH_LENGTH_DIFFERENT = "FUNCTION_CALL_BATCH_LENGTH_DIFFERENT"
 
-_NAME_WIDTH = 80
 _NAMES_SHOWN = 4
 
 
@@ -53,11 +53,6 @@ def wrong_number(expected: Action, actual: Action) -> str:
     """Say that the number of calls differs."""
     n_expected = len(expected.calls)
     return f"expected {n_expected} call{'' if n_expected == 1 else 's'}, got {len(actual.calls)}"
-
-
-def shown_name(name: str) -> str:
-    """Shorten a tool's name, which a model may have made up."""
-    return one_line(name, _NAME_WIDTH)
 
 
 def all_pairs(partner: list[int | None], rewards: list[float], n_actual: int) -> tuple[Pair, ...]:

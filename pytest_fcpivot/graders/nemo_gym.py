@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
+from pytest_fcpivot.apart import names_apart, values_apart
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders.arguments import decoded, expected_arguments, why_not_decoded
 from pytest_fcpivot.graders.categories import (
@@ -24,7 +25,6 @@ from pytest_fcpivot.graders.categories import (
     VALUE_DIFFERENT,
     VALUE_TYPE_DIFFERENT,
     all_pairs,
-    shown_name,
     wrong_kind,
     wrong_number,
 )
@@ -176,8 +176,8 @@ def _wrong_number(reward: float, expected: Action, actual: Action, pairs: tuple[
 def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Grade | None:
     """Judge one call against one call; None if it matches."""
     if expected.name != actual.name:
-        wanted_name, given_name = shown_name(expected.name), shown_name(actual.name)
-        explanation = f"expected {wanted_name}, got {given_name}"
+        wanted_name, given_name, remark = names_apart(expected.name, actual.name)
+        explanation = f"expected {wanted_name}, got {given_name}{remark}"
         return Grade(0.0, UNEXPECTED_TOOL, explanation, None, wanted_name, given_name)
     wanted = expected_arguments(expected)
     try:
@@ -189,25 +189,26 @@ def _judge(expected: FunctionCall, actual: FunctionCall, threshold: float) -> Gr
         return None
     category, steps, wanted_there, given_there = found
     path = json_path(reversed(steps))
-    expected_text, actual_text = _shown_pair(category, wanted_there, given_there)
-    return Grade(
-        0.0, category, f"at {path}: expected {expected_text}, got {actual_text}", path, expected_text, actual_text
-    )
+    expected_text, actual_text, remark = _shown_pair(category, wanted_there, given_there)
+    explanation = f"at {path}: expected {expected_text}, got {actual_text}{remark}"
+    return Grade(0.0, category, explanation, path, expected_text, actual_text)
 
 
-def _shown_pair(category: str, wanted: Any, given: Any) -> tuple[str, str]:
+def _shown_pair(category: str, wanted: Any, given: Any) -> tuple[str, str, str]:
     if category == OBJECT_KEYS_DIFFERENT:
         missing = [key for key in wanted if key not in given]
         surplus = [key for key in given if key not in wanted]
+        few, many, remark = values_apart(missing, surplus)
         return (
-            f"keys {shown(list(wanted))}" + (f" (missing {shown(missing)})" if missing else ""),
-            f"keys {shown(list(given))}" + (f" (unexpected {shown(surplus)})" if surplus else ""),
+            f"keys {shown(list(wanted))}" + (f" (missing {few})" if missing else ""),
+            f"keys {shown(list(given))}" + (f" (unexpected {many})" if surplus else ""),
+            remark,
         )
     if category == LIST_LENGTH_DIFFERENT:
-        return f"{len(wanted)} elements {shown(wanted)}", f"{len(given)} elements {shown(given)}"
+        return f"{len(wanted)} elements {shown(wanted)}", f"{len(given)} elements {shown(given)}", ""
     if category == VALUE_TYPE_DIFFERENT:
-        return f"{shown(wanted)} ({_json_type(wanted)})", f"{shown(given)} ({_json_type(given)})"
-    return shown(wanted), shown(given)
+        return f"{shown(wanted)} ({_json_type(wanted)})", f"{shown(given)} ({_json_type(given)})", ""
+    return values_apart(wanted, given)
 
 
 def _json_type(value: Any) -> str:

@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.apart import nearly_the_same, shown_name, texts_apart
 from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.error_bodies import with_reason
 from pytest_fcpivot.jsontext import one_line, printable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action, Grade, Pair, Pivot, SchemaVerdict
 
 _WIDTH = 200
+_LONGEST = 10_000  # characters of a text that are looked at for a difference
 _CALLS_SHOWN = 3
 _PATHS_SHOWN = 8
 _PAIRS_SHOWN = 12
@@ -37,12 +39,13 @@ def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: Sc
     With partial credit, the reward, the pass mark that it is under (`mark`; None for a 0/1 grader), its two halves and
     all that differs are told too; with several calls, which was compared with which.
     """
+    expected, actual = _described_apart(pivot.expected_action, action)
     lines = [
         f"{grade.category}: {printable(grade.explanation)}" if grade.explanation else grade.category,
         *_partial_credit(grade, mark),
         f"  user:     {last_user_turn(pivot)}",
-        f"  expected: {describe_action(pivot.expected_action)}",
-        f"  actual:   {describe_action(action)}",
+        f"  expected: {expected}",
+        f"  actual:   {actual}",
         *_pairing(grade.pairs),
         f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if _tells_more(verdict) else ""),
     ]
@@ -91,12 +94,26 @@ def _tells_more(verdict: SchemaVerdict) -> bool:
     return bool(verdict.explanation) and verdict.keyword != "json"  # the grade says that already
 
 
+def _described_apart(expected: Action, actual: Action) -> tuple[str, str]:
+    """Write two actions on a short line each, so that what differs is seen, also where that is a blank or a form."""
+    lines = describe_action(expected), describe_action(actual)
+    if expected == actual or (lines[0] != lines[1] and not nearly_the_same(*lines)):
+        return lines
+    return texts_apart(_in_full(expected), _in_full(actual), 2 * _WIDTH)
+
+
+def _in_full(action: Action) -> str:
+    """Write an action with every blank that it has."""
+    if action.calls:
+        calls = [f"{shown_name(call.name)}({call.arguments[:_LONGEST]})" for call in action.calls]
+        return " + ".join(calls)
+    return f'message "{action.message[:_LONGEST]}"' if action.message is not None else describe_action(action)
+
+
 def describe_action(action: Action) -> str:
     """Write an action on one short line."""
     if action.calls:
-        shown = [
-            f"{one_line(call.name, 80)}({one_line(call.arguments, _WIDTH)})" for call in action.calls[:_CALLS_SHOWN]
-        ]
+        shown = [f"{shown_name(call.name)}({one_line(call.arguments, _WIDTH)})" for call in action.calls[:_CALLS_SHOWN]]
         more = len(action.calls) - _CALLS_SHOWN
         return " + ".join(shown) + (f" + {more} more" if more > 0 else "")
     if action.malformed is not None:

@@ -19,6 +19,8 @@ from pytest_fcpivot.answer_flags import (
 from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
+from pytest_fcpivot.report.nothing_ran import why_nothing_ran
+from pytest_fcpivot.report.rerun import rerun_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -64,9 +66,9 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     if reporter.config.option.collectonly:
         return
     if not tally.selected and not tally.skipped:
-        if not session.datasets:
-            return
-        reporter.write_line("fcpivot: no pivot was run")
+        nothing = why_nothing_ran(session)
+        if nothing:
+            reporter.write_line(nothing)
         return
     title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
     reporter.write_sep("=", title, bold=True)
@@ -86,9 +88,9 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     _write_reruns(reporter, session)
     _write_lost(reporter, session)
     _write_run(reporter, session)
-    rerun = _rerun_command(reporter.config) if tally.failed or tally.errors else None
+    rerun = rerun_line(session) if tally.failed or tally.errors else None
     if rerun is not None:
-        reporter.write_line(f"rerun the failures:  {session.redact(rerun)}")
+        reporter.write_line(rerun)
 
 
 def summary_title(data: Iterable[str], agent: str, grader: str) -> str:
@@ -136,8 +138,21 @@ def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: 
         lines += _flag_lines(tally)
     lines += _call_lines(tally, price)
     if tally.errors:
-        lines.append("errors")
-        lines += [f"  {n:>7}  {printable(cause)}" for cause, n in _ranked(tally.error_causes)[:_CAUSES_SHOWN]]
+        lines += _error_lines(tally)
+    return lines
+
+
+def _error_lines(tally: Tally) -> list[str]:
+    """Count the errors by what they have in common, with the text of one of each."""
+    lines = ["errors"]
+    ranked = _ranked(tally.error_causes)
+    for cause, n in ranked[:_CAUSES_SHOWN]:
+        text, varies = tally.error_texts.get(cause, ("", False))
+        such_as = "" if text in ("", cause) else f", such as: {text}" if varies else f": {text}"
+        lines.append(f"  {n:>7}  {printable(cause + such_as)}")
+    if len(ranked) > _CAUSES_SHOWN:
+        rest = ranked[_CAUSES_SHOWN:]
+        lines.append(f"  {sum(n for _, n in rest):>7}  of {len(rest)} other kinds")
     return lines
 
 
@@ -311,14 +326,3 @@ def identity_line(tally: Tally) -> str | None:
             f"{reward:g}. A hook, a plugin or a mark changed outcomes; do not trust this run's pass rate."
         )
     return f"pass rate = mean reward: checked over {n} pivots"
-
-
-def _rerun_command(config: pytest.Config) -> str | None:
-    if not config.pluginmanager.hasplugin("cacheprovider"):
-        return None
-    if any("=" in gateway for gateway in config.getoption("tx", None) or ()):
-        return None  # a worker elsewhere does not know what failed
-    arguments = [str(argument) for argument in config.invocation_params.args]
-    if not {"--lf", "--last-failed"} & set(arguments):
-        arguments.append("--lf")
-    return shlex.join(["pytest", *arguments])

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.answer_flags import UNREAD
+from pytest_fcpivot.results.error_groups import group_of
 from pytest_fcpivot.results.record import RUN_AGAIN
 from pytest_fcpivot.stats import Interval, mean_interval, pass_at_k
 
@@ -35,6 +36,7 @@ class Tally:
         self.categories: Counter[str] = Counter()
         self.schemas: Counter[str] = Counter()
         self.error_causes: Counter[str] = Counter()
+        self.error_texts: dict[str, tuple[str, bool]] = {}  # of each cause: a text, and whether there are others
         self.confusion: Counter[tuple[str, str]] = Counter()
         self.tools_graded: Counter[str] = Counter()
         self.tools_failed: Counter[str] = Counter()
@@ -70,9 +72,10 @@ class Tally:
         if record.reward is None:
             if not passed:
                 self.errors += 1
-                cause = _first_line(record.cause or record.error)
-                self.error_causes[cause] += 1
-                self._keep_example(cause, test)
+                group, text = group_of(record.cause, record.error)
+                self.error_causes[group] += 1
+                self._note_text(group, text)
+                self._keep_example(group, test)
             return
         self.passed += passed
         self.failed += not passed
@@ -112,6 +115,10 @@ class Tally:
         if record.usage is not None:
             self.with_usage += 1
             self.usage = [total + count for total, count in zip(self.usage, record.usage, strict=True)]
+
+    def _note_text(self, group: str, text: str) -> None:
+        known, varies = self.error_texts.get(group, (text, False))
+        self.error_texts[group] = min(known, text), varies or known != text
 
     def _keep_example(self, cause: str, nodeid: str) -> None:
         if self._examples[cause] < _EXAMPLES_PER_CATEGORY:
@@ -167,7 +174,3 @@ class Tally:
 
 def _side(kind: str) -> str:
     return "call" if kind.startswith("function_call") else kind
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n", 1)[0][:120]

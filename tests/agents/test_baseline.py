@@ -16,7 +16,7 @@ from pytest_fcpivot.agents import RuleAgent, asks
 from pytest_fcpivot.model import PivotView
 
 MARGIN = 0.05  # of the mean reward above always asking back; the sample gives about 0.075
-SECONDS = 5.0  # for the worst input here, on a slow machine; most take a few milliseconds
+SECONDS = 5.0  # of the processor, for the worst input here, on a slow one; most take a few milliseconds
 
 FIND = {
     "type": "function",

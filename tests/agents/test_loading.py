@@ -81,13 +81,40 @@ def folder(tmp_path: Path) -> Path:
             class NeedsKey:
                 def __init__(self, key):
                     pass
+                def __call__(self, pivot):
+                    return "has a key"
+                def method(self, pivot):
+                    return "has a key"
 
             class Raises:
                 def __init__(self):
                     raise RuntimeError("no key in the environment")
+                def __call__(self, pivot):
+                    return "never"
 
             class NotCallable:
-                pass
+                def reset(self):
+                    pass
+                def _private(self, pivot):
+                    pass
+                limit = 3
+
+            class Talks(NotCallable):
+                def __init__(self):
+                    self.of_object = len
+                def answer(self, pivot):
+                    return "answer"
+                @staticmethod
+                def ask(pivot, times=1):
+                    return "ask"
+                def both(self, pivot, client):
+                    pass
+
+            talks = Talks()
+
+            class MakesAnother:
+                def __new__(cls):
+                    return answer
 
             def no_argument():
                 pass
@@ -104,6 +131,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "own_agent_syntax.py").write_text("def answer(pivot:\n", "utf-8")
     (tmp_path / "own_agent_imports.py").write_text("import a_library_that_is_not_there\n", "utf-8")
     (tmp_path / "own_agent_exits.py").write_text("import sys\nsys.exit('set MY_KEY first')\n", "utf-8")
+    (tmp_path / "own_agent_wide.py").write_text("def answer(pivot):\n    return 'wide'\n", "utf-16")
     package = tmp_path / "own_agent_package"
     package.mkdir()
     (package / "__init__.py").write_text("", "utf-8")
@@ -126,6 +154,7 @@ def folder(tmp_path: Path) -> Path:
         ("own_agent:Plain.static", "static"),
         ("own_agent:Plain.of_class", "of class"),
         ("own_agent:Plain.Inner", "inner"),
+        ("own_agent:MakesAnother", "function"),
         ("own_agent_package.inner:answer", "package"),
     ],
 )
@@ -176,15 +205,20 @@ def test_first_tool_without_tools() -> None:
         ("own_agent_syntax:answer", ["cannot import", "SyntaxError"]),
         ("own_agent_imports:answer", ["a_library_that_is_not_there", "own_agent_imports.py:1"]),
         ("own_agent_exits:answer", ["cannot import", "SystemExit", "set MY_KEY first"]),
-        ("own_agent:answr", ["module own_agent", "no 'answr'", "did you mean 'answer'?"]),
+        ("own_agent_wide:answer", ["own_agent_wide.py: this file is UTF-16; save it as UTF-8"]),
+        ("own_agent_package.other:answer", ["cannot import own_agent_package.other", "looked in", "own_agent_package"]),
+        ("own_agent:answr", ["module own_agent", "no 'answr'", "did you mean 'answer'?", "own_agent.py"]),
         ("own_agent:Plain.methd", ["Plain", "no 'methd'", "did you mean 'method'?"]),
         ("own_agent:zzz", ["module own_agent", "no 'zzz'"]),
         ("own_agent:number", ["callable", "int", "42"]),
         ("own_agent:nothing", ["callable", "NoneType"]),
-        ("own_agent:NotCallable", ["callable", "NotCallable"]),
+        ("own_agent:NotCallable", ["NotCallable has no __call__", "write def __call__(self, pivot)"]),
+        ("own_agent:Talks", ["Talks has no __call__", "did you mean own_agent:Talks.answer or own_agent:Talks.ask?"]),
+        ("own_agent:talks", ["callable, not Talks", "did you mean own_agent:talks.answer or own_agent:talks.ask?"]),
         ("own_agent:no_argument", ["one argument", "()"]),
         ("own_agent:two_arguments", ["one argument", "(pivot, model)"]),
-        ("own_agent:NeedsKey", ["NeedsKey()", "without arguments", "key"]),
+        ("own_agent:NeedsKey", ["without arguments", "NeedsKey(key)", "'key'", "override the fixture fc_agent"]),
+        ("own_agent:NeedsKey.method", ["without arguments", "NeedsKey(key)"]),
         ("own_agent:Raises", ["Raises()", "RuntimeError", "no key in the environment"]),
     ],
 )
@@ -196,11 +230,20 @@ def test_agents_that_cannot_be_had(folder: Path, spec: str, parts: list[str]) ->
         assert part in str(raised.value)
 
 
+def test_where_a_module_was_looked_for(folder: Path) -> None:
+    """What cannot be imported is told with the directories that were searched, each once."""
+    with pytest.raises(AgentError) as raised:
+        load_agent("own_agent_missing:answer", [folder, folder])
+    assert f"; looked in {folder}, and then in the " in str(raised.value)
+
+
 def test_an_early_check_makes_no_instance(folder: Path) -> None:
     """Looked at only, a class is checked for its existence and not instantiated."""
     for spec in ("own_agent:Plain", "own_agent:Plain.method", "own_agent:Raises"):
         load_agent(spec, [folder], instantiate=False)
     assert sys.modules["own_agent"].__dict__["count"] == 1  # the module's own `ready`
+    with pytest.raises(AgentError, match="Talks has no __call__"):
+        load_agent("own_agent:Talks", [folder], instantiate=False)
     with pytest.raises(AgentError, match="no 'Plan'"):
         load_agent("own_agent:Plan", [folder], instantiate=False)
 

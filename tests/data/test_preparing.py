@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 PIVOTS = 2_000
-PATIENCE_S = 25.0
+PATIENCE_S = 90.0
 COLUMNS = {
     "id": "string",
     "split": "string",

@@ -483,9 +483,9 @@ def test_two_hundred_calls(kind: str) -> None:
         "half as many": many[50:150],
         "nothing in common": [call({"x": n}, "other") for n in range(200)],
     }[kind]
-    start = time.perf_counter()
+    start = time.process_time()
     found = judge(Action(tuple(many)), output)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 10
     wanted = {"identical": 1.0, "shuffled": 1.0, "half as many": 0.5, "nothing in common": 0.0}
     assert found.reward == wanted.get(kind, found.reward)
     assert 0.0 <= found.reward <= 1.0

@@ -461,10 +461,11 @@ def test_cancelled(server: ModelServer) -> None:
     async def cancel() -> None:
         judge = Judge("m", base_url=server.url)
         task = asyncio.create_task(judge(question()))
-        await asyncio.sleep(0.05)
+        while (await asyncio.to_thread(server.stats))["in_flight"] == 0:
+            assert not task.done()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await judge.aclose()
 
-    asyncio.run(asyncio.wait_for(cancel(), 10))
+    asyncio.run(asyncio.wait_for(cancel(), 60))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pivot_project import Project
 
-LONG_S = 20  # waited for only if calls are not made as they should be
+LONG_S = 60  # waited for only if calls are not made as they should be
 
 # The beginning of every agent module of these tests.
 NOTING = f'''

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_PATIENCE_S = 120  # for a session that ends, on a machine with much else to do
+
 # An agent that does as the last user turn tells it: `say TEXT`, `call NAME JSON`, several calls joined by ` & `.
 PUPPET = '''
 """An agent that does as it is told."""
@@ -236,7 +238,7 @@ class Project:
         A session with workers skips its test where pytest-xdist is not installed.
         """
         _needs_xdist(args)
-        return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=30)
+        return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=_PATIENCE_S)
 
     def run_here(self, *args: str) -> pytest.RunResult:
         """Run pytest in this process, in a tenth of the time: for what is not about a process's start and end."""

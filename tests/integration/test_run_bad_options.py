@@ -31,6 +31,14 @@ class Bot:
         return "hello"
 """
 
+_FAILS_WHEN_MADE = """
+    def __init__(self):
+        raise ValueError("no key")
+
+    def __call__(self, pivot):
+        return "hello"
+"""
+
 
 def _refused(project: Project, *args: str) -> str:
     """Run pytest with bad options; return its message, which is no crash and comes before any test."""
@@ -48,12 +56,20 @@ def _refused(project: Project, *args: str) -> str:
 @pytest.mark.parametrize(
     ("spec", "parts"),
     [
-        ("nowhere:answer", ["cannot import nowhere", "ModuleNotFoundError", "No module named 'nowhere'"]),
+        (
+            "nowhere:answer",
+            ["cannot import nowhere", "ModuleNotFoundError", "No module named 'nowhere'", "looked in /"],
+        ),
         ("broken:answer", ["cannot import broken", "No module named 'a_missing_client'", "inner.py:1"]),
         ("unparsable:answer", ["cannot import unparsable", "SyntaxError", "unparsable.py"]),
         ("exiting:answer", ["cannot import exiting", "SystemExit", "no key", "exiting.py:3"]),
         ("agents:anwser", ["module agents has no 'anwser'", "did you mean 'answer'?"]),
         ("agents:Bot.metod", ["Bot has no 'metod'", "did you mean 'method'?"]),
+        ("agents:Bot", ["Bot has no __call__", "did you mean agents:Bot.method?"]),
+        (
+            "agents:Bot.method",
+            ["an agent's class is instantiated without arguments", "missing a required argument: 'key'"],
+        ),
         ("agents:NUMBER", ["an agent must be callable, not int (42)"]),
         ("agents:nothing", ["called with one argument, the pivot", "() does not take it"]),
         ("agents:two", ["called with one argument, the pivot", "missing a required argument: 'client'"]),
@@ -77,19 +93,6 @@ def test_agent(project: Project, spec: str, parts: list[str]) -> None:
     message = _refused(project, f"--fc-agent={spec}", "--fc-data=pivots.jsonl")
     assert f"--fc-agent={spec}: " in message
     assert [part for part in parts if part not in message] == []
-
-
-@pytest.mark.parametrize("spec", ["agents:Bot", "agents:Bot.method"])
-def test_an_agent_that_cannot_be_made(project: Project, spec: str) -> None:
-    """A class that needs arguments says so where its agent is asked for."""
-    project.data(project.trajectories(2))
-    project.write("agents.py", AGENTS)
-    result = project.run_here(f"--fc-agent={spec}", "--fc-data=pivots.jsonl")
-    assert result.ret != pytest.ExitCode.OK
-    text = result.stdout.str() + result.stderr.str()
-    assert "an agent's class is instantiated without arguments" in text
-    assert "missing 1 required positional argument: 'key'" in text
-    assert "INTERNALERROR" not in text
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,17 @@ def test_a_bad_fixture(project: Project, agent: str, message: str) -> None:
     assert message in text
     assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
     assert "session.py:" not in text
+
+
+def test_an_agent_that_cannot_be_made(project: Project, workers: list[str]) -> None:
+    """A class that fails when an agent is made of it stops the run with its reason, and not once a pivot."""
+    project.data(project.trajectories(*[2] * 40))
+    project.write("mine.py", f"class Bot:\n{_FAILS_WHEN_MADE}")
+    result = project.run_here("--fc-agent=mine:Bot", "--fc-data=pivots.jsonl", *workers)
+    assert result.parseoutcomes()["errors"] < 10
+    text = result.stdout.str()
+    assert "--fc-agent=mine:Bot: Bot() failed, and an agent's class is instantiated without arguments" in text
+    assert "ValueError: no key (" in text
 
 
 def test_no_agent(project: Project) -> None:

@@ -29,7 +29,7 @@ pytest_plugins = ["pivot_project", "counting_agent"]
 README = Path(__file__).parents[2] / "README.md"
 NAMES = ("worker1", "worker2")
 DATA = "train.jsonl"
-PATIENCE_S = 25.0
+PATIENCE_S = 90.0
 # The puppet, which notes what it is asked beside itself. Where there is a file `hangs`, it hangs.
 AGENT = """
 import os

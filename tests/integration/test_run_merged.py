@@ -85,10 +85,10 @@ def _summary(counted: Counted, result: pytest.RunResult) -> list[str]:
     return [line for line in lines if not line.startswith(("run recorded in", "latency:"))]
 
 
-def _report(merged: Merged) -> list[str]:
+def _report(counted: Counted, merged: Merged) -> list[str]:
     """Return the same of a merged run."""
     apart = ("run recorded in", "latency:", "ask again", "merged: ")
-    return [line for line in merged.report() if not line.startswith(apart)]
+    return [counted.project.redact(line) for line in merged.report() if not line.startswith(apart)]
 
 
 def test_four_shards_are_the_whole(counted: Counted) -> None:
@@ -104,9 +104,9 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     assert (merged.missing, merged.notes) == ((), ())
     assert _lines(Path("merged")) == _lines(Path("whole"))
     assert merged.results == len(_lines(Path("whole")))
-    assert _report(merged) == _summary(counted, whole)
+    assert _report(counted, merged) == _summary(counted, whole)
     for shown in ("errors", "retries: ", "tokens: ", "schemas: ", "pass@2 ", "categories", "worst tools", "pass rate"):
-        assert any(line.startswith(shown) for line in _report(merged)), shown
+        assert any(line.startswith(shown) for line in _report(counted, merged)), shown
     assert list(merged.report())[-1] == f"merged: 4 runs, {merged.results} results"
 
     described, one = counted.described(Path("merged")), counted.described(Path("whole"))
@@ -138,7 +138,7 @@ def test_own_tests(counted: Counted) -> None:
     merged = merge(_shards(counted, 2, *arguments), Path("merged"))
     assert merged.missing == ()
     assert _lines(Path("merged")) == _lines(Path("whole"))
-    assert _report(merged) == _summary(counted, whole)
+    assert _report(counted, merged) == _summary(counted, whole)
     assert _summary(counted, counted.run_here("--fc-replay=merged")) == _summary(counted, whole)
     assert not counted.asked()
 

@@ -72,11 +72,32 @@ def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> Non
     result.stdout.fnmatch_lines(["mean reward 1.0000 * 2 pivots in 2 trajectories)"])
 
 
-def test_nothing_selected(project: Project) -> None:
-    """A run without pivots says so, and has pytest's exit code for no tests."""
-    result = project.run_here(*project.puppet(project.rows(ROWS)), "-k", "nothing_of_this_name")
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["-k", "adds and not message"],
+            "-k 'adds and not message' left none of 4 pivots; *(add, book)*; did you mean add?",
+        ),
+        (
+            ["-m", "mesage"],
+            "-m mesage left none of 4 pivots; pivots have the marks message and function_call; *message?",
+        ),
+        (["--fc-where=tool=bok"], "pivots.jsonl: --fc-where=tool=bok left none of the 4 pivots; * did you mean book?"),
+        (["--fc-where=depth>=4", "-q"], "pivots.jsonl: --fc-where=depth>=4 left none of the 4 pivots; none * a depth"),
+        (["--fc-limit=0"], "pivots.jsonl: --fc-limit=0 leaves no pivot"),
+        (
+            ["--fc-split=train", "-n2"],
+            "pivots.jsonl: --fc-split=train left none of the 4 pivots; none of them has a split",
+        ),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_nothing_selected(project: Project, args: list[str], told: str) -> None:
+    """A run without pivots says which filter left none and what there is, and has pytest's exit code for no tests."""
+    result = project.run_here(*project.puppet(project.rows(ROWS)), *args)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-    result.stdout.fnmatch_lines(["fcpivot: no pivot was run"])
+    result.stdout.fnmatch_lines([f"fcpivot: no pivot was run: {told}"])
 
 
 def test_collect_only_asks_nobody(project: Project) -> None:

@@ -22,7 +22,7 @@ pytest_plugins = ["pivot_project"]
 COUNT = 200
 CONCURRENCY = 4
 WINDOW = 2 * CONCURRENCY  # a generous bound of what may be asked ahead in a run that stops at failures
-PROMPT_S = 15.0  # far less than the calls that are under way would take
+PROMPT_S = 60.0  # far less than the calls that are under way would take, and more than a busy machine does
 
 # Every call but the first hangs; the first does as it is told when others are under way.
 HANGING = """
@@ -114,7 +114,7 @@ async def answer(pivot):
             await asyncio.sleep(0.01)
         note("ended", pivot)
         return None
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(1)  # some time for the news, in which only what fits the window is under way
     return right(pivot)
 """
     options = [pivots(project, COUNT), agent(project, code), f"--fc-concurrency={CONCURRENCY}", "-x", "-n2"]
@@ -198,9 +198,7 @@ def test_stop_when_calls_are_late(project: Project) -> None:
 
 def test_late_work_of_a_thread(project: Project) -> None:
     """An async agent whose own thread hangs is late too, and does not keep the process from ending."""
-    code = "async def answer(pivot):\n    note('asked', pivot)\n    await asyncio.to_thread(time.sleep, 10)\n"
-    began = time.monotonic()
+    code = "async def answer(pivot):\n    note('asked', pivot)\n    await asyncio.to_thread(time.sleep, 600)\n"
     result = project.run(pivots(project, 3), agent(project, code), "--fc-timeout=0.3", "--fc-retries=0")
-    assert time.monotonic() - began < 8
     result.assert_outcomes(errors=3)
     assert result.stderr.str() == ""

@@ -58,8 +58,8 @@ def test_only_errors(project: Project) -> None:
     summary = project.summary(result)
     assert "passed 0, failed 0, errors 2" in summary
     assert "of those graded" not in summary  # there are none
-    assert "the agent raised RuntimeError: no connection" in summary
-    assert "the agent called sys.exit('3')" in summary
+    assert "1  RuntimeError at puppet.py:<line> in raises: no connection" in summary
+    assert "1  SystemExit at puppet.py:<line> in <lambda>: the agent called sys.exit('3')" in summary
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 

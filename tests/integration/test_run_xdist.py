@@ -57,12 +57,20 @@ def test_a_worker_that_dies_after_its_report(project: Project, hook: str) -> Non
         f"""
         import os, pathlib, time
 
+        def pytest_runtest_logreport(report):
+            if report.nodeid.endswith("::pivot-1") and report.when == "call" and not IN_WORKER:
+                pathlib.Path("reported").touch()
+
+        IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
         def {hook}:
             once = pathlib.Path("died")
             name = {"item.name" if "item" in hook else "nodeid.rpartition('::')[2]"}
-            if name == "pivot-1" and "PYTEST_XDIST_WORKER" in os.environ and not once.exists():
+            if name == "pivot-1" and IN_WORKER and not once.exists():
                 once.touch()
-                time.sleep(0.2)
+                give_up = time.monotonic() + 60
+                while not pathlib.Path("reported").exists() and time.monotonic() < give_up:
+                    time.sleep(0.01)
                 os._exit(3)
         """
     )
@@ -103,7 +111,10 @@ def test_bad_options(project: Project, args: list[str], message: str) -> None:
 def test_an_agent_that_cannot_be_made(project: Project) -> None:
     """A class whose construction fails makes errors with its reason, and no worker dies of it."""
     project.data(project.trajectories(4))
-    project.write("bad.py", "class Bot:\n    def __init__(self):\n        raise KeyError('no key given')\n")
+    project.write(
+        "bad.py",
+        "class Bot:\n    __call__ = print\n\n    def __init__(self):\n        raise KeyError('no key given')\n",
+    )
     result = project.run("--fc-data=pivots.jsonl", "--fc-agent=bad:Bot", "-n2")
     assert result.ret != pytest.ExitCode.OK
     text = result.stdout.str() + result.stderr.str()

@@ -1,0 +1,76 @@
+"""The command that asks again what failed: it works as it is printed, where it is printed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fcpivot.session import PivotSession
+
+_LAST_FAILED = ("--lf", "--last-failed")
+_FORGETS = "--cache-clear"  # it would forget what failed
+
+
+def rerun_line(session: PivotSession) -> str | None:
+    """Write the line of the summary that says how to run the failures again; None if pytest cannot know them."""
+    config = session.config
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return None
+    if any("=" in gateway for gateway in config.getoption("tx", None) or ()):
+        return None  # a worker elsewhere does not know what failed
+    arguments = _again(session)
+    if arguments is None:
+        return None
+    command = shlex.join(["pytest", *_options_first(arguments)])
+    clean = session.redact(command)
+    note = "" if clean == command else "  (put the secret in again)"
+    return f"rerun the failures:  {clean}{note}"
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """Put what was added after a `--`, which ends the options, before it."""
+    if "--" not in arguments:
+        return arguments
+    at = arguments.index("--")
+    added = [argument for argument in arguments[at + 1 :] if argument.startswith("--")]
+    return [*arguments[:at], *added, *(argument for argument in arguments[at:] if argument not in added)]
+
+
+def _again(session: PivotSession) -> list[str] | None:
+    """Return the arguments of the session that runs the failures again."""
+    config = session.config
+    arguments = [argument for argument in options.command_line(config) if argument != _FORGETS]
+    if session.stored is not None and not session.replays:
+        if options.set_beside_command_line(config, "fc_resume"):
+            return None
+        # resumed once more, the run would only grade its stored answers again: what it was given is written out
+        arguments = [*options.without(arguments, "fc_resume"), *_of_stored_run(session)]
+    if session.recorder.path is not None:  # which the next session must not write to
+        arguments = options.without(arguments, "fc_run")
+        if options.set_beside_command_line(config, "fc_run"):
+            arguments.append(f"--fc-run={session.shown_path(_free(session.recorder.path))}")
+    if not set(_LAST_FAILED) & set(arguments):
+        arguments.append("--lf")
+    return arguments
+
+
+def _of_stored_run(session: PivotSession) -> list[str]:
+    """Write out what a resumed session took over from its run."""
+    written = []
+    for dest, (value, where) in session.raw_options.items():
+        if where == options.FROM_RUN and value is not None:
+            written += options.as_arguments(dest, value)
+    return [*written, *session.paths_of_stored_run]
+
+
+def _free(directory: Path) -> Path:
+    """Return a path beside a directory where nothing is."""
+    number = 2
+    while (path := directory.with_name(f"{directory.name}-{number}")).exists():
+        number += 1
+    return path

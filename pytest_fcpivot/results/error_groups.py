@@ -1,0 +1,49 @@
+"""What errors have in common: the kind of fault, or the type and the place of an exception, not its text."""
+
+from __future__ import annotations
+
+import re
+
+_WIDTH = 120
+# As `report.failure.explain_error` writes them: what was raised, and then a line for each frame, the innermost last.
+_RAISED = re.compile(
+    r"(?:the (?:agent|judge|grader) )?(?:raised (?P<type>\w+)(?:: (?P<text>.*))?|called sys\.exit\(.*)"
+)
+_OWN_TEST = re.compile(r"(?P<type>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?")
+_FRAME = re.compile(r"  (?P<file>.+):(?P<line>\d+) in (?P<name>.+?)(?:: .*)?")
+_BECAUSE = "  because of "
+_DIFFERS_IN_EACH = re.compile(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\d+(?:[.,:]\d+)*")
+
+
+def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
+    """Return the name of the group that an error is counted in, and what its own text adds to that, if anything.
+
+    The group is the kind of the service's fault if there is one (`cause`); else the type of the exception and the
+    place that it comes from, by the innermost frame that the error shows; else its first line, without numbers.
+    """
+    first, _, rest = (error or "").strip().partition("\n")
+    if cause:
+        return cause, ""
+    place = _place(rest)
+    if place is None:
+        return _DIFFERS_IN_EACH.sub("N", first[:_WIDTH]), first[:_WIDTH]
+    found = _RAISED.fullmatch(first)
+    if found is not None and found["type"] is None:
+        return f"SystemExit at {place}", first[:_WIDTH]
+    found = found or _OWN_TEST.fullmatch(first)
+    if found is None:
+        return f"error at {place}", first[:_WIDTH]
+    return f"{found['type']} at {place}", (found["text"] or "")[:_WIDTH]
+
+
+def _place(lines: str) -> str | None:
+    """Name the innermost frame, by its file's own name."""
+    found = None
+    for line in lines.split("\n"):
+        if line.startswith(_BECAUSE):
+            break
+        found = _FRAME.fullmatch(line) or found
+    if found is None:
+        return None
+    file = re.split(r"[/\\]", found["file"])[-1]
+    return f"{file}:{found['line']} in {found['name']}"
