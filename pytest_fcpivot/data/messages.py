@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pytest_fcpivot.chat import TextPart, is_text_part
-from pytest_fcpivot.data.calls_in_text import looks_like_a_call
+from pytest_fcpivot.data.calls_in_text import may_hold_a_call
 from pytest_fcpivot.data.jsonparts import (
     as_string,
     decoded,
@@ -124,7 +124,7 @@ def is_plain(messages: Sequence[Message]) -> bool:
             return False
         if role == "assistant" and not message.tool_calls and message.function_call is None:
             texts.append(content)
-    return not looks_like_a_call(b"".join(texts))  # all at once: what is looked for stands in hardly any
+    return not may_hold_a_call(b"".join(texts))  # all at once: what is looked for stands in hardly any
 
 
 class _Function(

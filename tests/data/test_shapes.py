@@ -517,6 +517,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         talk_of({"role": "assistant", "content": "\u003ctool_call> {}"}),
         "the expert's call is written as text",
     ),
+    "a call as text in a part": (
+        talk_of({"role": "assistant", "content": [{"type": "text", "text": TEXT_CALL}]}),
+        "the expert's call is written as text",
+    ),
     "a call in another dialect": (talk_of({"role": "assistant", "content": "[TOOL_CALLS] [{}]"}), "written as text"),
     "a call as text in ShareGPT": (
         {"conversations": [SHAREGPT[0], {"from": "gpt", "value": TEXT_CALL}], "tools": [FUNCTION]},
@@ -573,6 +577,13 @@ def test_refused(title: str) -> None:
     reader.read(json.dumps(TALK).encode(), 1)
     with pytest.raises(RowProblem, match=reason):  # and in the same way after a row that is well
         reader.read(json.dumps(row).encode(), 2)
+
+
+@pytest.mark.parametrize("text", ["Write `<tool_call>` before it.", "The tag <b>bold</b> and function=3, [x]", "a < b"])
+def test_messages_that_talk_of_tags(text: str) -> None:
+    """A message that only mentions what calls are marked with is a message."""
+    pivots, _, _ = read(talk_of({"role": "assistant", "content": text}))
+    assert pivots[0].expected_action.message == text
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def from_hermes(turns: Turns, tools: bytes, line: int, key: str) -> tuple[bytes,
             found, text = _tools_of(text, where, line)
             tools = _one_list(tools, found, where, line)
             new = [Message(message.role, _raw(text))] if text else []
-        elif message.role == "assistant" and not message.calls() and looks_like_a_call(bytes(message.content)):
+        elif message.role == "assistant" and not message.calls() and looks_like_a_call(as_string(text)):
             new = [_calling(message, text, where, line)]
         elif message.role in (*TOOL_ROLES, "user") and _TAGS.search(text) and "tool_response>" in text:
             new = list(_results(message, text, where, line))

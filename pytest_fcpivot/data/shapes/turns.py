@@ -24,6 +24,7 @@ from pytest_fcpivot.data.messages import (
     Message,
     is_plain,
     read_regular,
+    text_of,
 )
 from pytest_fcpivot.data.shapes.blocks import split_blocks
 from pytest_fcpivot.errors import RowProblem
@@ -288,7 +289,11 @@ def looks_like_tools(value: bytes) -> bool:
 
 def _refuse_calls_in_text(turns: Turns, line: int, key: str) -> None:
     for message, place in zip(turns.messages, turns.places, strict=True):
-        if message.role == "assistant" and not message.calls() and looks_like_a_call(bytes(message.content)):
+        if (
+            message.role == "assistant"
+            and not message.calls()
+            and looks_like_a_call(text_of(bytes(message.content), set()))
+        ):
             raise RowProblem(
                 line,
                 f"{key}[{place}]: the expert's call is written as text, and would be taken for a message; if it is "
