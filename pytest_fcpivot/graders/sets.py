@@ -1,7 +1,7 @@
 """How NVIDIA configures its verifier for each data set: settings that belong to the set, known by exact names alone.
 
 A row names the agent that it is for (`agent_ref.name`), and a file that was prepared from the Hub knows its set. Where
-neither name is known the first settings are taken, which are those of most sets, and reports say so.
+neither name is known the default is taken, which most sets have, and reports say so.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ _SHOWN = 3
 def settings_for(name: str) -> Settings | None:
     """Return the verifier's settings for an `agent_ref.name` or for a data set of the Hub (`owner/name`).
 
-    Names must be exact; None for one that is not known, for which the verifier is taken to have the first settings.
+    Names must be exact; None for one that is not known, for which the default is taken.
     """
     configuration = _AGENTS.get(name) or _SETS.get(name)
     return None if configuration is None else dict(CONFIGURATIONS[configuration])
 
 
 def settings_of_pivot(pivot: Pivot) -> Settings:
-    """Return the verifier's settings for a pivot by the agent that its row names, or the first settings.
+    """Return the verifier's settings for a pivot by the agent that its row names, or the default.
 
     The data set that it comes from is not known of a pivot alone.
     """
@@ -125,10 +125,10 @@ def asked_by(agents: Mapping[str | None, int], sources: Iterable[Mapping[str, An
 
 def _why_first(agents: list[str], sets: list[str]) -> str:
     named = [*(f"agent_ref {name}" for name in agents), *(f"set {name}" for name in sets)]
-    return f"the first settings: none are known for {listed(named, 'or')}" if named else NO_SET
+    return f"the default: no settings are known for {listed(named, 'or')}" if named else NO_SET
 
 
-NO_SET = "the first settings: the data name no set"
+NO_SET = "the default: the data name no set"
 
 
 def listed(names: Collection[str], conjunction: str) -> str:

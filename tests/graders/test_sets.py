@@ -97,9 +97,9 @@ HASHED = {"repo": None, "sha256": KNOWN["swe-pivot-v1"].sha256["train.jsonl"]}
     [
         ({SWE: 3}, [LOCAL], [(0.0, f"agent_ref {SWE}", 3)]),
         ({SWE: 3, TOOLCALL: 2}, [LOCAL], [(0.0, f"agent_ref {SWE}", 3), (0.1, f"agent_ref {TOOLCALL}", 2)]),
-        ({None: 3}, [LOCAL], [(0.1, "the first settings: the data name no set", 3)]),
-        ({None: 3}, [], [(0.1, "the first settings: the data name no set", 3)]),
-        ({"b": 3, "a": 2}, [LOCAL], [(0.1, "the first settings: none are known for agent_ref a or agent_ref b", 5)]),
+        ({None: 3}, [LOCAL], [(0.1, "the default: the data name no set", 3)]),
+        ({None: 3}, [], [(0.1, "the default: the data name no set", 3)]),
+        ({"b": 3, "a": 2}, [LOCAL], [(0.1, "the default: no settings are known for agent_ref a or agent_ref b", 5)]),
         ({None: 3}, [{"repo": SWE_SET}], [(0.0, f"set {SWE_SET}", 3)]),
         ({"a": 3}, [{"repo": SWE_SET}, {"repo": SWE_SET}], [(0.0, f"set {SWE_SET}", 3)]),
         ({None: 3}, [HASHED], [(0.0, f"set {SWE_SET}", 3)]),
@@ -110,13 +110,13 @@ HASHED = {"repo": None, "sha256": KNOWN["swe-pivot-v1"].sha256["train.jsonl"]}
             [{"repo": "someone/else"}],
             [
                 (0.0, f"agent_ref {SWE}", 1),
-                (0.1, "the first settings: none are known for set someone/else", 2),
+                (0.1, "the default: no settings are known for set someone/else", 2),
             ],
         ),
         (
             {None: 2},
             [{"repo": SWE_SET}, LOCAL],
-            [(0.0, f"set {SWE_SET}", 2), (0.1, "the first settings: the data name no set", 2)],
+            [(0.0, f"set {SWE_SET}", 2), (0.1, "the default: the data name no set", 2)],
         ),
         ({}, [LOCAL], []),
     ],
@@ -124,7 +124,7 @@ HASHED = {"repo": None, "sha256": KNOWN["swe-pivot-v1"].sha256["train.jsonl"]}
 def test_what_a_file_asks_for(
     agents: dict[str | None, int], sources: list[dict[str, Any]], asked: list[tuple[float, str, int]]
 ) -> None:
-    """A known agent decides, else the set by its name or by its file's hash, else the first settings are taken."""
+    """A known agent decides, else the set by its name or by its file's hash, else the default is taken."""
     found = [(one.settings[THRESHOLD], one.cause, one.pivots) for one in asked_by(agents, sources)]
     assert found == asked
 

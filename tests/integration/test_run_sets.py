@@ -61,8 +61,8 @@ def _refused(project: Project, *args: str) -> str:
         pytest.param(SWE, "0.0", f"agent_ref {SWE}", 2, [], id="swe"),
         pytest.param(SWE, "0.0", f"agent_ref {SWE}", 2, ["-n2"], id="swe with workers"),
         pytest.param(TOOLCALL, "0.1", f"agent_ref {TOOLCALL}", 1, [], id="toolcall"),
-        pytest.param("Swe", "0.1", "the first settings: none are known for agent_ref Swe", 1, [], id="unknown"),
-        pytest.param(None, "0.1", "the first settings: the data name no set", 1, [], id="none"),
+        pytest.param("Swe", "0.1", "the default: no settings are known for agent_ref Swe", 1, [], id="unknown"),
+        pytest.param(None, "0.1", "the default: the data name no set", 1, [], id="none"),
     ],
 )
 def test_where_it_is_told(
@@ -144,7 +144,7 @@ def test_mixed_settings(project: Project) -> None:
     assert "mixed" not in _refused(project, *options, "--fc-grader=nemo-gym")  # its name does not settle the threshold
     project.run_here(*options, "--fc-grader=agentic").assert_outcomes(passed=1, failed=2)
     result = project.run_here(*project.puppet(_rows(project, "other", TOOLCALL)))
-    first = "the first settings: none are known for agent_ref other"
+    first = "the default: no settings are known for agent_ref other"
     result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.1 (agent_ref {TOOLCALL} and {first})"])
 
 
@@ -154,7 +154,7 @@ def test_two_files(project: Project) -> None:
     project.data([row | {"id": f"x{row['id']}"} for row in _rows(project, None)], "two.jsonl")
     text = _refused(project, *options, "--fc-data=two.jsonl")
     assert f"{THRESHOLD}=0.0 for 2 of one.jsonl" in text
-    assert f"{THRESHOLD}=0.1 for 2 of two.jsonl (the first settings: the data name no set)" in text
+    assert f"{THRESHOLD}=0.1 for 2 of two.jsonl (the default: the data name no set)" in text
 
 
 def test_a_named_configuration(project: Project) -> None:
