@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
     from pytest_fcpivot.schemas import check_schema
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Action",
