@@ -66,10 +66,13 @@ class AgentRefs:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._too_many = False
+        self._last: tuple[bytes | str, str | None] = b"", None
 
     def add(self, metadata: bytes | str) -> None:
         """Count a pivot by its metadata."""
-        name = agent_of(metadata if isinstance(metadata, bytes) else metadata.encode())
+        if metadata is not self._last[0]:  # the pivots of a conversation share theirs
+            self._last = metadata, agent_of(metadata if isinstance(metadata, bytes) else metadata.encode())
+        name = self._last[1]
         if name is None or self._too_many:
             return
         self._counts[name] += 1

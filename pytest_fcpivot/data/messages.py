@@ -118,8 +118,7 @@ def is_plain(messages: Sequence[Message]) -> bool:
         role = message.role
         if role == "tool":
             continue
-        # Kept as bytes, which whoever reads it next makes of it: this loop would else cost one part in twenty.
-        message.content = content = bytes(message.content)  # type: ignore[assignment]
+        content = bytes(message.content)
         if content[0] == _BRACKET or role not in ROLES:
             return False
         if role == "assistant" and not message.tool_calls and message.function_call is None:

@@ -47,7 +47,7 @@ class RowReader:
 
     def read(self, raw: bytes | dict[str, Any], line: int) -> Read:
         """Read a row, as text or decoded; raises RowProblem with the reason if it is broken."""
-        odd: frozenset[str] = getattr(raw, "odd", frozenset())
+        odd: frozenset[str] = frozenset() if isinstance(raw, bytes) else getattr(raw, "odd", frozenset())
         self.found, self.flags = "", odd
         try:
             text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()

@@ -84,10 +84,9 @@ def read_turns(given: bytes, line: int, key: str = "messages", *, calls_in_text:
         regular = read_regular(text)
     except msgspec.DecodeError:
         regular = None
-    if regular is not None and is_plain(regular):
-        turns = Turns(regular, list(range(len(regular))))
-    else:
-        turns = _one_by_one(text, line, key)
+    if regular and is_plain(regular):
+        return Turns(regular, list(range(len(regular))))
+    turns = _one_by_one(text, line, key)
     if not turns.messages:
         raise RowProblem(line, f"no {key} (a list that is not empty)")
     if not calls_in_text:
