@@ -82,7 +82,7 @@ def ask(pivot, retries):
         ("exits 3", "the agent called sys.exit('3')"),
         ("exits", "the agent called sys.exit(0)"),
         ("interrupts", "the agent raised KeyboardInterrupt"),
-        ("rubbish", "cannot read an action from float; an agent may return a string, None, Message, FunctionCall,*"),
+        ("rubbish", "cannot read an action from a float; an agent may return a string, None, Message, FunctionCall,*"),
     ],
 )
 def test_what_an_error_says(project: Project, told: str, said: str) -> None:
