@@ -129,6 +129,8 @@ class Datasets:
         for path in given:
             self.open(path)
         self._refuse_unknown_ids()
+        if not self._open:
+            self.open(SAMPLE_PATH)  # what an agent alone means, for tests of the user's
 
     def _argument(self, path: Path) -> str:
         """Write a data file as an argument of pytest's; one of the directories above may have an odd name."""

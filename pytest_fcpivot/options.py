@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pytest_fcpivot.errors import OptionError
@@ -323,6 +325,22 @@ def asked_for(config: pytest.Config) -> bool:
         or config.getini(option.dest)
         for option in _OPTIONS
     )
+
+
+def agent_is_built(config: pytest.Config) -> bool:
+    """Tell whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
+
+    The controller of workers collects no tests, whose fixtures would tell, and has to count their results.
+    """
+    modules = [plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
+    found = [vars(module)["fc_agent"] for module in modules if "fc_agent" in vars(module)]
+    return any(
+        callable(each) and "fc_agent" not in inspect.signature(each).parameters for each in found if not _is_ours(each)
+    )
+
+
+def _is_ours(fixture: Any) -> bool:
+    return bool(fixture.__module__ == f"{__package__}.plugin")
 
 
 def without(arguments: Sequence[str], dest: str) -> list[str]:

@@ -23,6 +23,11 @@ NOTHING_NAMED = (
     "neither data nor an agent is named: pass --fc-agent=module:fn to run this on the bundled sample, "
     "and --fc-data=FILE to run it on data of yours"
 )
+NOT_TOLD = (
+    "a worker of pytest-xdist came to a test that takes a pivot, of which the session that counts the results knows "
+    "nothing: the fixture fc_agent stands where only workers find it; name the data as well, in the ini file "
+    "(fc_data = sample) or by FC_DATA=sample, or move the fixture to a conftest.py beside the ini file"
+)
 _TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
 
 

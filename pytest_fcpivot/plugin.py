@@ -27,12 +27,15 @@ _DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _SESSION = pytest.StashKey["PivotSession"]()
 
 
-def _session(config: pytest.Config) -> PivotSession:
-    """Return the session of this run, beginning one if a fixture is the first to need it."""
+def _session(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
+    """Return the session of this run, beginning one if a fixture is the first to need it.
+
+    `begun` is pytest's own session, where it has begun before.
+    """
     if _SESSION not in config.stash:
         from pytest_fcpivot.session import PivotSession  # noqa: PLC0415 (imported only when pivots are asked for)
 
-        config.stash[_SESSION] = PivotSession.begin(config)
+        config.stash[_SESSION] = PivotSession.begin(config, begun)
     return config.stash[_SESSION]
 
 
@@ -51,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     named = any(
         arg.partition("::")[0].endswith(_DATA_ENDINGS) or arg.partition("::")[0] == "sample" for arg in config.args
     )
-    if named or options.asked_for(config):
+    if named or options.asked_for(config) or options.agent_is_built(config):
         _session(config)
 
 
@@ -59,8 +62,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pivot" in metafunc.fixturenames:
         from pytest_fcpivot import own_tests  # noqa: PLC0415 (only where a test may take a pivot)
 
-        config = metafunc.config
-        own_tests.parametrize(metafunc, config.stash.get(_SESSION, None), lambda: _session(config))
+        config, begun = metafunc.config, metafunc.definition.session
+        own_tests.parametrize(metafunc, config.stash.get(_SESSION, None), lambda: _session(config, begun))
 
 
 @pytest.fixture(scope="session")
@@ -70,22 +73,22 @@ def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     if own_tests.nothing_named(request.config, request.config.stash.get(_SESSION, None)):
         pytest.skip(own_tests.NOTHING_NAMED)
-    return _session(request.config).agent()
+    return _session(request.config, request.session).agent()
 
 
 @pytest.fixture
 def pivot(request: pytest.FixtureRequest) -> Pivot:
     """Return this test's pivot, with the expert's action; a test that takes it runs once for each pivot."""
-    return _session(request.config).pivot(request.node, getattr(request, "param", None))
+    return _session(request.config, request.session).pivot(request.node, getattr(request, "param", None))
 
 
 @pytest.fixture
 def fc_action(request: pytest.FixtureRequest, pivot: Pivot, fc_agent: Callable[..., Any]) -> Action:
     """Return the agent's answer to this pivot; an agent that gives none makes the test an error, not a failure."""
-    return _session(request.config).ask(request.node, pivot, fc_agent)
+    return _session(request.config, request.session).ask(request.node, pivot, fc_agent)
 
 
 @pytest.fixture
 def fc_grade(request: pytest.FixtureRequest, pivot: Pivot) -> Callable[[Any], Grade]:
     """Return a callable that grades an action at this pivot, and raises WrongAction on a failing one."""
-    return _session(request.config).grader_for(request.node, pivot)
+    return _session(request.config, request.session).grader_for(request.node, pivot)

@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import tempfile
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
@@ -19,7 +19,6 @@ from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
 from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, Case
 from pytest_fcpivot.collector import PivotFile, PivotItem, pivot_of, repeat_name
-from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Workers, stop_workers
 from pytest_fcpivot.ending import Ending, exit_status, joined_parts
@@ -32,7 +31,7 @@ from pytest_fcpivot.lookahead import CallLog, Servers, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
-from pytest_fcpivot.own_tests import NO_AGENT
+from pytest_fcpivot.own_tests import NO_AGENT, NOT_TOLD
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
@@ -83,10 +82,8 @@ class PivotSession:
         self.raw_options = reader.everything()
         rollouts = self.stored is not None and not self.stored.is_run
         self.paths_of_stored_run = self._take_paths()
-        by_path = config.args_source is config.ArgsSource.ARGS
-        self._arguments = [_absolute(argument, config) for argument in config.args] if by_path else None
         self.datasets = Datasets(config, chosen, "repeat" if rollouts else "problem")
-        self.datasets.find(of_run=bool(self.paths_of_stored_run))
+        self._arguments = self._find_data()
         if options.told(config):
             check_same_session(config, self.datasets)
         recorded = None if self.stored is None else self.stored.description.get("grader")
@@ -133,8 +130,10 @@ class PivotSession:
             self._load(chosen.agent, instantiate=False)
 
     @classmethod
-    def begin(cls, config: pytest.Config) -> PivotSession:
-        """Check the options, open the data, and take part in the session; raises pytest.UsageError."""
+    def begin(cls, config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
+        """Check the options, open the data, and take part in the session, which may have begun; raises UsageError."""
+        if begun is not None and hasattr(config, "workerinput"):
+            raise pytest.UsageError(NOT_TOLD)
         try:
             session = cls(config)
         except FcPivotError as error:
@@ -149,6 +148,8 @@ class PivotSession:
         if session.reruns.runners and not session.is_worker:
             config.pluginmanager.register(OneCaseEach(config, session.find_test), "fcpivot-junit-cases")
         config.add_cleanup(gc.unfreeze)
+        if begun is not None:
+            session.pytest_sessionstart(begun)
         return session
 
     # ---------------------------------------------------------------- the run on disk
@@ -162,6 +163,15 @@ class PivotSession:
         if paths:
             config.args, config.args_source = [*paths], config.ArgsSource.ARGS
         return paths
+
+    def _find_data(self) -> list[str] | None:
+        """Open the data, and return the paths that the session is given; None if it is the data alone."""
+        config = self.config
+        typed = [*config.args] if config.args_source is config.ArgsSource.ARGS else None
+        self.datasets.find(of_run=bool(self.paths_of_stored_run))
+        if typed is None and not self.datasets.are_run:
+            typed = config.args  # where pytest looks for tests of the user's, which the run is made of
+        return None if typed is None else [_absolute(argument, config) for argument in typed]
 
     def _make_recorder(self) -> Recorder:
         """Decide where the controller records the run; workers record nothing."""
@@ -261,19 +271,29 @@ class PivotSession:
         Raises CollectError if there is nothing, or data that the grader cannot judge.
         """
         self.runs_own_tests = True
-        if not self.datasets:
-            self.datasets.open(SAMPLE_PATH)
         for dataset in self.datasets:
             self.check_gradable(dataset)
         nothing = self.datasets.why_nothing()
         if nothing:
             raise pytest.Collector.CollectError(f"no pivot to run this on: {nothing}")
         return [
-            (repeat_name(entry.id, repeat), (dataset, entry, repeat))
-            for dataset in self.datasets
-            for entry in dataset.entries
+            (repeat_name(name, repeat), (dataset, entry, repeat))
+            for name, (dataset, entry) in self._named_pivots.items()
             for repeat in range(1, self.repeats + 1)
         ]
+
+    @cached_property
+    def _named_pivots(self) -> dict[str, tuple[Dataset, IndexEntry]]:
+        """The pivots that tests of the user's run over, by a name of their own in the session.
+
+        A pivot whose id is in several data sets is told apart by the number of its data set, after a sign no id has.
+        pytest would number such tests itself, and a controller of workers would not know which pivot was meant.
+        """
+        named: dict[str, tuple[Dataset, IndexEntry]] = {}
+        for number, dataset in enumerate(self.datasets, 1):
+            for entry in dataset.entries:
+                named[f"{entry.id}@{number}" if entry.id in named else entry.id] = dataset, entry
+        return named
 
     def check_gradable(self, dataset: Dataset) -> None:
         """Refuse, as a collection error, data that the grader cannot judge: before any call is paid for."""
@@ -580,8 +600,13 @@ class PivotSession:
         for text in names:
             pivot_id, bracket, number = text.partition("[r")
             repeat = int(number.removesuffix("]")) if bracket and number.removesuffix("]").isdecimal() else 1
+            if not own:
+                named = self._named_pivots.get(pivot_id)
+                if named is not None:
+                    return named[1], repeat, own
+                continue
             for dataset in self.datasets:
-                entry = dataset.entry(pivot_id) if dataset.label == label or not own else None
+                entry = dataset.entry(pivot_id) if dataset.label == label else None
                 if entry is not None:
                     return entry, repeat, own
         return None

@@ -26,10 +26,11 @@ _OPERATORS = frozenset(("and", "or", "not"))
 
 def why_nothing_ran(session: PivotSession) -> str:
     """Write the line that a summary has in place of figures; "" if no pivot was to be expected."""
+    wanted = session.datasets.named or session.datasets.are_run or session.runs_own_tests
     if session.exit_status not in _CAME_TO_ITS_END:
-        return _NOTHING if session.datasets else ""
-    reason = session.datasets.why_nothing()
-    if not reason and session.exit_status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return _NOTHING if wanted else ""
+    reason = session.datasets.why_nothing() if wanted else ""
+    if not reason and wanted and session.exit_status == pytest.ExitCode.NO_TESTS_COLLECTED:
         reason = _by_pytest(session)
     if not reason and session.runs_own_tests:
         return "fcpivot: no pivot was graded"

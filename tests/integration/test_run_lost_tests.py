@@ -171,6 +171,50 @@ def test_without(number):
     assert counts["errors"] >= 2
 
 
+MINE = "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n"
+BUILDS_AGENT = """
+import os
+import pytest
+
+@pytest.fixture(scope="session")
+def fc_agent():
+    return lambda pivot: os._exit(17) if pivot.id == "t3530-d0" else "hello"
+"""
+
+
+@pytest.mark.parametrize("how", ["a fixture", "the environment"])
+def test_own_tests_of_which_the_command_line_says_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Tests over the sample that workers lose are counted also where only a fixture or a setting names an agent."""
+    project.write("conftest.py", BUILDS_AGENT)
+    if how == "the environment":
+        monkeypatch.setenv("FC_AGENT", "conftest_agent:answer")
+        (project.path / "conftest.py").rename(project.path / "built.py")
+        project.write("conftest_agent.py", "import built\nanswer = built.fc_agent.__wrapped__()\n")
+    project.write("test_mine.py", MINE)
+    monkeypatch.setenv("FC_LIMIT", "12")
+    monkeypatch.setenv("FC_IDS", str(project.write("ids.txt", "t3530-d0\nt12-d0\nt12-d1\nt12-d2\n")))
+    monkeypatch.setenv("FC_RUN", "run")
+    result = project.run_here("-n1", "--max-worker-restart=0", "--junitxml=cases.xml")
+    assert result.ret == UNTRUSTED
+    counts = _counts(project, result, 4)
+    assert counts["errors"] >= 1
+    described = json.loads((project.path / "run" / "run.json").read_text())
+    assert [data["name"] for data in described["data"]] == ["sample"]
+
+
+def test_own_tests_over_two_data_sets_with_the_same_ids(project: Project) -> None:
+    """A pivot whose id is in two data sets is two tests, and neither is lost without a word."""
+    options = _dying(project, 3, 1)
+    project.data(project.rows({f"p{n}": ("say hello", None) for n in range(3)}), "more.jsonl")
+    project.write("test_mine.py", MINE)
+    result = project.run_here(*options, "--fc-data=more.jsonl", "test_mine.py", "-n1", "--max-worker-restart=0")
+    assert result.ret == UNTRUSTED
+    assert _counts(project, result, 6)["errors"] >= 4
+    assert {f"test_mine[p{n}{mark}]" for n in range(3) for mark in ("", "@2")} == project.outcomes().keys()
+
+
 def test_other_tests_with_the_name_of_a_pivot(project: Project) -> None:
     """A test of the user's that takes no pivot does not count, though its parameter has a pivot's name."""
     options = _dying(project, 2)

@@ -195,3 +195,22 @@ def test_workers_whose_controller_was_asked_for_nothing(project: Project, worker
     project.run_here("-k", "d0-", *workers).assert_outcomes()
     result = project.run_here("-k", "t3530-d0", *workers)
     assert result.parseoutcomes()["passed"] == 1
+
+
+@pytest.mark.parametrize("how", ["in sight", "out of sight"])
+def test_an_agent_built_by_a_fixture_is_recorded(project: Project, workers: list[str], how: str) -> None:
+    """The run is summed up and recorded where a fixture alone brings the agent, or workers say what to name."""
+    place = "" if how == "in sight" else "deep/er/"
+    project.write(
+        f"{place}conftest.py",
+        "import pytest\n\n@pytest.fixture(scope='session')\ndef fc_agent():\n    return lambda pivot: 'hello'\n",
+    )
+    project.write(f"{place}test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    result = project.run_here("-k", "t3530-d0", *workers)
+    if workers and how == "out of sight":
+        assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        result.stdout.fnmatch_lines(["*name the data as well, in the ini file (fc_data = sample)*"])
+        return
+    result.stdout.fnmatch_lines(["passed 0, failed 1, errors 0; pass rate 0.0000"])
+    (described,) = (project.path / ".fcpivot").glob("*/run.json")
+    assert '"name": "sample"' in described.read_text()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from counting_agent import Counted
-    from pivot_project import Row
+    from pivot_project import Project, Row
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 
@@ -263,3 +263,16 @@ def test_a_run_of_own_tests(counted: Counted) -> None:
     assert set(counted.results(counted.project.path / "run")) == {
         f"test_mine.py::test_mine[{n}]" for n in ("one", "two")
     }
+
+
+def test_own_tests_of_a_plain_pytest(project: Project) -> None:
+    """A run of the user's tests, which no path named, is resumed with these tests, and not with the data alone."""
+    project.puppet(project.rows({"right": ("say hello", None), "broken": ("say hello", "raises no connection")}))
+    project.write("pytest.ini", "[pytest]\nfc_agent = puppet:answer\nfc_data = pivots.jsonl\n")
+    project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    project.run_here().assert_outcomes(passed=1, errors=1)
+    result = project.run_here("--fc-resume")
+    result.assert_outcomes(passed=1, errors=1)
+    (results,) = (project.path / ".fcpivot").glob("*/results.jsonl")
+    tests = [json.loads(line)["test"] for line in results.read_text().splitlines()]
+    assert tests == [f"test_mine.py::test_mine[{name}]" for name in ("right", "broken", "broken")]
