@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.machines import machine_name, own_version, shares_disk
+from pytest_fcpivot.own_tests import NOT_TOLD
 from pytest_fcpivot.report.failure import as_error
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.results.calls import Crashes, under_way
@@ -148,6 +149,15 @@ def stop_workers(config: pytest.Config, reason: str) -> None:
     controller = config.pluginmanager.getplugin("dsession")
     if controller is not None and hasattr(controller, "shouldstop"):
         controller.shouldstop = reason
+
+
+class Untold:
+    """Stops a session whose controller does not know that its workers have pivots: exit code 1 is for results."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have the worker tell its controller, which it does when it has collected: a worker that ends is replaced."""
+        session.shouldstop = f"fcpivot: {NOT_TOLD}"
 
 
 class Workers:

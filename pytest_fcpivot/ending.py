@@ -17,13 +17,15 @@ _WITH_RESULTS = (0, 1)
 class Ending:
     """Follows which tests have a result.
 
-    `lost` counts those that will have none though nobody stopped the session, and `why` says how that came about.
+    `lost` counts those that will have none though nobody stopped the session, and `why` says how that came about;
+    `uncollected` names the files whose tests are not even known, in a session that went on without them.
     """
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
         self.lost = 0
         self.why = ""
+        self.uncollected: list[str] = []
 
     def is_first(self, test: str) -> bool:
         """Take note that a test has a result; False if it had one before, and this one is not to be counted."""

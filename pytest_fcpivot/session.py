@@ -20,7 +20,7 @@ from pytest_fcpivot.asking import AgentRaisedError, Asker
 from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, Case
 from pytest_fcpivot.collector import PivotFile, PivotItem, pivot_of, repeat_name
 from pytest_fcpivot.datasets import Dataset, Datasets
-from pytest_fcpivot.distribution import Workers, stop_workers
+from pytest_fcpivot.distribution import Untold, Workers, stop_workers
 from pytest_fcpivot.ending import Ending, exit_status, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.grader_choice import choose_grader
@@ -67,6 +67,7 @@ class PivotSession:
         self.is_worker = hasattr(config, "workerinput")
         self.complete = False
         self.ending = Ending()
+        self._not_collected: list[str] = []
         self.workers: Workers | None = None  # the controller's
         self._has_run = self._to_summarize = False
         self.runs_own_tests = False  # of the user's, over the data
@@ -133,7 +134,9 @@ class PivotSession:
     def begin(cls, config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
         """Check the options, open the data, and take part in the session, which may have begun; raises UsageError."""
         if begun is not None and hasattr(config, "workerinput"):
-            raise pytest.UsageError(NOT_TOLD)
+            if not config.pluginmanager.hasplugin("fcpivot-untold"):
+                config.pluginmanager.register(Untold(), "fcpivot-untold")
+            raise pytest.Collector.CollectError(NOT_TOLD)
         try:
             session = cls(config)
         except FcPivotError as error:
@@ -256,6 +259,10 @@ class PivotSession:
         if self.recorder.path is not None:
             self.recorder.begin(facts | surroundings(self.config.rootpath))
         self.calls = self._calls_directory()  # another one, if that of the run cannot be written
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._not_collected.append(report.nodeid)
 
     def pytest_collection_finish(self) -> None:
         # Thousands of items live until the end; left to the collector they cost a tenth of the run.
@@ -665,6 +672,15 @@ class PivotSession:
             self.ending.lost += left
             self.ending.why = self.ending.why or "nothing says why: a plugin or a hook of yours took them"
 
+    def _name_uncollected(self, session: pytest.Session) -> None:
+        """Name the files that could not be collected, where the session went on without: with workers, it does."""
+        over_pivots = self.datasets.are_run or self.tally.selected or options.on_command_line(self.config)
+        if session.exitstatus not in _TO_THE_END or not over_pivots:
+            return
+        labels = {dataset.label for dataset in self.datasets}
+        wanted = self.config.getoption("continue_on_collection_errors", False)  # but not of the data
+        self.ending.uncollected = [name for name in self._not_collected if name in labels or not wanted]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._asker.close()
@@ -676,9 +692,11 @@ class PivotSession:
             self.config.workeroutput["fcpivot"] = sorted(self.judge_notes)  # type: ignore[attr-defined] # xdist's
             return
         self._count_left(session)
-        to_the_end = session.exitstatus in _TO_THE_END and not self.ending.lost
+        self._name_uncollected(session)
+        lost = self.ending.lost + len(self.ending.uncollected)
+        to_the_end = session.exitstatus in _TO_THE_END and not lost
         broken = self.grader.binary and self.tally.identity_broken()
-        session.exitstatus = exit_status(session.exitstatus, lost=self.ending.lost, identity_broken=broken)
+        session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken)
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
         write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _TOOLS_SHOWN = 5
 _CAUSES_SHOWN = 5
+_FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
 _WORTH_TELLING_S = 0.05
 
@@ -69,6 +70,7 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         nothing = why_nothing_ran(session)
         if nothing:
             reporter.write_line(nothing)
+        _write_uncollected(reporter, session)
         return
     title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
     reporter.write_sep("=", title, bold=True)
@@ -87,6 +89,7 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     _write_identity(reporter, session)
     _write_reruns(reporter, session)
     _write_lost(reporter, session)
+    _write_uncollected(reporter, session)
     _write_run(reporter, session)
     rerun = rerun_line(session) if tally.failed or tally.errors else None
     if rerun is not None:
@@ -262,6 +265,20 @@ def _write_lost(reporter: pytest.TerminalReporter, session: PivotSession) -> Non
     )
     if session.recorder.path is None:
         reporter.write_line("the run was not recorded, so that nothing can go on with it: run it again")
+
+
+def _write_uncollected(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+    """Say loudly that whole files are missing."""
+    files = session.ending.uncollected
+    if files:
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        shown = ", ".join(files[:_FILES_SHOWN]) + (" and more" if len(files) > _FILES_SHOWN else "")
+        reporter.write_line(
+            f"ERROR: {count} could not be collected ({printable(shown)}), and nothing of what is in there is among "
+            f"these figures; the exit code is {UNTRUSTED}.",
+            red=True,
+            bold=True,
+        )
 
 
 def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None:

@@ -215,6 +215,33 @@ def test_own_tests_over_two_data_sets_with_the_same_ids(project: Project) -> Non
     assert {f"test_mine[p{n}{mark}]" for n in range(3) for mark in ("", "@2")} == project.outcomes().keys()
 
 
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["batch.jsonl", "-n1"], UNTRUSTED),
+        (["test_broken.py", "-n1"], UNTRUSTED),
+        (["batch.jsonl", "--continue-on-collection-errors"], UNTRUSTED),
+        (["test_broken.py", "--continue-on-collection-errors"], pytest.ExitCode.TESTS_FAILED),
+        (["batch.jsonl"], pytest.ExitCode.INTERRUPTED),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_files_that_cannot_be_collected(project: Project, args: list[str], status: int) -> None:
+    """Data that are lost as a whole are named, where the session goes on without them, and it is no result."""
+    project.data(project.rows({"both": ('call add {"a": 1} & call add {"a": 2}', None)}), "batch.jsonl")
+    project.write("test_broken.py", "import no_such_module\n")
+    options = [*_dying(project, 2), "--fc-grader=nemo-gym:first-call"]
+    result = project.run_here(*options, "pivots.jsonl", *args)
+    assert result.ret == status
+    line = (
+        f"ERROR: 1 file could not be collected ({args[0]}), and nothing of what is in there is among these figures; *"
+    )
+    if status == UNTRUSTED:
+        result.stdout.fnmatch_lines([line])
+    else:
+        result.stdout.no_fnmatch_line(line)
+
+
 def test_other_tests_with_the_name_of_a_pivot(project: Project) -> None:
     """A test of the user's that takes no pivot does not count, though its parameter has a pivot's name."""
     options = _dying(project, 2)

@@ -208,7 +208,7 @@ def test_an_agent_built_by_a_fixture_is_recorded(project: Project, workers: list
     project.write(f"{place}test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
     result = project.run_here("-k", "t3530-d0", *workers)
     if workers and how == "out of sight":
-        assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        assert result.ret == pytest.ExitCode.INTERRUPTED
         result.stdout.fnmatch_lines(["*name the data as well, in the ini file (fc_data = sample)*"])
         return
     result.stdout.fnmatch_lines(["passed 0, failed 1, errors 0; pass rate 0.0000"])
