@@ -65,6 +65,27 @@ def refused(why: str) -> Reader:
     return reader
 
 
+# Where an answer may stand in one shape or another: as a text, or as a list of calls or an object.
+_TEXTS = frozenset(("content", "text", "output_text", "output", "response", "answer", "message", "completion"))
+_ANSWERS = frozenset(("tool_calls", "toolCalls", "function_call", "functionCall", "calls", "messages", "choices"))
+
+
+def refuse_unread(thing: Any, *read: str) -> None:
+    """Raise for a thing that was read as no answer by its fields `read`, and has one in another of its fields."""
+    odd = [
+        name
+        for name in field_names(thing)
+        if name not in read
+        and ((name in _TEXTS and isinstance(get(thing, name), str)) or name in _ANSWERS)
+        and get(thing, name)
+    ]
+    if odd:
+        raise ActionError(
+            f"{described(thing)} has no answer in {shown_keys(read)}, where its shape has it, but {shown_keys(odd)}; "
+            f"return what is the answer alone: {ACCEPTED_SHAPES}"
+        )
+
+
 def refuse_error(answer: Any) -> None:
     """Raise for an answer that carries a service's error, or says that it ended in one: an outage is no answer."""
     error = get(answer, "error")
