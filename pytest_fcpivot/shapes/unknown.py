@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.error_bodies import is_error
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.shapes.reading import MISSING, field_names, first, get, is_list, shown_keys
@@ -89,7 +90,7 @@ def refuse_unread(thing: Any, *read: str) -> None:
 def refuse_error(answer: Any) -> None:
     """Raise for an answer that carries a service's error, or says that it ended in one: an outage is no answer."""
     error = get(answer, "error")
-    if error is not MISSING and error and not callable(error):
+    if error is not MISSING and is_error(error) and not callable(error):
         told = first(error, "message", "code", "type") if not isinstance(error, str) else error
         said = f": {one_line(str(told)[:400], 200)}" if told is not MISSING else ""
         raise ActionError(f"the answer carries an error of the service{said}; raise it, so that it is tried again")

@@ -264,6 +264,9 @@ def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool
         (ChatAgent, '{"error": "busy"}', "server error", "successful reply: busy"),
         (ChatAgent, '{"error": {"reason": "gone"}}', "server error", "gone"),
         (ChatAgent, '{"choices": null}', "empty answer", "no choices"),
+        (ChatAgent, '{"choices": null, "base_resp": {"status_msg": "login fail"}}', "empty answer", "login fail"),
+        (ChatAgent, '{"success": false, "message": "busy"}', "server error", "successful reply: busy"),
+        (ResponsesAgent, '{"detail": "Not authenticated"}', "server error", "Not authenticated"),
         (ChatAgent, '{"choices": [{"finish_reason": "stop"}]}', "empty answer", "no message"),
         (PromptAgent, '{"choices": [null]}', "empty answer", "no message"),
         (ChatAgent, "[" * 100_000, "invalid answer", r"\[\[\["),
@@ -292,6 +295,7 @@ EMPTY = {"role": "assistant", "content": ""}
         (ChatAgent, {"error": {"message": "no", "type": "authentication_error"}}, Fault("no access", fatal=True)),
         (ChatAgent, {"error": {"message": "pay", "code": 402}}, Fault("out of quota", fatal=True)),
         (ChatAgent, {"error": {"message": "no", "type": "insufficient_quota"}}, Fault("out of quota", fatal=True)),
+        (ChatAgent, {"code": 401, "msg": "no such key"}, Fault("no access", fatal=True)),
         (ChatAgent, {"error": {"message": "bad", "type": "invalid_request_error"}}, None),
         (ChatAgent, {"object": "error", "message": "bad", "type": "BadRequestError", "code": 400}, None),
         (
@@ -321,6 +325,16 @@ def test_an_error_inside_a_success(kind: type[OpenAIAgent], body: Any, fault: Fa
     with serving(json.dumps(body)) as url, pytest.raises(ReplyError, match="answered with") as caught:
         ask(kind(model="m", base_url=url), view_of("say hi"))
     assert fault_of(caught.value) == fault
+
+
+@pytest.mark.parametrize("error", [None, {}, "", {"message": None, "code": None}, {"message": "", "code": 0}])
+def test_an_error_with_nothing_in_it(error: Any) -> None:
+    """A field for errors that has nothing in it does not make an error of an answer, nor of what a user returns."""
+    message = {"role": "assistant", "content": "Hi"}
+    body = {"choices": [{"finish_reason": "stop", "error": error, "message": message}], "error": error}
+    with serving(json.dumps(body)) as url:
+        answer = ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert to_action(answer) == Action(message="Hi")
 
 
 def test_an_error_inside_a_success_tells_how_long_to_wait(server: ModelServer) -> None:
