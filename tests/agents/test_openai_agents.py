@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -220,7 +221,9 @@ def test_empty_choices(server: ModelServer, kind: type[ChatAgent]) -> None:
 
 
 @contextmanager
-def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool = True) -> Iterator[str]:
+def serving(
+    body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool = True, encoding: str = "identity"
+) -> Iterator[str]:
     """Serve one fixed body, so many times over, for answers that the model server never gives.
 
     Without being told its length, the client knows its end by that of the connection.
@@ -240,7 +243,8 @@ def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool
             raw = body.encode() if isinstance(body, str) else body
             length_line = b"content-length: %d\r\n" % (len(raw) * repeat) if told else b""
             with suppress(ConnectionError):  # the client may have read enough
-                connection.sendall(b"HTTP/1.1 %d OK\r\nconnection: close\r\n%b\r\n" % (status, length_line))
+                head_line = b"HTTP/1.1 %d OK\r\nconnection: close\r\ncontent-encoding: %b\r\n%b\r\n"
+                connection.sendall(head_line % (status, encoding.encode(), length_line))
                 for _ in range(repeat):
                     connection.sendall(raw)
 
@@ -378,6 +382,20 @@ def test_a_huge_reply(status: int, told: bool) -> None:
     size = "104,857,600 bytes" if told else f"more than {MOST_BYTES:,} bytes"
     assert f"sent a reply of {size}; no more than 64 MiB are read" in str(caught.value)
     assert fault_of(caught.value) == Fault("reply too large")
+
+
+def test_a_packed_reply() -> None:
+    """A packed reply is read, bounded by its size unpacked, and worth another attempt if it cannot be unpacked."""
+    answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}).encode()
+    with serving(gzip.compress(answer), encoding="gzip") as url:
+        assert to_action(ask(ChatAgent(model="m", base_url=url), view_of("say hi"))) == Action(message="Hi")
+    huge = gzip.compress(b" " * (MOST_BYTES + 1), 1)
+    with serving(huge, encoding="gzip") as url, pytest.raises(ReplyError, match="more than 67,108,864 bytes") as caught:
+        ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert fault_of(caught.value) == Fault("reply too large")
+    with serving(answer, encoding="gzip") as url, pytest.raises(openai.APIConnectionError) as broken:
+        ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert (fault_of(broken.value) or Fault("")).transient
 
 
 @pytest.mark.parametrize(
