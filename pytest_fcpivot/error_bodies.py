@@ -52,6 +52,11 @@ class ErrorBody:
         return behind if self.message == _GATEWAYS_WORDS else f"{text} ({behind})"
 
 
+def is_error(value: Any) -> bool:
+    """Tell whether a field `error` of a reply says that there is one: some always have it, with nothing in it."""
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
+
+
 def read_error_body(body: Any) -> ErrorBody | None:
     """Read the body of an error: decoded JSON, or a text; None if it says nothing."""
     if isinstance(body, bytes | bytearray):

@@ -50,6 +50,7 @@ _QUOTA_WORDS = re.compile(
 _QUOTA_STATUSES = (400, 403, 429)
 # A refused request may be quoted in a 400's words, so that only their beginning counts there.
 _QUOTA_WORDS_FIRST = re.compile(r"(?:your )?(?:credit balance is too low|insufficient balance)", re.IGNORECASE)
+_QUOTED = re.compile(r"""(?<!\w)(["'`]).*?\1(?!\w)|“.*?”""")
 _SDK_TIMEOUTS = frozenset({"APITimeoutError", "TimeoutException", "ServerTimeoutError", "ReadTimeout"})
 _SDK_CONNECTIONS = frozenset({"APIConnectionError", "TransportError", "ClientConnectionError", "ProtocolError"})
 _SDK_UNREACHABLE = frozenset({"ConnectError", "ClientConnectorError"})
@@ -184,8 +185,13 @@ def _is_out_of_quota(status: int, body: ErrorBody, wait: Wait) -> bool:
     if status not in _QUOTA_STATUSES or wait.seconds is not None:
         return False
     if status in (_TOO_MANY, _FORBIDDEN):
-        return _QUOTA_WORDS.search(body.reason) is not None
+        return _QUOTA_WORDS.search(_own_words(body)) is not None
     return _QUOTA_WORDS_FIRST.match(body.message) is not None
+
+
+def _own_words(body: ErrorBody) -> str:
+    """Return what a body says without what it quotes: that may be of the conversation."""
+    return _QUOTED.sub("…", body.reason)
 
 
 def _never_connected(error: BaseException) -> bool:
@@ -220,7 +226,7 @@ def _wait(error: BaseException, body: ErrorBody | None) -> Wait:
         if resets:
             seconds, source = max(resets)
             return Wait(seconds, source, unused=tuple(unused))
-    said = _AGAIN_IN.search(body.reason) if body is not None else None
+    said = _AGAIN_IN.search(_own_words(body)) if body is not None else None
     if said is not None:
         written, number = said["written"], said["number"]
         seconds = _duration(written.lower()) if written else float(number) * _UNITS[said["unit"][0].lower()]
@@ -331,9 +337,11 @@ class RetryPolicy:
         def wait(state: RetryCallState) -> float:
             fault = _fault_in(state)
             asked = None if fault is None else self._obeyed(fault)
-            if asked is None:
+            if not asked:  # "at once" says nothing of how often
                 return back_off(state)
-            return asked * (1 + random.uniform(0, _JITTER))  # noqa: S311 (so that not all come back at once)
+            seconds = asked * (1 + random.uniform(0, _JITTER))  # noqa: S311 (so that not all come back at once)
+            # Past the number of retries only time ends them, so that short waits would be a storm of requests.
+            return seconds if state.attempt_number <= self.retries else max(seconds, back_off(state))
 
         def count(state: RetryCallState) -> None:
             fault = _fault_in(state)

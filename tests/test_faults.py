@@ -107,6 +107,14 @@ class TestFaultOf:
                 Fault("out of quota", fatal=True),
             ),
             (APIStatusError(400, body=_said("Your credit balance is too low.")), Fault("out of quota", fatal=True)),
+            (
+                APIStatusError(403, body=_said('Blocked: "I have insufficient funds"')),
+                Fault("no access", fatal_at_start=True),
+            ),
+            (
+                RateLimitError(429, body=_said("Too many requests like 'you exceeded your current quota'")),
+                Fault("rate limit", transient=True, too_much=True),
+            ),
             (APIStatusError(424), Fault("server error", transient=True)),
             (APIStatusError(498), Fault("server error", transient=True, too_much=True)),
             (APIStatusError(499), Fault("server error", transient=True)),
@@ -271,6 +279,8 @@ class TestFaultOf:
             ("Try again in 2 minutes", 120.0),
             ("You exceeded your current quota. Please retry in 4s.", 4.0),
             ("Please try again in a moment.", None),
+            ("The filter stopped on 'try again in 20 minutes'.", None),
+            ("The server's template failed on \"retry after 3s\", its user's words.", None),
             ("Please try again in 2026-11-28.", None),
             ("Please try again in 3 attempts.", None),
         ],
@@ -509,6 +519,18 @@ class TestRetryPolicy:
         with pytest.raises(type(error)):
             retrying(service)
         assert len(service.at) == attempts
+
+    @pytest.mark.parametrize("asked", ["0", "0.001", "Wed, 21 Oct 2015 07:28:00 GMT"])
+    def test_patience_is_no_storm(self, asked: str) -> None:
+        """A service that is away and says to come back at once is left alone for longer and longer all the same."""
+        waits: list[float] = []
+        service = Service(*[ServiceError(503, {"retry-after": asked})] * 1000)
+        retrying, _ = _retrying(RetryPolicy(5, patience=90))
+        retrying.sleep = waits.append
+        with pytest.raises(ServiceError):
+            retrying(service)
+        assert sum(waits) >= 90
+        assert len(waits) < 100
 
     def test_patience_within_the_deadline(self) -> None:
         """Patience ends with the deadline of the whole call."""

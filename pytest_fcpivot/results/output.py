@@ -89,7 +89,7 @@ def usage_of(output: Any) -> Usage | None:
     if usage is None:
         return None
     read, written = _first(usage, *_READ), _first(usage, *_WRITTEN)
-    if read is None and written is None:
+    if not isinstance(read, int) and not isinstance(written, int):
         return None
     details = _first(usage, *_CACHED_DETAILS)
     cached, apart = _count(_first(usage, *_CACHED)), _count(_first(usage, *_CACHED_APART))
@@ -179,10 +179,18 @@ def _is_json(value: Any) -> bool:
 
 def _without_request(output: Any) -> Any:
     if not isinstance(output, Mapping) and callable(getattr(output, "model_dump", None)):
-        output = output.model_dump(mode="json", warnings=False)
+        output = _dumped(output)
     if isinstance(output, Mapping) and isinstance(output.get("output"), list) and not output.keys() & _NO_RESPONSE:
         return {key: output[key] for key in _RESPONSE_KEYS if output.get(key) is not None}
     return output
+
+
+def _dumped(model: Any) -> Any:
+    """Return a pydantic model's fields; raises TypeError for what only looks like one: a mock has no end of them."""
+    fields = model.model_dump(mode="json", warnings=False)
+    if not isinstance(fields, dict | list | str | int | float | None):
+        raise TypeError(f"model_dump of {type(model).__name__} gives no JSON")
+    return fields
 
 
 def _fields(value: Any) -> Any:
@@ -196,7 +204,7 @@ def _fields(value: Any) -> Any:
             return {"type": MALFORMED_OUTPUT, "text": value.malformed}
         return [_fields(call) for call in value.calls] if value.calls else value.message
     if callable(getattr(value, "model_dump", None)):
-        return value.model_dump(mode="json", warnings=False)
+        return _dumped(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime):
@@ -214,7 +222,10 @@ _ENCODER = json.JSONEncoder(default=_fields, allow_nan=False)
 
 
 def _get(thing: Any, key: str) -> Any:
-    return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+    try:
+        return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
+    except Exception:  # noqa: BLE001 (an object's own code; what it has to do with the answer is told by the reading)
+        return None
 
 
 def _first(thing: Any, *keys: str) -> Any:

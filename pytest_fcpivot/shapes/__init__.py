@@ -84,6 +84,13 @@ _SCALARS = (str, bytes, bytearray, bool, int, float, type)
 
 def read_output(output: Any) -> Reading:
     """Read whatever an agent returned; raises ActionError, naming what came, for anything that is not understood."""
+    try:
+        return _read_whole(output)
+    except RecursionError as error:
+        raise ActionError(f"a {type(output).__name__} that is nested too deep to be read") from error
+
+
+def _read_whole(output: Any) -> Reading:
     if type(output) is list:  # the usual answer of a training loop, so the others wait
         return _read_list(output)
     if output is None:

@@ -17,7 +17,7 @@ from pytest_fcpivot.shapes.reading import (
     nothing,
     served_call,
 )
-from pytest_fcpivot.shapes.unknown import refuse_error
+from pytest_fcpivot.shapes.unknown import refuse_error, refuse_unread
 
 if TYPE_CHECKING:
     from pytest_fcpivot.shapes.reading import Read
@@ -59,6 +59,8 @@ def _read_result(result: Any, read: Read) -> Reading:
         reading = combined(map(read, content), result)
     elif not reading.calls:
         reading.text = text if isinstance(text, str) and text else None
+    if not reading.calls and not reading.text:
+        refuse_unread(result, "toolCalls", "text")
     reading.cut_off, reading.answer, reading.is_part = is_cut_off(get(result, "finishReason")), result, False
     return reading
 

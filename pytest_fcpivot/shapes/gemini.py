@@ -19,7 +19,7 @@ from pytest_fcpivot.shapes.reading import (
     is_list,
     served_call,
 )
-from pytest_fcpivot.shapes.unknown import not_understood, wrong_role
+from pytest_fcpivot.shapes.unknown import not_understood, refuse_unread, wrong_role
 
 if TYPE_CHECKING:
     from pytest_fcpivot.shapes.reading import Read
@@ -36,6 +36,10 @@ _MALFORMED = ("MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE")
 
 
 def _read_part(part: Any, read: Read) -> Reading:
+    if isinstance(part, str):
+        return Reading(text=part, is_part=True, answer=part)
+    if part is None or is_list(part) or isinstance(part, bytes | int | float):
+        raise not_understood(part)
     call = first(part, "function_call", "functionCall")
     if call is not MISSING:
         if first(call, "will_continue", "willContinue") is True:
@@ -60,7 +64,7 @@ def _read_content(content: Any, read: Read) -> Reading:
     if role is not MISSING and role is not None and role != "model":
         raise wrong_role(role)
     parts = get(content, "parts")
-    if parts is MISSING or parts is None:
+    if (parts is MISSING or parts is None) and set(field_names(content)) <= {"role"} and not isinstance(content, str):
         parts = ()
     if not is_list(parts):
         raise not_understood(content)
@@ -71,7 +75,11 @@ def _read_content(content: Any, read: Read) -> Reading:
 
 def _read_candidate(candidate: Any, read: Read) -> Reading:
     content = get(candidate, "content")
+    if candidate is None or is_list(candidate) or isinstance(candidate, str | bytes | int | float):
+        raise not_understood({"candidates": [candidate]})
     reading = Reading() if content is MISSING or content is None else _read_content(content, read)
+    if not reading.calls and not reading.text:
+        refuse_unread(candidate, "content")
     reason = first(candidate, "finish_reason", "finishReason")
     reading.cut_off, reading.answer = is_cut_off(reason), candidate
     if getattr(reason, "value", reason) in _MALFORMED and not reading.calls and reading.text is None:

@@ -26,7 +26,7 @@ from pytest_fcpivot.shapes.reading import (
     shown_type,
     text_part,
 )
-from pytest_fcpivot.shapes.unknown import not_understood, refuse_error, refused, wrong_role
+from pytest_fcpivot.shapes.unknown import not_understood, refuse_error, refuse_unread, refused, wrong_role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,8 +125,9 @@ def read_message(message: Any, read: Read) -> Reading:
         return reading
     content = get(message, "content")
     if isinstance(content, str):
-        # Ollama's messages cannot do without a content, and have an empty one for none
-        reading.text = None if content == "" and get(message, "thinking") is not MISSING else content
+        # Ollama's messages cannot do without a content, and have an empty one for none; so have some for a refusal
+        says_nothing = content == "" and (get(message, "thinking") is not MISSING or first(message, "refusal"))
+        reading.text = None if says_nothing else content
     elif is_list(content):
         inside = read_content(content, read)
         reading.calls, reading.text = inside.calls, inside.text
@@ -134,6 +135,8 @@ def read_message(message: Any, read: Read) -> Reading:
         raise ActionError(f"the content of a message must be a string or a list of parts; got it {shown_type(content)}")
     if not reading.calls:
         _refuse_lost(message, has_content=content is not MISSING)
+    if not reading.calls and not reading.text:
+        refuse_unread(message, "content", "tool_calls")
     return reading
 
 
@@ -223,6 +226,8 @@ def _read_response(response: Any, read: Read) -> Reading:
         raise ActionError(f"the agent returned a Response with status {status!r}; there is no answer")
     refuse_error(response)
     reading = read(list(get(response, "output")))
+    if not reading.calls and not reading.text and reading.malformed is None:
+        refuse_unread(response, "output")
     reading.cut_off, reading.answer = status == "incomplete", response
     return reading
 

@@ -63,10 +63,15 @@ class Shape:
 
 
 def get(thing: Any, key: str) -> Any:
-    """Read a field of a dict or of an object; `MISSING` if it has none."""
+    """Read a field of a dict or of an object; `MISSING` if it has none. Raises ActionError if it cannot be read."""
     if type(thing) is dict or isinstance(thing, Mapping):  # the first is quick, and nearly always enough
         return thing.get(key, MISSING)
-    return getattr(thing, key, MISSING)
+    try:
+        return getattr(thing, key, MISSING)
+    except Exception as error:
+        raise ActionError(
+            f"{key!r} of a {type(thing).__name__} cannot be read: {type(error).__name__}: {str(error)[:200]}"
+        ) from error
 
 
 def first(thing: Any, *keys: str) -> Any:
@@ -165,8 +170,13 @@ def field_names(thing: Any) -> Iterator[str]:
     if isinstance(thing, Mapping):
         fields: Mapping[Any, Any] = thing
     else:
-        declared = getattr(type(thing), "model_fields", None) or getattr(type(thing), "__dataclass_fields__", None)
-        fields = {name: get(thing, name) for name in declared} if declared else getattr(thing, "__dict__", {})
+        kind = type(thing)
+        declared = getattr(kind, "model_fields", None) or getattr(kind, "__dataclass_fields__", None)
+        if not declared:
+            slots = [getattr(base, "__slots__", ()) for base in kind.__mro__]
+            named = [name for names in slots for name in ((names,) if isinstance(names, str) else names)]
+            declared = [*named, *getattr(kind, "_fields", ()), *getattr(thing, "__dict__", ())]
+        fields = {name: value for name in declared if (value := get(thing, name)) is not MISSING}
     for name, value in fields.items():
         if value is not None and isinstance(name, str) and not name.startswith("_"):
             yield name

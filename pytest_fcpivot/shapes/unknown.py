@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.error_bodies import is_error
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.shapes.reading import MISSING, field_names, first, get, is_list, shown_keys
@@ -65,10 +66,31 @@ def refused(why: str) -> Reader:
     return reader
 
 
+# Where an answer may stand in one shape or another: as a text, or as a list of calls or an object.
+_TEXTS = frozenset(("content", "text", "output_text", "output", "response", "answer", "message", "completion"))
+_ANSWERS = frozenset(("tool_calls", "toolCalls", "function_call", "functionCall", "calls", "messages", "choices"))
+
+
+def refuse_unread(thing: Any, *read: str) -> None:
+    """Raise for a thing that was read as no answer by its fields `read`, and has one in another of its fields."""
+    odd = [
+        name
+        for name in field_names(thing)
+        if name not in read
+        and ((name in _TEXTS and isinstance(get(thing, name), str)) or name in _ANSWERS)
+        and get(thing, name)
+    ]
+    if odd:
+        raise ActionError(
+            f"{described(thing)} has no answer in {shown_keys(read)}, where its shape has it, but {shown_keys(odd)}; "
+            f"return what is the answer alone: {ACCEPTED_SHAPES}"
+        )
+
+
 def refuse_error(answer: Any) -> None:
     """Raise for an answer that carries a service's error, or says that it ended in one: an outage is no answer."""
     error = get(answer, "error")
-    if error is not MISSING and error and not callable(error):
+    if error is not MISSING and is_error(error) and not callable(error):
         told = first(error, "message", "code", "type") if not isinstance(error, str) else error
         said = f": {one_line(str(told)[:400], 200)}" if told is not MISSING else ""
         raise ActionError(f"the answer carries an error of the service{said}; raise it, so that it is tried again")

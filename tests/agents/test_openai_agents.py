@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -220,7 +221,9 @@ def test_empty_choices(server: ModelServer, kind: type[ChatAgent]) -> None:
 
 
 @contextmanager
-def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool = True) -> Iterator[str]:
+def serving(
+    body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool = True, encoding: str = "identity"
+) -> Iterator[str]:
     """Serve one fixed body, so many times over, for answers that the model server never gives.
 
     Without being told its length, the client knows its end by that of the connection.
@@ -240,7 +243,8 @@ def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool
             raw = body.encode() if isinstance(body, str) else body
             length_line = b"content-length: %d\r\n" % (len(raw) * repeat) if told else b""
             with suppress(ConnectionError):  # the client may have read enough
-                connection.sendall(b"HTTP/1.1 %d OK\r\nconnection: close\r\n%b\r\n" % (status, length_line))
+                head_line = b"HTTP/1.1 %d OK\r\nconnection: close\r\ncontent-encoding: %b\r\n%b\r\n"
+                connection.sendall(head_line % (status, encoding.encode(), length_line))
                 for _ in range(repeat):
                     connection.sendall(raw)
 
@@ -264,6 +268,9 @@ def serving(body: str | bytes, *, repeat: int = 1, status: int = 200, told: bool
         (ChatAgent, '{"error": "busy"}', "server error", "successful reply: busy"),
         (ChatAgent, '{"error": {"reason": "gone"}}', "server error", "gone"),
         (ChatAgent, '{"choices": null}', "empty answer", "no choices"),
+        (ChatAgent, '{"choices": null, "base_resp": {"status_msg": "login fail"}}', "empty answer", "login fail"),
+        (ChatAgent, '{"success": false, "message": "busy"}', "server error", "successful reply: busy"),
+        (ResponsesAgent, '{"detail": "Not authenticated"}', "server error", "Not authenticated"),
         (ChatAgent, '{"choices": [{"finish_reason": "stop"}]}', "empty answer", "no message"),
         (PromptAgent, '{"choices": [null]}', "empty answer", "no message"),
         (ChatAgent, "[" * 100_000, "invalid answer", r"\[\[\["),
@@ -292,6 +299,7 @@ EMPTY = {"role": "assistant", "content": ""}
         (ChatAgent, {"error": {"message": "no", "type": "authentication_error"}}, Fault("no access", fatal=True)),
         (ChatAgent, {"error": {"message": "pay", "code": 402}}, Fault("out of quota", fatal=True)),
         (ChatAgent, {"error": {"message": "no", "type": "insufficient_quota"}}, Fault("out of quota", fatal=True)),
+        (ChatAgent, {"code": 401, "msg": "no such key"}, Fault("no access", fatal=True)),
         (ChatAgent, {"error": {"message": "bad", "type": "invalid_request_error"}}, None),
         (ChatAgent, {"object": "error", "message": "bad", "type": "BadRequestError", "code": 400}, None),
         (
@@ -321,6 +329,16 @@ def test_an_error_inside_a_success(kind: type[OpenAIAgent], body: Any, fault: Fa
     with serving(json.dumps(body)) as url, pytest.raises(ReplyError, match="answered with") as caught:
         ask(kind(model="m", base_url=url), view_of("say hi"))
     assert fault_of(caught.value) == fault
+
+
+@pytest.mark.parametrize("error", [None, {}, "", {"message": None, "code": None}, {"message": "", "code": 0}])
+def test_an_error_with_nothing_in_it(error: Any) -> None:
+    """A field for errors that has nothing in it does not make an error of an answer, nor of what a user returns."""
+    message = {"role": "assistant", "content": "Hi"}
+    body = {"choices": [{"finish_reason": "stop", "error": error, "message": message}], "error": error}
+    with serving(json.dumps(body)) as url:
+        answer = ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert to_action(answer) == Action(message="Hi")
 
 
 def test_an_error_inside_a_success_tells_how_long_to_wait(server: ModelServer) -> None:
@@ -364,6 +382,20 @@ def test_a_huge_reply(status: int, told: bool) -> None:
     size = "104,857,600 bytes" if told else f"more than {MOST_BYTES:,} bytes"
     assert f"sent a reply of {size}; no more than 64 MiB are read" in str(caught.value)
     assert fault_of(caught.value) == Fault("reply too large")
+
+
+def test_a_packed_reply() -> None:
+    """A packed reply is read, bounded by its size unpacked, and worth another attempt if it cannot be unpacked."""
+    answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}).encode()
+    with serving(gzip.compress(answer), encoding="gzip") as url:
+        assert to_action(ask(ChatAgent(model="m", base_url=url), view_of("say hi"))) == Action(message="Hi")
+    huge = gzip.compress(b" " * (MOST_BYTES + 1), 1)
+    with serving(huge, encoding="gzip") as url, pytest.raises(ReplyError, match="more than 67,108,864 bytes") as caught:
+        ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert fault_of(caught.value) == Fault("reply too large")
+    with serving(answer, encoding="gzip") as url, pytest.raises(openai.APIConnectionError) as broken:
+        ask(ChatAgent(model="m", base_url=url), view_of("say hi"))
+    assert (fault_of(broken.value) or Fault("")).transient
 
 
 @pytest.mark.parametrize(

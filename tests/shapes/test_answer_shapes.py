@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from pytest_fcpivot import Action, ActionError, FunctionCall, grade, to_action
 from pytest_fcpivot.answer_flags import flags_of
-from pytest_fcpivot.results.output import output_json
+from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import ai_sdk, anthropic, langchain, openai
 
 CALL = FunctionCall("find", '{"n": 1}')
@@ -147,6 +148,8 @@ SHAPES = [
         NOTHING,
         "tools of the server",
     ),
+    ({"role": "model", "parts": ["Hel", "lo"]}, HELLO, "Gemini's parts that are strings"),
+    (chat(assistant("", refusal="I cannot.")), NOTHING, "a refusal beside a content that cannot be left out"),
 ]
 
 
@@ -213,6 +216,19 @@ REFUSED = [
     (chat(assistant(None, tool_calls=[NESTED]), assistant(None, tool_calls=[NESTED])), ["several calls", "find"]),
     ({"text": "Hi", "toolCalls": [], "finishReason": "stop", "steps": [{}, {}]}, ["2 steps", "execute"]),
     ({"calls": [PYDANTIC_CALL], "approvals": [PYDANTIC_CALL]}, ["order"]),
+    # the answer stands elsewhere than where the shape that fits has it
+    ({"output": [], "tool_calls": [NESTED]}, ["'output'", "'tool_calls'"]),
+    ({"output": [], "output_text": "Hello"}, ["'output_text'"]),
+    ({"output": [], "messages": [assistant("Hello")]}, ["'messages'"]),
+    ({"text": "", "finishReason": "stop", "tool_calls": [NESTED]}, ["'tool_calls'"]),
+    ({"toolCalls": [], "content": "Hello"}, ["'content'"]),
+    (assistant(None, text="Hello"), ["'text'"]),
+    ({"content": None, "tool_calls": [], "text": "Hello"}, ["'text'"]),
+    ({"role": "model", "content": "Hello"}, ["'role', 'content'"]),
+    ({"role": "model", "parts": [None]}, ["NoneType"]),
+    ({"candidates": ["Hello"]}, ["'candidates'"]),
+    ({"candidates": [{"content": "Hello"}]}, ["str"]),
+    ({"candidates": [{"output": "Hello"}]}, ["'output'"]),
 ]
 
 
@@ -224,6 +240,42 @@ def test_what_is_refused(output: Any, parts: list[str]) -> None:
     for part in parts:
         assert part in str(raised.value)
     assert len(str(raised.value)) < 500
+
+
+class Broken:
+    """An answer that does not give one of its fields."""
+
+    @property
+    def content(self) -> str:
+        """Fail as an SDK's answer does that has nothing there."""
+        raise ValueError("no valid candidate")
+
+
+class Slotted:
+    """A function with slots for fields."""
+
+    __slots__ = ("name", "params")
+
+    def __init__(self) -> None:
+        self.name, self.params = "find", {"n": 1}
+
+
+def test_objects_that_mislead() -> None:
+    """A mock, a field that fails, arguments in slots and endless nesting are errors, and are stored by their names."""
+    nested: dict[str, Any] = {"messages": []}
+    for _ in range(3000):
+        nested = {"messages": [nested]}
+    for answer, told in (
+        (MagicMock(), "unknown role"),
+        (MagicMock(role="assistant"), "MagicMock"),
+        (Broken(), "'content' of a Broken cannot be read: ValueError: no valid candidate"),
+        (assistant(None, tool_calls=[{"function": Slotted()}]), "'params'"),
+        (nested, "nested too deep"),
+    ):
+        with pytest.raises(ActionError, match=told):
+            to_action(answer)
+        assert usage_of(answer) is None
+        assert len(output_json(answer)) < 500
 
 
 def test_streams_and_coroutines_are_named() -> None:

@@ -14,7 +14,7 @@ from pytest_fcpivot.agents.openai.tools import Offer
 from pytest_fcpivot.answer_flags import AGENT_NOTES, MOVED, SYSTEM_MESSAGES
 from pytest_fcpivot.errors import AgentError, TransientAgentError
 from pytest_fcpivot.faults import PATIENCE_S
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.jsontext import compact, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,9 +141,9 @@ class OpenAIAgent(ABC):
                     f"{', '.join(sorted(self.fields))}"
                 )
 
-    def _empty(self, what: str) -> TransientAgentError:
-        where = self._connection.where(self.path)
-        return TransientAgentError(f"{where} answered with {what}; there is no answer to grade", "empty answer")
+    def _empty(self, what: str, answer: dict[str, Any]) -> TransientAgentError:
+        where, sent = self._connection.where(self.path), one_line(compact(answer), 120)
+        return TransientAgentError(f"{where} answered with {what}; there is no answer to grade: {sent}", "empty answer")
 
 
 def _check_extra_body(extra: Mapping[str, Any]) -> None:

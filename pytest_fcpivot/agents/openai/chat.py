@@ -73,10 +73,10 @@ class ChatAgent(OpenAIAgent):
         """Return the answer's message; raises TransientAgentError if there is none."""
         choices = answer.get("choices")
         if not isinstance(choices, list) or not choices:
-            raise self._empty("no choices")
+            raise self._empty("no choices", answer)
         message = choices[0].get("message") if isinstance(choices[0], dict) else None
         if not isinstance(message, dict):
-            raise self._empty("no message in its first choice")
+            raise self._empty("no message in its first choice", answer)
         return message
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import zlib
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pytest_fcpivot.error_bodies import read_error_body
+from pytest_fcpivot.error_bodies import is_error, read_error_body
 from pytest_fcpivot.errors import AgentError, ReplyError, TransientAgentError
 from pytest_fcpivot.faults import SERVER_ERROR, causes
 from pytest_fcpivot.jsontext import one_line
@@ -33,6 +34,8 @@ TOO_LARGE, EVENT_STREAM = "reply too large", "event stream"
 _FAILED = ("failed", "cancelled")
 _EVENTS = ("data:", "event:", ":", "id:", "retry:")  # how a line of an event stream begins
 _ERRORS = range(400, 600)
+# The fields of a reply that are an error's, if there is no answer beside them.
+_WORDS_OF_ERRORS = frozenset(("message", "detail", "msg", "errors", "error_message", "error_msg"))
 # The statuses that servers name in words, in a reply whose own status is one of success.
 _STATUS_OF_NAME = {
     "invalid_request_error": 400,
@@ -198,11 +201,13 @@ class Connection:
         error, status = answer.get("error"), answer.get("status")
         if isinstance(status, str) and status in _FAILED:
             raise _error_inside(f"{where} answered with status {status}", error or "no reason given", reply)
-        if error or answer.get("object") == "error":
+        if is_error(error) or answer.get("object") == "error":
             raise _error_inside(f"{where} answered with an error in a successful reply", error or answer, reply)
         choices = answer.get("choices")
+        if choices is None and answer.get("output") is None and not _WORDS_OF_ERRORS.isdisjoint(answer):
+            raise _error_inside(f"{where} answered with an error in a successful reply", answer, reply)
         for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
+            if isinstance(choice, dict) and (is_error(choice.get("error")) or choice.get("finish_reason") == "error"):
                 what = f"{where} answered with an error in a choice"
                 raise _error_inside(what, choice.get("error") or "no reason given", reply, choice)
         return answer
@@ -231,12 +236,17 @@ def _bound() -> Callable[[Any], Awaitable[None]]:
     class Bounded(_http_library().AsyncByteStream):  # type: ignore[misc] # the library's own, whichever it is
         """The bytes of a reply, up to the bound."""
 
-        def __init__(self, stream: Any) -> None:
+        def __init__(self, stream: Any, unpack: Callable[[bytes, int], bytes] | None) -> None:
             self._stream = stream
+            self._unpack = unpack
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size = 0
-            async for part in self._stream:
+            async for sent in self._stream:
+                try:
+                    part = sent if self._unpack is None else self._unpack(sent, MOST_BYTES + 1 - size)
+                except zlib.error as error:
+                    raise _http_library().DecodingError(str(error)) from error
                 size += len(part)
                 if size > MOST_BYTES:
                     raise _TooLargeError(f"more than {MOST_BYTES:,} bytes")
@@ -249,7 +259,12 @@ def _bound() -> Callable[[Any], Awaitable[None]]:
         length = response.headers.get("content-length", "")
         if length.isdecimal() and int(length) > MOST_BYTES:
             raise _TooLargeError(f"{int(length):,} bytes")
-        response.stream = Bounded(response.stream)
+        unpack = None
+        if response.headers.get("content-encoding", "").strip().lower() == "gzip":
+            # Unpacked here, since a thousandth of the bytes may have been sent of what the library would hold.
+            del response.headers["content-encoding"]
+            unpack = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+        response.stream = Bounded(response.stream, unpack)
 
     return bound
 

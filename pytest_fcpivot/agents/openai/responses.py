@@ -62,7 +62,7 @@ class ResponsesAgent(OpenAIAgent):
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
         items = answer.get("output")
         if not isinstance(items, list):
-            raise self._empty("no output")
+            raise self._empty("no output", answer)
         for item in items if offer.names else ():
             if isinstance(item, dict) and item.get("type") == "function_call" and isinstance(item.get("name"), str):
                 item["name"] = offer.names.own(item["name"])
