@@ -120,6 +120,22 @@ def test_nulls_that_arrow_may_have_added(tmp_path: Path, arguments: Json, schema
     assert (note is not None and "columns of Arrow" in note) is doubtful
 
 
+@pytest.mark.parametrize(
+    ("number", "kind", "doubtful"),
+    [(3.0, "integer", True), (3.5, "integer", False), (3.0, "number", False), (3, "integer", False)],
+)
+def test_numbers_that_arrow_may_have_made_floats(tmp_path: Path, number: float, kind: str, doubtful: bool) -> None:
+    """A column of integers and other numbers holds floats, which by the verifier are not the integers they were."""
+    tools = [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"n": {"type": kind}}}}]
+    row = {
+        "responses_create_params": {"input": "x", "tools": tools},
+        "expected_action": {"type": "function_call", "name": "f", "arguments": json.dumps({"n": number})},
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), "utf-8")
+    audit = prepare([file_source(tmp_path / "rows.jsonl")], tmp_path / "rows.parquet")
+    assert audit.told.doubtful == ({"arguments-float-for-integer": 1} if doubtful else {})
+
+
 def test_kinds_of_reasons() -> None:
     """Names and numbers do not make a reason another one."""
     assert kind_of("messages[3]: a role 'x' at 12") == kind_of('messages[0]: a role "it\'s" at 7')
