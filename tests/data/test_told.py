@@ -242,10 +242,33 @@ def test_a_file_that_was_misread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("input", json.dumps([{"role": "user", "content": json.dumps([ASKED])}], separators=(",", ":"))),
+        ("metadata", json.dumps({"meta_info": {"assistant_depth": 4}})),
+        ("metadata", json.dumps({"tools": [{"name": "f"}]})),
+        ("metadata", json.dumps({"info": json.dumps({"depth": 2})})),
+    ],
+)
+def test_a_pivot_that_was_misread(tmp_path: Path, column: str, text: str) -> None:
+    """What an earlier version took for a user's words or for metadata, and is read now, refuses its file."""
+    target = tmp_path / "out.parquet"
+    prepare([file_source(write(tmp_path / "rows.jsonl", row()))], target)
+    of_version_2(target)
+    table = pq.read_table(target)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array([text])), target)
+    with pytest.raises(DataError, match="prepare it again"):
+        load_pivots(target)
+
+
+@pytest.mark.parametrize(
     ("rows", "details", "used"),
     [
         ([row()], {}, True),
-        ([row(), row(id="q", meta_info={"assistant_depth": 4})], {}, False),
+        ([row(tools=[])], {}, True),
+        ([row(0)], {"bad_rows": 2}, False),
+        ([row(0)], {}, True),
         ([row(meta_info={"x": 1}, info={"turn": 0, "step": 0, "depth": 0})], {}, True),
         ([talk("a")], {"sources": [{"source": "agentic-v1", "repo": "nvidia/Nemotron-Agentic-v1"}]}, True),
         ([talk("a")], {"sources": [{"source": "x", "repo": "nvidia/Nemotron-Agentic-v1"}, {"source": "y"}]}, False),

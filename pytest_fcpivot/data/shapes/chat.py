@@ -156,7 +156,7 @@ def refuse_what_would_be_lost(conversation: Conversation, line: int) -> None:
     metadata, messages = conversation.metadata, conversation.messages
     if not conversation.n_tools:
         _refuse_tools_elsewhere(metadata, messages, line)
-    if EXPECTED in metadata:
+    if EXPECTED in metadata and PARAMS not in metadata:
         raise RowProblem(line, f"{EXPECTED} beside messages: it would be lost; it belongs beside {PARAMS}")
     for key, value in metadata.items():
         if is_string(value) and value != EMPTY and _SYSTEM_LIKE.fullmatch(key) and bytes(messages[0].content) != value:
