@@ -157,6 +157,7 @@ def test_repeated_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
+        ([row(0, agent_ref={"name": "a"}), row(1, agent_ref={"name": "b"})], "another content: no repeat"),
         ([row(0), row(0)], "duplicate id 'p', with the same _ng_rollout_index 0"),
         ([row(0), row(1, "Bye")], "it has the id 'p' of line 1, and another content"),
         ([row(), row()], "duplicate id 'p', first on line 1"),
