@@ -392,7 +392,7 @@ class StoredRollouts:
 
     def results(self) -> Iterator[Result]:
         """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
-        repeats = RolloutRepeats()
+        repeats = RolloutRepeats(self.path)
         try:
             with self.path.open("rb") as stream:
                 for number, data in enumerate(stream, 1):

@@ -1,31 +1,55 @@
 """Calls that were written as text: how an expert's message is known to hold one, in any dialect.
 
-Messages are first looked at as they stand in their rows, as JSON, so that nearly all are passed at the cost of three
+Messages are first looked at as they stand in their rows, as JSON, so that nearly all are passed at the cost of a few
 searches.
 """
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from pytest_fcpivot.data.jsonparts import string
 
-# What the dialects mark calls with, without the `<` that may be escaped.
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# What the dialects mark calls with, without the `<` that may be escaped, and where a thought ends that precedes one.
 _MARKS = (
     *(b"tool_call>", b"tool_calls>", b"|tool_call", b"function_call>", b"function_calls>", b"function=", b"invoke "),
     *(b"|python_", b"[TOOL_CALLS]", b"DSML", b"to=functions.", "tool▁call".encode(), b"tool\\u2581call", b"tool_sep"),
+    *(b"TOOLCALL>", b"functioncall>", b"</think>"),
 )
+# How a text begins that may be nothing but a call, and the form of ReAct.
+_BEGINNINGS = (b'"{', b'"[', b'"```', b"Action Input:")
+# Forms of data sets alone: NVIDIA's, Glaive's and ReAct's, and ToolACE's, whose functions have names of several words.
+_OTHER_FORMS = re.compile(
+    r"(?<![`\"'])<(?:TOOLCALL|functioncall)>\s*[\[{]"
+    r"|^[ \t]*Action:[ \t]*\S[^\n]*\n\s*Action Input:"
+    r"|\A\s*\[[A-Za-z_][^\[\](){}\"'=,\n]{0,120}\((?:\s*\w+\s*=.*)?\)\s*\]\s*\Z",
+    re.MULTILINE | re.DOTALL,
+)
+_NAMES = re.compile(r"[\"'](?:name|function|tool)[\"']\s*:\s*[\"']([^\"'\n]+)[\"']")
 
 
 def may_hold_a_call(contents: bytes) -> bool:
-    """Tell whether contents, given as JSON one after the other, have a mark of a dialect: worth to be looked at."""
-    if b"<" not in contents and b"\\u003c" not in contents and b"[TOOL_CALLS]" not in contents:
+    """Tell whether contents, given as JSON one after the other, have a mark of a call: worth to be looked at."""
+    if any(beginning in contents for beginning in _BEGINNINGS):
+        return True
+    if b"<" not in contents and b"\\u003c" not in contents:
         return False
     return any(mark in contents for mark in _MARKS)
 
 
-def looks_like_a_call(content: bytes) -> bool:
-    """Tell whether a content, given as JSON, attempts a call; one that is quoted is talked about."""
+def looks_like_a_call(content: bytes, tool_names: Collection[str] = ()) -> bool:
+    """Tell whether a content, given as JSON, attempts a call; one that is quoted is talked about.
+
+    A text that is nothing but JSON or Python may be what the user asked for: it is a call if it is one of a tool on
+    offer, or if no tools are, which then stand in a text, too.
+    """
     if not may_hold_a_call(content):
         return False
     from pytest_fcpivot.dialects import looks_like_call  # noqa: PLC0415 (hardly any message has a mark)
 
-    return looks_like_call(string(content) or "") is not None
+    text = string(content) or ""
+    return bool(_OTHER_FORMS.search(text)) or looks_like_call(text, tool_names or _NAMES.findall(text)) is not None

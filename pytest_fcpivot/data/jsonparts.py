@@ -66,6 +66,18 @@ def objects(text: bytes) -> list[Fields] | None:
     return list(map(_parts, value)) if _are_objects(value) else None
 
 
+def objects_or_texts(text: bytes) -> list[Fields] | None:
+    """Return the members of each object of a JSON array, where each may also be the text of one; else as `objects`."""
+    found = objects(text)
+    if found is not None:
+        return found
+    value = decoded(text)
+    if not isinstance(value, list) or not all(isinstance(each, dict | str) for each in value):
+        return None
+    read = [fields(unwrapped(part(each))) for each in value]
+    return [each for each in read if each is not None] if None not in read else None
+
+
 def count_objects(text: bytes) -> int | None:
     """Return how many objects a JSON array has; None if it is not an array of objects. Raises as `fields` does."""
     try:

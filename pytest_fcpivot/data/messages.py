@@ -5,7 +5,7 @@ What departs from these types, be it by one member that is not known, is read by
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ from pytest_fcpivot.data.jsonparts import (
     is_string,
     joined,
     objects,
+    objects_or_texts,
     string,
     unwrapped,
 )
@@ -46,7 +47,7 @@ _SCHEMA_AS_TEXT = b'"parameters":"'
 class Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """What is called, and its arguments: text or any other value, or `ABSENT`."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1)]
     arguments: msgspec.Raw = ABSENT
 
 
@@ -110,12 +111,16 @@ read_regular = msgspec.json.Decoder(list[Message]).decode
 def is_plain(messages: Sequence[Message]) -> bool:
     """Tell whether messages of the published types hold nothing that these types do not show.
 
-    That is so unless a role is not known, a content other than a result's is a list (of blocks that may be calls), or
-    an assistant's text looks like a call that was written as text.
+    That is so unless a role is not known, calls stand twice or are not the assistant's, a content other than a result's
+    is a list (of blocks that may be calls), or an assistant's text looks like a call that was written as text.
     """
     texts = []
     for message in messages:
         role = message.role
+        if message.function_call is not None and (message.tool_calls or role != "assistant"):
+            return False
+        if message.tool_calls and role != "assistant":
+            return False
         if role == "tool":
             continue
         content = bytes(message.content)
@@ -163,6 +168,12 @@ def read_tools(tools: bytes | list[Tool], line: int, flags: set[str]) -> tuple[b
     return flat, len(names)
 
 
+def tool_names(tools: bytes, line: int) -> list[str]:
+    """Return the names of tools, which are read as `read_tools` does."""
+    flat, _ = read_tools(tools, line, set())
+    return [name for tool in objects(flat) or () if (name := string(tool.get("name")))]
+
+
 def _tools_in(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
     """Return the tools' names, and their flat forms as one text."""
     text = unwrapped(text)
@@ -190,7 +201,7 @@ def _with_schemas(flat: bytes) -> bytes:
 def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
     if is_object(text) and not {"name", "function"}.isdisjoint(fields(text) or ()):
         text = b"[%s]" % text  # the only one
-    tools = objects(text) if is_array(text) else None
+    tools = objects_or_texts(text) if is_array(text) else None
     if tools is None:
         decoded(text)  # a string may hold what is not JSON, and is told so
         raise RowProblem(line, "tools must be a list of objects")

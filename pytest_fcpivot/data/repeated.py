@@ -6,6 +6,7 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.data.agent_refs import agent_of
 from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class RepeatedRows:
         if number is None:
             self.others = True
             return False
-        content = _content_of(pivot)
+        content = _content_of(pivot, agent_of(metadata))
         known = self._seen.get(pivot.id)
         if known is None:
             self._seen[pivot.id] = content, line, {number}
@@ -60,9 +61,10 @@ class RepeatedRows:
         return sum(len(numbers) > 1 for _, _, numbers in self._seen.values())
 
 
-def _content_of(pivot: StoredPivot) -> bytes:
+def _content_of(pivot: StoredPivot, agent: str | None) -> bytes:
+    """Return a hash of what is asked and graded; by the agent that a row names, the verifier has its settings."""
     digest = blake2b(digest_size=16)
-    for text in (pivot.input, pivot.tools, pivot.params, pivot.expected_action):
+    for text in (pivot.input, pivot.tools, pivot.params, pivot.expected_action, agent or ""):
         digest.update(text if isinstance(text, bytes) else text.encode())
         digest.update(b"\n")
     return digest.digest()

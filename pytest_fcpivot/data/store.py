@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shlex
 import sys
@@ -165,13 +166,13 @@ _HOW: dict[str, Any] = {
 def _refuse_misread(path: Path, details: Mapping[str, Any], file: pq.ParquetFile) -> None:
     """Refuse a store of format 2 unless its rows are known to have been of a shape that was read rightly then.
 
-    Those are the rows that are pivots, but for places that were given as `meta_info`, and the published conversations.
-    The format is the same; what was read wrongly cannot be seen in it.
+    Those are the published conversations, and the rows that are pivots, but for places given as `meta_info` or as text,
+    tools beside the request, an input that is JSON text, and repeats. The format is the same.
     """
     sources = [source for source in details.get("sources") or () if isinstance(source, dict)]
     conversations = (details.get("audit") or {}).get("conversations", 1)
     published = bool(sources) and all(source.get("repo") in _READ_RIGHTLY for source in sources)
-    if published or (conversations == 0 and not _has_unread_places(file)):
+    if published or (conversations == 0 and not _has_what_was_unread(details, file)):
         return
     names = [str(source.get("source")) for source in sources] or [str(details.get("source") or "SOURCE")]
     again = f"fcpivot prepare {shlex.join(names)} -o {shlex.quote(str(path))}"
@@ -181,16 +182,31 @@ def _refuse_misread(path: Path, details: Mapping[str, Any], file: pq.ParquetFile
     )
 
 
-def _has_unread_places(file: pq.ParquetFile) -> bool:
-    """Tell whether rows without a depth have a `meta_info`, where it was not read from."""
+# What metadata hold of a row that was not read then: places, tools, and repeats that were left out as broken.
+_UNREAD = re.compile(r'"meta_info":|"info": ?"|"(?:tools|functions)": ?(?:\[\s*[{"]|\{|"\s*[\[{])')
+_LEFT_OUT = '"_ng_rollout_index"'
+# What such a version made of an input that is the JSON text of a list: a user's words, after the instructions.
+_INPUT_AS_WORDS = re.compile(
+    r'\[(?:\{"role":"system","content":"(?:[^"\\]|\\.)*"\},)?\{"role":"user","content":"\s*\[\s*\{\s*\\"(?:role|type)\\"'
+)
+_ROWS_A_LOOK = 512  # with their inputs
+
+
+def _has_what_was_unread(details: Mapping[str, Any], file: pq.ParquetFile) -> bool:
+    """Tell whether rows that are pivots have something that was not read from where they had it."""
     try:
-        depths = file.read(columns=["depth"], use_threads=False).column(0)
-        if not depths.null_count:
-            return False
-        batches = file.iter_batches(_ROWS_A_READ, columns=["metadata"], use_threads=False)
-        return any('"meta_info"' in text for batch in batches for text in batch.column(0).to_pylist())
+        names = ["depth", "n_tools", "metadata", "input"]
+        for batch in file.iter_batches(_ROWS_A_LOOK, columns=names, use_threads=False):
+            for depth, n_tools, metadata, given in zip(
+                *(batch.column(name).to_pylist() for name in names), strict=True
+            ):
+                unread = (depth is None if "info" in key else not n_tools for key in _UNREAD.findall(metadata))
+                repeats = details.get("bad_rows") and _LEFT_OUT in metadata
+                if any(unread) or repeats or _INPUT_AS_WORDS.match(given):
+                    return True
     except (pa.ArrowException, OSError):
         return True
+    return False
 
 
 def is_store(path: Path) -> bool:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 KEY = "told"  # of the store's provenance
 NO_TOOLS = "no-tool-on-offer"
 ENCODED_TWICE = "arguments-encoded-twice"
+FLOATS = "arguments-float-for-integer"
 UNEQUAL = "repeated-unequally"
 NULLS = "arguments-null-without-parameter"
 _NOTES = {
     NO_TOOLS: "expect calls, with no tool on offer",
     ENCODED_TWICE: "expect arguments that are JSON encoded twice, which no call matches",
     NULLS: "expect arguments that are null, of parameters that the tools do not have (columns of Arrow add such nulls)",
+    FLOATS: "expect arguments such as 3.0 for parameters that are integers (columns of Arrow make such numbers)",
     UNEQUAL: "come several times, and others less often: each is asked once, or as often as --fc-repeats says",
 }
 _QUOTED = b'"arguments":"\\"'
@@ -126,7 +128,7 @@ def may_be_doubtful(pivot: StoredPivot) -> bool:
     expected = pivot.expected_action
     if isinstance(expected, str):
         expected = expected.encode()
-    return not pivot.n_tools or b"null" in expected or _QUOTED in expected
+    return not pivot.n_tools or b"null" in expected or b".0" in expected or _QUOTED in expected
 
 
 def doubts_of(pivot: StoredPivot) -> Iterator[str]:
@@ -137,30 +139,43 @@ def doubts_of(pivot: StoredPivot) -> Iterator[str]:
     calls = expected_action_from_json(text).calls
     if any(is_json_in_json(call.arguments) for call in calls):
         yield ENCODED_TWICE
-    if "null" in text:
+    if "null" in text or ".0" in text:
         parameters = _parameters_of(pivot.tools)
         if any(_has_strange_nulls(call.arguments, parameters.get(call.name)) for call in calls):
             yield NULLS
+        if any(_has_strange_floats(call.arguments, parameters.get(call.name)) for call in calls):
+            yield FLOATS
 
 
-def _parameters_of(tools: bytes | str) -> dict[str, set[str]]:
+def _parameters_of(tools: bytes | str) -> dict[str, dict[str, Any]]:
     """Return the parameters that each tool has, by its name; of one without a plain schema nothing is known."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for tool in json.loads(tools):
         schema = tool.get("parameters")
         properties = schema.get("properties") if isinstance(schema, dict) else None
         if isinstance(properties, dict) and isinstance(tool.get("name"), str):
-            known = {key for key, value in properties.items() if value is not None}
-            found[tool["name"]] = found.get(tool["name"], set()) | known
+            known = {key: value for key, value in properties.items() if value is not None}
+            found[tool["name"]] = found.get(tool["name"], {}) | known
     return found
 
 
-def _has_strange_nulls(arguments: str, parameters: set[str] | None) -> bool:
+def _has_strange_nulls(arguments: str, parameters: Mapping[str, Any] | None) -> bool:
     """Tell whether arguments have a null of a parameter that the tool does not have."""
     value = json.loads(arguments)
     if parameters is None or not isinstance(value, dict):
         return False
     return any(each is None and key not in parameters for key, each in value.items())
+
+
+def _has_strange_floats(arguments: str, parameters: Mapping[str, Any] | None) -> bool:
+    """Tell whether arguments have a float for a parameter that is an integer: by the verifier `3` is no `3.0`."""
+    value = json.loads(arguments)
+    if parameters is None or not isinstance(value, dict):
+        return False
+    schemas = ((each, parameters.get(key)) for key, each in value.items() if isinstance(each, float))
+    return any(
+        each.is_integer() and isinstance(schema, dict) and schema.get("type") == "integer" for each, schema in schemas
+    )
 
 
 def is_json_in_json(arguments: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_fcpivot.data.repeated import rollout_index
+from pytest_fcpivot.data.repeated import ROLLOUT_INDEX, rollout_index
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, pivot_from_row
 from pytest_fcpivot.errors import FcPivotError, RowProblem
 from pytest_fcpivot.results.output import Usage, action_from_json, usage_of
@@ -55,15 +55,27 @@ class _Source:
 class RolloutRepeats:
     """Which repeat of its pivot each rollout is, from 1; `most` is the largest number so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._seen: dict[str, int] = {}
+        self._taken: set[tuple[str, int]] = set()
         self.most = 0
 
     def next(self, pivot_id: str, row: Mapping[str, Any]) -> int:
-        """Return the number of the next rollout of a pivot: what its row says, or how many there were."""
+        """Return the number of the next rollout of a pivot: what its row says, or how many there were.
+
+        Raises RunError if another one has that number: one of the two would be lost.
+        """
         self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
         number = rollout_index(row)
         repeat = self._seen[pivot_id] if number is None else number + 1
+        if (pivot_id, repeat) in self._taken:
+            raise RunError(
+                f"{self._path}: two rollouts of the pivot {pivot_id!r} are number {repeat - 1} by {ROLLOUT_INDEX}, "
+                "or by their order where a row has none; one of them would not be graded. If the file was joined from "
+                "several, replay them one by one, or take the key out of all rows"
+            )
+        self._taken.add((pivot_id, repeat))
         self.most = max(self.most, repeat)
         return repeat
 
@@ -143,7 +155,7 @@ class AnswerBook:
         """
         source = len(self._sources)
         self._sources.append(_Source(path, _of_rollout))
-        repeats = RolloutRepeats()
+        repeats = RolloutRepeats(path)
         without_answer = 0
         for number, (offset, row) in enumerate(_lines(path), 1):
             if "response" not in row:

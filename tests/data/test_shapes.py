@@ -220,6 +220,10 @@ def test_a_call_without_arguments(turn: Json) -> None:
         ({"train": False}, False),
         ({"train": True}, True),
         ({"loss": False}, False),
+        ({"weight": False}, False),
+        ({"train_on_turn": 0.0}, False),
+        ({"train": "False"}, False),
+        ({"loss": [1, 0]}, True),
     ],
 )
 def test_turns_that_are_not_to_be_learned(mark: Json, learned: bool) -> None:
@@ -521,6 +525,73 @@ REFUSED: dict[str, tuple[Any, str]] = {
         talk_of({"role": "assistant", "content": [{"type": "text", "text": TEXT_CALL}]}),
         "the expert's call is written as text",
     ),
+    **{
+        f"a call as text: {title}": (
+            {"messages": [ASKED, {"role": "assistant", "content": text}], **tools},
+            r"messages\[1\]: the expert's call is written as text",
+        )
+        for title, text, tools in (
+            ("JSON", '{"name": "switch", "arguments": {}}', {"tools": NESTED}),
+            ("a list", '[{"name": "switch", "parameters": {"on": true}}]', {"tools": NESTED}),
+            ("a fence", '```json\n{"name": "switch", "arguments": {}}\n```', {"tools": NESTED}),
+            ("JSON, no tools", '{"name": "switch", "arguments": {}}', {}),
+            ("Python", '[switch(room="hall")]', {"tools": NESTED}),
+            ("Python, words", '[Lamp Switch API(room="hall", on=True)]', {}),
+            ("NVIDIA", '<TOOLCALL>[{"name": "switch", "arguments": {}}]</TOOLCALL>', {"tools": NESTED}),
+            ("Glaive", '<functioncall> {"name": "switch", "arguments": \'{}\'} <|endoftext|>', {}),
+            ("ReAct", "Thought: dark.\nAction: switch\nAction Input: {}", {}),
+            ("behind a thought", '<think>dark</think>\n{"name": "switch", "arguments": {}}', {"tools": NESTED}),
+        )
+    },
+    "a call as text in a log": (
+        {"input": "x", "tools": FLAT, "output": [{"type": "message", "role": "assistant", "content": TEXT_CALL}]},
+        "output: the call is written as text",
+    ),
+    "another key of contents": (talk_of({"role": "user", "text": "And?"}, SAID), r"messages\[1\]: no content or value"),
+    "parts": (talk_of({"role": "model", "parts": [{"text": "Yes."}]}, SAID), r"messages\[1\]: .* and parts, which is"),
+    "a result's other key": (
+        talk_of(CALLING, {"role": "tool", "tool_call_id": "k1", "output": "on"}, SAID),
+        r"messages\[2\]: no content or value, and output",
+    ),
+    "a user's calls": (
+        talk_of({"role": "user", "content": "x", "tool_calls": [CALL]}, SAID),
+        r"messages\[1\]: tool_calls in a message of the role user",
+    ),
+    "two forms of calls": (
+        talk_of({"role": "assistant", "tool_calls": [CALL], "function_call": {"name": "f", "arguments": "{}"}}),
+        "calls both in tool_calls and in function_call, and not the same",
+    ),
+    "calls that are Python": (
+        talk_of({"role": "assistant", "content": None, "function_calls": "switch(on=True)"}),
+        r"messages\[1\]\.function_calls looks like calls",
+    ),
+    "tools of a message": (
+        {"messages": [{"role": "system", "content": "x", "functions": json.dumps([FUNCTION])}, ASKED, SAID]},
+        r"messages\[0\]\.functions looks like tools",
+    ),
+    "an expected action beside messages": (
+        changed(TALK, expected_action={"type": "message", "content": "x"}),
+        "expected_action beside messages: it would be lost",
+    ),
+    "an answer behind the last turn": (
+        talk_of(CALLING, RESULT, SAID, ASKED, ground_truth=[{"name": "switch", "arguments": {}}]),
+        "ground_truth looks like calls, the messages end before",
+    ),
+    "a system text of another name": (changed(TALK, System="Be brief."), "System looks like a system text"),
+    "Alpaca": ({"instruction": "a", "input": "b", "output": "[]"}, "instruction beside input and output"),
+    "output is words": ({"input": "b", "output": "It is on."}, "output: a text, where a Response has a list"),
+    "items without a type": (
+        {"input": "b", "output": [{"name": "switch", "arguments": "{}"}], "tools": FLAT},
+        r"output\[0\]: an item without a type",
+    ),
+    "functions beside items": (
+        {"input": "b", "output": [ITEM], "functions": [FUNCTION]},
+        "functions looks like tools, which would not be on offer",
+    ),
+    "a failed rollout": (
+        {"responses_create_params": {"input": "x"}, "response": {"output": [ITEM], "error": {"code": "x"}}},
+        "there is no answer",
+    ),
     "a call in another dialect": (talk_of({"role": "assistant", "content": "[TOOL_CALLS] [{}]"}), "written as text"),
     "a call as text in ShareGPT": (
         {"conversations": [SHAREGPT[0], {"from": "gpt", "value": TEXT_CALL}], "tools": [FUNCTION]},
@@ -579,7 +650,18 @@ def test_refused(title: str) -> None:
         reader.read(json.dumps(row).encode(), 2)
 
 
-@pytest.mark.parametrize("text", ["Write `<tool_call>` before it.", "The tag <b>bold</b> and function=3, [x]", "a < b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write `<tool_call>` before it.",
+        "The tag <b>bold</b> and function=3, [x]",
+        "a < b",
+        '{"name": "Ann", "arguments": ["for", "against"]}',
+        "[sighs (quietly)]",
+        "Say `<TOOLCALL>[]`.",
+        'So: ```{"name": "switch", "arguments": {}}``` is how.',
+    ],
+)
 def test_messages_that_talk_of_tags(text: str) -> None:
     """A message that only mentions what calls are marked with is a message."""
     pivots, _, _ = read(talk_of({"role": "assistant", "content": text}))
@@ -621,3 +703,30 @@ def test_anonymous_rows_that_differ_beside_their_messages() -> None:
     anonymous = {key: value for key, value in TALK.items() if key != "uuid"}
     rows = [anonymous, {**anonymous, "system": "a"}, {**anonymous, "system": "b"}, {**anonymous, "temperature": 1}]
     assert len({read(row)[0][0].id for row in rows}) == 4
+
+
+@pytest.mark.parametrize(
+    ("members", "turn"),
+    [
+        ({}, {**CALLING, "function_call": CALL["function"]}),
+        ({}, {**CALLING, "function_call": {"name": "", "arguments": ""}}),
+        ({}, {**CALLING, "tool_calls": [json.dumps(CALL)]}),
+        ({"tools": [json.dumps(FUNCTION)]}, CALLING),
+        ({"system_prompt": None, "messages_of": NESTED}, CALLING),
+    ],
+)
+def test_the_same_in_other_words(members: Json, turn: Json) -> None:
+    """A call that stands twice is one, and what is JSON text one by one is read as what it holds."""
+    is_the_lamp(read(changed(TALK, messages=[ASKED, turn, RESULT, SAID], **members))[0])
+
+
+def test_tools_of_a_message_that_are_the_rows() -> None:
+    """They are on offer, and nothing is lost."""
+    talk = changed(TALK, messages=[{**ASKED, "tools": NESTED}, CALLING, RESULT, SAID])
+    is_the_lamp(read(talk)[0])
+
+
+@pytest.mark.parametrize("choice", ["any", '{"type": "any"}', {"type": "any"}])
+def test_words_for_a_choice_that_must_be_made(choice: Any) -> None:
+    """Each API's word for it, also as text, is that of the requests that are sent."""
+    assert read(changed(TALK, tool_choice=choice))[0][0].params == {"tool_choice": "required"}

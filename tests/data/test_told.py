@@ -120,6 +120,22 @@ def test_nulls_that_arrow_may_have_added(tmp_path: Path, arguments: Json, schema
     assert (note is not None and "columns of Arrow" in note) is doubtful
 
 
+@pytest.mark.parametrize(
+    ("number", "kind", "doubtful"),
+    [(3.0, "integer", True), (3.5, "integer", False), (3.0, "number", False), (3, "integer", False)],
+)
+def test_numbers_that_arrow_may_have_made_floats(tmp_path: Path, number: float, kind: str, doubtful: bool) -> None:
+    """A column of integers and other numbers holds floats, which by the verifier are not the integers they were."""
+    tools = [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"n": {"type": kind}}}}]
+    row = {
+        "responses_create_params": {"input": "x", "tools": tools},
+        "expected_action": {"type": "function_call", "name": "f", "arguments": json.dumps({"n": number})},
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), "utf-8")
+    audit = prepare([file_source(tmp_path / "rows.jsonl")], tmp_path / "rows.parquet")
+    assert audit.told.doubtful == ({"arguments-float-for-integer": 1} if doubtful else {})
+
+
 def test_kinds_of_reasons() -> None:
     """Names and numbers do not make a reason another one."""
     assert kind_of("messages[3]: a role 'x' at 12") == kind_of('messages[0]: a role "it\'s" at 7')
@@ -141,6 +157,7 @@ def test_repeated_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
+        ([row(0, agent_ref={"name": "a"}), row(1, agent_ref={"name": "b"})], "another content: no repeat"),
         ([row(0), row(0)], "duplicate id 'p', with the same _ng_rollout_index 0"),
         ([row(0), row(1, "Bye")], "it has the id 'p' of line 1, and another content"),
         ([row(), row()], "duplicate id 'p', first on line 1"),
@@ -226,10 +243,33 @@ def test_a_file_that_was_misread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("input", json.dumps([{"role": "user", "content": json.dumps([ASKED])}], separators=(",", ":"))),
+        ("metadata", json.dumps({"meta_info": {"assistant_depth": 4}})),
+        ("metadata", json.dumps({"tools": [{"name": "f"}]})),
+        ("metadata", json.dumps({"info": json.dumps({"depth": 2})})),
+    ],
+)
+def test_a_pivot_that_was_misread(tmp_path: Path, column: str, text: str) -> None:
+    """What an earlier version took for a user's words or for metadata, and is read now, refuses its file."""
+    target = tmp_path / "out.parquet"
+    prepare([file_source(write(tmp_path / "rows.jsonl", row()))], target)
+    of_version_2(target)
+    table = pq.read_table(target)
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array([text])), target)
+    with pytest.raises(DataError, match="prepare it again"):
+        load_pivots(target)
+
+
+@pytest.mark.parametrize(
     ("rows", "details", "used"),
     [
         ([row()], {}, True),
-        ([row(), row(id="q", meta_info={"assistant_depth": 4})], {}, False),
+        ([row(tools=[])], {}, True),
+        ([row(0)], {"bad_rows": 2}, False),
+        ([row(0)], {}, True),
         ([row(meta_info={"x": 1}, info={"turn": 0, "step": 0, "depth": 0})], {}, True),
         ([talk("a")], {"sources": [{"source": "agentic-v1", "repo": "nvidia/Nemotron-Agentic-v1"}]}, True),
         ([talk("a")], {"sources": [{"source": "x", "repo": "nvidia/Nemotron-Agentic-v1"}, {"source": "y"}]}, False),

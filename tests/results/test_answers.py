@@ -247,6 +247,15 @@ def test_rollouts_say_which_repeat_they_are(tmp_path: Path, new_book: Callable[.
     assert book.repeats == 4
 
 
+@pytest.mark.parametrize("numbers", [(0, 1, 0), (None, 0), (1, None, None)])
+def test_rollouts_of_one_number(tmp_path: Path, numbers: tuple[int | None, ...]) -> None:
+    """Two rollouts of a pivot that are the same repeat are refused: one would take the place of the other."""
+    rows = [rollout("x", **({} if n is None else {"_ng_rollout_index": n})) for n in numbers]
+    path = write(tmp_path / "rollouts.jsonl", *rows)
+    with pytest.raises(RunError, match=r"two rollouts of the pivot 'p-.*' are number"):
+        AnswerBook(replays=True).add_rollouts(path)
+
+
 def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
     """Rollouts that nothing says the right answer of are told as what they are, and what to do with them."""
     row = rollout("x")

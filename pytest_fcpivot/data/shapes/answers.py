@@ -8,7 +8,7 @@ from pytest_fcpivot.data.conversations import expected_calls, own_id
 from pytest_fcpivot.data.jsonparts import as_string, is_array, is_object, is_string, joined, objects
 from pytest_fcpivot.data.messages import EMPTY, read_tools
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, read_row, stem_of
-from pytest_fcpivot.data.shapes.chat import SETTINGS, SYSTEM_KEYS
+from pytest_fcpivot.data.shapes.chat import SETTINGS, SYSTEM_KEYS, TOOL_KEYS, tools_beside
 from pytest_fcpivot.data.shapes.turns import NULL, json_member, read_call
 from pytest_fcpivot.errors import RowProblem
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.shapes.how import How
 
 KEYS = ("query", "answers")
-_USED = frozenset((*KEYS, "tools", "id", "uuid", "trajectory_id", *SYSTEM_KEYS, *SETTINGS))
+_USED = frozenset((*KEYS, *TOOL_KEYS, "id", "uuid", "trajectory_id", *SYSTEM_KEYS, *SETTINGS))
 
 
 def read_answers(row: Fields, line: int, how: How) -> StoredPivot:
@@ -26,7 +26,7 @@ def read_answers(row: Fields, line: int, how: How) -> StoredPivot:
     query = row["query"]
     if not is_string(query) or query == EMPTY:
         raise RowProblem(line, "query: a text is expected")
-    tools, _ = read_tools(row.get("tools", NULL), line, how.flags)
+    tools, _ = read_tools(tools_beside(row, line), line, how.flags)
     params = {"input": b'[{"role":"user","content":%s}]' % query, "tools": tools}
     params |= {name: row[name] for name in SETTINGS if row.get(name, NULL) != NULL}
     system = next((row[key] for key in SYSTEM_KEYS if is_string(row.get(key))), None)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.data.conversations import Conversation, id_of_content, own_id
-from pytest_fcpivot.data.jsonparts import as_string, fields, is_object, joined, string
+from pytest_fcpivot.data.jsonparts import as_string, fields, is_object, is_string, joined, string
 from pytest_fcpivot.data.messages import EMPTY, read_tools, text_of
+from pytest_fcpivot.data.rows import EXPECTED, PARAMS
 from pytest_fcpivot.data.shapes.turns import (
     NULL,
+    is_object_text,
     json_member,
     looks_like_calls,
     looks_like_tools,
     read_turns,
+    refuse_calls_in_text,
     system_message,
 )
 from pytest_fcpivot.errors import RowProblem
@@ -46,20 +51,23 @@ SETTINGS = (
 )
 # Members that a row of the published shape does not have, and that are more than metadata.
 NOT_PLAIN = frozenset((*SYSTEM_KEYS, "functions", "function_call", "response", "choices", *SETTINGS))
+# Other names for a system text, of which it is not known that they are read by whoever made the row.
+_SYSTEM_LIKE = re.compile(r"(?i)sys(?:tem)?[_ -]?(?:prompt|message|instructions?|text|content)?")
 _OLD_CHOICE = "function_call"
 _MODES = {"any": b'"required"', "auto": b'"auto"', "none": b'"none"'}
 
 
 def read_chat(row: Fields, line: int, how: How, key: str = "messages") -> Conversation:
     """Read a row whose messages stand under `key`; raises RowProblem if it cannot be read whole."""
-    turns = read_turns(row.get(key, NULL), line, key, calls_in_text=how.calls_in_text is not None)
+    turns = read_turns(row.get(key, NULL), line, key)
     how.saw("anthropic" if turns.has_blocks else "chat" if key == "messages" else "sharegpt")
     return conversation_of(turns, row, line, how, key)
 
 
 def conversation_of(turns: Turns, row: Fields, line: int, how: How, key: str) -> Conversation:
     """Make a conversation of messages and of the row's other members."""
-    tools = _tools(row, line)
+    tools = tools_beside(row, line)
+    _refuse_tools_of_messages(turns, tools, line)
     _put_system_first(turns, row, line)
     if how.calls_in_text == "hermes":
         from pytest_fcpivot.data.shapes.hermes import from_hermes  # noqa: PLC0415 (only where it is asked for)
@@ -67,8 +75,9 @@ def conversation_of(turns: Turns, row: Fields, line: int, how: How, key: str) ->
         tools, converted = from_hermes(turns, tools, line, key)
         if converted:
             how.saw("hermes")
+    refuse_calls_in_text(turns, tools, line, key)
     settings = {name: row[name] for name in SETTINGS if row.get(name, NULL) != NULL}
-    _read_choice(settings, row.get(_OLD_CHOICE, NULL))
+    _read_choice(settings, row.get(_OLD_CHOICE, NULL), line)
     extras = [name for name in (*SYSTEM_KEYS, "functions", *SETTINGS, _OLD_CHOICE) if row.get(name, NULL) != NULL]
     keys = (key, "tools", *extras)
     members = {name: value for name, value in row.items() if name not in (key, *extras)}
@@ -84,13 +93,25 @@ def conversation_of(turns: Turns, row: Fields, line: int, how: How, key: str) ->
     return conversation
 
 
-def _tools(row: Fields, line: int) -> bytes:
-    """Return the tools, under whichever key they are; a row that has two lists of them must mean the same."""
+def tools_beside(row: Fields, line: int) -> bytes:
+    """Return a row's tools, under whichever key they are; a row that has two lists of them must mean the same."""
     empty = (NULL, b"[]")
     given = [row[key] for key in TOOL_KEYS if key in row and json_member(row[key], key, line) not in empty]
     if len(given) > 1 and len({read_tools(each, line, set())[0] for each in given}) > 1:
         raise RowProblem(line, f"{' and '.join(TOOL_KEYS)} are not the same, and it is not known which are on offer")
     return given[0] if given else row.get("tools", NULL)
+
+
+def _refuse_tools_of_messages(turns: Turns, tools: bytes, line: int) -> None:
+    """Refuse tools that a message has beside its content, unless they are the row's."""
+    on_offer = read_tools(tools, line, set())[0] if turns.tools else b""
+    for where, given in turns.tools:
+        if json.loads(read_tools(given, line, set())[0]) != json.loads(on_offer):
+            raise RowProblem(
+                line,
+                f"{where} looks like tools, which would not be on offer; they are read from {' or '.join(TOOL_KEYS)} "
+                "beside the messages",
+            )
 
 
 def _put_system_first(turns: Turns, row: Fields, line: int) -> None:
@@ -110,11 +131,16 @@ def _put_system_first(turns: Turns, row: Fields, line: int) -> None:
         turns.places = [-1, *turns.places]
 
 
-def _read_choice(settings: Fields, old: bytes) -> None:
+def _read_choice(settings: Fields, old: bytes, line: int) -> None:
     """Write a tool choice of another API, or of the API's first form, as this one's."""
     if old != NULL and "tool_choice" not in settings:
         settings["tool_choice"] = old
     choice = settings.get("tool_choice", NULL)
+    if is_string(choice):
+        if is_object_text(choice):
+            settings["tool_choice"] = choice = json_member(choice, "tool_choice", line)
+        elif choice == b'"any"':  # Mistral's word
+            settings["tool_choice"] = _MODES["any"]
     members = (fields(choice) or {}) if is_object(choice) else {}
     kind, name = string(members.get("type")), string(members.get("name"))
     if kind in _MODES:
@@ -130,13 +156,29 @@ def refuse_what_would_be_lost(conversation: Conversation, line: int) -> None:
     metadata, messages = conversation.metadata, conversation.messages
     if not conversation.n_tools:
         _refuse_tools_elsewhere(metadata, messages, line)
+    if EXPECTED in metadata and PARAMS not in metadata:
+        raise RowProblem(line, f"{EXPECTED} beside messages: it would be lost; it belongs beside {PARAMS}")
+    for key, value in metadata.items():
+        if is_string(value) and value != EMPTY and _SYSTEM_LIKE.fullmatch(key) and bytes(messages[0].content) != value:
+            raise RowProblem(
+                line,
+                f"{one_line(key, 60)} looks like a system text, which the agent would not see; name it system, or "
+                "leave it out",
+            )
     suspects = [key for key, value in metadata.items() if b"arguments" in value and looks_like_calls(key, value)]
-    if suspects and not any(message.calls() for message in messages):
-        raise RowProblem(
-            line,
-            f"{one_line(suspects[0], 60)} looks like calls, the messages have none, and they would be lost; write them "
-            "into the messages, or leave the key out",
-        )
+    if not suspects:
+        return
+    if messages[-1].role != "assistant":
+        where = "the messages end before the assistant's turn"
+    elif not any(message.calls() for message in messages):
+        where = "the messages have none"
+    else:
+        return
+    raise RowProblem(
+        line,
+        f"{one_line(suspects[0], 60)} looks like calls, {where}, and they would be lost; write them into the messages, "
+        "or leave the key out",
+    )
 
 
 def _refuse_tools_elsewhere(metadata: Fields, messages: Sequence[Message], line: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.data.calls_in_text import looks_like_a_call, may_hold_a_call
 from pytest_fcpivot.data.conversations import SkippedTurn, own_id
-from pytest_fcpivot.data.jsonparts import decoded, joined, string
+from pytest_fcpivot.data.jsonparts import as_string, decoded, joined, string
+from pytest_fcpivot.data.messages import tool_names
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, expected_action_json, read_row, stem_of
 from pytest_fcpivot.errors import ActionError, RowProblem
 
@@ -26,10 +28,11 @@ def is_given(item: Fields) -> bool:
     return (kind or "").endswith("_output") or string(item.get("role")) in _GIVEN_ROLES
 
 
-def action_of(items: list[Fields], line: int) -> bytes | None:
+def action_of(items: list[Fields], line: int, tools: bytes) -> bytes | None:
     """Return the action that the assistant's items are, by the verifier's own rule; None if they are none.
 
-    Raises RowProblem for an item that is not understood, or for a call that lacks a part.
+    `tools` are those on offer. Raises RowProblem for an item that is not understood, and for a call that lacks a part
+    or is written as text.
     """
     if any(string(item.get("type")) == _CUSTOM for item in items):
         raise RowProblem(line, f"output: a {_CUSTOM} is no call with arguments, and would be lost")
@@ -41,6 +44,9 @@ def action_of(items: list[Fields], line: int) -> bytes | None:
         raise RowProblem(line, f"output: {error}") from error
     if action.malformed is not None or action.kind == "none":
         return None
+    said = as_string(action.message or "")
+    if not action.calls and may_hold_a_call(said) and looks_like_a_call(said, tool_names(tools, line)):
+        raise RowProblem(line, "output: the call is written as text, and would be taken for a message")
     return expected_action_json(action).encode()
 
 
@@ -62,7 +68,9 @@ class Rollout:
         self._items = [joined(item) for item in (*given, *output)]
         self._fields = [*given, *output]
         self.n_turns = len(self._turns)
-        self._actions = [action_of(self._fields[start:end], line) for start, end in self._turns]
+        self._actions = [
+            action_of(self._fields[start:end], line, params.get("tools", b"null")) for start, end in self._turns
+        ]
         if not self.n_turns:
             raise RowProblem(line, "output: no turn of the assistant's in it")
         # Read once before the first is handed out: a row that is broken gives no half of its pivots.

@@ -18,15 +18,16 @@ from pytest_fcpivot.data.jsonparts import (
     is_string,
     joined,
     objects,
+    string,
     unwrapped,
 )
 from pytest_fcpivot.data.messages import EMPTY
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, read_row, stem_of
-from pytest_fcpivot.data.shapes.chat import conversation_of
+from pytest_fcpivot.data.shapes.chat import SYSTEM_KEYS, conversation_of
 from pytest_fcpivot.data.shapes.items import Rollout, action_of, is_given, trajectory_id
-from pytest_fcpivot.data.shapes.turns import NULL, json_member, read_turns
+from pytest_fcpivot.data.shapes.turns import NULL, json_member, looks_like_tools, read_turns
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import shown
+from pytest_fcpivot.jsontext import one_line, shown
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields
@@ -48,6 +49,8 @@ _SETTINGS = (
     "truncation",
 )
 _IDS = frozenset({"id", "uuid", "trajectory_id"})
+# Beside input and output they say that a row is none of the Responses API, or hold what the agent would not see.
+_NOT_OF_LOGS = ("instruction", "history", *SYSTEM_KEYS)
 _ITEMS = frozenset({"input", "output", "tools", "instructions", *_SETTINGS})
 
 
@@ -112,7 +115,7 @@ def _exchange(rest: Fields, request: Fields, response: Fields, line: int, how: H
         raise RowProblem(line, "a request without messages (a list)")
     separator = b"," if objects(given) else b""
     messages = b"%s%s%s]" % (given.rstrip()[:-1], separator, message)
-    turns = read_turns(messages, line, calls_in_text=how.calls_in_text is not None)
+    turns = read_turns(messages, line)
     members = {key: value for key, value in request.items() if key not in ("messages", *_IDS)}
     row = {**rest, **members, "messages": messages}
     if identity is not None:
@@ -158,15 +161,16 @@ def _note_cut_off(reason: bytes, how: How) -> None:
 def read_responses_log(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
     """Read a row of `input` and `output`; raises RowProblem if it cannot be read whole."""
     how.saw("responses-log")
+    for key in _NOT_OF_LOGS:
+        if row.get(key, NULL) not in (NULL, EMPTY, b"[]"):
+            raise RowProblem(line, f"{key} beside input and output: it would be lost; a Response has instructions")
+    if is_string(row["output"]) and not (string(row["output"]) or "").lstrip().startswith(("[", "{")):
+        raise RowProblem(line, "output: a text, where a Response has a list of items")
     return _items_log(row, row, line, how)
 
 
 def _items_log(row: Fields, response: Fields, line: int, how: How) -> StoredPivot | Rollout:
-    status = response.get("status", NULL)
-    if status in (b'"failed"', b'"cancelled"') or response.get("error", NULL) != NULL:
-        raise RowProblem(line, f"a Response with status {shown(decoded(status))} and error: there is no answer")
-    if status == b'"incomplete"':
-        how.flags.add(CUT_OFF)
+    look_at_status(response, line, how)
     for key in ("previous_response_id", "conversation"):
         if row.get(key, NULL) != NULL:
             raise RowProblem(line, f"{key}: what was said before is not in the row, and the agent would not see it")
@@ -176,14 +180,30 @@ def _items_log(row: Fields, response: Fields, line: int, how: How) -> StoredPivo
     return pivots_of_items(rest, params, output, line)
 
 
+def look_at_status(response: Fields, line: int, how: How) -> None:
+    """Note that a Response was cut off; raises RowProblem if there is none, but an error."""
+    status = response.get("status", NULL)
+    if status in (b'"failed"', b'"cancelled"') or response.get("error", NULL) != NULL:
+        raise RowProblem(line, f"a Response with status {shown(decoded(status))} and error: there is no answer")
+    if status == b'"incomplete"':
+        how.flags.add(CUT_OFF)
+
+
 def pivots_of_items(rest: Fields, params: Fields, output: list[Fields], line: int) -> StoredPivot | Rollout:
     """Read a request and the items that came of it: one pivot, or the turns of a trajectory.
 
     `rest` are the row's other members, of which the ids are taken. Raises RowProblem if it cannot be read whole.
     """
     metadata = {key: value for key, value in rest.items() if key not in _IDS}
+    if params.get("tools", NULL) in (NULL, b"[]"):
+        for key, value in metadata.items():
+            if value[:1] in (b"[", b'"') and b"name" in value and looks_like_tools(value):
+                raise RowProblem(line, f"{one_line(key, 60)} looks like tools, which would not be on offer")
+    untyped = [n for n, item in enumerate(output) if "type" not in item and "role" not in item]
+    if untyped:
+        raise RowProblem(line, f"output[{untyped[0]}]: an item without a type; a Response's items have one")
     if not any(map(is_given, output)):
-        action = action_of(output, line)
+        action = action_of(output, line, params.get("tools", NULL))
         if action is None:
             raise RowProblem(line, "output: neither text nor calls")
         identity = own_id(rest)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.data.jsonparts import fields, is_array, is_object, objects
 from pytest_fcpivot.data.rows import PARAMS, StoredPivot
-from pytest_fcpivot.data.shapes.logs import pivots_of_items
+from pytest_fcpivot.data.shapes.logs import look_at_status, pivots_of_items
 from pytest_fcpivot.data.shapes.turns import NULL, json_member
 from pytest_fcpivot.errors import RowProblem
 
@@ -24,6 +24,7 @@ def read_rollout(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
     answer = fields(response) if is_object(response) else None
     if request is None or answer is None:
         raise RowProblem(line, f"a rollout without expected_action needs {PARAMS} and response, both objects")
+    look_at_status(answer, line, how)
     output = json_member(answer.get("output", NULL), "response.output", line)
     items = objects(output) if is_array(output) else None
     if not items:

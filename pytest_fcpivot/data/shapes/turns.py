@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_fcpivot.data.calls_in_text import looks_like_a_call
-from pytest_fcpivot.data.jsonparts import decoded, fields, is_array, is_object, is_string, objects, string, unwrapped
+from pytest_fcpivot.data.calls_in_text import looks_like_a_call, may_hold_a_call
+from pytest_fcpivot.data.jsonparts import (
+    decoded,
+    fields,
+    is_array,
+    is_object,
+    is_string,
+    objects,
+    objects_or_texts,
+    string,
+    unwrapped,
+)
 from pytest_fcpivot.data.messages import (
     ABSENT,
     EMPTY,
@@ -25,6 +35,7 @@ from pytest_fcpivot.data.messages import (
     is_plain,
     read_regular,
     text_of,
+    tool_names,
 )
 from pytest_fcpivot.data.shapes.blocks import split_blocks
 from pytest_fcpivot.errors import RowProblem
@@ -46,6 +57,8 @@ _ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value")
 _READ = frozenset((*_ROLE_KEYS, *_CONTENT_KEYS, "tool_calls", "function_call", "tool_call_id", "name", "weight"))
 ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _CALL_TYPES = frozenset({None, "function", "function_call", "tool_call", "tool_use"})
+_CONTENT_ELSEWHERE = frozenset({"text", "parts", "message", "output", "response", "answer", "contents"})
+_BLANK = (EMPTY, b"[]", b"{}")
 _MARKS = ("train", "train_on_turn", "trainable", "loss")  # false: other formats' way to say weight 0
 _CALL_LIKE = re.compile(r"tool|func|call|invo|action", re.IGNORECASE)
 _NAMES = frozenset({"name", "function", "tool", "tool_name", "toolName", "action"})
@@ -57,11 +70,13 @@ class Turns:
     """A conversation's messages, and for each its place in the list that it was read from.
 
     One message may be several here, such as the results that are blocks of one. `has_blocks` tells that some were.
+    `tools` are those that messages have beside their contents, each with its place.
     """
 
     messages: list[Message] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     has_blocks: bool = False
+    tools: list[tuple[str, bytes]] = field(default_factory=list)
 
     def add(self, message: Message, place: int) -> None:
         """Append a message."""
@@ -69,11 +84,10 @@ class Turns:
         self.places.append(place)
 
 
-def read_turns(given: bytes, line: int, key: str = "messages", *, calls_in_text: bool = False) -> Turns:
+def read_turns(given: bytes, line: int, key: str = "messages") -> Turns:
     """Read a conversation's messages, a list or JSON text that holds it, found under `key`.
 
-    Raises RowProblem if there are none, if one is not understood, or, unless `calls_in_text`, if an assistant's text
-    holds calls.
+    Raises RowProblem if there are none, or if one is not understood. Whether texts hold calls is not looked at.
     """
     text = json_member(given, key, line, otherwise=f"no {key} (a list that is not empty): ")
     if is_object(text):
@@ -89,8 +103,6 @@ def read_turns(given: bytes, line: int, key: str = "messages", *, calls_in_text:
     turns = _one_by_one(text, line, key)
     if not turns.messages:
         raise RowProblem(line, f"no {key} (a list that is not empty)")
-    if not calls_in_text:
-        _refuse_calls_in_text(turns, line, key)
     return turns
 
 
@@ -119,6 +131,7 @@ def _one_by_one(text: bytes, line: int, key: str) -> Turns:
             turns.add(Message("assistant", tool_calls=calls, weight=_weight(value, where, line)), place)
             continue
         identifier = _identifier(value.get("tool_call_id"))
+        _note_tools(value, where, turns)
         if is_array(content) and (blocks := split_blocks(role, content, where, line)) is not None:
             turns.has_blocks = True
             if blocks.calls and (listed := _calls_of(value, role, where, line)):
@@ -135,6 +148,8 @@ def _one_by_one(text: bytes, line: int, key: str) -> Turns:
         calls = _calls_of(value, role, where, line)
         if role == "assistant":
             _refuse_what_would_be_lost(value, where, line)
+        if content == NULL and not calls:
+            _refuse_another_content(value, role, where, line)
         weight = _weight(value, where, line) if role == "assistant" else None
         raw = msgspec.Raw(content)
         turns.add(Message(role, raw, tool_calls=calls, tool_call_id=identifier, weight=weight), place)
@@ -164,7 +179,8 @@ def _identifier(text: bytes | None) -> str | int | None:
 def _weight(value: Fields, where: str, line: int) -> float | None:
     """Return 0 for a turn that is marked as not to be learned."""
     for key in _MARKS:
-        if value.get(key) in (b"false", b"0"):
+        mark = decoded(value.get(key, NULL))
+        if mark is not None and (mark == 0 or (isinstance(mark, str) and mark.strip().lower() in ("false", "0"))):
             return 0.0
     given = value.get("weight", NULL)
     weight = decoded(given)
@@ -177,20 +193,32 @@ def _weight(value: Fields, where: str, line: int) -> float | None:
 
 
 def _calls_of(value: Fields, role: str, where: str, line: int) -> list[Call]:
-    """Return the calls of a message; only those of the assistant count."""
+    """Return the calls of a message; raises RowProblem if it is not the assistant's, or has others in another place."""
     if role != "assistant":
+        for key in ("tool_calls", "function_call"):
+            if _has_a_name(json_member(value.get(key, NULL), f"{where}.{key}", line)):
+                raise RowProblem(line, f"{where}: {key} in a message of the role {role}, where it would be lost")
         return []
     listed = json_member(value.get("tool_calls", NULL), f"{where}.tool_calls", line)
     calls = _calls(listed, f"{where}.tool_calls", line)
     single = json_member(value.get("function_call", NULL), f"{where}.function_call", line)
-    if calls or single == NULL:
+    if single == NULL:
         return calls
     members = fields(single) if is_object(single) else None
     if members is None:
         raise RowProblem(line, f"{where}.function_call: an object with name and arguments is expected")
-    if all(each == NULL for each in members.values()):
-        return []
-    return [read_call(members, f"{where}.function_call", line)]
+    if all(each in (NULL, EMPTY) for each in members.values()):
+        return calls
+    call = read_call(members, f"{where}.function_call", line)
+    if calls and [each.written() for each in calls] != [call.written()]:
+        raise RowProblem(line, f"{where}: calls both in tool_calls and in function_call, and not the same")
+    return calls or [call]
+
+
+def _has_a_name(listed: bytes) -> bool:
+    """Tell whether a call, or one of a list, says what it calls."""
+    found = [fields(listed)] if is_object(listed) else objects(listed) if is_array(listed) else None
+    return any(each and (string(each.get("name")) or is_object(each.get("function"))) for each in found or ())
 
 
 def _calls(listed: bytes, where: str, line: int) -> list[Call]:
@@ -200,7 +228,11 @@ def _calls(listed: bytes, where: str, line: int) -> list[Call]:
         return [read_call(fields(listed) or {}, where, line)]
     if not is_array(listed):
         raise RowProblem(line, f"{where}: a list of calls is expected")
-    return [read_call(each, f"{where}[{n}]", line) for n, each in enumerate(objects(listed) or _none_of(listed))]
+    try:
+        found = objects_or_texts(listed) or _none_of(listed)
+    except ValueError as error:
+        raise RowProblem(line, f"{where}: a string that is not JSON: {error}") from error
+    return [read_call(each, f"{where}[{n}]", line) for n, each in enumerate(found)]
 
 
 def _none_of(listed: bytes) -> list[Fields]:
@@ -243,12 +275,36 @@ def _arguments(members: Fields, where: str, line: int) -> msgspec.Raw:
 
 def _refuse_what_would_be_lost(value: Fields, where: str, line: int) -> None:
     for key, member in value.items():
-        if key not in _READ and looks_like_calls(key, member):
+        if key not in _READ and (looks_like_calls(key, member) or _is_called_calls(key, member)):
             raise RowProblem(
                 line,
                 f"{where}.{one_line(key, 60)} looks like calls, and would be lost; calls are read from tool_calls, "
                 "function_call and tool_use blocks",
             )
+
+
+def _is_called_calls(key: str, member: bytes) -> bool:
+    """Tell whether a key that is not known says of a text or a list that it is calls."""
+    return key.lower().endswith(("call", "calls")) and (is_string(member) or is_array(member)) and member not in _BLANK
+
+
+def _refuse_another_content(value: Fields, role: str, where: str, line: int) -> None:
+    """Refuse a message that has no content, and may have it under a key that is not known."""
+    for key, member in value.items():
+        if key in _READ or key in ("id", "type") or (role == "assistant" and key not in _CONTENT_ELSEWHERE):
+            continue
+        if member[:1] in (b'"', b"[", b"{") and member not in _BLANK:
+            raise RowProblem(
+                line,
+                f"{where}: no {' or '.join(_CONTENT_KEYS)}, and {one_line(key, 60)}, which is not read and would be "
+                "lost; name it content, or leave it out",
+            )
+
+
+def _note_tools(value: Fields, where: str, turns: Turns) -> None:
+    for key, member in value.items():
+        if key not in _READ and b"name" in member and looks_like_tools(member):
+            turns.tools.append((f"{where}.{one_line(key, 60)}", member))
 
 
 def looks_like_calls(key: str, value: bytes) -> bool:
@@ -286,13 +342,18 @@ def looks_like_tools(value: bytes) -> bool:
     )
 
 
-def _refuse_calls_in_text(turns: Turns, line: int, key: str) -> None:
-    for message, place in zip(turns.messages, turns.places, strict=True):
-        if (
-            message.role == "assistant"
-            and not message.calls()
-            and looks_like_a_call(text_of(bytes(message.content), set()))
-        ):
+def refuse_calls_in_text(turns: Turns, tools: bytes, line: int, key: str) -> None:
+    """Raise RowProblem if a message of the assistant's holds calls as text; `tools` are those on offer."""
+    said = [
+        (text_of(bytes(message.content), set()), place)
+        for message, place in zip(turns.messages, turns.places, strict=True)
+        if message.role == "assistant" and not message.calls()
+    ]
+    if not may_hold_a_call(b"".join(text for text, _ in said)):
+        return
+    names = tool_names(tools, line)
+    for text, place in said:
+        if looks_like_a_call(text, names):
             raise RowProblem(
                 line,
                 f"{key}[{place}]: the expert's call is written as text, and would be taken for a message; if it is "
