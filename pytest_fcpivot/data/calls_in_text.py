@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.data.jsonparts import string
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 # What the dialects mark calls with, without the `<` that may be escaped, and where a thought ends that precedes one.
 _MARKS = (
     *(b"tool_call>", b"tool_calls>", b"|tool_call", b"function_call>", b"function_calls>", b"function=", b"invoke "),
-    *(b"|python_", b"[TOOL_CALLS]", b"DSML", b"to=functions.", "tool▁call".encode(), b"tool\\u2581call", b"tool_sep"),
+    *(b"|python_", b"DSML", b"to=functions.", "tool▁call".encode(), b"tool\\u2581call", b"tool_sep"),
     *(b"TOOLCALL>", b"functioncall>", b"</think>"),
 )
-# How a text begins that may be nothing but a call, and the form of ReAct.
-_BEGINNINGS = (b'"{', b'"[', b'"```', b"Action Input:")
+_BEGINNINGS = (b'"{', b'"[', b'"```')  # of a text that may be nothing but a call
+_WITHOUT_TAGS = (b"Action Input:", b"TOOL_CALLS]")  # ReAct, Mistral
 # Forms of data sets alone: NVIDIA's, Glaive's and ReAct's, and ToolACE's, whose functions have names of several words.
 _OTHER_FORMS = re.compile(
     r"(?<![`\"'])<(?:TOOLCALL|functioncall)>\s*[\[{]"
@@ -32,13 +32,18 @@ _OTHER_FORMS = re.compile(
 _NAMES = re.compile(r"[\"'](?:name|function|tool)[\"']\s*:\s*[\"']([^\"'\n]+)[\"']")
 
 
-def may_hold_a_call(contents: bytes) -> bool:
-    """Tell whether contents, given as JSON one after the other, have a mark of a call: worth to be looked at."""
-    if any(beginning in contents for beginning in _BEGINNINGS):
+def may_hold_a_call(contents: Iterable[bytes]) -> bool:
+    """Tell whether one of several contents, given as JSON, has a mark of a call: worth to be looked at."""
+    contents = list(contents)
+    for content in contents:
+        if content.startswith(_BEGINNINGS):
+            return True
+    whole = b"".join(contents)  # what is looked for further stands in hardly any
+    if any(mark in whole for mark in _WITHOUT_TAGS):
         return True
-    if b"<" not in contents and b"\\u003c" not in contents:
+    if b"<" not in whole and b"\\u003c" not in whole:
         return False
-    return any(mark in contents for mark in _MARKS)
+    return any(mark in whole for mark in _MARKS)
 
 
 def looks_like_a_call(content: bytes, tool_names: Collection[str] = ()) -> bool:
@@ -47,7 +52,7 @@ def looks_like_a_call(content: bytes, tool_names: Collection[str] = ()) -> bool:
     A text that is nothing but JSON or Python may be what the user asked for: it is a call if it is one of a tool on
     offer, or if no tools are, which then stand in a text, too.
     """
-    if not may_hold_a_call(content):
+    if not may_hold_a_call((content,)):
         return False
     from pytest_fcpivot.dialects import looks_like_call  # noqa: PLC0415 (hardly any message has a mark)
 

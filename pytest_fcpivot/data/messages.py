@@ -128,7 +128,7 @@ def is_plain(messages: Sequence[Message]) -> bool:
             return False
         if role == "assistant" and not message.tool_calls and message.function_call is None:
             texts.append(content)
-    return not may_hold_a_call(b"".join(texts))  # all at once: what is looked for stands in hardly any
+    return not may_hold_a_call(texts)  # all at once
 
 
 class _Function(

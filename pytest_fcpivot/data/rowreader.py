@@ -82,7 +82,9 @@ class RowReader:
     def _read_any(self, text: bytes, line: int, odd: frozenset[str]) -> Read:
         row = fields(text)
         if row is None:
-            raise RowProblem(line, f"a row must be an object, not {json_type(decoded(text))}")
+            kind = json_type(decoded(text))
+            hint = "; if the file is one list, write each of its objects on a line" if text[:1] == b"[" else ""
+            raise RowProblem(line, f"a row must be an object, not {kind}{hint}")
         self._usual.learn(row)
         how = How(self._calls_in_text, odd)
         try:

@@ -593,6 +593,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "there is no answer",
     ),
     "a call in another dialect": (talk_of({"role": "assistant", "content": "[TOOL_CALLS] [{}]"}), "written as text"),
+    "a call behind words": (talk_of({"role": "assistant", "content": "Yes. [TOOL_CALLS] [{}]"}), "written as text"),
+    "one list": ([TALK], "not an array; if the file is one list, write each of its objects on a line"),
     "a call as text in ShareGPT": (
         {"conversations": [SHAREGPT[0], {"from": "gpt", "value": TEXT_CALL}], "tools": [FUNCTION]},
         r"conversations\[1\]: the expert's call",

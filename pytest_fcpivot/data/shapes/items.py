@@ -45,7 +45,7 @@ def action_of(items: list[Fields], line: int, tools: bytes) -> bytes | None:
     if action.malformed is not None or action.kind == "none":
         return None
     said = as_string(action.message or "")
-    if not action.calls and may_hold_a_call(said) and looks_like_a_call(said, tool_names(tools, line)):
+    if not action.calls and may_hold_a_call((said,)) and looks_like_a_call(said, tool_names(tools, line)):
         raise RowProblem(line, "output: the call is written as text, and would be taken for a message")
     return expected_action_json(action).encode()
 

@@ -349,7 +349,7 @@ def refuse_calls_in_text(turns: Turns, tools: bytes, line: int, key: str) -> Non
         for message, place in zip(turns.messages, turns.places, strict=True)
         if message.role == "assistant" and not message.calls()
     ]
-    if not may_hold_a_call(b"".join(text for text, _ in said)):
+    if not may_hold_a_call(text for text, _ in said):
         return
     names = tool_names(tools, line)
     for text, place in said:
