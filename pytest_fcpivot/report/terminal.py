@@ -21,6 +21,7 @@ from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.nothing_ran import why_nothing_ran
 from pytest_fcpivot.report.rerun import rerun_line
+from pytest_fcpivot.results.error_groups import without_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -151,8 +152,11 @@ def _error_lines(tally: Tally) -> list[str]:
     ranked = _ranked(tally.error_causes)
     for cause, n in ranked[:_CAUSES_SHOWN]:
         text, varies = tally.error_texts.get(cause, ("", False))
-        such_as = "" if text in ("", cause) else f", such as: {text}" if varies else f": {text}"
-        lines.append(f"  {n:>7}  {printable(cause + such_as)}")
+        if without_numbers(text) == cause:  # the text is the group, so that one of them says it all
+            shown = f"{text} (and alike, with other numbers)" if varies else text
+        else:
+            shown = cause if not text else f"{cause}, such as: {text}" if varies else f"{cause}: {text}"
+        lines.append(f"  {n:>7}  {printable(shown)}")
     if len(ranked) > _CAUSES_SHOWN:
         rest = ranked[_CAUSES_SHOWN:]
         lines.append(f"  {sum(n for _, n in rest):>7}  of {len(rest)} other kinds")

@@ -26,7 +26,7 @@ def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
         return cause, ""
     place = _place(rest)
     if place is None:
-        return _DIFFERS_IN_EACH.sub("N", first[:_WIDTH]), first[:_WIDTH]
+        return without_numbers(first[:_WIDTH]), first[:_WIDTH]
     found = _RAISED.fullmatch(first)
     if found is not None and found["type"] is None:
         return f"SystemExit at {place}", first[:_WIDTH]
@@ -34,6 +34,11 @@ def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
     if found is None:
         return f"error at {place}", first[:_WIDTH]
     return f"{found['type']} at {place}", (found["text"] or "")[:_WIDTH]
+
+
+def without_numbers(text: str) -> str:
+    """Return a text with N for each number and identifier, which differ in each of many like it."""
+    return _DIFFERS_IN_EACH.sub("N", text)
 
 
 def _place(lines: str) -> str | None:
