@@ -192,7 +192,11 @@ def test_refused(counted: Counted, monkeypatch: pytest.MonkeyPatch, plugin: str,
 @pytest.mark.parametrize(
     ("plugin", "mark", "message"),
     [
-        ("repeat", "repeat(3)", "the mark repeat (pytest-repeat): each repeat would be counted as another pivot; *"),
+        (
+            "repeat",
+            "repeat(3)",
+            "test_mine: the mark repeat (pytest-repeat): each repeat would be counted as another *",
+        ),
         ("pytest-retry", "flaky(retries=2)", "the mark flaky, which pytest-retry follows: a wrong answer *"),
     ],
 )
