@@ -225,6 +225,7 @@ OTHER_REPLIES: dict[str, tuple[int, Any]] = {
     "an outage": _llama("Compute error."),
     "no raw text": _ollama("error parsing tool call"),
     "no line": _ollama("XML syntax error"),
+    "a text": (500, {"error": "XML syntax error on line 8: element <a> closed by </b>"}),
     "another outage": _ollama("llama runner process has terminated"),
     "no call": _groq("Tool choice is required, but model did not call a tool", failed_generation="Hello."),
     "another message": _groq("Something else", failed_generation=CALL),

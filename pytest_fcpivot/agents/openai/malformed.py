@@ -98,14 +98,14 @@ SIGNATURES = (
         UNPARSED,
         (500,),
         _words(r"(?:failed to parse XML: )?XML syntax error on line \d+: .+"),
-        types=("api_error", ""),
+        types=("api_error",),
     ),
     Signature(
         "Ollama",
         UNPARSED,
         (500,),
         _words(r"expected element type <\w+> but have <\w+>"),
-        types=("api_error", ""),
+        types=("api_error",),
     ),
     Signature(
         "Groq",
