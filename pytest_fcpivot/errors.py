@@ -16,6 +16,10 @@ class OptionError(FcPivotError):
     """An option's value cannot be used."""
 
 
+class RunError(FcPivotError):
+    """A run's directory cannot be used."""
+
+
 class AgentError(FcPivotError):
     """The agent cannot be loaded, or gave no answer to grade: it raised, timed out or exited."""
 

@@ -111,7 +111,7 @@ def fault_of(error: BaseException) -> Fault | None:
     """Classify what an agent raised; None for an error that is the agent's own."""
     if isinstance(error, TransientAgentError):
         return Fault(
-            error.cause,
+            str(error.cause),  # of a user's agent
             transient=True,
             retry_after=error.retry_after,
             too_much=error.cause == RATE_LIMIT,
@@ -122,7 +122,7 @@ def fault_of(error: BaseException) -> Fault | None:
         return Fault("fatal", fatal=True)
     if isinstance(error, ReplyError):
         if error.cause is not None:
-            return Fault(error.cause)
+            return Fault(str(error.cause))
         return None if error.status_code is None else _fault_of_status(error, error.status_code, known_sdk=True)
     names = {kind.__name__ for kind in type(error).__mro__}
     status = _status_of(error)

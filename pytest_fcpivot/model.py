@@ -24,14 +24,16 @@ class Message:
 class FunctionCall:
     """A call of one tool.
 
-    `arguments` is JSON text, kept as the model wrote it. Any other value than a string is encoded once, here;
-    raises TypeError or ValueError for a value that JSON cannot hold.
+    `arguments` is JSON text, kept as the model wrote it. Any other value than a string is encoded once, here; raises
+    TypeError or ValueError for a value that JSON cannot hold, and TypeError for a name that is no string.
     """
 
     name: str
     arguments: str
 
     def __init__(self, name: str, arguments: Any = "{}") -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a called function must be a string, not {type(name).__name__}")
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments)
         object.__setattr__(self, "name", name)

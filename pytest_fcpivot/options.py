@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -165,6 +166,7 @@ _OPTIONS = (
     ),
 )
 _NAMING_A_RUN = ("fc_agent", "fc_data", "fc_resume", "fc_replay")
+KINDS = {option.dest: option.kind for option in _OPTIONS}
 ABOUT_THE_RUN = frozenset(option.dest for option in _OPTIONS if option.of_run == "is about")
 DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
@@ -645,6 +647,7 @@ def _plain(text: str) -> bool | float | str:
     if text.lower() in {"true", "false"}:
         return text.lower() == "true"
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if isfinite(number) else text  # JSON, which run.json is, has no other numbers

@@ -104,7 +104,8 @@ class StoredRun:
             return {"fc_data": [str(self.path)]}
         options = dict(self.description.get("options", {}))
         options["fc_data"] = [data["path"] for data in self.description.get("data", ())]
-        return {name: value for name, value in options.items() if value}
+        # a number was set by code of the user's; a command line has texts
+        return {name: str(value) if type(value) in (int, float) else value for name, value in options.items() if value}
 
     @property
     def arguments(self) -> list[str]:

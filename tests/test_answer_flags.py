@@ -11,7 +11,9 @@ from pytest_fcpivot import Action, grade
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.answer_flags import flags_of
 from pytest_fcpivot.errors import ActionError
-from pytest_fcpivot.results.output import action_from_json, action_json, output_json
+from pytest_fcpivot.results.lines import result_line
+from pytest_fcpivot.results.output import action_json, output_json
+from pytest_fcpivot.results.record import CaseRecord
 
 MALFORMED = Action(malformed='<function=book_table{city: "Lyon}')
 
@@ -54,7 +56,8 @@ def test_malformed_output_is_no_action(grader: str, expected: dict[str, Any]) ->
 def test_malformed_output_is_stored() -> None:
     """What is written of it, as output and as action, is read as the same."""
     assert to_action(json.loads(output_json(MALFORMED))) == MALFORMED
-    assert action_from_json(json.loads(action_json(MALFORMED))) == MALFORMED
+    record = CaseRecord("p", "p", "message", None, reward=0.0, action_json=action_json(MALFORMED))
+    assert result_line(record.line("data.jsonl::p", "failed").encode()).graded() == MALFORMED
 
 
 def test_malformed_output_needs_its_text() -> None:

@@ -6,7 +6,6 @@ pivot beside the last one is cheap.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,9 +21,18 @@ from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.report.grader import shown_settings
-from pytest_fcpivot.results.answers import RolloutRepeats, is_without_answer, no_rollouts
-from pytest_fcpivot.results.output import action_from_json
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, read_description
+from pytest_fcpivot.results.lines import (
+    Damage,
+    DamagedLineError,
+    ResultLine,
+    line_at,
+    open_regular,
+    output_of,
+    result_line,
+    results_in,
+)
+from pytest_fcpivot.results.rollouts import RolloutRepeats, is_without_answer, no_rollouts, reward_of, rollouts_in
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, read_description
 from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
@@ -115,7 +123,6 @@ class StoredResults:
         self._options: dict[str, Any] = description.get("options", {})
         grader: Any = description.get("grader")
         mark = description.get("pass_mark", DEFAULT_PASS_MARK)
-        _refuse_odd(path, grader, mark, description.get("data", []))
         self.agent = str(description.get("agent"))
         self.grader_name = str(grader["name"])
         self.notes: list[str] = []
@@ -237,16 +244,15 @@ class StoredResults:
                 odd += 1
                 continue
             changed += own and not as_answered
-            repeat = line["repeat"]
             yield Result(
-                test=line["test"],
-                name=pivot.id if repeat == 1 else f"{pivot.id}[r{repeat}]",
-                trajectory_id=line["trajectory_id"],
+                test=line.test,
+                name=pivot.id if line.repeat == 1 else f"{pivot.id}[r{line.repeat}]",
+                trajectory_id=line.trajectory_id,
                 pivot=pivot,
                 action=action,
-                reward=float(line["reward"]),
-                category=line.get("category"),
-                schema=line.get("schema"),
+                reward=line.reward,
+                category=line.category,
+                schema=line.schema,
             )
         if odd:
             self.notes.append(f"results without an action that can be read, left out: {odd}")
@@ -278,26 +284,21 @@ class _Lines:
     """The lines of `results.jsonl`."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = path.open("rb")
+        self._path = path
+        self._stream = open_regular(path)
         self._torn = 0
         self._unread = 0
 
     def places(self) -> dict[str, tuple[str, int] | None]:
         """Return each test's pivot and where its last line is; None for an error."""
         found: dict[str, tuple[str, int] | None] = {}
-        offset = 0
-        for data in self._stream:
-            try:
-                line = json.loads(data)
-            except (ValueError, RecursionError):
-                line = None
-            if is_result(line):
-                found[line["test"]] = None if line["outcome"] == "error" else (line["pivot_id"], offset)
-            elif not data.endswith(b"\n"):
-                self._torn = len(data)
+        for offset, line in results_in(self._path):
+            if not isinstance(line, Damage):
+                found[line.test] = None if line.is_error else (line.pivot_id, offset)
+            elif line.torn:
+                self._torn = line.size
             else:
                 self._unread += 1
-            offset += len(data)
         return found
 
     def notes(self) -> Iterator[str]:
@@ -306,30 +307,32 @@ class _Lines:
         if self._unread:
             yield f"lines that are no results, left out: {self._unread}"
 
-    def read(self, offset: int) -> tuple[bytes, dict[str, Any]]:
-        self._stream.seek(offset)
-        data = self._stream.readline()
-        return data, json.loads(data)
+    def read(self, offset: int) -> tuple[bytes, ResultLine]:
+        data = line_at(self._stream, offset)
+        try:
+            return data, result_line(data)
+        except DamagedLineError as error:
+            raise RunError(f"{self._path}: changed while it was read: {error}") from error
 
     def close(self) -> None:
         self._stream.close()
 
 
-def _action(line: dict[str, Any], names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
+def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
     """Read the action that was graded, and tell whether the output, which a replay grades, reads as the same.
 
     It does, unless a test or a fixture of the user's made another action of it. `names` are those of the pivot's tools,
     `empty_arguments` is how the run read them.
     """
     try:
-        answered = to_action(line.get("output"), names, empty_arguments=empty_arguments)
+        answered = to_action(output_of(line), names, empty_arguments=empty_arguments)
     except ActionError:
         answered = None
-    if "action" not in line:
+    if not line.has_action:
         if answered is None:
-            raise ActionError(f"{line['test']}: neither action nor output can be read")
+            raise ActionError(f"{line.test}: neither action nor output can be read")
         return answered, True
-    graded = action_from_json(line["action"])
+    graded = line.graded()
     return graded, graded == answered
 
 
@@ -341,22 +344,6 @@ def _grader_of(described: dict[str, Any]) -> Grader:
     if source is not None and describe_grader(grader, settings).get("source_sha256") != source:
         raise GraderError(f"the source of {grader.name} has changed since the run")
     return grader
-
-
-def _refuse_odd(path: Path, grader: Any, mark: Any, data: list[dict[str, Any]]) -> None:
-    """Refuse a run.json that was written by something else, beyond what `read_description` does."""
-    odd: list[Any] = []
-    if not (
-        isinstance(grader, dict)
-        and isinstance(grader.get("name"), str)
-        and isinstance(grader.get("settings", {}), dict)
-    ):
-        odd.append(grader)
-    if not isinstance(mark, int | float):
-        odd.append(mark)
-    odd += [entry for entry in data if not all(isinstance(entry[key], str) for key in ("name", "path", "sha256"))]
-    if odd:
-        raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {odd[0]!r:.80}")
 
 
 def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tuple[str, PivotStore]]) -> None:
@@ -393,27 +380,20 @@ class StoredRollouts:
     def results(self) -> Iterator[Result]:
         """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
         repeats = RolloutRepeats(self.path)
-        try:
-            with self.path.open("rb") as stream:
-                for number, data in enumerate(stream, 1):
-                    result = self._result(data, number, repeats)
-                    if result is not None:
-                        yield result
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        for number, _, row in rollouts_in(self.path):
+            result = None if isinstance(row, Damage) else self._result(row, number, repeats)
+            if result is not None:
+                yield result
         if not repeats.most:
             raise RunError(f"{self.path}: {no_rollouts(self._without_answer)}")
 
-    def _result(self, data: bytes, number: int, repeats: RolloutRepeats) -> Result | None:
+    def _result(self, row: dict[str, Any], number: int, repeats: RolloutRepeats) -> Result | None:
+        if "response" not in row:
+            return None
         try:
-            row = json.loads(data)
-            if not isinstance(row, dict) or "response" not in row:
-                return None
             pivot = pivot_from_row(row, number)
         except RowProblem:
             self._without_answer += is_without_answer(row)
-            return None
-        except (ValueError, RecursionError):
             return None
         repeat = repeats.next(pivot.id, row)
         try:
@@ -423,7 +403,7 @@ class StoredRollouts:
         if action is None or row["response"] is None:
             self.errors += 1
             return None
-        reward, category = row.get("reward"), row.get("category")
+        category = row.get("category")
         name = pivot.id if repeat == 1 else f"{pivot.id}[r{repeat}]"
         return Result(
             test=name,
@@ -431,7 +411,7 @@ class StoredRollouts:
             trajectory_id=pivot.trajectory_id,
             pivot=pivot,
             action=action,
-            reward=float(reward) if isinstance(reward, int | float) else None,
+            reward=reward_of(row),
             category=category if isinstance(category, str) else None,
             schema=None,
         )

@@ -104,6 +104,8 @@ def _plain(grade: Grade, reward: float) -> Grade:
     if halves is not None:
         name, arguments = halves
         halves = float(name), float(arguments)
+        if not all(0 <= half <= 1 for half in halves):
+            raise ValueError(f"halves holds {halves!r}")
     odd = next((pair for pair in grade.pairs if not isinstance(pair, Pair)), None)
     if odd is not None:
         raise TypeError(f"pairs holds {odd!r:.80}")

@@ -5,24 +5,41 @@ Only where each answer stands is held in memory; it is read when its test comes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_fcpivot.data.repeated import ROLLOUT_INDEX, rollout_index
-from pytest_fcpivot.data.rows import EXPECTED, PARAMS, pivot_from_row
-from pytest_fcpivot.errors import FcPivotError, RowProblem
-from pytest_fcpivot.results.output import Usage, action_from_json, usage_of
-from pytest_fcpivot.results.record import judge_of
-from pytest_fcpivot.results.run import RunDirectory, RunError
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.errors import RowProblem, RunError
+from pytest_fcpivot.results.lines import (
+    CallLine,
+    Damage,
+    DamagedLineError,
+    ResultLine,
+    UsageCounts,
+    call_line,
+    calls_in,
+    line_at,
+    output_of,
+    result_line,
+    results_in,
+)
+from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.results.rollouts import (
+    RolloutRepeats,
+    is_without_answer,
+    no_rollouts,
+    reward_of,
+    rollouts_in,
+    row_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_fcpivot.model import Action
     from pytest_fcpivot.results.record import Scoring
+    from pytest_fcpivot.results.run import RunDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +65,8 @@ class StoredAnswer:
 @dataclass(slots=True)
 class _Source:
     path: Path
-    read: Callable[[dict[str, Any]], StoredAnswer]
+    read: Callable[[bytes], StoredAnswer]
     stream: BinaryIO | None = None
-
-
-class RolloutRepeats:
-    """Which repeat of its pivot each rollout is, from 1; `most` is the largest number so far."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: dict[str, int] = {}
-        self._taken: set[tuple[str, int]] = set()
-        self.most = 0
-
-    def next(self, pivot_id: str, row: Mapping[str, Any]) -> int:
-        """Return the number of the next rollout of a pivot: what its row says, or how many there were.
-
-        Raises RunError if another one has that number: one of the two would be lost.
-        """
-        self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
-        number = rollout_index(row)
-        repeat = self._seen[pivot_id] if number is None else number + 1
-        if (pivot_id, repeat) in self._taken:
-            raise RunError(
-                f"{self._path}: two rollouts of the pivot {pivot_id!r} are number {repeat - 1} by {ROLLOUT_INDEX}, "
-                "or by their order where a row has none; one of them would not be graded. If the file was joined from "
-                "several, replay them one by one, or take the key out of all rows"
-            )
-        self._taken.add((pivot_id, repeat))
-        self.most = max(self.most, repeat)
-        return repeat
-
-
-def is_without_answer(row: Mapping[str, Any]) -> bool:
-    """Tell whether a rollout is one that nothing says the right answer of."""
-    return PARAMS in row and EXPECTED not in row
-
-
-def no_rollouts(without_answer: int) -> str:
-    """Say why a file holds no rollouts to grade; so many of its rows had a response, and no expected action."""
-    if without_answer:
-        return (
-            f"{without_answer} rollouts without an expected_action, such as those of several turns: nothing can be "
-            "graded by them; as data (--fc-data) their turns are pivots"
-        )
-    return "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response"
 
 
 class AnswerBook:
@@ -127,26 +101,25 @@ class AnswerBook:
     def _add_results(self, path: Path) -> None:
         source = len(self._sources)
         self._sources.append(_Source(path, _of_result))
-        for offset, value in _lines(path):
-            test, pivot_id, repeat = value.get("test"), value.get("pivot_id"), value.get("repeat", 1)
-            if not isinstance(test, str) or not isinstance(pivot_id, str) or not isinstance(repeat, int):
+        for offset, line in results_in(path):
+            if isinstance(line, Damage):
                 continue
-            if _no_answer(value) and not self._replays:
-                self._by_test.pop(test, None)
+            if line.has_no_answer and not self._replays:
+                self._by_test.pop(line.test, None)
                 continue
-            self._by_test[test] = source, offset
+            self._by_test[line.test] = source, offset
             if self._replays:
-                self._by_pivot[pivot_id, repeat] = source, offset
-            self.repeats = max(self.repeats, repeat)
+                self._by_pivot[line.pivot_id, line.repeat] = source, offset
+            self.repeats = max(self.repeats, line.repeat)
         self.reported = sum(place[0] == source for place in self._by_test.values())
 
     def add_calls(self, path: Path) -> None:
         """Add the answers that a process kept until their tests come."""
         source = len(self._sources)
         self._sources.append(_Source(path, _of_call))
-        for offset, value in _lines(path):
-            if isinstance(value.get("ended"), str) and "output" in value:
-                self._by_test[value["ended"]] = source, offset
+        for offset, line in calls_in(path):
+            if not isinstance(line, Damage) and line.ended is not None and line.has_output:
+                self._by_test[line.ended] = source, offset
 
     def add_rollouts(self, path: Path) -> None:
         """Add NeMo Gym's rollouts: rows with a response; several of one pivot are its repeats.
@@ -157,8 +130,8 @@ class AnswerBook:
         self._sources.append(_Source(path, _of_rollout))
         repeats = RolloutRepeats(path)
         without_answer = 0
-        for number, (offset, row) in enumerate(_lines(path), 1):
-            if "response" not in row:
+        for number, offset, row in rollouts_in(path):
+            if isinstance(row, Damage) or "response" not in row:
                 continue
             try:
                 pivot_id = pivot_from_row(row, number).id
@@ -167,7 +140,7 @@ class AnswerBook:
                 continue
             place = pivot_id, repeats.next(pivot_id, row)
             self._by_pivot[place] = source, offset
-            self.own_rewards[place] = _reward_of(row)
+            self.own_rewards[place] = reward_of(row)
         if not repeats.most:
             raise RunError(f"{path}: {no_rollouts(without_answer)}")
         self.repeats = repeats.most
@@ -189,8 +162,10 @@ class AnswerBook:
         source = self._sources[place[0]]
         if source.stream is None:
             source.stream = source.path.open("rb")
-        source.stream.seek(place[1])
-        stored = source.read(json.loads(source.stream.readline()))
+        try:
+            stored = source.read(line_at(source.stream, place[1]))
+        except DamagedLineError as error:
+            stored = StoredAnswer(error=f"{source.path}: changed while it was read: {error}")
         return replace(stored, judged=None) if self._replays else stored
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
@@ -209,84 +184,45 @@ class AnswerBook:
                 source.stream = None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line that holds an object, with the offset where it begins; a torn one is passed over."""
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
-    with stream:
-        offset = 0
-        for line in stream:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                value = None
-            if isinstance(value, dict):
-                yield offset, value
-            offset += len(line)
-
-
-def _of_result(line: dict[str, Any]) -> StoredAnswer:
+def _of_result(data: bytes) -> StoredAnswer:
+    line = result_line(data)
     return StoredAnswer(
-        output=line.get("output"),
-        usage=Usage.from_builtins(line.get("usage")),
-        latency_s=float(line.get("latency_s") or 0.0),
-        attempts=int(line.get("attempts") or 0),
-        retried=tuple(line.get("retried") or ()),
-        error=line.get("error") if _no_answer(line) else None,
-        cause=line.get("cause") if _no_answer(line) else None,
-        reported=line.get("outcome") != "error",
+        output=output_of(line),
+        usage=_usage(line.usage),
+        latency_s=line.latency_s,
+        attempts=line.attempts,
+        retried=tuple(line.retried),
+        error=line.error if line.has_no_answer else None,
+        cause=line.cause if line.has_no_answer else None,
+        reported=not line.is_error,
         judged=_judged(line),
-        action=_graded(line),
+        action=line.graded() if line.has_action and not line.is_error else None,
     )
 
 
-def _graded(line: dict[str, Any]) -> Action | None:
-    """Return the action that a result was graded by; None for an error, or for a line that does not have it."""
-    if line.get("outcome") == "error" or "action" not in line:
+def _judged(line: ResultLine) -> tuple[str, Scoring] | None:
+    if line.is_error or line.judge is None or line.message is None:
         return None
-    try:
-        return action_from_json(line["action"])
-    except FcPivotError:
-        return None
+    return line.message, line.judge.scoring()
 
 
-def _judged(line: dict[str, Any]) -> tuple[str, Scoring] | None:
-    action, judge = line.get("action"), judge_of(line.get("judge"))
-    message = action.get("content") if isinstance(action, dict) else None
-    return (message, judge) if line.get("outcome") != "error" and judge and isinstance(message, str) else None
-
-
-def _no_answer(line: dict[str, Any]) -> bool:
-    """Tell whether a result is an error of the agent's; of others, such as the grader's, the answer can be graded."""
-    return line.get("outcome") == "error" and line.get("action") is None
-
-
-def _of_call(line: dict[str, Any]) -> StoredAnswer:
+def _of_call(data: bytes) -> StoredAnswer:
+    line: CallLine = call_line(data)
     return StoredAnswer(
-        output=line["output"],
-        usage=Usage.from_builtins(line.get("usage")),
-        latency_s=float(line.get("latency_s") or 0.0),
-        attempts=int(line.get("attempts") or 1),
-        retried=tuple(line.get("retried") or ()),
+        output=output_of(line),
+        usage=_usage(line.usage),
+        latency_s=line.latency_s,
+        attempts=line.attempts,
+        retried=tuple(line.retried),
     )
 
 
-def _reward_of(row: dict[str, Any]) -> float | None:
-    """Return the reward that a rollout has on record; None if it has none, or something that is no number."""
-    reward = row.get("reward")
-    if isinstance(reward, bool) or not isinstance(reward, int | float):
-        return None
-    try:
-        number = float(reward)
-    except OverflowError:
-        return None
-    return number if isfinite(number) else None
+def _usage(counts: UsageCounts | None) -> Usage | None:
+    return None if counts is None else Usage(*counts.counts())
 
 
-def _of_rollout(row: dict[str, Any]) -> StoredAnswer:
-    response = row["response"]
+def _of_rollout(data: bytes) -> StoredAnswer:
+    response = row_of(data)["response"]
     if response is None:
         return StoredAnswer(error="the rollout has no response")
     return StoredAnswer(output=response, usage=usage_of(response))

@@ -6,16 +6,19 @@ import json
 import os
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.errors import ActionError
+import msgspec
+
+from pytest_fcpivot.errors import ActionError, RunError
 from pytest_fcpivot.lookahead import CallLog
+from pytest_fcpivot.results.lines import LONGEST, Damage, calls_in, whole_file
 from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from pytest_fcpivot.lookahead import Call
 
@@ -87,17 +90,24 @@ class CallFile(CallLog):
 def under_way(path: Path) -> set[str]:
     """Return the keys of the calls that began in a process and did not end."""
     keys: set[str] = set()
-    with suppress(OSError), path.open("rb") as stream:
-        for line in stream:
-            try:
-                value = json.loads(line)
-            except ValueError:
+    with suppress(RunError):  # the process did not come to its first call
+        for _, line in calls_in(path):
+            if isinstance(line, Damage):
                 continue
-            if "began" in value:
-                keys.add(value["began"])
-            elif "ended" in value:
-                keys.discard(value["ended"])
+            if line.began is not None:
+                keys.add(line.began)
+            elif line.ended is not None:
+                keys.discard(line.ended)
     return keys
+
+
+class _Told(msgspec.Struct):
+    suspects: list[str]
+    guilty: list[str]
+    logs: list[str]
+
+
+_read_told = msgspec.json.Decoder(_Told).decode
 
 
 class Crashes:
@@ -141,7 +151,10 @@ class Crashes:
         if stamp == self._seen:
             return []
         self._seen = stamp
-        told = json.loads(self._path.read_text())
+        try:
+            told = _read_told(whole_file(self._path, LONGEST) or b"")
+        except (OSError, ValueError, RecursionError, RunError):
+            return []  # of another's making: the controller writes it in one step
         known = set(self.logs)
-        self.suspects, self.guilty, self.logs = set(told["suspects"]), set(told["guilty"]), told["logs"]
-        return [self._path.with_name(name) for name in self.logs if name not in known]
+        self.suspects, self.guilty, self.logs = set(told.suspects), set(told.guilty), told.logs
+        return [self._path.with_name(name) for name in self.logs if name not in known and Path(name).name == name]

@@ -24,9 +24,9 @@ from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
-from pytest_fcpivot.results.output import Usage
-from pytest_fcpivot.results.record import CaseRecord, judge_of
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, is_result, judge_of_run, read_description
+from pytest_fcpivot.results.lines import Damage, DamagedLineError, line_at, open_regular, result_line, results_in
+from pytest_fcpivot.results.record import CaseRecord
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, judge_of_run, read_description
 from pytest_fcpivot.results.tally import Tally
 
 if TYPE_CHECKING:
@@ -111,16 +111,12 @@ class _Run:
         description = read_description(path)
         if description.get("replays"):
             raise RunError(f"{path}: this is a replay, which asked nobody; name the run that it graded again")
+        options = description["options"] | description.get("selected_by_shard", {})
+        texts = [options[_SHARD]] if options.get(_SHARD) is not None else _shards_merged(description)
         try:
-            odd = [key for key, kind in _NEEDED.items() if not isinstance(description[key], kind)]
-            odd += [data for data in description["data"] if not data.keys() >= _DATA_KEYS]
-            options = description["options"] | description.get("selected_by_shard", {})
-            texts = [options[_SHARD]] if _SHARD in options else _shards_merged(description)
             shards = [parse_shard(str(text)) for text in texts]
-        except (KeyError, TypeError, AttributeError, OptionError) as error:
+        except OptionError as error:
             raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {error}") from error
-        if odd:
-            raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {odd[0]}")
         numbers, count = tuple(sorted({number for number, _ in shards})), shards[0][1] if shards else 0
         if len(numbers) == count:
             numbers, count = (), 0  # all shards of a data set are the data set
@@ -133,12 +129,14 @@ class _Run:
 
     @property
     def sessions(self) -> list[dict[str, Any]]:
-        return list(self.description["sessions"])
+        return list(self.description.get("sessions", ()))
 
     @property
     def arguments(self) -> list[str]:
         """What the run was told to run: paths."""
-        return [str(text) for text in self.description["arguments"] or [data["path"] for data in self.data.values()]]
+        return [
+            str(text) for text in self.description.get("arguments") or [data["path"] for data in self.data.values()]
+        ]
 
     def facts(self) -> dict[str, str]:
         """Say what the run was about, so that it can be compared: what it is called, and its value in words."""
@@ -162,18 +160,6 @@ class _Run:
     def ended_early(self) -> str | None:
         """Say how the run's last session ended, if it did not come to its end."""
         return ended_early(self.description)
-
-
-_NEEDED: Mapping[str, Any] = {
-    "agent": str,
-    "grader": dict,
-    "data": list,
-    "repeats": int,
-    "options": dict,
-    "sessions": list,
-    "arguments": list | None,
-}
-_DATA_KEYS = frozenset(("name", "path", "sha256", "pivots", "selected"))
 
 
 def merge(runs: Sequence[Path], target: Path) -> Merged:
@@ -284,23 +270,13 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
 
 def _tests(part: _Run) -> Iterator[tuple[int, str]]:
     """Yield offset and test of each line that holds a result; a torn last one and others are passed over, counted."""
-    path, offset = part.directory.results, 0
-    try:
-        with path.open("rb") as stream:
-            for data in stream:
-                try:
-                    line = json.loads(data)
-                except (ValueError, RecursionError):
-                    line = None
-                if is_result(line):
-                    yield offset, line["test"]
-                elif not data.endswith(b"\n"):
-                    part.torn = len(data)
-                else:
-                    part.unread += 1
-                offset += len(data)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror or error}") from error
+    for offset, line in results_in(part.directory.results):
+        if not isinstance(line, Damage):
+            yield offset, line.test
+        elif line.torn:
+            part.torn = line.size
+        else:
+            part.unread += 1
 
 
 # -------------------------------------------------------------------- the new run
@@ -330,46 +306,20 @@ def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: 
     place = next(ordered, None)
     with path.open("wb") as target:
         for position, part in enumerate(parts):
-            with part.directory.results.open("rb") as source:
+            with open_regular(part.directory.results) as source:
                 while place is not None and place >> _OFFSET_BITS == position:
-                    source.seek(place & _OFFSET)
-                    data = source.readline()
+                    data = line_at(source, place & _OFFSET)
                     target.write(data if data.endswith(b"\n") else data + b"\n")
                     try:
-                        line = json.loads(data)
-                        label = next((label for prefix, label in prefixes if line["test"].startswith(prefix)), None)
-                        record = _record(line, own=label is not None)
-                    except (ValueError, TypeError, LookupError) as error:
-                        raise RunError(
-                            f"{part.directory.results}: byte {place & _OFFSET}: no result: {error}"
-                        ) from error
+                        line = result_line(data)
+                    except DamagedLineError as error:
+                        raise RunError(f"{part.directory.results}: changed while it was read: {error}") from error
+                    label = next((label for prefix, label in prefixes if line.test.startswith(prefix)), None)
                     part.results[label] += 1
-                    tally.count(record, line["test"], passed=line["outcome"] == "passed")
+                    tally.count(
+                        CaseRecord.of_line(line, own=label is not None), line.test, passed=line.outcome == "passed"
+                    )
                     place = next(ordered, None)
-
-
-def _record(line: Mapping[str, Any], *, own: bool) -> CaseRecord:
-    action, usage = line.get("action"), Usage.from_builtins(line.get("usage"))
-    return CaseRecord(
-        pivot_id=line["pivot_id"],
-        trajectory_id=line["trajectory_id"],
-        expected=line["expected"],
-        tool=line.get("tool"),
-        repeat=line["repeat"],
-        actual=action.get("type") if isinstance(action, dict) else None,
-        reward=line["reward"],
-        category=line.get("category"),
-        schema=line.get("schema"),
-        usage=None if usage is None else usage.counts(),
-        latency_s=float(line.get("latency_s") or 0.0),
-        attempts=int(line.get("attempts") or 0),
-        retried=tuple(line.get("retried") or ()),
-        flags=tuple(line.get("flags") or ()),
-        error=line.get("error"),
-        cause=line.get("cause"),
-        own=own,
-        judge=judge_of(line.get("judge")),
-    )
 
 
 def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
@@ -463,7 +413,7 @@ def _selected(parts: Sequence[_Run], name: str) -> int:
 
 def _arguments(parts: Sequence[_Run]) -> list[str] | None:
     """Return the paths that all runs were given together, or None for the data alone."""
-    given = [part.description["arguments"] for part in parts]
+    given = [part.description.get("arguments") for part in parts]
     if all(arguments == given[0] for arguments in given):
         return given[0] if given[0] is None else list(given[0])
     together = list(dict.fromkeys(text for part in parts for text in part.arguments))
@@ -510,7 +460,7 @@ def _count_missing(parts: Sequence[_Run], tally: Tally) -> None:
     """Count what the runs skipped, and what else of the shards that are there has no result."""
     for part in parts:
         counts = part.description.get("counts")  # a run that was killed, or is of an earlier version, has none
-        tally.skipped += counts.get("skipped", 0) if isinstance(counts, dict) else 0
+        tally.skipped += 0 if counts is None else counts.get("skipped", 0)
     short = 0
     for runs in _by_shard(parts):
         for name in runs[0].data:

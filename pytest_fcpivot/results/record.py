@@ -12,6 +12,7 @@ from pytest_fcpivot.results.output import Usage
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
+    from pytest_fcpivot.results.lines import ResultLine
 
 # Among the reasons of further attempts: a plugin ran the test again after an error, and the agent was asked anew.
 RUN_AGAIN = "test run again"
@@ -65,6 +66,30 @@ class CaseRecord:
         """Make the record of a case that did not come to its pivot: its process died, a fixture failed, or a mark."""
         tool = entry.expected_names[0] if entry.expected_names else None
         return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error, own=own)
+
+    @classmethod
+    def of_line(cls, line: ResultLine, *, own: bool) -> CaseRecord:
+        """Make the record that a line of `results.jsonl` holds, as far as it can be counted: without the texts."""
+        return cls(
+            pivot_id=line.pivot_id,
+            trajectory_id=line.trajectory_id,
+            expected=line.expected,
+            tool=line.tool,
+            repeat=line.repeat,
+            actual=line.kind,
+            reward=line.reward,
+            category=line.category,
+            schema=line.schema,
+            usage=None if line.usage is None else line.usage.counts(),
+            latency_s=line.latency_s,
+            attempts=line.attempts,
+            retried=tuple(line.retried),
+            flags=tuple(line.flags),
+            error=line.error,
+            cause=line.cause,
+            own=own,
+            judge=None if line.judge is None else line.judge.scoring(),
+        )
 
     def to_builtins(self) -> tuple[Any, ...]:
         """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""
@@ -125,15 +150,6 @@ class CaseRecord:
             }
         )
         return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
-
-
-def judge_of(told: Any) -> Scoring | None:
-    """Read who scored a message, as a line of `results.jsonl` has it; None if it is something else."""
-    if not isinstance(told, dict) or not isinstance(told.get("by"), str):
-        return None
-    usage = Usage.from_builtins(told.get("usage"))
-    tokens = None if usage is None else usage.counts()
-    return told["by"], told.get("score"), str(told.get("reason") or ""), tokens, told.get("cause")
 
 
 def _sendable(value: Any) -> Any:

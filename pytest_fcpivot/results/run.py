@@ -15,23 +15,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.ending import UNTRUSTED
-from pytest_fcpivot.errors import FcPivotError
+from pytest_fcpivot.errors import RunError
+from pytest_fcpivot.results.described import RUN_FILE, RUN_FORMAT, read_description
+from pytest_fcpivot.results.lines import LONGEST, Damage, DamagedLineError, result_line, results_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-RUN_FORMAT = 1
+__all__ = [
+    "RUNS",
+    "RUN_FORMAT",
+    "RunDirectory",
+    "RunError",
+    "ended_early",
+    "judge_of_run",
+    "now",
+    "read_description",
+]
+
 RUNS = ".fcpivot"
-_RUN, _RESULTS, _CALLS = "run.json", "results.jsonl", "calls"
+_RESULTS, _CALLS = "results.jsonl", "calls"
 _TAIL = 1 << 16
-_DATA_KEYS = frozenset(("name", "path", "sha256"))
-_OUTCOMES = frozenset(("passed", "failed", "error"))
 _ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
-
-
-class RunError(FcPivotError):
-    """A run's directory cannot be used."""
 
 
 class RunDirectory:
@@ -55,7 +61,7 @@ class RunDirectory:
     @classmethod
     def latest(cls, base: Path) -> Path:
         """Return the run under `base` that began last and is no replay; raises RunError if there is none."""
-        found = [path.parent for path in (base / RUNS).glob(f"*/{_RUN}") if not _is_replay(path.parent)]
+        found = [path.parent for path in (base / RUNS).glob(f"*/{RUN_FILE}") if not _is_replay(path.parent)]
         if not found:
             raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
         return max(found, key=lambda path: (_started(path), path.name))
@@ -64,7 +70,7 @@ class RunDirectory:
     def begin(cls, path: Path, description: Mapping[str, Any]) -> RunDirectory:
         """Make the directory of a new run; raises RunError if it holds one already or cannot be written."""
         run = cls(path)
-        if (path / _RUN).exists() or run.results.exists():
+        if (path / RUN_FILE).exists() or run.results.exists():
             raise RunError(
                 f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to go on with it, "
                 "or name another"
@@ -119,9 +125,25 @@ class RunDirectory:
                 end = start + newline + 1
                 break
             end = start
-        if end != size:
-            os.ftruncate(self._stream, end)
-            self.repaired = size - end
+        if end == size:
+            return
+        if self._is_whole(end, size):
+            os.write(self._stream, b"\n")
+            return
+        os.ftruncate(self._stream, end)
+        self.repaired = size - end
+
+    def _is_whole(self, start: int, end: int) -> bool:
+        """Tell whether nothing is missing of the last line but its end."""
+        assert self._stream is not None  # noqa: S101 (just opened)
+        if end - start > LONGEST:
+            return False
+        os.lseek(self._stream, start, os.SEEK_SET)
+        try:
+            result_line(os.read(self._stream, end - start))
+        except DamagedLineError:
+            return False
+        return True
 
     # ---------------------------------------------------------------- writing
 
@@ -141,10 +163,10 @@ class RunDirectory:
 
     def write_description(self, description: Mapping[str, Any]) -> None:
         """Write `run.json`, in one step."""
-        partial = self.path / f"{_RUN}.{os.getpid()}.tmp"
+        partial = self.path / f"{RUN_FILE}.{os.getpid()}.tmp"
         try:
             partial.write_text(json.dumps(description, indent=2) + "\n", encoding="ascii")
-            partial.replace(self.path / _RUN)
+            partial.replace(self.path / RUN_FILE)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
@@ -152,14 +174,9 @@ class RunDirectory:
     def judged(self) -> Counter[str]:
         """Count the messages in the run's results by who scored them."""
         by_test: dict[str, str | None] = {}
-        with self.results.open("rb") as lines:
-            for line in lines:
-                try:
-                    result = json.loads(line)
-                except ValueError:
-                    continue  # as whoever else reads the results
-                if is_result(result):
-                    by_test[result["test"]] = (result.get("judge") or {}).get("by")
+        for _, line in results_in(self.results):
+            if not isinstance(line, Damage):
+                by_test[line.test] = None if line.judge is None else line.judge.by
         return Counter(by for by in by_test.values() if by is not None)
 
     def description(self) -> dict[str, Any]:
@@ -179,7 +196,7 @@ class RunDirectory:
             return False
         self.close()
         self.forget_calls()
-        for name in (_RESULTS, _RUN):
+        for name in (_RESULTS, RUN_FILE):
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
@@ -198,50 +215,16 @@ def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
     return judge if judge is None or judge.get("model") else {"model": None}
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """Read the `run.json` of a run; raises RunError if it is missing, broken or of another version."""
-    try:
-        description = json.loads((path / _RUN).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"{path}: not a run's directory: {_RUN}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RunError(f"{path / _RUN}: not JSON: {error}") from error
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != RUN_FORMAT:
-        raise RunError(
-            f"{path}: this run was written by another version of pytest-fcpivot (format {found!r}, this one reads "
-            f"{RUN_FORMAT}); read it with that version, or begin a new run"
-        )
-    options, data = description.get("options", {}), description.get("data", [])
-    odd = [] if isinstance(options, dict) else [options]
-    entries = data if isinstance(data, list) else [data]
-    odd += [entry for entry in entries if not isinstance(entry, dict) or not _DATA_KEYS.issubset(entry)]
-    if odd:
-        raise RunError(f"{path / _RUN}: not as pytest-fcpivot writes it: {odd[0]!r:.80}")
-    return dict(description)
-
-
 def ended_early(description: Mapping[str, Any]) -> str | None:
     """Say how a run's last session ended, if it did not come to its end."""
     sessions = description.get("sessions")
-    last = sessions[-1] if isinstance(sessions, list) and sessions else None
-    if not isinstance(last, dict) or last.get("ended") is None:
+    last = sessions[-1] if sessions else {}
+    if last.get("ended") is None:
         return "its last session did not end: killed, or still running"
     status = last.get("exit_status")
     if status == UNTRUSTED:
         return f"its last session lost tests, or outcomes in it were changed (exit status {UNTRUSTED})"
     return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
-
-
-def is_result(line: Any) -> bool:
-    """Tell whether a decoded line of `results.jsonl` is a result."""
-    if not isinstance(line, dict):
-        return False
-    texts = all(isinstance(line.get(name), str) for name in ("test", "pivot_id", "trajectory_id", "expected"))
-    outcome, reward = line.get("outcome"), line.get("reward")
-    if not texts or outcome not in _OUTCOMES or not isinstance(line.get("repeat"), int):
-        return False
-    return reward is None if outcome == "error" else isinstance(reward, int | float)
 
 
 def now() -> str:

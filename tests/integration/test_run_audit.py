@@ -325,7 +325,7 @@ def test_what_is_no_run(audits: Audits) -> None:
     audits.project.write("data/run.json", json.dumps(described | {"data": [{"name": "x", "path": 3, "sha256": "x"}]}))
     for name, message in [
         ("nowhere", "nowhere: there is no such run"),
-        ("other", "another version of pytest-fcpivot (format 7, this one reads 1)"),
+        ("other", "a newer version of pytest-fcpivot (format 7, this one reads 1)"),
         ("odd", "run.json: not as pytest-fcpivot writes it: 'nemo-gym'"),
         ("mark", "run.json: not as pytest-fcpivot writes it: 'high'"),
         ("data", "run.json: not as pytest-fcpivot writes it: {'name': 'x', 'path': 3"),
@@ -351,8 +351,7 @@ def test_a_damaged_run(audits: Audits) -> None:
         [
             "2 graded answers in 2 trajectories",
             "note: the last line is torn, and left out: * bytes",
-            "note: lines that are no results, left out: 2",
-            "note: results without an action that can be read, left out: 1",
+            "note: lines that are no results, left out: 3",
         ]
     )
 

@@ -215,7 +215,7 @@ def test_rubbish(counted: Counted) -> None:
     for name, message in [
         ("nowhere", "nowhere: there is no such run or file"),
         ("rollouts.jsonl.gz", "name a run's directory, or rollouts as .jsonl (not compressed)"),
-        ("other", "another version of pytest-fcpivot (format 7, this one reads 1)"),
+        ("other", "a newer version of pytest-fcpivot (format 7, this one reads 1)"),
     ]:
         assert message in _refused(counted, f"--fc-replay={name}")
     assert "no rollouts in it" in _refused(counted, "--fc-replay=pivots.jsonl")

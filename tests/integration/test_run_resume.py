@@ -189,10 +189,13 @@ def test_another_run(counted: Counted) -> None:
     ("args", "message"),
     [
         (["--fc-resume", "-n2"], "no run to resume: there is none under"),
-        (["--fc-resume=pivots.jsonl"], "pivots.jsonl: not a run's directory: run.json: Not a directory"),
-        (["--fc-resume=old"], "old: this run was written by another version of pytest-fcpivot (format 0, this one"),
-        (["--fc-resume=torn"], "run.json: not JSON: "),
-        (["--fc-resume=odd"], "run.json: not as pytest-fcpivot writes it: {}"),
+        (["--fc-resume=pivots.jsonl"], "pivots.jsonl: not a run's directory, but a file"),
+        (
+            ["--fc-resume=old"],
+            "old/run.json: this run was written by another version of pytest-fcpivot (format 0, this one",
+        ),
+        (["--fc-resume=torn"], "run.json: damaged, not JSON: "),
+        (["--fc-resume=odd"], "run.json: not as pytest-fcpivot writes it: agent is missing"),
         (["--fc-resume", "--fc-replay=old"], "--fc-resume and --fc-replay: choose one"),
     ],
 )

@@ -21,6 +21,7 @@ def line(pivot: str, output: Any = "hello", outcome: str = "passed", repeat: int
     """Return a line of results.jsonl."""
     name = pivot if repeat == 1 else f"{pivot}[r{repeat}]"
     known = {"test": f"data.jsonl::{name}", "pivot_id": pivot, "repeat": repeat, "outcome": outcome}
+    known |= {"trajectory_id": pivot, "expected": "message", "reward": None if outcome == "error" else 1.0}
     return known | {"output": output, "usage": None, "latency_s": 0.5, "attempts": 1, "error": None} | more
 
 

@@ -318,11 +318,26 @@ UNMERGEABLE: dict[str, tuple[Callable[[Path], list[Path]], Sequence[str]]] = {
         [f"{MIXED}--fc-shard:\n    not set in all\n    one of 2 in one, two\n    one of 3 in three\nmerge runs that"],
     ),
     "replay": (_with(replays="/runs/one"), ["two: this is a replay, which asked nobody; name the run that it graded"]),
-    "format": (_with(format=99), ["two: this run was written by another version of pytest-fcpivot (format 99, this"]),
-    "formats": (_odd_json('{"format": 0}'), ["one: this run was written by", "two: this run was written by"]),
-    "bare": (_odd_json('{"format": 1}'), ["one/run.json: not as pytest-fcpivot writes it: 'agent'", "two/run.json: "]),
-    "odd": (_odd_json(json.dumps(described(repeats="2"))), ["run.json: not as pytest-fcpivot writes it: repeats"]),
-    "odd data": (_odd_json(json.dumps(described(data=[{}]))), ["run.json: not as pytest-fcpivot writes it: {}"]),
+    "format": (
+        _with(format=99),
+        ["two/run.json: this run was written by a newer version of pytest-fcpivot (format 99, "],
+    ),
+    "formats": (
+        _odd_json('{"format": 0}'),
+        ["one/run.json: this run was written by", "two/run.json: this run was written by"],
+    ),
+    "bare": (
+        _odd_json('{"format": 1}'),
+        ["one/run.json: not as pytest-fcpivot writes it: agent is missing", "two/run.json: "],
+    ),
+    "odd": (
+        _odd_json(json.dumps(described(repeats="2"))),
+        ["run.json: not as pytest-fcpivot writes it: repeats: a whole number from 1 to "],
+    ),
+    "odd data": (
+        _odd_json(json.dumps(described(data=[{}]))),
+        ["run.json: not as pytest-fcpivot writes it: data[0].name is missing"],
+    ),
     "odd shard": (_odd_json(json.dumps(described("3/2"))), ["not as pytest-fcpivot writes it: --fc-shard=3/2: shards"]),
     "no results": (_no_results, ["two/results.jsonl: cannot be read: No such file or directory"]),
 }
@@ -458,7 +473,10 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call: Row = {
         "expected": "function_call",
         "tool": "add",
-        "action": {"type": "function_call_batch"},
+        "action": {
+            "type": "function_call_batch",
+            "calls": [{"type": "function_call", "name": "add", "arguments": "{}"}],
+        },
         "schema": "valid",
     }
     lines = [line("a", usage=used, retried=["timeout"]), line("b", "failed", **call), line("c", "error", error="no\nx")]

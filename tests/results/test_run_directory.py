@@ -19,7 +19,15 @@ from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DESCRIPTION: dict[str, Any] = {"format": RUN_FORMAT, "agent": "ägent", "started": "2026-01-01T00:00:00+00:00"}
+DESCRIPTION: dict[str, Any] = {
+    "format": RUN_FORMAT,
+    "agent": "ägent",
+    "grader": {"name": "nemo-gym:first-call", "settings": {}},
+    "data": [],
+    "repeats": 1,
+    "options": {},
+    "started": "2026-01-01T00:00:00+00:00",
+}
 
 
 def run_in(path: Path, *lines: str) -> RunDirectory:
@@ -117,9 +125,9 @@ def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     """A session that was killed does not lock its run for ever."""
     script = (
         "import os, sys; from pathlib import Path; from pytest_fcpivot.results.run import RunDirectory as R;"
-        "run = R.begin(Path(sys.argv[1]), {'format': 1}); run.append('{}'); os.kill(os.getpid(), 9)"
+        "run = R.begin(Path(sys.argv[1]), eval(sys.argv[2])); run.append('{}'); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run"), repr(DESCRIPTION)], check=False)
     assert done.returncode == -9
     run = RunDirectory.resume(tmp_path / "run")
     assert run.results.read_text() == "{}\n"
@@ -164,13 +172,14 @@ def test_lines_are_ascii_whatever_is_in_them(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, r"not a run's directory: run\.json: No such file or directory"),
-        ("", r"run\.json: not JSON: "),
-        ('{"format": 1', r"run\.json: not JSON: "),
-        (b"\xff\xfe", r"run\.json: not JSON: "),
-        ("[]", "another version of pytest-fcpivot .format None, this one reads 1."),
-        ("{}", "another version of pytest-fcpivot .format None, this one reads 1."),
-        ('{"format": 99}', "another version of pytest-fcpivot .format 99, this one reads 1.*or begin a new run"),
-        ('{"format": "1"}', "another version of pytest-fcpivot .format '1', this one reads 1."),
+        ("", r"run\.json: damaged, not JSON: "),
+        ('{"format": 1', r"run\.json: damaged, not JSON: "),
+        (b"\xff\xfe", r"run\.json: damaged, not JSON: "),
+        ("[]", r"run\.json: not as pytest-fcpivot writes it: an object is needed, not \[\]"),
+        ("{}", "another version of pytest-fcpivot .format null, this one reads 1."),
+        ('{"format": 0}', "another version of pytest-fcpivot .format 0, this one reads 1.*or begin a new run"),
+        ('{"format": 99}', "a newer version of pytest-fcpivot .format 99, this one reads 1.; update this one"),
+        ('{"format": "1"}', 'another version of pytest-fcpivot .format "1", this one reads 1.'),
     ],
 )
 def test_what_is_no_run(tmp_path: Path, text: str | bytes | None, message: str) -> None:
