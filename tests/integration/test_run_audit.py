@@ -319,16 +319,16 @@ def test_what_is_no_run(audits: Audits) -> None:
     """What cannot be audited is refused with its path and what to name."""
     audits.record({"right": OTHERS["right"]})
     audits.project.write("other/run.json", '{"format": 7}')
-    audits.project.write("odd/run.json", '{"format": 1, "grader": "nemo-gym"}')
     described = json.loads((audits.project.path / "run" / "run.json").read_text("utf-8"))
+    audits.project.write("odd/run.json", json.dumps(described | {"grader": "nemo-gym"}))
     audits.project.write("mark/run.json", json.dumps(described | {"pass_mark": "high"}))
     audits.project.write("data/run.json", json.dumps(described | {"data": [{"name": "x", "path": 3, "sha256": "x"}]}))
     for name, message in [
         ("nowhere", "nowhere: there is no such run"),
         ("other", "a newer version of pytest-fcpivot (format 7, this one reads 1)"),
-        ("odd", "run.json: not as pytest-fcpivot writes it: 'nemo-gym'"),
-        ("mark", "run.json: not as pytest-fcpivot writes it: 'high'"),
-        ("data", "run.json: not as pytest-fcpivot writes it: {'name': 'x', 'path': 3"),
+        ("odd", "run.json: not as pytest-fcpivot writes it: grader: an object is needed, not"),
+        ("mark", "run.json: not as pytest-fcpivot writes it: pass_mark: a number over 0 and up to 1 is needed, not"),
+        ("data", "run.json: not as pytest-fcpivot writes it: data[0].path: a string is needed, not 3"),
         ("puppet.py", "name a run's directory, or rollouts as .jsonl"),
         ("pivots.jsonl", "no rollouts in it"),
         (".", "not a run's directory"),
