@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.jsontext import quoted, shorten, shown, visible
+from pytest_fcpivot.unseen import without_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_COMPARED = 10_000  # characters; longer texts are shown, and not compared by how they look
 _BEFORE_THE_DIFFERENCE = 20  # characters shown of what two long texts share
-_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
 # Letters and signs that look like others: Cyrillic and Greek capitals and small letters, quotes and dashes.
 _LOOKS_LIKE = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧνο‘’‚‛“”„‟‐‑‒–—―−ı∕⁄",  # noqa: RUF001 (the point of it)
@@ -28,7 +27,7 @@ def _without_blanks(text: str) -> str:
 _ASPECTS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("white space", _without_blanks),
     ("case", str.casefold),
-    ("characters that cannot be seen", lambda text: _UNSEEN.sub("", text)),
+    ("characters that cannot be seen", without_ignored),
     ("Unicode form", lambda text: unicodedata.normalize("NFKC", text)),
     ("characters that look alike", lambda text: text.translate(_LOOKS_LIKE)),
 )

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot import __version__
 from pytest_fcpivot.errors import DataError, FcPivotError, OptionError
+from pytest_fcpivot.jsontext import on_screen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
 _LISTED = 20
 _INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except FcPivotError as error:
-        print(f"fcpivot: {error}", file=sys.stderr)
+        _say(f"fcpivot: {error}", sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
@@ -54,12 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # what is written goes to a hidden part first, whose name nobody gave
         where = str(error.filename or "")
         where = str(options.output) if where.endswith(".part") else where
-        print(f"fcpivot: {where}: {error.strerror or error}", file=sys.stderr)
+        _say(f"fcpivot: {where}: {error.strerror or error}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
         return _INTERRUPTED
     return code
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Write lines for people, which may hold what data, runs and servers said."""
+    print(on_screen(text), file=stream)
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (the signal's own)
@@ -82,7 +89,7 @@ def _conformance(options: argparse.Namespace) -> int:
             f"{outcome.categories} of {outcome.cases} on category"
         )
     for line in found.disagreements[:_LISTED]:
-        print(line)
+        _say(line)
     if len(found.disagreements) > _LISTED:
         print(f"… and {len(found.disagreements) - _LISTED} more")
     print(f"{found.agreeing} of {found.cases} cases agree")
@@ -130,7 +137,7 @@ def _prepare(options: argparse.Namespace) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
     gc.disable()  # rows hold no cycles, and looking for some takes one part in thirty
     listing = target.with_name(f"{target.stem}.audit.jsonl")
-    sources = resolve(options.sources, Path(), say=lambda line: print(line, file=sys.stderr))
+    sources = resolve(options.sources, Path(), say=lambda line: _say(line, sys.stderr))
     written = {os.path.realpath(target), os.path.realpath(listing)}
     for source in sources:
         if source.path is not None and os.path.realpath(source.path) in written:
@@ -147,7 +154,7 @@ def _prepare(options: argparse.Namespace) -> int:
             progress=progress,
             calls_in_text=options.calls_in_text,
         )
-    print(f"{target}: {audit.pivots} pivots, {target.stat().st_size / 1e6:.1f} MB")
+    _say(f"{target}: {audit.pivots} pivots, {target.stat().st_size / 1e6:.1f} MB")
     for kind, count in sorted(audit.kinds.items()):
         print(f"  {count:>9}  {kind}")
     print(
@@ -157,11 +164,11 @@ def _prepare(options: argparse.Namespace) -> int:
     if audit.each_repeated > 1:
         print(f"each pivot comes {audit.each_repeated} times, and is asked as often")
     for line in audit.told.lines():
-        print(line)
+        _say(line)
     for flag, count in sorted(audit.flags.items()):
-        print(f"  {count:>9}  {flag}")
+        _say(f"  {count:>9}  {flag}")
     if audit.listed:
-        print(f"what was left out is listed in {listing}")
+        _say(f"what was left out is listed in {listing}")
     return 1 if audit.broken else 0
 
 
@@ -176,8 +183,11 @@ def _info(options: argparse.Namespace) -> int:
     from pytest_fcpivot.data import info  # noqa: PLC0415 (only for this command)
 
     found = info.facts(options.file)
-    for line in [json.dumps(found, indent=2)] if options.json else info.describe(found):
-        print(line)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        for line in info.describe(found):
+            _say(line)
     return 0
 
 
@@ -206,11 +216,14 @@ def _lint(options: argparse.Namespace) -> int:
         if options.json:
             print(finding.json())
         elif options.ids:
-            print(finding)
+            _say(str(finding))
 
     found = lint.lint(options.file, say=say)
-    for line in [json.dumps({"summary": found.summary()})] if options.json else found.table():
-        print(line)
+    if options.json:
+        print(json.dumps({"summary": found.summary()}))
+    else:
+        for line in found.table():
+            _say(line)
     return found.exit_code(options.fail_on)
 
 
@@ -238,7 +251,7 @@ def _synth(options: argparse.Namespace) -> int:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    print(f"{target}: {options.pivots} pivots in {rows} rows, {target.stat().st_size / 1e6:.1f} MB")
+    _say(f"{target}: {options.pivots} pivots in {rows} rows, {target.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -259,7 +272,7 @@ def _merge(options: argparse.Namespace) -> int:
 
     merged = merge(options.runs, options.output)
     for line in merged.report():
-        print(line)
+        _say(line)
     return 1 if merged.missing and not options.allow_missing else 0
 
 
@@ -307,7 +320,7 @@ def _audit(options: argparse.Namespace) -> int:
             found = audit(stored, shown, file.add)
             file.end(found.summary())
     for line in report.lines(found, shown):
-        print(line)
+        _say(line)
     return 1 if found.drifted else 0
 
 

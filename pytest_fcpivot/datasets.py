@@ -11,6 +11,7 @@ from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
+from pytest_fcpivot.jsontext import shown, shows_as_it_is
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,9 +188,10 @@ class Datasets:
         """Open a data file, once; raises DataError if it cannot be used."""
         key = _key(path)
         if key not in self._open:
-            store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
             position = len(self._open)
             label = self._names[position] if position < len(self._names) else self._label(path)
+            _refuse_unseen(label)
+            store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
             self._open[key] = Dataset(label, path, store, store.index(self._options.selection.rows(store)))
         return self._open[key]
 
@@ -213,6 +215,12 @@ def _refuse_odd_name(shown: str, name: str) -> None:
     """Refuse a file with what pytest's node ids are taken apart at, in the part of its path that they have."""
     if "[" in name or "::" in name:
         raise DataError(f"{shown}: pytest cannot name a file with [ or :: in its name; rename it")
+
+
+def _refuse_unseen(label: str) -> None:
+    """Refuse a file by whose name tests cannot be shown: it begins each node id, which pytest writes as it is."""
+    if not shows_as_it_is(label):
+        raise DataError(f"{shown(label)}: there is a character in its name that cannot be seen; rename it")
 
 
 def _key(path: Path) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.jsontext import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_REASON_WIDTH = 600
 
 
 class FcPivotError(Exception):
@@ -90,9 +94,13 @@ class DataError(FcPivotError):
 
 
 class RowProblem(FcPivotError):  # noqa: N818 (it is collected and listed more often than raised)
-    """One broken row of a data file: its 1-based line (or parquet row) and the reason; `where` names the file."""
+    """One broken row of a data file: its 1-based line (or parquet row) and the reason; `where` names the file.
+
+    The reason is one short line, whatever the row holds: there may be millions, and each is listed.
+    """
 
     def __init__(self, line: int, reason: str) -> None:
+        reason = one_line(reason, _REASON_WIDTH)
         super().__init__(f"line {line}: {reason}")
         self.line = line
         self.reason = reason

@@ -7,14 +7,18 @@ import re
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.unseen import ZWJ, ZWNJ, escape_all_unseen, escape_unseen, escaped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _KEY_WIDTH = 60
-_JOINERS = "\u200c\u200d"
-_LAST_ASCII = 0x7F
+_LONGEST_LINE = 4096  # characters, which the longest paths have
+_FIRST_LINES, _LAST_LINES = 50, 10  # the last ones say what to do
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]*", re.ASCII)
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Signs of Arabic and its kin that Python counts as formats, and that are seen as well as letters.
+_SEEN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+_KEPT = frozenset((*_SEEN_FORMATS, ZWJ, ZWNJ))
 
 
 # Write a string as JSON, in ASCII; json.dumps() takes five times as long for one.
@@ -37,12 +41,42 @@ def _step(step: str | int) -> str:
         return f"[{step}]"
     if len(step) <= _KEY_WIDTH and ((step.isascii() and step.isidentifier()) or _PLAIN_KEY.fullmatch(step)):
         return f".{step}"
-    return f"[{printable(shorten(_encode(step), _KEY_WIDTH))}]"
+    return f"[{_cut(_encode(step), _KEY_WIDTH)}]"
 
 
 def printable(text: str) -> str:
-    """Escape what terminals, XML and UTF-8 cannot hold: control characters, lone surrogates."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Escape what a reader cannot see, and what terminals, XML and UTF-8 cannot hold; letters of all scripts stay.
+
+    `unseen` says which characters these are. Tabs and line ends stay.
+    """
+    return escape_unseen(text)
+
+
+def shows_as_it_is(text: str) -> bool:
+    """Tell whether a text is one line with nothing in it that `printable` would escape."""
+    return (text.isascii() and text.isprintable()) or (
+        "\n" not in text and "\t" not in text and text == printable(text)
+    )
+
+
+def on_screen(text: str) -> str:
+    """Make any text fit for a screen: printable, in lines and a number of them that do not fill it.
+
+    Everything that is shown goes through here last. Texts that others chose are shortened before, to what their place
+    has room for; what is cut here is what nobody thought of.
+    """
+    lines = text.split("\n", _FIRST_LINES)
+    if len(lines) > _FIRST_LINES:
+        rest = lines.pop().rsplit("\n", _LAST_LINES)
+        more = rest.pop(0).count("\n") + 1 if len(rest) > _LAST_LINES else 0
+        lines += [f"… {more} more lines …", *rest] if more else rest
+    return "\n".join([_cut(line, _LONGEST_LINE) for line in lines])
+
+
+def _cut(text: str, limit: int) -> str:
+    """Make a text printable and shorten it, without looking at what is left out of a long one."""
+    kept = text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
+    return shorten(escape_unseen(kept), limit)
 
 
 def well_formed(text: str) -> str:
@@ -59,27 +93,22 @@ def shorten(text: str, limit: int) -> str:
 
 
 def one_line(text: str, limit: int = 160) -> str:
-    """Fold a text's white space, shorten it, and make it printable."""
-    if len(text) <= limit and text.isprintable() and "  " not in text:
+    """Fold a text's white space, make it printable, and shorten it."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
         return text.strip()  # as below, at half the time
     cut = text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
-    return printable(shorten(" ".join(cut.split()), limit))
+    return shorten(escape_unseen(" ".join(cut.split())), limit)
 
 
 def visible(text: str, *, joiners: bool = False) -> str:
     r"""Escape, as JSON does, what a line cannot show: blanks other than the space, and characters without a shape.
 
-    The joiners of emoji and of several scripts are left, unless `joiners` is set. A tab is `\u0009`.
+    What its script needs is left, as `unseen` says, unless `joiners` is set. A tab is `\u0009`.
     """
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join([each if each.isprintable() else _escaped(each, joiners=joiners) for each in text])
-
-
-def _escaped(character: str, *, joiners: bool) -> str:
-    if character in _JOINERS and not joiners:
-        return character
-    return quoted(character)[1:-1] if ord(character) > _LAST_ASCII else f"\\u{ord(character):04x}"
+    text = escape_all_unseen(text) if joiners else escape_unseen(text)
+    return text if text.isprintable() else "".join([e if e.isprintable() or e in _KEPT else escaped(e) for e in text])
 
 
 def shown(value: Any, limit: int = 80) -> str:

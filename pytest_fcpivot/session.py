@@ -25,7 +25,7 @@ from pytest_fcpivot.ending import Ending, exit_status, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
-from pytest_fcpivot.jsontext import well_formed
+from pytest_fcpivot.jsontext import on_screen, one_line, well_formed
 from pytest_fcpivot.judging import JudgeRaisedError, make_judging
 from pytest_fcpivot.lookahead import CallLog, Servers, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
@@ -140,7 +140,7 @@ class PivotSession:
         try:
             session = cls(config)
         except FcPivotError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(on_screen(str(error))) from error
         if session.datasets.are_run and forked.is_forked(config):
             raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")
@@ -245,7 +245,7 @@ class PivotSession:
         try:
             self._begin_run()
         except FcPivotError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(on_screen(str(error))) from error
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(_ShortMemory(reporter, {dataset.label for dataset in self.datasets}))
@@ -282,7 +282,7 @@ class PivotSession:
             self.check_gradable(dataset)
         nothing = self.datasets.why_nothing()
         if nothing:
-            raise pytest.Collector.CollectError(f"no pivot to run this on: {nothing}")
+            raise pytest.Collector.CollectError(on_screen(f"no pivot to run this on: {nothing}"))
         return [
             (repeat_name(name, repeat), (dataset, entry, repeat))
             for name, (dataset, entry) in self._named_pivots.items()
@@ -308,7 +308,7 @@ class PivotSession:
         try:
             refused = {size for size in sizes if not self.grader.accepts(size)}
         except GraderError as error:
-            raise pytest.Collector.CollectError(str(error)) from error
+            raise pytest.Collector.CollectError(on_screen(str(error))) from error
         beyond = [entry for entry in dataset.entries if len(entry.expected_names) in refused]
         if beyond:
             what = {"message": "a message", "function_call": "one call"}.get(beyond[0].expected_type)
@@ -316,7 +316,9 @@ class PivotSession:
             alike = [entry for entry in beyond if entry.expected_type == beyond[0].expected_type]
             advice = "pass --fc-grader=nemo-gym:any-order" if is_bundled(self.grader.name) else "choose another grader"
             raise pytest.Collector.CollectError(
-                f"{dataset.label}: {len(alike)} pivots {several}, which {self.grader.name} cannot judge; {advice}"
+                on_screen(
+                    f"{dataset.label}: {len(alike)} pivots {several}, which {self.grader.name} cannot judge; {advice}"
+                )
             )
 
     # ---------------------------------------------------------------- one case
@@ -332,8 +334,8 @@ class PivotSession:
             except AgentError as error:
                 trouble = str(error)
         if self._session is not None:
-            self._session.shouldstop = f"fcpivot: {self.redact(trouble)}"  # the next test would get no other agent
-        pytest.fail(trouble, pytrace=False)
+            self._session.shouldstop = self._stopping(self.redact(trouble))  # the next test would get no other agent
+        pytest.fail(on_screen(trouble), pytrace=False)
 
     def _load(self, spec: str, *, where: str | None = None, instantiate: bool = True) -> Callable[..., Any]:
         search = [self.config.rootpath, self.config.invocation_params.dir]
@@ -381,13 +383,13 @@ class PivotSession:
             case.action = self._read_action(case.output, tool_set(pivot.tools_json))
         except (TooManyHungCallsError, FatalAgentError) as error:
             trouble = self.redact(str(error))
-            node.session.shouldstop = f"fcpivot: {trouble}"
+            node.session.shouldstop = self._stopping(trouble)
         except (AgentError, ActionError) as error:
             trouble = self.redact(str(error))
         except AgentRaisedError as error:
             trouble = self.redact(explain_error("agent", error.error, case.cause, case.attempts, case.note))
         if trouble is not None:
-            pytest.fail(trouble, pytrace=False)
+            pytest.fail(on_screen(trouble), pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
         return case.action
 
@@ -454,7 +456,7 @@ class PivotSession:
             trouble = str(error)
         except AgentError as error:  # the judge's: none of its calls can succeed
             trouble = str(error)
-            node.session.shouldstop = f"fcpivot: {self.redact(trouble)}"
+            node.session.shouldstop = self._stopping(self.redact(trouble))
         except JudgeRaisedError as error:
             case.cause = error.cause or "judge"
             trouble = explain_error("judge", error.error, error.cause, error.attempts, error.note)
@@ -463,7 +465,7 @@ class PivotSession:
         except BaseException as error:  # noqa: BLE001 (a user's grader may raise anything)
             trouble = explain_error("grader", error)
         case.ungraded = True
-        pytest.fail(self.redact(trouble), pytrace=False)
+        pytest.fail(on_screen(self.redact(trouble)), pytrace=False)
 
     # ---------------------------------------------------------------- reports
 
@@ -559,7 +561,7 @@ class PivotSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         text = str(warning_message.message)
-        clean = self.redact(text)
+        clean = on_screen(self.redact(text))
         if clean != text:
             warning_message.message = UserWarning(clean)
 
@@ -584,8 +586,13 @@ class PivotSession:
 
     def _stop(self, reason: str) -> None:
         if self._session is not None and not self._session.shouldstop:
-            self._session.shouldstop = f"fcpivot: {reason}"
-            stop_workers(self.config, f"fcpivot: {reason}")
+            stopping = self._session.shouldstop = self._stopping(reason)
+            stop_workers(self.config, stopping)
+
+    @staticmethod
+    def _stopping(reason: str) -> str:
+        """Write what pytest says of a session that is stopped, on one line."""
+        return f"fcpivot: {one_line(reason, 1000)}"
 
     def all_tests(self) -> Iterable[str]:
         """Yield the tests of the data files that are run, as far as no filter of pytest's leaves some out."""
@@ -636,7 +643,7 @@ class PivotSession:
             lines.append(f"fcpivot: {self.recorder.trouble}")
         elif self.recorder.path is not None and self.recorder.path != getattr(self.stored, "path", None):
             lines.append(f"fcpivot: run recorded in {self.shown_path(self.recorder.path)}")
-        return lines
+        return [on_screen(line) for line in lines]
 
     def shown_path(self, path: Path) -> str:
         """Write a path as the user would type it."""
@@ -763,7 +770,7 @@ def _make_sendable(report: pytest.TestReport) -> None:
         report.sections = [(name, well_formed(content)) for name, content in report.sections]
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
-        report.longrepr = path, line, well_formed(reason)
+        report.longrepr = path, line, on_screen(reason)
 
 
 def _error_text(report: pytest.TestReport, test: str) -> str:

@@ -10,10 +10,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.jsontext import json_path, one_line, printable, shorten, shown, well_formed
+from pytest_fcpivot.jsontext import (
+    json_path,
+    on_screen,
+    one_line,
+    printable,
+    shorten,
+    shown,
+    shows_as_it_is,
+    visible,
+    well_formed,
+)
 
 PROPERTY = settings(deadline=None, max_examples=200)
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069\u200b\ufeff]"
+)
+# What is written with characters that are not seen, in scripts and emoji that need them.
+LEGITIMATE = {
+    "Persian": "می\u200cخواهم، ه\u200d.",  # noqa: RUF001 (the point of it)
+    "Hebrew": "שָׁלוֹם עולם",
+    "Arabic": "مرحبا \u0601١٢٣ ۝",  # noqa: RUF001 (the same)
+    "Hindi": "क्\u200dष और क्\u200cष",
+    "Sinhala": "ශ්\u200dරී",
+    "Mongolian": "ᠮᠣᠩᠭᠣᠯ\u180b",
+    "family": "👩\u200d👩\u200d👧\u200d👦",
+    "heart": "❤\ufe0f\u200d🔥",
+    "keycap": "1\ufe0f\u20e3",
+    "flag": "🏳\ufe0f\u200d🌈",
+    "Scotland": "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+    "ideograph": "葛\U000e0100城市",
+    "no-break space": "12\u202f000\u00a0€",
+}
 
 
 @pytest.mark.parametrize(
@@ -54,17 +82,54 @@ def test_different_ways_have_different_paths(one: list[str | int], other: list[s
     ("text", "expected"),
     [
         ("plain é 東京 🚲", "plain é 東京 🚲"),
-        ("two\nlines\tand\r", "two\nlines\tand\r"),
+        ("two\nlines\tand\r", "two\nlines\tand\\u000d"),
         ("nul\x00", "nul\\u0000"),
         ("\x1b[31mred", "\\u001b[31mred"),
         ("\x7f\x9b", "\\u007f\\u009b"),
         ("lone \ud800", "lone \\ud800"),
         ("\uffff", "\\uffff"),
+        ("right \u202eto left", "right \\u202eto left"),
+        ("\u2066isolated\u2069", "\\u2066isolated\\u2069"),
+        ("\u200e\u200f\u061c", "\\u200e\\u200f\\u061c"),
+        ("ze\u200bro\u2060width\ufeff", "ze\\u200bro\\u2060width\\ufeff"),
+        ("so\u00adft", "so\\u00adft"),
+        ("joined\u200dLatin\u200c", "joined\\u200dLatin\\u200c"),
+        ("می\u200c\u200c", "می\u200c\\u200c"),
+        ("letter\ufe0f", "letter\\ufe0f"),
+        ("❤\ufe0f\ufe0f", "❤\ufe0f\\ufe0f"),
+        ("🏴\U000e0068\U000e0069\U000e007f", "🏴\\udb40\\udc68\\udb40\\udc69\\udb40\\udc7f"),
+        ("tag\U000e0041", "tag\\udb40\\udc41"),
+        ("\ufff9note\ufffaof it\ufffb", "\\ufff9note\\ufffaof it\\ufffb"),
+        ("line\u2028paragraph\u2029", "line\\u2028paragraph\\u2029"),
+        ("filler\u3164\u115f\u034f", "filler\\u3164\\u115f\\u034f"),
     ],
 )
 def test_printable(text: str, expected: str) -> None:
-    """What terminals and XML cannot hold is escaped, all else is left alone."""
+    """What terminals and XML cannot hold, and what no reader sees, is escaped; all else is left alone."""
     assert printable(text) == expected
+    assert not shows_as_it_is(text) or text == expected
+
+
+@pytest.mark.parametrize("text", LEGITIMATE.values(), ids=LEGITIMATE)
+def test_scripts_and_emoji_stay_readable(text: str) -> None:
+    """Letters are never escaped, nor what their script has between them; where texts are compared, it is written."""
+    assert printable(text) == text
+    assert one_line(text).replace(" ", "") == "".join(text.split())
+    assert shows_as_it_is(text)
+    unseen = re.findall("[\u200c\u200d\ufe0f\u180b\U000e0000-\U000e0fff]", text)
+    assert visible(text, joiners=True).count("\\u") >= len(unseen)
+
+
+def test_a_screen_is_not_filled() -> None:
+    """Of a text of many megabytes a few lines are left, its first and its last, none of them long."""
+    text = "\n".join(["the first", *["x\x1b" * 500_000] * 5, *["y"] * 1_000_000, "what to do"])
+    lines = on_screen(text).split("\n")
+    assert len(lines) < 70
+    assert max(map(len, lines)) < 5_000
+    assert (lines[0], lines[-1]) == ("the first", "what to do")
+    assert "\x1b" not in "".join(lines)
+    assert "more lines" in "".join(lines)
+    assert on_screen("one\n\ntwo\n") == "one\n\ntwo\n"
 
 
 @PROPERTY

@@ -7,6 +7,7 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, LADDER, LENIENT, Agentic
 from pytest_fcpivot.graders.categories import (
     NO_ACTION_FOUND,
@@ -14,7 +15,7 @@ from pytest_fcpivot.graders.categories import (
     NO_EXPECTED_TOOL_CALL,
     UNEXPECTED_TOOL,
 )
-from pytest_fcpivot.jsontext import printable, shorten
+from pytest_fcpivot.jsontext import one_line, shorten
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -34,20 +35,16 @@ _IN_WORDS = {
     NO_ACTION_FOUND: "no action",
     UNEXPECTED_TOOL: "another tool",
 }
-_VALUE_WIDTH = 60
+_VALUE_WIDTH, _NAME_WIDTH, _ERROR_WIDTH = 60, 80, 400
 _MOSTLY, _HARDLY = 0.5, 0.1
 
 
 def lines(audit: Audit, flips: int) -> Iterator[str]:
     """Yield the report, with at most `flips` examples for each pair of neighbours."""
-    yield from map(printable, _lines(audit, flips))
-
-
-def _lines(audit: Audit, flips: int) -> Iterator[str]:
     stored = audit.stored
     mark = "" if stored.pass_mark == 1.0 else f", passed from {stored.pass_mark:g}"
     errors = f"; errors, left out: {stored.errors}" if stored.errors else ""
-    yield f"audit of {stored.path}: {stored.agent} | {stored.grader_name}{mark}"
+    yield f"audit of {stored.path}: {one_line(stored.agent, _NAME_WIDTH)} | {_grader(audit)}{mark}"
     mean = audit.rungs[LADDER[0].name].mean() or audit.recorded.mean()
     if not audit.results or mean is None:
         yield f"no answer was graded in it{errors}"
@@ -120,14 +117,15 @@ def _flips(one: str, other: str, step: Step, flips: int) -> Iterator[str]:
 
 
 def _flip(flip: Flip) -> str:
-    place = f"{flip.tool or 'message'} {flip.path}" if flip.path else flip.tool or "message"
+    place = shown_name(flip.tool, _NAME_WIDTH) if flip.tool else "message"
+    place += f" {one_line(flip.path, _NAME_WIDTH)}" if flip.path else ""
     sign = "+" if flip.up else "-"
     expected, actual = (shorten(text or "nothing", _VALUE_WIDTH) for text in (flip.expected, flip.actual))
     return f"  {sign} {flip.name}  {place}: {expected} → {actual}"
 
 
 def _identity(audit: Audit, shown: int) -> Iterator[str]:
-    grader = audit.stored.grader_name
+    grader = _grader(audit)
     if audit.drifted:
         yield (
             f"ERROR: {grader} does not give {audit.drifted} of {audit.checked} answers the reward that was recorded: "
@@ -135,14 +133,14 @@ def _identity(audit: Audit, shown: int) -> Iterator[str]:
         )
         for drift in audit.drifts[: max(shown, 1)]:
             now = "no grade" if drift.now is None else f"{drift.now:g}"
-            before = f"{drift.recorded:g} ({drift.recorded_category})"
-            yield f"  {drift.name}: recorded {before}, now {now} ({drift.now_category})"
+            before = f"{drift.recorded:g} ({one_line(str(drift.recorded_category), _NAME_WIDTH)})"
+            yield f"  {drift.name}: recorded {before}, now {now} ({one_line(drift.now_category, _ERROR_WIDTH)})"
     elif audit.checked:
         yield f"{grader} gives all {audit.checked} answers the reward that was recorded"
 
 
 def _verdict(audit: Audit) -> Iterator[str]:
-    verdict, grader = audit.verdict, audit.stored.grader_name
+    verdict, grader = audit.verdict, _grader(audit)
     if not verdict.failed and not verdict.passed:
         return
     matcher, model = verdict.matcher.total(), verdict.model.total()
@@ -174,6 +172,10 @@ def _who(matcher: int, judged: int) -> str:
     if share > _HARDLY:
         return "mostly the model, and the matcher's strictness beside it"
     return "the model" if not matcher else "the model, and hardly the matcher"
+
+
+def _grader(audit: Audit) -> str:
+    return one_line(audit.stored.grader_name, _NAME_WIDTH)
 
 
 def _in_words(category: str) -> str:

@@ -292,7 +292,7 @@ def _flip(result: Result, failing: Grade, *, up: bool) -> Flip:
 
 def _in_short(action: Action) -> str:
     if action.calls:
-        text = ", ".join(f"{call.name}({one_line(call.arguments, 40)})" for call in action.calls[:3])
+        text = ", ".join(f"{one_line(call.name, 40)}({one_line(call.arguments, 40)})" for call in action.calls[:3])
         return one_line(text, _MESSAGE_WIDTH)
     return "nothing" if action.message is None else shown(action.message, _MESSAGE_WIDTH)
 

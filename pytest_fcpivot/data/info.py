@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.jsontext import one_line, printable
+from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -166,7 +167,7 @@ def _sizes(file: pq.ParquetFile) -> dict[str, Any]:
 
 def describe(found: Mapping[str, Any]) -> list[str]:
     """Write what `facts` found as lines for people."""
-    return [printable(line) for line in _lines(found)]
+    return [*_lines(found)]
 
 
 def _lines(found: Mapping[str, Any]) -> Iterable[str]:
@@ -184,7 +185,7 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
         some = found["most_expected_tools"]
         which = "all" if len(some) == found["expected_tools"] else f"{len(some)} most expected"
         yield f"tools expected in {found['expected_calls']} calls: {found['expected_tools']} ({which}):"
-        yield from (_counted_line(tool["calls"], tool["share"], one_line(tool["name"], 80)) for tool in some)
+        yield from (_counted_line(tool["calls"], tool["share"], shown_name(tool["name"])) for tool in some)
     yield ""
     yield f"{'':24}{'min':>8} {'median':>8} {'mean':>8} {'95 %':>8} {'max':>8}"
     for title, key in (
@@ -207,7 +208,7 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _counted_line(count: int, share: float, name: str) -> str:
-    return f"  {count:>9}  {share:>7.2%}  {name}"
+    return f"  {count:>9}  {share:>7.2%}  {one_line(name, 200)}"
 
 
 def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
@@ -216,12 +217,12 @@ def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
     yield "provenance:"
     for key, value in provenance.items():
         if key != "sources" and value is not None:
-            yield f"  {key}: {one_line(str(value))}"
+            yield f"  {one_line(key)}: {one_line(str(value))}"
     for source in provenance.get("sources") or ():
         yield f"  - {one_line(str(source.get('source')))}"
         for key, value in source.items():
             if key != "source" and value is not None:
-                yield f"    {key}: {one_line(str(value))}"
+                yield f"    {one_line(key)}: {one_line(str(value))}"
     audit = found["audit"]
     if audit:
         yield ""
@@ -239,7 +240,7 @@ def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
     if found["flags"]:
         yield "rows that are odd in some way:"
         for flag, count in found["flags"].items():
-            yield f"  {count:>9}  {flag}"
+            yield f"  {count:>9}  {one_line(flag)}"
 
 
 def _number(value: float | None) -> str:

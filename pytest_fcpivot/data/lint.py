@@ -19,7 +19,7 @@ from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.rows import expected_action_json
 from pytest_fcpivot.data.told import Told
-from pytest_fcpivot.jsontext import one_line, printable, quoted, shown
+from pytest_fcpivot.jsontext import one_line, quoted, shown
 from pytest_fcpivot.model import Action
 from pytest_fcpivot.schema_accept import make_acceptor
 from pytest_fcpivot.schemas import SchemaValidator, tool_set
@@ -97,7 +97,7 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{self.id}: {self.severity}: {self.rule}"
-        return printable(f"{text}: {self.detail}" if self.detail else text)
+        return f"{text}: {self.detail}" if self.detail else text
 
     def json(self) -> str:
         """Write the finding as one line of JSON."""
@@ -141,7 +141,7 @@ class Findings:
         for rule in self._rules():
             totals[rule.severity] += self.counts[rule.id]
         lines.append(", ".join(f"{severity}s: {totals[severity]}" for severity in SEVERITIES))
-        return [printable(line) for line in lines]
+        return lines
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as builtins."""
@@ -309,7 +309,11 @@ def _call_faults(action: Action, tools_json: str) -> Iterator[tuple[str, str]]:
     tools = tool_set(tools_json)
     found: dict[str, str] = {}
     for number, call in enumerate(action.calls):
-        where = f"{one_line(call.name, 60)}: " if len(action.calls) == 1 else f"call {number + 1}, {call.name}: "
+        where = (
+            f"{one_line(call.name, 60)}: "
+            if len(action.calls) == 1
+            else f"call {number + 1}, {one_line(call.name, 60)}: "
+        )
         verdict = tools.check(Action((call,)))
         if verdict.status == "unknown-tool":
             found.setdefault("unknown-tool", verdict.explanation)

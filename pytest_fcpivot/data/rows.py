@@ -24,7 +24,7 @@ from pytest_fcpivot.data.jsonparts import (
 )
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import compact, quoted, shown, well_formed
+from pytest_fcpivot.jsontext import compact, one_line, quoted, shown, well_formed
 from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
@@ -227,7 +227,9 @@ def _expected_call(call: Any, where: str, line: int) -> FunctionCall:
     try:
         json.loads(arguments)
     except (ValueError, RecursionError) as error:
-        raise RowProblem(line, f"{where}: the arguments of {call['name']!r} are not JSON: {error}") from error
+        raise RowProblem(
+            line, f"{where}: the arguments of {one_line(call['name'], 80)!r} are not JSON: {error}"
+        ) from error
     return FunctionCall(call["name"], arguments)
 
 

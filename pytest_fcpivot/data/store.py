@@ -20,12 +20,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pytest_fcpivot.data.agent_refs import agent_of, counted_in
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
 from pytest_fcpivot.errors import DataError
+from pytest_fcpivot.jsontext import shown, shows_as_it_is
 from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ SCHEMA = pa.schema(
 )
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
+# What `prepare` makes of any id is shorter, and has no other characters.
+_USUAL_ID, _LONGEST_ID = r"^[A-Za-z0-9_.-]{1,200}$", 200
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
 
@@ -287,6 +291,7 @@ class PivotStore:
             for start in range(0, len(groups), _GROUPS_A_READ):
                 some = groups[start : start + _GROUPS_A_READ]
                 table = self._file.read_row_groups(some, columns=_INDEX_COLUMNS, use_threads=False)
+                self._refuse_odd_ids(table.column("id"), some[0])
                 columns = [table.column(name).to_pylist() for name in _INDEX_COLUMNS]
                 offset = 0
                 for group in some:
@@ -300,6 +305,20 @@ class PivotStore:
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
         return found
+
+    def _refuse_odd_ids(self, ids: pa.ChunkedArray, group: int) -> None:
+        """Refuse ids that are no names of tests, which `prepare` never writes; raises DataError with the first."""
+        usual = pc.match_substring_regex(ids, _USUAL_ID)
+        if pc.all(usual).as_py() in (True, None):
+            return
+        for place in pc.indices_nonzero(pc.invert(usual)).to_pylist():
+            own = ids[place].as_py()
+            if not 0 < len(own) <= _LONGEST_ID or "::" in own or "[" in own or not shows_as_it_is(own):
+                raise DataError(
+                    f"{self.path}: row {self._starts[group] + place + 1}: the id {shown(own)} cannot be a test's name "
+                    f"(it is empty, of more than {_LONGEST_ID} characters, or has [, :: or a character that cannot be "
+                    "seen); prepare the data again from their source"
+                )
 
     def agent_refs(self, rows: Sequence[int] | None = None) -> Counter[str | None]:
         """Count pivots by the agent that they name (None: they name none): all, or the rows that are named, in order.

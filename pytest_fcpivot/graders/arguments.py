@@ -6,6 +6,7 @@ from json import JSONDecoder, loads
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ def expected_arguments(call: FunctionCall) -> Any:
         return decoded(call.arguments)
     except (ValueError, RecursionError) as error:
         raise GraderError(
-            f"the expected arguments of {call.name!r} are not JSON ({error}); a fault of the data"
+            f"the expected arguments of {one_line(call.name, 80)!r} are not JSON ({error}); a fault of the data"
         ) from error
 
 

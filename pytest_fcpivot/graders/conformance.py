@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.data.files import read_rows
 from pytest_fcpivot.errors import ActionError, DataError, GraderError, RowProblem
 from pytest_fcpivot.graders import grade
+from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +56,8 @@ def check_file(path: Path) -> Conformance:
                 agrees &= _check(found, case, "first-call", case["first_call"], older)
         except (KeyError, TypeError, ValueError, AttributeError, ActionError, GraderError) as error:
             raise DataError(
-                f"{path}:{line}: not a conformance case ({error}); it needs id, expected_action, output, config, "
-                "reward and category"
+                f"{path}:{line}: not a conformance case ({one_line(str(error), 400)}); it needs id, expected_action, "
+                "output, config, reward and category"
             ) from error
         found.cases += 1
         found.agreeing += agrees
@@ -80,7 +81,7 @@ def _check(
     outcome.categories += same_category
     if not (same_reward and same_category):
         found.disagreements.append(
-            f"{case['id']} ({version}): expected {reward:g} {category}, "
+            f"{one_line(str(case['id']), 80)} ({version}): expected {reward:g} {one_line(category, 80)}, "
             f"got {graded.reward:g} {graded.category}: {graded.explanation}"
         )
     return same_reward and same_category

@@ -208,7 +208,7 @@ def as_grader(
     kind = OwnGrader if score_message is None else partial(OwnMessageGrader, score_message=score_message)
     return kind(
         # The name of a bundled grader, which it is built on, is not its own.
-        name=own_name if isinstance(own_name, str) and own_name and not is_bundled(own_name) else name,
+        name=one_line(own_name) if isinstance(own_name, str) and own_name and not is_bundled(own_name) else name,
         binary=binary,
         judge=partial(judge, **settings) if settings else judge,
         admits=admits,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.apart import nearly_the_same, shown_name, texts_apart
 from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.error_bodies import with_reason
-from pytest_fcpivot.jsontext import one_line, printable
+from pytest_fcpivot.jsontext import on_screen, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,15 +41,15 @@ def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: Sc
     """
     expected, actual = _described_apart(pivot.expected_action, action)
     lines = [
-        f"{grade.category}: {printable(grade.explanation)}" if grade.explanation else grade.category,
+        f"{grade.category}: {grade.explanation}" if grade.explanation else grade.category,
         *_partial_credit(grade, mark),
         f"  user:     {last_user_turn(pivot)}",
         f"  expected: {expected}",
         f"  actual:   {actual}",
         *_pairing(grade.pairs),
-        f"  schema:   {verdict}" + (f": {printable(verdict.explanation)}" if _tells_more(verdict) else ""),
+        f"  schema:   {verdict}" + (f": {verdict.explanation}" if _tells_more(verdict) else ""),
     ]
-    return "\n".join(lines)
+    return on_screen("\n".join(lines))
 
 
 def _partial_credit(grade: Grade, mark: float | None) -> list[str]:
@@ -62,7 +62,7 @@ def _partial_credit(grade: Grade, mark: float | None) -> list[str]:
         lines.append(f"  reward:   {reward}{halves}, under the pass mark {mark:.12g}")
     if len(grade.paths) > 1:  # a single one is in the explanation
         more = len(grade.paths) - _PATHS_SHOWN + grade.further_paths
-        listed = ", ".join(map(printable, grade.paths[:_PATHS_SHOWN]))
+        listed = ", ".join([one_line(path) for path in grade.paths[:_PATHS_SHOWN]])
         lines.append(f"  differ:   {listed}" + (f" and {more} more" if more > 0 else ""))
     return lines
 
@@ -160,7 +160,7 @@ def explain_error(
     reason = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if reason is not None:
         lines.append(f"  because of {_shown(reason)}")
-    return printable("\n".join([first, *lines]))
+    return on_screen("\n".join([first, *lines]))
 
 
 def _shown(error: BaseException) -> str:

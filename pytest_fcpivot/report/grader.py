@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 def shown_settings(settings: Mapping[str, Any]) -> str:
     """Write settings as --fc-grader-option takes them, one after the other."""
-    return printable(" ".join(f"{key}={_plain(value)}" for key, value in settings.items()))
+    return " ".join(f"{one_line(key)}={one_line(_plain(value))}" for key, value in settings.items())
 
 
 def settings_line(grader: Mapping[str, Any]) -> str | None:
     """Say which settings the grader has, and why; None where they belong to the grader alone."""
     if "cause" not in grader:
         return None
-    return f"grader settings: {shown_settings(grader['settings'])} ({printable(str(grader['cause']))})"
+    return f"grader settings: {shown_settings(grader['settings'])} ({one_line(str(grader['cause']), 400)})"
 
 
 def _plain(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.answer_flags import FLAGS
-from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def write_suite_properties(
     if grader["settings"]:
         properties["fc.grader_settings"] = shown_settings(grader["settings"])
     if "cause" in grader:
-        properties["fc.grader_settings_cause"] = printable(grader["cause"])
+        properties["fc.grader_settings_cause"] = one_line(grader["cause"], 400)
     properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors, "fc.not_run": tally.not_run}
     for name in FLAGS:
         if tally.flags[name]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fcpivot import options
-from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.apart import shown_name
 
 if TYPE_CHECKING:
     from pytest_fcpivot.session import PivotSession
@@ -38,7 +38,7 @@ def why_nothing_ran(session: PivotSession) -> str:
         reason = _not_started(session)
         if not reason:
             return ""
-    return printable(f"{_NOTHING}: {reason}") if reason else _NOTHING
+    return f"{_NOTHING}: {reason}" if reason else _NOTHING
 
 
 def _by_pytest(session: PivotSession) -> str:
@@ -51,7 +51,7 @@ def _by_pytest(session: PivotSession) -> str:
     functions = Counter(name for entry in entries for name in entry.expected_names)
     if option.keyword:
         filters.append(f"-k {shlex.quote(option.keyword)}")
-        shown = [name for name, _ in functions.most_common(_NAMES_SHOWN)]
+        shown = [shown_name(name) for name, _ in functions.most_common(_NAMES_SHOWN)]
         more = f" and {len(functions) - len(shown)} more" if len(functions) > len(shown) else ""
         calls = f", the functions that are expected to be called ({', '.join(shown)}{more})" if shown else ""
         known.append(f"-k knows ids{calls} and the types {', '.join(_TYPES)}")

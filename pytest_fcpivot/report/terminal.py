@@ -16,8 +16,9 @@ from pytest_fcpivot.answer_flags import (
     REFUSED_CALL,
     SYSTEM_MOVED,
 )
+from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.ending import UNTRUSTED
-from pytest_fcpivot.jsontext import printable
+from pytest_fcpivot.jsontext import on_screen, one_line
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.nothing_ran import why_nothing_ran
 from pytest_fcpivot.report.rerun import rerun_line
@@ -37,6 +38,13 @@ _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
 _WORTH_TELLING_S = 0.05
+# Characters that the tables have room for: of names, which models, servers and data choose, and of errors.
+_NAME, _ERROR = 80, 400
+
+
+def _write(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
+    """Write lines that may hold what data, models and servers said."""
+    reporter.write_line(on_screen(text), **markup)
 
 
 @contextmanager
@@ -59,7 +67,7 @@ def few_failures(reporter: pytest.TerminalReporter, tally: Tally) -> Generator[N
     finally:
         stats.update(kept)
         if hidden:
-            reporter.write_line(f"… and {hidden} more like these; --tb=short shows every one")
+            _write(reporter, f"… and {hidden} more like these; --tb=short shows every one")
 
 
 def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
@@ -70,23 +78,23 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     if not tally.selected and not tally.skipped:
         nothing = why_nothing_ran(session)
         if nothing:
-            reporter.write_line(nothing)
+            _write(reporter, nothing)
         _write_uncollected(reporter, session)
         return
     title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
     reporter.write_sep("=", title, bold=True)
     settings = settings_line(session.described_grader)
     if settings is not None:
-        reporter.write_line(settings)
+        _write(reporter, settings)
     for line in summary_lines(tally, session.options.price, session.mark, session.judge):
-        reporter.write_line(line)
+        _write(reporter, line)
     for dataset in session.datasets:
         if dataset.note is not None:
-            reporter.write_line(printable(f"data {dataset.label}: {dataset.note}"))
+            _write(reporter, f"data {dataset.label}: {dataset.note}")
     for note in sorted(session.judge_notes):
-        reporter.write_line(printable(session.redact(note)))
+        _write(reporter, session.redact(note))
     for line in session.own_rewards.lines():
-        reporter.write_line(line)
+        _write(reporter, line)
     _write_identity(reporter, session)
     _write_reruns(reporter, session)
     _write_lost(reporter, session)
@@ -94,12 +102,12 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     _write_run(reporter, session)
     rerun = rerun_line(session) if tally.failed or tally.errors else None
     if rerun is not None:
-        reporter.write_line(rerun)
+        _write(reporter, rerun)
 
 
 def summary_title(data: Iterable[str], agent: str, grader: str) -> str:
     """Say what a summary is of."""
-    return f"pivots: {', '.join(data)} | {agent} | {grader}"
+    return f"pivots: {one_line(', '.join(data), _ERROR)} | {one_line(agent, _ERROR)} | {one_line(grader, _ERROR)}"
 
 
 def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: Mapping[str, Any] | None) -> list[str]:
@@ -132,11 +140,11 @@ def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: 
         lines += _confusion_lines(tally)
         lines += _judge_lines(tally, judge)
         lines.append("categories")
-        lines += [f"  {count:>7}  {printable(name)}" for name, count in _ranked(tally.categories)]
+        lines += [f"  {count:>7}  {one_line(name, _NAME)}" for name, count in _ranked(tally.categories)]
         broken = {name: n for name, n in tally.schemas.items() if name not in ("valid", "no-call", "")}
         if broken:
             calls = sum(n for name, n in tally.schemas.items() if name not in ("no-call", ""))
-            details = ", ".join(f"{name} {n}" for name, n in sorted(broken.items()))
+            details = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in sorted(broken.items()))
             lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
         lines += _tool_lines(tally)
         lines += _flag_lines(tally)
@@ -156,7 +164,7 @@ def _error_lines(tally: Tally) -> list[str]:
             shown = f"{text} (and alike, with other numbers)" if varies else text
         else:
             shown = cause if not text else f"{cause}, such as: {text}" if varies else f"{cause}: {text}"
-        lines.append(f"  {n:>7}  {printable(shown)}")
+        lines.append(f"  {n:>7}  {one_line(shown, _ERROR)}")
     if len(ranked) > _CAUSES_SHOWN:
         rest = ranked[_CAUSES_SHOWN:]
         lines.append(f"  {sum(n for _, n in rest):>7}  of {len(rest)} other kinds")
@@ -181,12 +189,12 @@ def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
     if judge is None or not (tally.judged or tally.confusion["message", "message"]):
         return []
     if judge.get("model") is None:
-        return [f"messages scored by keyword overlap, not by a judge: {judge.get('why')}"]
+        return [f"messages scored by keyword overlap, not by a judge: {one_line(str(judge.get('why')), _ERROR)}"]
     counts = [f"{tally.judged['asked']} asked, {tally.judged['cached']} from the cache"]
     if tally.judged["keyword"]:
-        causes = ", ".join(f"{printable(cause)} {n}" for cause, n in _ranked(tally.judge_faults))
+        causes = ", ".join(f"{one_line(cause, _NAME)} {n}" for cause, n in _ranked(tally.judge_faults))
         counts.append(f"{tally.judged['keyword']} by keyword overlap in its place ({causes})")
-    model, prompt = printable(str(judge["model"])), judge.get("prompt_version")
+    model, prompt = one_line(str(judge["model"]), _NAME), one_line(str(judge.get("prompt_version")), _NAME)
     lines = [f"messages judged by {model} (prompt {prompt}): {', '.join(counts)}"]
     read, cached, written, reasoning = tally.judge_usage
     if read or written:
@@ -229,7 +237,7 @@ def _call_lines(tally: Tally, price: Price | None) -> list[str]:
     if quantiles and quantiles[1] >= _WORTH_TELLING_S:
         lines.append("latency: median {:.2f} s, 95 % within {:.2f} s, longest {:.2f} s".format(*quantiles))
     if tally.retried:
-        causes = ", ".join(f"{printable(name)} {n}" for name, n in _ranked(tally.retries))
+        causes = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in _ranked(tally.retries))
         lines.append(f"retries: {tally.retries.total()} in {tally.retried} calls ({causes})")
     if tally.with_usage:
         read, cached, written, reasoning = tally.usage
@@ -249,10 +257,12 @@ def _write_reruns(reporter: pytest.TerminalReporter, session: PivotSession) -> N
     if session.reruns.asked is not None or tally.again:
         asked = "" if session.reruns.asked is None else f"asked for by {session.reruns.asked}; "
         errors = "1 error was" if tally.again == 1 else f"{tally.again} errors were"
-        reporter.write_line(f"reruns: {asked}a wrong answer is never asked again; {errors} asked again")
+        _write(reporter, f"reruns: {asked}a wrong answer is never asked again; {errors} asked again")
     if tally.repeated:
-        reporter.write_line(
-            f"{tally.repeated} results of tests that had one already are not counted: a plugin runs tests several times"
+        _write(
+            reporter,
+            f"{tally.repeated} results of tests that had one already are not counted: "
+            "a plugin runs tests several times",
         )
 
 
@@ -261,14 +271,15 @@ def _write_lost(reporter: pytest.TerminalReporter, session: PivotSession) -> Non
     lost, selected = session.ending.lost, session.tally.selected
     if not lost:
         return
-    reporter.write_line(
-        f"ERROR: {lost} of the {selected} selected tests were not run: {printable(session.ending.why)}. "
+    _write(
+        reporter,
+        f"ERROR: {lost} of the {selected} selected tests were not run: {session.ending.why}. "
         f"These figures are not those of the whole; the exit code is {UNTRUSTED}.",
         red=True,
         bold=True,
     )
     if session.recorder.path is None:
-        reporter.write_line("the run was not recorded, so that nothing can go on with it: run it again")
+        _write(reporter, "the run was not recorded, so that nothing can go on with it: run it again")
 
 
 def _write_uncollected(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
@@ -277,8 +288,9 @@ def _write_uncollected(reporter: pytest.TerminalReporter, session: PivotSession)
     if files:
         count = "1 file" if len(files) == 1 else f"{len(files)} files"
         shown = ", ".join(files[:_FILES_SHOWN]) + (" and more" if len(files) > _FILES_SHOWN else "")
-        reporter.write_line(
-            f"ERROR: {count} could not be collected ({printable(shown)}), and nothing of what is in there is among "
+        _write(
+            reporter,
+            f"ERROR: {count} could not be collected ({shown}), and nothing of what is in there is among "
             f"these figures; the exit code is {UNTRUSTED}.",
             red=True,
             bold=True,
@@ -289,13 +301,13 @@ def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None
     """Tell where the run is recorded, and how to go on with it if it is not complete."""
     recorder = session.recorder
     if recorder.trouble is not None:
-        reporter.write_line(recorder.trouble, red=True)
+        _write(reporter, recorder.trouble, red=True)
     if recorder.path is None:
         return
     shown = session.shown_path(recorder.path)
-    reporter.write_line(f"run recorded in {shown}")
+    _write(reporter, f"run recorded in {shown}")
     if not session.replays and (not session.complete or session.tally.errors):
-        reporter.write_line(how_to_go_on(shown))
+        _write(reporter, how_to_go_on(shown))
 
 
 def how_to_go_on(run: str) -> str:
@@ -320,7 +332,7 @@ def _tool_lines(tally: Tally) -> list[str]:
     )
     if not worst:
         return []
-    shown = [f"{printable(tool)} {failed}/{tally.tools_graded[tool]}" for failed, tool in worst[:_TOOLS_SHOWN]]
+    shown = [f"{shown_name(tool, _NAME)} {failed}/{tally.tools_graded[tool]}" for failed, tool in worst[:_TOOLS_SHOWN]]
     return [f"worst tools (failed/graded): {', '.join(shown)}"]
 
 
@@ -333,7 +345,7 @@ def _write_identity(reporter: pytest.TerminalReporter, session: PivotSession) ->
     line = identity_line(session.tally) if session.grader.binary else None
     if line is not None:
         broken = session.tally.identity_broken()
-        reporter.write_line(line, red=broken, bold=broken)
+        _write(reporter, line, red=broken, bold=broken)
 
 
 def identity_line(tally: Tally) -> str | None:

@@ -20,7 +20,6 @@ from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.errors import OptionError
 from pytest_fcpivot.graders import is_binary, meaning_of
-from pytest_fcpivot.jsontext import printable
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
@@ -87,8 +86,8 @@ class Merged:
                 else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
             )
         yield f"merged: {_count(len(description['merged']), 'run')}, {_count(self.results, 'result')}"
-        yield from (printable(f"note: {line}") for line in self.notes)
-        yield from (printable(f"missing: {line}") for line in self.missing)
+        yield from (f"note: {line}" for line in self.notes)
+        yield from (f"missing: {line}" for line in self.missing)
 
 
 @dataclass(slots=True)
@@ -264,7 +263,7 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
         for (first, second), tests in shared.items():
             few = ", ".join(list(tests)[:_SHOWN]) + (", …" if len(tests) > _SHOWN else "")
             listed.append(f"  {_count(len(tests), 'test')} in {parts[first].name} and {parts[second].name}: {few}")
-        raise RunError(printable("these runs overlap:\n" + "\n".join(listed) + "\nname each part of the data once"))
+        raise RunError("these runs overlap:\n" + "\n".join(listed) + "\nname each part of the data once")
     return places
 
 

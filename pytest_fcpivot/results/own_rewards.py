@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.graders import ROUNDING
-from pytest_fcpivot.jsontext import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +46,6 @@ class OwnRewards:
             yield f"rewards equal to the file's own: {self._equal} of {self._compared}"
         more = self._compared - self._equal - len(self._differing)
         if self._differing:
-            yield printable(f"  others: {', '.join(self._differing)}" + (f" and {more} more" if more else ""))
+            yield f"  others: {', '.join(self._differing)}" + (f" and {more} more" if more else "")
         if self._missing:
             yield f"rollouts without a reward of their own: {self._missing}"
