@@ -145,7 +145,7 @@ class RunDirectory:
         try:
             partial.write_text(json.dumps(description, indent=2) + "\n", encoding="ascii")
             partial.replace(self.path / _RUN)
-        except OSError:
+        except BaseException:  # a Ctrl-C among them
             partial.unlink(missing_ok=True)
             raise
 
@@ -222,7 +222,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def ended_early(description: Mapping[str, Any]) -> str | None:
-    """Say how a run's last session ended, if it did not come to its end."""
+    """Say how a run's last session ended, if it did not come to its end: by what it counted, and its exit status."""
     sessions = description.get("sessions")
     last = sessions[-1] if isinstance(sessions, list) and sessions else None
     if not isinstance(last, dict) or last.get("ended") is None:
@@ -230,7 +230,13 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
     status = last.get("exit_status")
     if status == UNTRUSTED:
         return f"its last session lost tests, or outcomes in it were changed (exit status {UNTRUSTED})"
-    return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
+    if status not in _ENDED_WELL:
+        return f"its last session ended early, with exit status {status}"
+    counts = description.get("counts")
+    left = counts.get("not_run") if isinstance(counts, dict) else None
+    if not isinstance(left, int):
+        return "its last session did not note how many of its tests were left"
+    return f"its last session ended early: {left} of its tests were not run" if left else None
 
 
 def is_result(line: Any) -> bool:
