@@ -16,6 +16,7 @@ import pytest
 
 from pytest_fcpivot.machines import machine_name, own_version, shares_disk
 from pytest_fcpivot.own_tests import NOT_TOLD
+from pytest_fcpivot.peers import xdist_controller
 from pytest_fcpivot.report.failure import as_error
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.results.calls import Crashes, under_way
@@ -146,7 +147,7 @@ def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
 
 def stop_workers(config: pytest.Config, reason: str) -> None:
     """Let the controller end the run; in a session without workers, pytest itself does."""
-    controller = config.pluginmanager.getplugin("dsession")
+    controller = xdist_controller(config)
     if controller is not None and hasattr(controller, "shouldstop"):
         controller.shouldstop = reason
 
@@ -168,23 +169,31 @@ class Workers:
         self._crashes: Crashes | None = None
         self._reported: dict[str, str] = {}
         self._collected: list[str] = []
+        self._has_collected = False
         self._deaths: dict[str, str] = {}  # how each worker died, by its id
         self._suspects: set[str] = set()
-        # Without gateways, xdist is installed and does nothing.
-        self.distribute = session.config.getoption("dist", "no") != "no"
+
+    @property
+    def distribute(self) -> bool:
+        """Whether there are any; without gateways, xdist is installed and does nothing."""
+        return xdist_controller(self._session.config) is not None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Remember what is to be run, of which this process has nothing but names."""
+        self._has_collected = True
         if not self._collected:
             self._collected = ids
         elif ids != self._collected:
             self._collected = list(dict.fromkeys([*self._collected, *ids]))
 
-    def tests(self) -> Iterable[str]:
-        """Yield the tests over pivots that the workers have collected; where all died before, those of the data."""
-        if not self._collected and self._deaths:
-            return self._session.all_tests()
+    def tests(self) -> Iterable[str] | None:
+        """Return the tests over pivots that the workers have collected; where all died before, those of the data.
+
+        None if the session ended before any had.
+        """
+        if not self._has_collected:
+            return self._session.all_tests() if self._deaths else None
         return (test for test in self._collected if self._session.find_test(test) is not None)
 
     @pytest.hookimpl(wrapper=True)
@@ -193,7 +202,7 @@ class Workers:
         try:
             result = yield
         except RuntimeError:
-            controller = self._session.config.pluginmanager.getplugin("dsession")
+            controller = xdist_controller(self._session.config)
             if getattr(controller, "_active_nodes", True):
                 raise
             result = True  # all have died, or ended before their time: that is an internal error to xdist
@@ -202,7 +211,7 @@ class Workers:
         return result
 
     def _report_lost(self) -> None:
-        lost = self._session.ending.left(self.tests())
+        lost = self._session.ending.left(self.tests() or ())
         if not lost:
             return
         deaths = list(self._deaths.values())
@@ -256,7 +265,7 @@ class Workers:
         its last test counted twice. This comes before the scheduler takes the worker's tests back.
         """
         self._session.judge_notes.update(getattr(node, "workeroutput", {}).get("fcpivot", ()))
-        scheduler = getattr(self._session.config.pluginmanager.getplugin("dsession"), "sched", None)
+        scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"
         elif _has_tests(scheduler, node) and not (node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]):

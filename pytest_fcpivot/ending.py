@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 # outcomes. Whoever takes 1 for "results, with failures among them" is not to take this for results. pytest has 0 to 6,
 # pytest-rerunfailures 7, and it is odd because syrupy sets the lowest bit of whatever it finds.
 UNTRUSTED = 9
+INTERRUPTED = 2  # pytest's own
 _WITH_RESULTS = (0, 1)
 
 
@@ -18,29 +20,46 @@ class Ending:
     """Follows which tests have a result.
 
     `lost` counts those that will have none though nobody stopped the session, and `why` says how that came about;
-    `uncollected` names the files whose tests are not even known, in a session that went on without them.
+    `uncollected` names the files whose tests are not even known, in a session that went on without them. `selection`
+    tells whether it is known which tests were to be run: a session that ends before cannot say that none is left.
     """
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
+        self.selection = False
         self.lost = 0
         self.why = ""
         self.uncollected: list[str] = []
 
-    def is_first(self, test: str) -> bool:
-        """Take note that a test has a result; False if it had one before, and this one is not to be counted."""
-        known = len(self._reported)
+    def has_result(self, test: str) -> bool:
+        """Tell whether a test has a result, beside which no other is counted."""
+        return test in self._reported
+
+    def add_result(self, test: str) -> None:
+        """Take note that a test has a result: as the last thing that is done with it, so that it has one on disk."""
         self._reported.add(test)
-        return len(self._reported) > known
 
     def left(self, tests: Iterable[str]) -> list[str]:
         """Return those of some tests that have no result, each once."""
         return [test for test in dict.fromkeys(tests) if test not in self._reported]
 
 
-def exit_status(status: int, *, lost: int, identity_broken: bool) -> int:
+def is_interrupted() -> bool:
+    """Tell, in a hook that ends the session, whether it ends by a Ctrl-C of which pytest's exit status says nothing.
+
+    pytest notes the first one after its hooks have heard of it. If a second one comes meanwhile, the session has the
+    status that it began with, 0.
+    """
+    return isinstance(sys.exception(), KeyboardInterrupt)
+
+
+def exit_status(status: int, *, lost: int, identity_broken: bool, interrupted: bool = False) -> int:
     """Return the session's exit code: `status`, unless it would pass off as results what is none."""
-    return UNTRUSTED if status in _WITH_RESULTS and (lost or identity_broken) else status
+    if status not in _WITH_RESULTS:
+        return status
+    if interrupted:
+        return INTERRUPTED
+    return UNTRUSTED if lost or identity_broken else status
 
 
 def joined_parts(parameters: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fcpivot.errors import DataError, OptionError
 from pytest_fcpivot.options import told
+from pytest_fcpivot.peers import xdist_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -75,7 +76,7 @@ class Machines:
 
     @property
     def _controller(self) -> Any:
-        return self._session.config.pluginmanager.getplugin("dsession")
+        return xdist_controller(self._session.config)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionstart(self) -> Generator[None, None, None]:

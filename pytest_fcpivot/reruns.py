@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.errors import OptionError, WrongAction
+from pytest_fcpivot.peers import has_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -28,8 +29,8 @@ class Reruns:
         for reason in _refused(config):
             raise OptionError(reason)
         self.asked = _asked(config)
-        self._retries_by_mark = _has(config, "retry_delay")
-        if _has(config, "rerun_except"):
+        self._retries_by_mark = has_option(config, "retry_delay")
+        if has_option(config, "rerun_except"):
             _give_up_at(config, "^" if replays else rf"^{WrongAction.__name__}\b")
 
     @cached_property
@@ -87,7 +88,7 @@ class OneCaseEach:
 
 def refuse_repeats(config: pytest.Config, marked: pytest.Item | Any) -> str | None:
     """Say why a test over pivots cannot be collected with the mark of a plugin that repeats tests; None if it can."""
-    if not _has(config, "repeat_scope") or marked.get_closest_marker("repeat") is None:
+    if not has_option(config, "repeat_scope") or marked.get_closest_marker("repeat") is None:
         return None
     return f"the mark repeat (pytest-repeat): each repeat would be counted as another pivot; {_INSTEAD}"
 
@@ -95,7 +96,7 @@ def refuse_repeats(config: pytest.Config, marked: pytest.Item | Any) -> str | No
 def _refused(config: pytest.Config) -> Iterator[str]:
     """Say why the session cannot be run as its options for other plugins say."""
     count = config.getoption("count", None)
-    if _has(config, "repeat_scope") and isinstance(count, int) and count > 1:
+    if has_option(config, "repeat_scope") and isinstance(count, int) and count > 1:
         yield (
             f"--count={count} (pytest-repeat): each repeat would be counted as another pivot; "
             f"pass --fc-repeats={count} instead"
@@ -104,7 +105,7 @@ def _refused(config: pytest.Config) -> Iterator[str]:
         yield f"--flake-finder (pytest-flakefinder): each repeat would be counted as another pivot; {_INSTEAD}"
     if config.getoption("force_flaky", False):
         yield f"--force-flaky (flaky): {_UNTIL_RIGHT}"
-    if _has(config, "retry_delay"):
+    if has_option(config, "retry_delay"):
         retries, where = _setting(config, "retries")
         if retries:
             yield f"{where} (pytest-retry): {_UNTIL_RIGHT}"
@@ -121,7 +122,7 @@ def _refused(config: pytest.Config) -> Iterator[str]:
 
 def _asked(config: pytest.Config) -> str | None:
     """Return how reruns were asked for, by option or ini file."""
-    if not _has(config, "reruns"):
+    if not has_option(config, "reruns"):
         return None
     forced = config.getoption("force_reruns", None)
     if forced is not None:
@@ -146,10 +147,6 @@ def _setting(config: pytest.Config, name: str) -> tuple[int, str]:
     except ValueError:
         number = 0  # its plugin's to refuse
     return number, f"{name} = {number} in the ini file"
-
-
-def _has(config: pytest.Config, option: str) -> bool:
-    return hasattr(config.option, option)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

@@ -21,7 +21,7 @@ from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, 
 from pytest_fcpivot.collector import PivotFile, PivotItem, pivot_of, repeat_name
 from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Untold, Workers, stop_workers
-from pytest_fcpivot.ending import Ending, exit_status, joined_parts
+from pytest_fcpivot.ending import Ending, exit_status, is_interrupted, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
@@ -32,6 +32,7 @@ from pytest_fcpivot.machines import Machines, check_same_session
 from pytest_fcpivot.model import Action, Grade
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.own_tests import NO_AGENT, NOT_TOLD
+from pytest_fcpivot.peers import has_xdist
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
 from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
@@ -144,7 +145,7 @@ class PivotSession:
         if session.datasets.are_run and forked.is_forked(config):
             raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")
-        if not session.is_worker and config.pluginmanager.hasplugin("xdist"):
+        if not session.is_worker and has_xdist(config):
             session.workers = Workers(session)
             config.pluginmanager.register(session.workers, "fcpivot-workers")
             config.pluginmanager.register(Machines(session), "fcpivot-machines")
@@ -534,29 +535,32 @@ class PivotSession:
             return
         if getattr(report, "fcpivot", None) is None:
             if report.outcome in ("failed", "skipped") or (report.when == "call" and report.outcome == "passed"):
-                self.ending.is_first(report.nodeid)  # a test without a pivot, whose name may look as if it had one
+                self.ending.add_result(report.nodeid)  # a test without a pivot, whose name may look as if it had one
             return
         record = CaseRecord.from_builtins(report.fcpivot)
         report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
         if report.outcome not in ("passed", "failed", "skipped"):
             return  # no result yet: another plugin runs the test again
-        if not self.ending.is_first(report.nodeid):
+        if self.ending.has_result(report.nodeid):
             self.tally.repeated += 1
             return
+        graded_nothing = report.outcome == "passed" and record.reward is None  # a test of the user's
+        is_result = report.outcome != "skipped" and not graded_nothing
+        trouble = self._record(record, report) if is_result and not record.kept else None
         self.tally.add(record, report)
         self.own_rewards.add(record)
-        if report.outcome == "skipped":
-            return
-        if report.outcome == "passed" and record.reward is None:
-            return  # a test of the user's that graded nothing
-        outcome = report.outcome if record.reward is not None else "error"
-        price, usage = self.options.price, record.usage
-        cost = None if price is None or usage is None else price.of(*usage[:3])
-        trouble = None if record.kept else self.recorder.add(record, report.nodeid, outcome, cost)
-        if trouble is None and not self.ending.lost:
+        self.ending.add_result(report.nodeid)  # last: a Ctrl-C may come at any moment
+        if trouble is None and is_result and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many()
         if trouble is not None:
             self._stop(trouble)
+
+    def _record(self, record: CaseRecord, report: pytest.TestReport) -> str | None:
+        """Write a result to the run; returns what is wrong if that cannot be done any more."""
+        outcome = report.outcome if record.reward is not None else "error"
+        price, usage = self.options.price, record.usage
+        cost = None if price is None or usage is None else price.of(*usage[:3])
+        return self.recorder.add(record, report.nodeid, outcome, cost)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
@@ -594,16 +598,18 @@ class PivotSession:
         """Write what pytest says of a session that is stopped, on one line."""
         return f"fcpivot: {one_line(reason, 1000)}"
 
-    def all_tests(self) -> Iterable[str]:
-        """Yield the tests of the data files that are run, as far as no filter of pytest's leaves some out."""
+    def all_tests(self) -> list[str] | None:
+        """Return the tests of the data files that are run; None if a filter of pytest's may leave some out."""
         option = self.config.option
         filtered = [getattr(option, name, None) for name in ("keyword", "markexpr", "deselect", "lf")]
         if any(filtered) or self.replays or not self.datasets.are_run:
-            return
-        for dataset in self.datasets:
-            for entry in dataset.entries:
-                for repeat in range(1, self.repeats + 1):
-                    yield f"{dataset.label}::{repeat_name(entry.id, repeat)}"
+            return None
+        return [
+            f"{dataset.label}::{repeat_name(entry.id, repeat)}"
+            for dataset in self.datasets
+            for entry in dataset.entries
+            for repeat in range(1, self.repeats + 1)
+        ]
 
     def find_test(self, nodeid: str) -> tuple[IndexEntry, int, bool] | None:
         """Return the pivot and repeat that a node id means, and whether it is the pivot's own item; None if none."""
@@ -663,19 +669,21 @@ class PivotSession:
     def pytest_runtestloop(self) -> None:
         self._has_run = not _only_looks(self.config)
 
-    def _selected(self, session: pytest.Session) -> Iterable[str]:
-        """Return the tests over pivots that this session was to run."""
+    def _selected(self, session: pytest.Session) -> Iterable[str] | None:
+        """Return the tests over pivots that this session was to run; None if it ended before that was known."""
         if not self._has_run:
-            return ()
+            return None
         if self.workers is not None and self.workers.distribute:
             return self.workers.tests()
         return (item.nodeid for item in session.items if pivot_of(item) is not None)
 
-    def _count_left(self, session: pytest.Session) -> None:
+    def _count_left(self, session: pytest.Session, *, interrupted: bool) -> None:
         """Count the tests that have no result; they are lost unless somebody stopped the session."""
-        left = self.tally.not_run = len(self.ending.left(self._selected(session)))
+        selected = self._selected(session)
+        self.ending.selection = selected is not None
+        left = self.tally.not_run = len(self.ending.left(selected or ()))
         stopped_at_failures = session.shouldfail and self.config.getoption("maxfail", 0)
-        if left and session.exitstatus in _TO_THE_END and not stopped_at_failures:
+        if left and session.exitstatus in _TO_THE_END and not (stopped_at_failures or interrupted):
             self.ending.lost += left
             self.ending.why = self.ending.why or "nothing says why: a plugin or a hook of yours took them"
 
@@ -690,6 +698,14 @@ class PivotSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        interrupted = is_interrupted()
+        try:
+            self._close_calls()
+        finally:  # a further Ctrl-C, while calls are waited for, changes nothing of what there is to tell
+            if not self.is_worker:
+                self._finish(session, interrupted=interrupted)
+
+    def _close_calls(self) -> None:
         self._asker.close()
         if isinstance(self._log, CallFile):
             self._log.close()
@@ -697,25 +713,36 @@ class PivotSession:
             self.judge_notes.update(self.judging.judge.notes)
         if self.is_worker:
             self.config.workeroutput["fcpivot"] = sorted(self.judge_notes)  # type: ignore[attr-defined] # xdist's
-            return
-        self._count_left(session)
+
+    def _finish(self, session: pytest.Session, *, interrupted: bool) -> None:
+        """Count, settle the exit code, and note the end of the run on disk; every moment of it is one to be ended in.
+
+        What was told of answers is removed as the very last, and only if each test of the selection has a result.
+        """
+        self._count_left(session, interrupted=interrupted)
         self._name_uncollected(session)
         lost = self.ending.lost + len(self.ending.uncollected)
-        to_the_end = session.exitstatus in _TO_THE_END and not lost
         broken = self.grader.binary and self.tally.identity_broken()
-        session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken)
-        from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
-
-        write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)
-        self.complete = to_the_end and not session.shouldstop and not session.shouldfail
+        self.complete = (
+            session.exitstatus in _TO_THE_END
+            and not (interrupted or session.shouldstop or session.shouldfail)
+            and self.ending.selection
+            and not (lost or self.tally.not_run)
+        )
+        session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken, interrupted=interrupted)
         self._to_summarize = self._has_run
+        distributes = self.workers is not None and self.workers.distribute
         self.recorder.finish(
             int(session.exitstatus),
             complete=self.complete,
-            counts=self.tally.counts(),
+            counts=self.tally.counts() if self.ending.selection else None,
             judged=None if self.judging is None else self.tally.judged,
-            keep=bool(self.ending.lost),
+            # workers still run, and what they are being answered has to have a place
+            keep=bool(self.ending.lost) or (distributes and self.ending.selection),
         )
+        from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
+
+        write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:

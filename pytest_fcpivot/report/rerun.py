@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot import options
+from pytest_fcpivot.peers import has_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ _FORGETS = "--cache-clear"  # it would forget what failed
 def rerun_line(session: PivotSession) -> str | None:
     """Write the line of the summary that says how to run the failures again; None if pytest cannot know them."""
     config = session.config
-    if not config.pluginmanager.hasplugin("cacheprovider"):
+    if not has_option(config, "lf"):
         return None
     if any("=" in gateway for gateway in config.getoption("tx", None) or ()):
         return None  # a worker elsewhere does not know what failed

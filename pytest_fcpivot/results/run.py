@@ -167,7 +167,7 @@ class RunDirectory:
         try:
             partial.write_text(json.dumps(description, indent=2) + "\n", encoding="ascii")
             partial.replace(self.path / RUN_FILE)
-        except OSError:
+        except BaseException:  # a Ctrl-C among them
             partial.unlink(missing_ok=True)
             raise
 
@@ -216,7 +216,7 @@ def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def ended_early(description: Mapping[str, Any]) -> str | None:
-    """Say how a run's last session ended, if it did not come to its end."""
+    """Say how a run's last session ended, if it did not come to its end: by what it counted, and its exit status."""
     sessions = description.get("sessions")
     last = sessions[-1] if sessions else {}
     if last.get("ended") is None:
@@ -224,7 +224,13 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
     status = last.get("exit_status")
     if status == UNTRUSTED:
         return f"its last session lost tests, or outcomes in it were changed (exit status {UNTRUSTED})"
-    return None if status in _ENDED_WELL else f"its last session ended early, with exit status {status}"
+    if status not in _ENDED_WELL:
+        return f"its last session ended early, with exit status {status}"
+    counts = description.get("counts")
+    left = counts.get("not_run") if isinstance(counts, dict) else None
+    if not isinstance(left, int):
+        return "its last session did not note how many of its tests were left"
+    return f"its last session ended early: {left} of its tests were not run" if left else None
 
 
 def now() -> str:

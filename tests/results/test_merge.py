@@ -48,6 +48,7 @@ def described(shard: str | None = None, *, selected: int = 2, pivots: int = 4, *
     known: Row = {"format": RUN_FORMAT, "agent": "my:agent", "model": None, "repeats": 1, "arguments": None}
     known |= {"grader": {"name": "nemo-gym:first-call", "settings": {}}, "data": [data], "replays": None}
     known |= {"options": options | more.pop("options", {}), "sessions": [session()], "python": "3.11.7"}
+    known |= {"counts": {"not_run": 0}}
     return known | more
 
 
@@ -413,9 +414,9 @@ INCOMPLETE: dict[str, tuple[Row, Sequence[Row], Sequence[str]]] = {
     ),
     "gone on with": (described("2/2", sessions=[KILLED, session()]), [line("c"), line("d")], []),
     "stopped at a failure": (
-        described("2/2"),
+        described("2/2", counts={"not_run": 1}),
         [line("d", "failed")],
-        ["two: 1 of 2 tests of data.jsonl have a result"],
+        ["two: 1 of 2 tests of data.jsonl have a result; its last session ended early: 1 of its tests were not run"],
     ),
     "no sessions": (
         described("2/2", sessions=[]),
@@ -427,6 +428,16 @@ INCOMPLETE: dict[str, tuple[Row, Sequence[Row], Sequence[str]]] = {
         described("2/2", arguments=["/x/test_mine.py"], sessions=[KILLED]),
         OWN,
         [f"two: there may be tests without a result; {NOT_ENDED}"],
+    ),
+    "own tests, some not run, whatever the exit status says": (
+        described("2/2", arguments=["/x/test_mine.py"], counts={"not_run": 3}),
+        OWN,
+        ["two: there may be tests without a result; its last session ended early: 3 of its tests were not run"],
+    ),
+    "own tests, and not said how many were left": (
+        described("2/2", arguments=["/x/test_mine.py"], counts=None),
+        OWN,
+        ["two: there may be tests without a result; its last session did not note how many of its tests were left"],
     ),
     "own tests beside the data": (
         described("2/2", arguments=["/x/test_mine.py", "/data/data.jsonl"]),
