@@ -435,7 +435,7 @@ INCOMPLETE: dict[str, tuple[Row, Sequence[Row], Sequence[str]]] = {
         ["two: there may be tests without a result; its last session ended early: 3 of its tests were not run"],
     ),
     "own tests, and not said how many were left": (
-        described("2/2", arguments=["/x/test_mine.py"], counts=None),
+        described("2/2", arguments=["/x/test_mine.py"], counts={}),
         OWN,
         ["two: there may be tests without a result; its last session did not note how many of its tests were left"],
     ),
