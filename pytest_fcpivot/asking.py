@@ -141,7 +141,7 @@ class Asker:
         stored = self.book.take(node.nodeid, case.pivot.id, case.repeat)
         if stored is None:
             if self.replays:
-                raise AgentError("there is no stored answer for this test; it was not part of the run that is replayed")
+                raise AgentError(self.book.why_none(node.nodeid))
             return False
         case.stored = stored
         case.latency_s, case.attempts, case.retried = stored.latency_s, stored.attempts, stored.retried

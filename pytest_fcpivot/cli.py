@@ -264,13 +264,20 @@ def _add_merge(commands: Any) -> None:
         "-o", "--output", required=True, metavar="DIR", type=Path, help="a directory that is new or empty"
     )
     command.add_argument("--allow-missing", action="store_true", help="exit with 0 though shards or tests are missing")
+    _add_allow_damaged(command)
     command.set_defaults(run=_merge)
+
+
+def _add_allow_damaged(command: Any) -> None:
+    command.add_argument(
+        "--allow-damaged", action="store_true", help="leave out lines of results that cannot be read, and count them"
+    )
 
 
 def _merge(options: argparse.Namespace) -> int:
     from pytest_fcpivot.results.merge import merge  # noqa: PLC0415 (only for this command)
 
-    merged = merge(options.runs, options.output)
+    merged = merge(options.runs, options.output, allow_damaged=options.allow_damaged)
     for line in merged.report():
         _say(line)
     return 1 if merged.missing and not options.allow_missing else 0
@@ -303,6 +310,7 @@ def _add_audit(commands: Any) -> None:
     command.add_argument(
         "--json", type=Path, dest="output", metavar="FILE", help="write every result and figure into a file, too"
     )
+    _add_allow_damaged(command)
     command.set_defaults(run=_audit)
 
 
@@ -312,7 +320,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_fcpivot.audit.stored import open_stored  # noqa: PLC0415
 
     shown = max(0, options.flips)
-    stored = open_stored(options.run_path, options.data)
+    stored = open_stored(options.run_path, options.data, allow_damaged=options.allow_damaged)
     if options.output is None:
         found = audit(stored, shown)
     else:

@@ -127,6 +127,13 @@ _OPTIONS = (
     _Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run="no"),
     _Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run="no"),
     _Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run="no"),
+    _Option(
+        "fc_allow_damaged",
+        "",
+        "replay a run whose results have lines that cannot be read, without these",
+        "flag",
+        of_run="no",
+    ),
     _Option("fc_strict_schema", "", "arguments that break their tool's schema earn no reward", "flag"),
     _Option(
         "fc_empty_arguments",
@@ -209,6 +216,7 @@ class Options:
     max_unread: ErrorBound | None
     run: Path | None
     keep_run: bool  # False: nothing is recorded
+    allow_damaged: bool
     model: ModelOptions
     judge: JudgeOptions
     price: Price | None
@@ -467,6 +475,7 @@ class OptionReader:
             max_unread=self._error_bound("fc_max_unread"),
             run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
             keep_run=run != NO_RUN,
+            allow_damaged=self._truth("fc_allow_damaged") or False,
             model=self._model(),
             judge=self._judge(concurrency),
             price=self._price(),

@@ -16,10 +16,11 @@ from pytest_fcpivot.graders import meaning_of
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, is_typed, told
 from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.results.answers import AnswerBook
+from pytest_fcpivot.results.damage import listed
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now, read_description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pytest
 
@@ -112,14 +113,38 @@ class StoredRun:
         """The paths that the run was given, if it was not the data alone."""
         return [str(argument) for argument in self.description.get("arguments") or ()]
 
-    def book(self) -> AnswerBook:
-        """Find the stored answers."""
+    def book(self, *, allow_damaged: bool) -> AnswerBook:
+        """Find the stored answers; raises RunError for lines that a replay cannot read, unless they are left out.
+
+        To go on with a run needs no leave: what was in such lines is asked again.
+        """
         book = AnswerBook(replays=self.replays)
         if self.is_run:
             book.add_run(RunDirectory(self.path))
         else:
             book.add_rollouts(self.path)
+        if self.replays and book.damages and not allow_damaged:
+            found = "\n".join(f"  {line}" for line in listed([book.damages]))
+            instead = "go on with the run, which asks at their tests again (--fc-resume), or " if self.is_run else ""
+            raise RunError(
+                f"{self.path}: {book.damages.losses()} would be missing in the figures:\n{found}\n{instead}leave the "
+                "lines out with --fc-allow-damaged"
+            )
         return book
+
+    def told_of(self, book: AnswerBook) -> Iterator[str]:
+        """Yield what a session's heading says of lines that cannot be read."""
+        if book.damages:
+            what = "left out" if self.replays else "what was in them is asked again"
+            yield f"{book.damages.losses()}; {what}:"
+            yield from (f"  {line}" for line in listed([book.damages]))
+        if book.damages.torn is not None and self.replays:
+            yield f"its last line is torn ({book.damages.torn.size} bytes), and left out"
+        if book.damaged_calls:
+            yield f"{len(book.damaged_calls)} kept answers cannot be read, and are asked again:"
+            yield from (f"  {line}" for line in listed([book.damaged_calls]))
+        if book.without_answer:
+            yield f"{book.without_answer} rollouts without an expected_action are left out"
 
     def refuse_another(self, facts: Mapping[str, Any]) -> None:
         """Refuse, showing the difference, to resume a run of other data, another agent, grader, pass mark or judge.

@@ -92,7 +92,7 @@ class PivotSession:
         choice = choose_grader(config, chosen, self.datasets, recorded)
         self.grader: Grader = choice.grader
         self.described_grader = choice.described
-        self.book = None if self.stored is None else self.stored.book()
+        self.book = None if self.stored is None else self.stored.book(allow_damaged=chosen.allow_damaged)
         self.replays = self.stored is not None and self.stored.replays
         self.reruns = Reruns(config, replays=self.replays)
         self.repeats = self.datasets.repeats(chosen.repeats if "fc_repeats" in self._given else None)
@@ -643,6 +643,7 @@ class PivotSession:
             how = "replays" if self.replays else "resumes"
             kept = len(self.book)
             lines.append(f"fcpivot: {how} {self.shown_path(self.stored.path)}, {kept} answers kept")
+            lines += [f"fcpivot: {line}" for line in self.stored.told_of(self.book)]
         if self.recorder.repaired:
             lines.append(f"fcpivot: its last line was torn ({self.recorder.repaired} bytes), and is asked again")
         if self.recorder.trouble:

@@ -21,6 +21,7 @@ from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.report.grader import shown_settings
+from pytest_fcpivot.results.damage import Damages, listed
 from pytest_fcpivot.results.lines import (
     Damage,
     DamagedLineError,
@@ -94,10 +95,11 @@ class Stored(Protocol):
     def results(self) -> Iterator[Result]: ...  # noqa: D102
 
 
-def open_stored(path: Path, data: Sequence[str] = ()) -> Stored:
+def open_stored(path: Path, data: Sequence[str] = (), *, allow_damaged: bool = False) -> Stored:
     """Find what to audit: a run's directory or `results.jsonl`, or rollouts; `data` are files in place of the run's.
 
     Raises RunError if there is no such run, or if its data are not what they were, and DataError as `open_store` does.
+    Reading the results raises RunError for damaged lines, too, unless they are to be left out.
     """
     if path.name == "results.jsonl" and path.with_name("run.json").is_file():
         path = path.parent
@@ -106,17 +108,18 @@ def open_stored(path: Path, data: Sequence[str] = ()) -> Stored:
             raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")
         if data:
             raise RunError(f"{path}: rollouts bring their own pivots; leave out --data")
-        return StoredRollouts(path)
+        return StoredRollouts(path, allow_damaged=allow_damaged)
     if not path.exists():
         raise RunError(f"{path}: there is no such run; runs are recorded under .fcpivot, or where --fc-run says")
-    return StoredResults(path, data)
+    return StoredResults(path, data, allow_damaged=allow_damaged)
 
 
 class StoredResults:
     """A run of ours."""
 
-    def __init__(self, path: Path, data: Sequence[str]) -> None:
+    def __init__(self, path: Path, data: Sequence[str], *, allow_damaged: bool) -> None:
         description = read_description(path)
+        self._allow_damaged = allow_damaged
         self.path = path
         self._results = RunDirectory(path).results
         self._description = description
@@ -210,7 +213,12 @@ class StoredResults:
                 found = lines.places()
                 places = {test: place for test, place in found.items() if place is not None}
                 self.errors = len(found) - len(places)
-                self.notes += [*lines.notes(), *self._missing(found)]
+                _refuse_damaged(
+                    lines.damages,
+                    "go on with the run, which asks at their tests again (pytest --fc-resume=DIR)",
+                    allowed=self._allow_damaged,
+                )
+                self.notes += [*_told_of(lines.damages), *self._missing(found)]
                 yield from self._read(lines, places)
         except OSError as error:
             raise RunError(f"{self._results}: cannot be read: {error.strerror or error}") from error
@@ -286,26 +294,17 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream = open_regular(path)
-        self._torn = 0
-        self._unread = 0
+        self.damages = Damages()
 
     def places(self) -> dict[str, tuple[str, int] | None]:
         """Return each test's pivot and where its last line is; None for an error."""
         found: dict[str, tuple[str, int] | None] = {}
-        for offset, line in results_in(self._path):
+        for offset, line in self.damages.watch(results_in(self._path)):
             if not isinstance(line, Damage):
                 found[line.test] = None if line.is_error else (line.pivot_id, offset)
-            elif line.torn:
-                self._torn = line.size
-            else:
-                self._unread += 1
+            elif line.test is not None:
+                found.pop(line.test, None)
         return found
-
-    def notes(self) -> Iterator[str]:
-        if self._torn:
-            yield f"the last line is torn, and left out: {self._torn} bytes"
-        if self._unread:
-            yield f"lines that are no results, left out: {self._unread}"
 
     def read(self, offset: int) -> tuple[bytes, ResultLine]:
         data = line_at(self._stream, offset)
@@ -334,6 +333,22 @@ def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArgum
         return answered, True
     graded = line.graded()
     return graded, graded == answered
+
+
+def _refuse_damaged(damages: Damages, instead: str, *, allowed: bool) -> None:
+    if damages and not allowed:
+        found = "\n".join(f"  {line}" for line in listed([damages]))
+        raise RunError(f"{damages.losses()} would be missing in the figures:\n{found}\n{instead}, or --allow-damaged")
+
+
+def _told_of(damages: Damages) -> Iterator[str]:
+    if damages.torn is not None:
+        yield f"the last line is torn, and left out: {damages.torn.size} bytes"
+    if damages:
+        yield f"left out: {damages.losses()}"
+        yield from (f"  {line}" for line in listed([damages]))
+    if damages.made_up:
+        yield f"damaged lines whose tests have later results, and which are not missed: {damages.made_up}"
 
 
 def _grader_of(described: dict[str, Any]) -> Grader:
@@ -365,8 +380,10 @@ def _cut(digest: str | None) -> str:
 class StoredRollouts:
     """NeMo Gym's rollouts: rows of pivots with a response each, and the reward that its verifier gave."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, allow_damaged: bool) -> None:
         self.path = path
+        self._allow_damaged = allow_damaged
+        self._damages = Damages()
         self.agent = path.name
         self.grader_name = "NeMo Gym"
         self.grader: Grader | None = None  # which version it was, and how it was set, the rows do not say
@@ -381,19 +398,29 @@ class StoredRollouts:
         """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
         repeats = RolloutRepeats(self.path)
         for number, _, row in rollouts_in(self.path):
-            result = None if isinstance(row, Damage) else self._result(row, number, repeats)
+            if isinstance(row, Damage):
+                self._damages.add(row)
+                continue
+            result = self._result(row, number, repeats)
             if result is not None:
                 yield result
+        _refuse_damaged(self._damages, "replay them without these lines", allowed=self._allow_damaged)
         if not repeats.most:
             raise RunError(f"{self.path}: {no_rollouts(self._without_answer)}")
+        self.notes += _told_of(self._damages)
+        if self._without_answer:
+            self.notes.append(f"rollouts without an expected action, left out: {self._without_answer}")
 
     def _result(self, row: dict[str, Any], number: int, repeats: RolloutRepeats) -> Result | None:
         if "response" not in row:
             return None
+        if is_without_answer(row):
+            self._without_answer += 1
+            return None
         try:
             pivot = pivot_from_row(row, number)
-        except RowProblem:
-            self._without_answer += is_without_answer(row)
+        except RowProblem as problem:
+            self._damages.add(Damage(self.path, number, problem.reason, 0))
             return None
         repeat = repeats.next(pivot.id, row)
         try:

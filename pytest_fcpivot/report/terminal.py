@@ -95,6 +95,8 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
         _write(reporter, session.redact(note))
     for line in session.own_rewards.lines():
         _write(reporter, line)
+    if session.replays and session.book is not None and session.book.damages:
+        _write(reporter, f"left out of these figures: {session.book.damages.losses()}", red=True)
     _write_identity(reporter, session)
     _write_reruns(reporter, session)
     _write_lost(reporter, session)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import RowProblem, RunError
+from pytest_fcpivot.results.damage import Damages
 from pytest_fcpivot.results.lines import (
     CallLine,
     Damage,
@@ -85,6 +86,8 @@ class AnswerBook:
         self.own_rewards: dict[tuple[str, int], float | None] = {}
         self.repeats = 1
         self.reported = 0
+        self.damages, self.damaged_calls = Damages(), Damages()
+        self.without_answer = 0  # rollouts that nothing says the right answer of
 
     def __len__(self) -> int:
         return len(self._by_test) or len(self._by_pivot)
@@ -101,8 +104,11 @@ class AnswerBook:
     def _add_results(self, path: Path) -> None:
         source = len(self._sources)
         self._sources.append(_Source(path, _of_result))
-        for offset, line in results_in(path):
+        lost: set[tuple[int, int] | None] = set()
+        for offset, line in self.damages.watch(results_in(path)):
             if isinstance(line, Damage):
+                if line.test is not None:
+                    lost.add(self._by_test.pop(line.test, None))
                 continue
             if line.has_no_answer and not self._replays:
                 self._by_test.pop(line.test, None)
@@ -111,14 +117,19 @@ class AnswerBook:
             if self._replays:
                 self._by_pivot[line.pivot_id, line.repeat] = source, offset
             self.repeats = max(self.repeats, line.repeat)
+        if lost:
+            self._by_pivot = {pivot: place for pivot, place in self._by_pivot.items() if place not in lost}
         self.reported = sum(place[0] == source for place in self._by_test.values())
 
     def add_calls(self, path: Path) -> None:
         """Add the answers that a process kept until their tests come."""
         source = len(self._sources)
         self._sources.append(_Source(path, _of_call))
-        for offset, line in calls_in(path):
-            if not isinstance(line, Damage) and line.ended is not None and line.has_output:
+        for offset, line in self.damaged_calls.watch(calls_in(path)):
+            if isinstance(line, Damage):
+                if line.test is not None:
+                    self._by_test.pop(line.test, None)
+            elif line.ended is not None and line.has_output:
                 self._by_test[line.ended] = source, offset
 
     def add_rollouts(self, path: Path) -> None:
@@ -129,20 +140,25 @@ class AnswerBook:
         source = len(self._sources)
         self._sources.append(_Source(path, _of_rollout))
         repeats = RolloutRepeats(path)
-        without_answer = 0
         for number, offset, row in rollouts_in(path):
-            if isinstance(row, Damage) or "response" not in row:
+            if isinstance(row, Damage):
+                self.damages.add(row)
+                continue
+            if "response" not in row:
+                continue
+            if is_without_answer(row):
+                self.without_answer += 1
                 continue
             try:
                 pivot_id = pivot_from_row(row, number).id
-            except RowProblem:
-                without_answer += is_without_answer(row)
+            except RowProblem as problem:
+                self.damages.add(Damage(path, number, problem.reason, 0))
                 continue
             place = pivot_id, repeats.next(pivot_id, row)
             self._by_pivot[place] = source, offset
             self.own_rewards[place] = reward_of(row)
         if not repeats.most:
-            raise RunError(f"{path}: {no_rollouts(without_answer)}")
+            raise RunError(f"{path}: {no_rollouts(self.without_answer)}")
         self.repeats = repeats.most
 
     # ---------------------------------------------------------------- reading
@@ -167,6 +183,15 @@ class AnswerBook:
         except DamagedLineError as error:
             stored = StoredAnswer(error=f"{source.path}: changed while it was read: {error}")
         return replace(stored, judged=None) if self._replays else stored
+
+    def why_none(self, test: str) -> str:
+        """Say why a replay has no answer for a test."""
+        damage = self.damages.of_test(test)
+        if damage is not None:
+            return f"its stored answer cannot be read: {damage}"
+        if self.damages:
+            return "there is no stored answer for this test that can be read"
+        return "there is no stored answer for this test; it was not part of the run that is replayed"
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""

@@ -23,7 +23,16 @@ from pytest_fcpivot.graders import is_binary, meaning_of
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
-from pytest_fcpivot.results.lines import Damage, DamagedLineError, line_at, open_regular, result_line, results_in
+from pytest_fcpivot.results.damage import Damages, listed
+from pytest_fcpivot.results.lines import (
+    Damage,
+    DamagedLineError,
+    calls_in,
+    line_at,
+    open_regular,
+    result_line,
+    results_in,
+)
 from pytest_fcpivot.results.record import CaseRecord
 from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, judge_of_run, read_description
 from pytest_fcpivot.results.tally import Tally
@@ -100,8 +109,8 @@ class _Run:
     options: dict[str, Any]
     shards: tuple[int, ...]
     count: int
-    torn: int = 0
-    unread: int = 0
+    damages: Damages = field(default_factory=Damages)
+    calls_left_out: int = 0
     results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: tests of the user's
 
     @classmethod
@@ -161,15 +170,18 @@ class _Run:
         return ended_early(self.description)
 
 
-def merge(runs: Sequence[Path], target: Path) -> Merged:
+def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) -> Merged:
     """Join runs into a new one at `target`, which appears in one step, or not at all.
 
     The last line of each test counts. Lines stand in the order of the shards, those of a run in its own. Raises
-    RunError if the runs overlap or are about different things, or if `target` is there already and not empty.
+    RunError if the runs overlap or are about different things, if `target` is there already and not empty, or if lines
+    are damaged and not to be left out.
     """
     parts = _open(runs, target)
     _refuse_mixed(parts)
     places = _places(parts)
+    if not allow_damaged:
+        _refuse_damaged(parts)
     labels = list(parts[0].data)
     tally = Tally(parts[0].description["repeats"])
     description, notes = _describe(parts)
@@ -178,6 +190,8 @@ def merge(runs: Sequence[Path], target: Path) -> Merged:
         _copy_calls(parts, directory.calls)
         for part, entry in zip(parts, description["merged"], strict=True):
             entry["results"] = part.results.total()
+            if part.damages:
+                entry["damaged"] = len(part.damages)
         _count_missing(parts, tally)
         description["counts"] = tally.counts()
         if tally.judged:
@@ -252,12 +266,17 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
     places: dict[str, int] = {}
     shared: dict[tuple[int, int], dict[str, None]] = {}
     for position, part in enumerate(parts):
-        for offset, test in _tests(part):
+        for offset, line in part.damages.watch(results_in(part.directory.results)):
+            test = line.test
+            if test is None:
+                continue
             before = places.get(test, -1) >> _OFFSET_BITS
             if before not in (-1, position):
                 shared.setdefault((before, position), {})[test] = None
-                continue
-            places[test] = position << _OFFSET_BITS | offset
+            elif isinstance(line, Damage):
+                places.pop(test, None)
+            else:
+                places[test] = position << _OFFSET_BITS | offset
     if shared:
         listed = []
         for (first, second), tests in shared.items():
@@ -267,15 +286,18 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
     return places
 
 
-def _tests(part: _Run) -> Iterator[tuple[int, str]]:
-    """Yield offset and test of each line that holds a result; a torn last one and others are passed over, counted."""
-    for offset, line in results_in(part.directory.results):
-        if not isinstance(line, Damage):
-            yield offset, line.test
-        elif line.torn:
-            part.torn = line.size
-        else:
-            part.unread += 1
+def _refuse_damaged(parts: Sequence[_Run]) -> None:
+    """Refuse runs with lines that cannot be read: what they said would be missing in the merged one."""
+    damaged = [part for part in parts if part.damages]
+    if damaged:
+        found = [f"  {part.name}: {part.damages.losses()}" for part in damaged]
+        found += [f"    {line}" for line in listed(part.damages for part in damaged)]
+        told = "\n".join(found)
+        raise RunError(
+            f"these runs have lines that cannot be read, and what they say would be missing:\n{told}\ngo on with these "
+            "runs, which asks at their tests again (pytest --fc-resume=DIR), and merge then; or leave the lines out with "
+            "--allow-damaged"
+        )
 
 
 # -------------------------------------------------------------------- the new run
@@ -324,9 +346,15 @@ def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: 
 def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
     """Copy the answers whose tests did not come, so that a resumed run need not ask for them again."""
     for position, part in enumerate(parts):
+        damages = Damages()
         for path in sorted(part.directory.calls.glob("*.jsonl")):
             target.mkdir(exist_ok=True)
-            shutil.copyfile(path, target / f"{position}-{path.name}")
+            with open_regular(path) as source, (target / f"{position}-{path.name}").open("wb") as copy:
+                for offset, line in damages.watch(calls_in(path)):
+                    if not isinstance(line, Damage) and line.has_output:
+                        data = line_at(source, offset)
+                        copy.write(data if data.endswith(b"\n") else data + b"\n")
+        part.calls_left_out = len(damages)
 
 
 def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
@@ -431,6 +459,9 @@ def _missing(parts: Sequence[_Run]) -> Iterator[str]:
         yield f"shard{'s' * (len(absent) > 1)} {_several(list(map(str, absent)))} of {count}"
     for runs in _by_shard(parts):
         yield from _missing_in(runs)
+    for part in parts:
+        if part.damages.torn is not None:
+            yield f"{part.name}: its last line was torn ({part.damages.torn.size} bytes), and is left out"
 
 
 def _missing_in(runs: Sequence[_Run]) -> Iterator[str]:
@@ -481,12 +512,16 @@ def _only_data(run: _Run) -> bool:
     return all(os.path.normpath(text.partition("::")[0]) in paths for text in run.arguments)
 
 
-def _left_out(parts: Iterable[_Run]) -> Iterator[str]:
+def _left_out(parts: Sequence[_Run]) -> Iterator[str]:
     for part in parts:
-        if part.torn:
-            yield f"{part.name}: its last line was torn ({part.torn} bytes), and is left out"
-        if part.unread:
-            yield f"{part.name}: {_count(part.unread, 'line')} without a result left out"
+        if part.damages:
+            yield f"{part.name}: left out: {part.damages.losses()}"
+        if part.damages.made_up:
+            made_up = part.damages.made_up
+            yield f"{part.name}: damaged lines whose tests have later results, and which are not missed: {made_up}"
+        if part.calls_left_out:
+            yield f"{part.name}: kept answers that cannot be read are left out ({part.calls_left_out}), and asked again"
+    yield from (f"  {line}" for line in listed(part.damages for part in parts))
 
 
 # -------------------------------------------------------------------- words

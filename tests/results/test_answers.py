@@ -112,17 +112,53 @@ def test_an_error_after_an_answer(book_of: Callable[..., AnswerBook]) -> None:
 
 
 @pytest.mark.parametrize("replays", [False, True])
-def test_torn_and_odd_lines_are_passed_over(book_of: Callable[..., AnswerBook], replays: bool) -> None:
-    """Lines that are cut short, empty, of another type, without a test or not UTF-8 do no harm to the others."""
-    torn = json.dumps(line("a", "torn")).encode()[:-9]
-    odd = [b"\n", b"[1]\n", b"null\n", b"{}\n", b"\xff\xfe\n", b'{"test": 3, "pivot_id": "a"}\n']
-    odd.append(json.dumps(line("a") | {"repeat": "one"}).encode() + b"\n")
+def test_damaged_lines_among_others(book_of: Callable[..., AnswerBook], replays: bool) -> None:
+    """Lines that cannot be read are counted, and do no harm to those of other tests."""
+    torn = json.dumps(line("t", "torn")).encode()[:-9]
+    odd = [
+        b"\n",
+        b"[1]\n",
+        b"null\n",
+        b"{}\n",
+        b"\xff\xfe\n",
+        b'{"test": 3, "pivot_id": "a"}\n',
+        b"[" * 100_000 + b"\n",
+    ]
+    odd.append(json.dumps(line("o") | {"repeat": "one"}).encode() + b"\n")
     book = book_of(*odd, line("a", "whole"), torn + b"\n", *odd, line("b", "x" * 200_000), torn, replays=replays)
     for pivot, output in [("a", "whole"), ("b", "x" * 200_000)]:
         found = read(book, pivot)
         assert found is not None
         assert found.output == output
-    assert len(book) == 2
+    assert (len(book), len(book.damages)) == (2, 17)
+    assert book.damages.torn is not None
+    assert book.damages.torn.size == len(torn)
+
+
+@pytest.mark.parametrize("replays", [False, True])
+@pytest.mark.parametrize("how", ["broken", "mistyped", "torn"])
+def test_a_damaged_line_does_not_bring_an_earlier_one_back(
+    book_of: Callable[..., AnswerBook], replays: bool, how: str
+) -> None:
+    """What stands in an earlier result's place takes it away, though it cannot be read; a still later one counts."""
+    damaged = {
+        "broken": json.dumps(line("a", "later")).encode()[:-9] + b"\n",
+        "mistyped": json.dumps(line("a", "later", latency_s="long")).encode() + b"\n",
+        "torn": json.dumps(line("a", "later")).encode()[:-9],
+    }[how]
+    book = book_of(line("a", "earlier"), line("b", "other"), damaged, replays=replays)
+    assert read(book, "a") is None
+    assert not book.has("another name", "a", 1)
+    assert book.why_none("data.jsonl::a").startswith("its stored answer cannot be read: ")
+    assert "results.jsonl:3: " in book.why_none("data.jsonl::a")
+    found = read(book, "b")
+    assert found is not None
+    assert len(book.damages) == (how != "torn")
+    if how != "torn":
+        book = book_of(line("a", "earlier"), damaged, line("a", "last"), replays=replays)
+        found = read(book, "a")
+        assert found is not None
+        assert (found.output, len(book.damages), book.damages.made_up) == ("last", 0, 1)
 
 
 def test_each_answer_is_taken_once(book_of: Callable[..., AnswerBook]) -> None:
@@ -205,6 +241,23 @@ def test_a_reported_error_is_asked_again_though_its_answer_was_kept(
     assert read(book, "a") is None
 
 
+def test_a_damaged_call_is_asked_again(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """A kept answer that cannot be read is none, nor is an earlier one of the same test."""
+    run = RunDirectory(tmp_path / "run")
+    kept = {"latency_s": 0.7, "attempts": 1, "retried": [], "usage": None, "output": "hello"}
+    write(
+        run.calls / "main-17.jsonl",
+        {"ended": "data.jsonl::a", **kept},
+        {"ended": "data.jsonl::b", **kept},
+        {"ended": "data.jsonl::a", **kept, "latency_s": "long"},
+        b'{"ended": "data.jsonl::b", "outp',
+    )
+    book = new_book()
+    book.add_run(run)
+    assert len(book) == 0
+    assert len(book.damaged_calls) == 1
+
+
 def rollout(name: str, response: Any = ..., **more: Any) -> dict[str, Any]:
     """Return a row of NeMo Gym's rollouts."""
     answer = {"id": "resp", "output": [], "usage": {"input_tokens": 7, "output_tokens": 2}}
@@ -263,6 +316,25 @@ def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
     del row["expected_action"]
     path = write(tmp_path / "rollouts.jsonl", row, row)
     with pytest.raises(RunError, match=r"2 rollouts without an expected_action.*as data \(--fc-data\)"):
+        AnswerBook(replays=True).add_rollouts(path)
+
+
+def test_damaged_rollouts(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Rows that are no JSON, or no pivots, are counted with reasons; those without an answer are counted apart."""
+    rows = [rollout("a"), b"{\n", b"[" * 100_000 + b"\n", rollout("b", responses_create_params=3), rollout("c")]
+    rows[4].pop("expected_action")  # type: ignore[union-attr] # a dict
+    book = new_book(replays=True)
+    book.add_rollouts(write(tmp_path / "rollouts.jsonl", *rows))
+    assert (len(book), len(book.damages), book.without_answer) == (1, 3, 1)
+    assert [str(damage).partition("jsonl:")[2].partition(":")[0] for damage in book.damages.first(5)] == ["2", "3", "4"]
+    assert "that can be read" in book.why_none("x")
+
+
+@pytest.mark.parametrize("number", [1000, 10**30])
+def test_a_rollout_of_a_number_without_end(tmp_path: Path, number: int) -> None:
+    """The number of a rollout is that of a repeat: a huge one would have as many tests made."""
+    path = write(tmp_path / "rollouts.jsonl", rollout("x", _ng_rollout_index=number))
+    with pytest.raises(RunError, match="each pivot may have up to 1000 repeats, numbered from 0"):
         AnswerBook(replays=True).add_rollouts(path)
 
 

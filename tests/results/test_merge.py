@@ -110,20 +110,9 @@ def test_two_shards(tmp_path: Path) -> None:
 
 
 def test_the_last_line_of_a_test_counts(tmp_path: Path) -> None:
-    """Of a test that was run again only the last line is taken; what is torn or no result is left out and told."""
-    whole = json.dumps(line("c")).encode()
-    one = write(
-        tmp_path / "one",
-        described("1/2"),
-        line("a", "error", error="broken"),
-        line("b"),
-        b"{}\n\xff\n[1]\n",
-        line("x", "passed", reward=None),
-        line("y", test=None),
-        line("a", "failed"),
-        whole[:40],
-    )
-    two = write(tmp_path / "two", described("2/2"), line("d"), whole)
+    """Of a test that was run again only the last line is taken; a last line that lacks its end alone is whole."""
+    one = write(tmp_path / "one", described("1/2"), line("a", "error", error="broken"), line("b"), line("a", "failed"))
+    two = write(tmp_path / "two", described("2/2"), line("d"), json.dumps(line("c")).encode())
     merged = merge([one, two], Path("merged"))
     assert [(row["pivot_id"], row["outcome"]) for row in results(merged.path)] == [
         ("b", "passed"),
@@ -131,12 +120,91 @@ def test_the_last_line_of_a_test_counts(tmp_path: Path) -> None:
         ("d", "passed"),
         ("c", "passed"),
     ]
-    assert merged.notes == (
-        "one: its last line was torn (40 bytes), and is left out",
-        "one: 5 lines without a result left out",
-    )
+    assert (merged.notes, merged.missing) == ((), ())
     assert (merged.tally.passed, merged.tally.failed, merged.tally.errors) == (3, 1, 0)
     assert (merged.path / "results.jsonl").read_bytes().endswith(b"\n")
+
+
+DAMAGED = [
+    (b"{}\n", ":3: test is missing"),
+    (b"[" * 100_000 + b"\n", ":4: an object is needed, not a list"),
+    (json.dumps(line("b", latency_s="long")).encode() + b"\n", ":5: latency_s: a number is needed, not a string"),
+    (json.dumps(line("b", reward=10**400)).encode() + b"\n", ":6: reward: Number out of range"),
+    (json.dumps(line("x", outcome="error", reward=0.0)).encode() + b"\n", ":7: an error has a reward"),
+    (b"\0" * 500 + b"\n", ":8: nothing but zero bytes"),
+    (b"\xff\n", ":9: not JSON"),
+]
+
+
+def test_damaged_lines(tmp_path: Path) -> None:
+    """They are refused with file, line and reason, a few of them; left out they are counted, and bring nothing back."""
+    lines = [line("a"), line("b"), *(data for data, _ in DAMAGED)]
+    runs = [
+        write(tmp_path / "one", described("1/2"), *lines),
+        write(tmp_path / "two", described("2/2"), line("c"), line("d")),
+    ]
+    with pytest.raises(RunError) as raised:
+        merge(runs, Path("merged"))
+    text = str(raised.value)
+    assert text.startswith(
+        "these runs have lines that cannot be read, and what they say would be missing:\n  one: 7 damag"
+    )
+    shown = [row.partition("one/results.jsonl")[2] for row in text.splitlines() if "results.jsonl" in row]
+    assert len(shown) == 5
+    assert all(row.startswith(reason) for row, (_, reason) in zip(shown[:3], DAMAGED, strict=False))
+    assert "    and 2 more\n" in text
+    assert "--fc-resume" in text
+    assert "--allow-damaged" in text
+    assert not Path("merged").exists()
+
+    merged = merge(runs, Path("merged"), allow_damaged=True)
+    assert names_in(merged.path) == ["a", "c", "d"]
+    assert merged.missing == ("one: 1 of 2 tests of data.jsonl have a result",)
+    assert merged.notes[0].startswith("one: left out: 7 damaged lines (4 of them do not say their tests; an earlier ")
+    assert merged.notes[-1] == "  and 2 more"
+    assert [run.get("damaged") for run in merged.description["merged"]] == [7, None]
+    assert merge([merged.path], Path("again")).results == 3
+
+
+def test_damaged_lines_that_are_made_up_for(tmp_path: Path) -> None:
+    """A damaged line whose test has a later result is told, and hinders nothing: the run was gone on with."""
+    broken = json.dumps(line("a")).encode()[:-30] + b"\n"
+    runs = two_shards(tmp_path)
+    (runs[0] / "results.jsonl").write_bytes(broken + (runs[0] / "results.jsonl").read_bytes())
+    merged = merge(runs, Path("merged"))
+    assert (merged.results, merged.missing) == (4, ())
+    assert merged.notes == ("one: damaged lines whose tests have later results, and which are not missed: 1",)
+
+
+def test_a_torn_last_line(tmp_path: Path) -> None:
+    """A run that was killed while it wrote is told as missing something, and the test has not its earlier result."""
+    whole = json.dumps(line("a")).encode()
+    runs = two_shards(tmp_path)
+    with (runs[0] / "results.jsonl").open("ab") as stream:
+        stream.write(whole[:-40])
+    merged = merge(runs, Path("merged"))
+    assert names_in(merged.path) == ["b", "c", "d"]
+    assert merged.missing == (
+        "one: 1 of 2 tests of data.jsonl have a result",
+        f"one: its last line was torn ({len(whole) - 40} bytes), and is left out",
+    )
+
+
+def test_kept_answers_that_are_damaged(tmp_path: Path) -> None:
+    """Of the answers whose tests did not come, those that can be read are kept, and the others are told."""
+    runs = two_shards(tmp_path)
+    (runs[0] / "calls").mkdir()
+    call = {"ended": "data.jsonl::e", "latency_s": 1.0, "attempts": 1, "retried": [], "output": "x"}
+    rows = [
+        json.dumps(call),
+        json.dumps(call | {"ended": "data.jsonl::f", "retried": 3}),
+        "[" * 100_000,
+        '{"ended": "x',
+    ]
+    (runs[0] / "calls" / "main-7.jsonl").write_text("\n".join(rows))
+    merged = merge(runs, Path("merged"))
+    assert merged.notes == ("one: kept answers that cannot be read are left out (2), and asked again",)
+    assert (merged.path / "calls" / "0-main-7.jsonl").read_text() == rows[0] + "\n"
 
 
 def test_a_run_that_was_merged_can_be_merged(tmp_path: Path) -> None:
