@@ -175,6 +175,20 @@ _OPTIONS = (
 _NAMING_A_RUN = ("fc_agent", "fc_data", "fc_resume", "fc_replay")
 KINDS = {option.dest: option.kind for option in _OPTIONS}
 ABOUT_THE_RUN = frozenset(option.dest for option in _OPTIONS if option.of_run == "is about")
+# Options that any run may bring along, whoever made it. They decide how much is asked and how it is counted, and name
+# nothing: no code, address, key or file. SECURITY.md has the reasons.
+FROM_ANY_RUN = frozenset(
+    (
+        *("fc_pass_mark", "fc_repeats", "fc_limit", "fc_split", "fc_where", "fc_stratify", "fc_sample", "fc_seed"),
+        *("fc_shard", "fc_concurrency", "fc_timeout", "fc_retries", "fc_deadline", "fc_max_errors", "fc_max_unread"),
+        *("fc_strict_schema", "fc_empty_arguments", "fc_bad_rows", "fc_price"),
+        *("fc_judge", "fc_judge_api", "fc_judge_fallback", "fc_judge_concurrency"),
+        *("fc_model", "fc_temperature", "fc_top_p", "fc_max_output_tokens", "fc_reasoning_effort", "fc_tool_choice"),
+        *("fc_parallel_tool_calls", "fc_omit", "fc_message_tool"),
+    )
+)
+# All others, those of tomorrow too, are taken over from a run that was made here alone.
+MADE_HERE_ONLY = frozenset(option.dest for option in _OPTIONS if option.of_run != "no") - FROM_ANY_RUN
 DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
@@ -375,8 +389,16 @@ def as_arguments(dest: str, value: Any) -> list[str]:
     if option.kind == "flag":
         return [option.flag] if str(value).lower() in _TRUE else []
     if option.kind == "list":
-        return [f"{option.flag}={each}" for each in (value if isinstance(value, list) else shlex.split(value))]
+        return [f"{option.flag}={each}" for each in (value if isinstance(value, list) else _split(str(value)))]
     return [f"{option.flag}={value}"]
+
+
+def _split(text: str) -> list[str]:
+    """Take apart the values of a list, as the environment and ini files have it; one that cannot be is one value."""
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote without its other half
+        return [text]
 
 
 def is_typed(config: pytest.Config, dest: str) -> bool:
@@ -413,12 +435,14 @@ def where_named(config: pytest.Config) -> list[str]:
 class OptionReader:
     """Reads options: command line over environment over ini file over those of a stored run over defaults.
 
+    Beside a stored run, an option of MADE_HERE_ONLY with an empty value is not set, whatever the run says.
     A worker takes what its controller read: another machine has an environment and an ini file of its own.
     """
 
     def __init__(self, config: pytest.Config, stored: Mapping[str, Any] | None = None) -> None:
         self._config = config
         self._stored = stored or {}
+        self._may_decline = stored is not None
         self._told: dict[str, tuple[Any, str]] | None = told(config).get("options")
 
     def everything(self) -> dict[str, tuple[Any, str]]:
@@ -429,6 +453,16 @@ class OptionReader:
         """Return the raw values of the options that were given and that a resumed run takes over."""
         raw = {option.dest: self.value(option.dest)[0] for option in _OPTIONS if option.of_run != "no"}
         return {dest: value for dest, value in raw.items() if value is not None}
+
+    def given_here(self) -> frozenset[str]:
+        """Name the options that this session was given, be it to nothing, and not a stored run."""
+        return frozenset(
+            option.dest
+            for option in _OPTIONS
+            if getattr(self._config.option, option.dest, None) is not None
+            or os.environ.get(option.env)
+            or self._config.getini(option.dest)
+        )
 
     def read(self) -> Options:
         """Read and check all options; raises OptionError naming the option, the value and what is accepted."""
@@ -447,7 +481,7 @@ class OptionReader:
         return Options(
             agent=cast("str | None", self.value("fc_agent")[0]),
             agent_from=self.value("fc_agent")[1],
-            data=self._data(),
+            data=self.data(),
             grader=cast("str | None", self.value("fc_grader")[0]),
             grader_from=self.value("fc_grader")[1],
             grader_settings=self._settings(),
@@ -488,7 +522,8 @@ class OptionReader:
         option = _option(dest)
         given = getattr(self._config.option, dest, None)
         if given is not None:
-            return given, option.flag
+            declines = self._may_decline and dest in MADE_HERE_ONLY and given in ("", [""])
+            return None if declines else given, option.flag
         text = os.environ.get(option.env)
         if text:
             return text, option.env
@@ -553,9 +588,13 @@ class OptionReader:
         value, where = self.value(dest)
         if value is None or isinstance(value, list):
             return value or [], where
-        return shlex.split(value), where
+        try:
+            return shlex.split(value), where
+        except ValueError as error:
+            raise OptionError(f"{where}={value}: {error}") from None
 
-    def _data(self) -> tuple[tuple[str, Path], ...]:
+    def data(self) -> tuple[tuple[str, Path], ...]:
+        """Return the names of the data that are given, each with the directory that it is relative to."""
         names, where = self._list("fc_data")
         base = self._config.rootpath if where.startswith("ini ") else self._config.invocation_params.dir
         return tuple((name, base) for name in names)

@@ -11,13 +11,27 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
+from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.graders import meaning_of
-from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, is_typed, told
-from pytest_fcpivot.redact import HIDDEN
+from pytest_fcpivot.graders import is_bundled, meaning_of
+from pytest_fcpivot.options import (
+    ABOUT_THE_RUN,
+    DEFAULT_PASS_MARK,
+    LATEST,
+    as_arguments,
+    command_line,
+    is_typed,
+    told,
+    without,
+)
+from pytest_fcpivot.redact import HIDDEN, Redactor
+from pytest_fcpivot.results import made_here
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.damage import listed
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now, read_description
+from pytest_fcpivot.results.described import read_with_origin
+from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now
+from pytest_fcpivot.trust import Origin, find_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +40,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.options import OptionReader
     from pytest_fcpivot.results import CaseRecord
+    from pytest_fcpivot.trust import Key
 
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
@@ -45,6 +60,7 @@ class StoredRun:
     path: Path
     replays: bool
     description: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = Origin.HERE  # rollouts are named by the user, and name nothing
 
     @classmethod
     def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
@@ -62,14 +78,16 @@ class StoredRun:
         if resume is not None and replay is not None:
             raise OptionError(f"{resume_from} and {replay_from}: choose one")
         if replay is not None:
-            return cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+            found = cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+            found.refuse_strangers_choices(config, reader)
+            return found
         if told(config):
             path = Path(told(config)["run"])  # "the latest" is the controller's to say
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:
             path = Path(config.invocation_params.dir, resume).expanduser()
-        description = _usable(read_description(path), reader)
+        description, origin = read_with_origin(path, find_key())
         if description.get("replays"):
             raise RunError(
                 f"{path}: this is a replay, which asks nobody; resume {description['replays']}, or replay that"
@@ -79,12 +97,16 @@ class StoredRun:
                 f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
                 "single session does; resume the shards' runs, and merge them again"
             )
-        return cls(path, replays=False, description=description)
+        found = cls(path, replays=False, description=description, origin=origin)
+        found.refuse_strangers_choices(config, reader)
+        found._refuse_hidden_options(reader)
+        return found
 
     @classmethod
     def _replayed(cls, path: Path, where: str) -> StoredRun:
         if path.is_dir():
-            return cls(path, replays=True, description=read_description(path))
+            description, origin = read_with_origin(path, find_key())
+            return cls(path, replays=True, description=description, origin=origin)
         if not path.is_file():
             raise RunError(f"{where}={path}: there is no such run or file")
         if path.name == "results.jsonl" and (path.parent / "run.json").is_file():
@@ -103,15 +125,68 @@ class StoredRun:
         """The options that the run was given, in their raw form; its data are named by where they were."""
         if not self.is_run:
             return {"fc_data": [str(self.path)]}
-        options = dict(self.description.get("options", {}))
-        options["fc_data"] = [data["path"] for data in self.description.get("data", ())]
+        if self.is_made_here:
+            options = dict(self.description.get("options", {}))
+            named = self.description.get("data", ())
+        else:
+            options = dict(made_here.taken_over(self.description))
+            named = [data for data in self.description.get("data", ()) if data["name"] == SAMPLE]
+        # the sample is the bundled one, wherever it was when the run was made
+        options["fc_data"] = [str(SAMPLE_PATH) if data["name"] == SAMPLE else data["path"] for data in named]
         # a number was set by code of the user's; a command line has texts
         return {name: str(value) if type(value) in (int, float) else value for name, value in options.items() if value}
 
     @property
     def arguments(self) -> list[str]:
         """The paths that the run was given, if it was not the data alone."""
+        if not self.is_made_here:
+            return made_here.arguments_taken_over(self.description)
         return [str(argument) for argument in self.description.get("arguments") or ()]
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether all that it names may be used: this user gave it, in this session or in one before."""
+        return self.origin is Origin.HERE
+
+    def refuse_strangers_choices(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse a run that was not made here and names what this session was not given; raises RunError.
+
+        A worker does as its controller has decided, whose key another machine does not have.
+        """
+        if self.is_made_here or told(config):
+            return
+        named = made_here.named_by(self.description, self._given(config, reader))
+        if named:
+            shown = os.path.relpath(self.path, config.invocation_params.dir)
+            dest = "fc_replay" if self.replays else "fc_resume"
+            typed = [Redactor()(argument) for argument in without(command_line(config), dest)]
+            raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], self.origin, named))
+
+    def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
+        here, given = config.invocation_params.dir, reader.given_here()
+        grader = reader.value("fc_grader")[0] or dict(made_here.taken_over(self.description)).get("fc_grader")
+        hooks = config.hook.pytest_fcpivot_grader.get_hookimpls()  # which are asked where nobody names a grader
+        typed = [argument.partition("::")[0] for argument in config.args]
+        typed = typed if config.args_source is config.ArgsSource.ARGS else []
+        return made_here.Given(
+            replays=self.replays,
+            options=given,
+            data=frozenset(os.path.normpath(Path(base, name).expanduser()) for name, base in reader.data()),
+            paths=bool(typed),
+            types_data=any(name == SAMPLE or is_data_file(here / name) for name in typed),
+            bundled_grader=is_bundled(grader) if grader else not hooks,
+            sample_is_ours=not os.path.lexists(here / SAMPLE),
+        )
+
+    def _refuse_hidden_options(self, reader: OptionReader) -> None:
+        """Refuse to take over an option whose secret part was not recorded; raises OptionError."""
+        given = reader.given_here()
+        for name, value in self.options.items():
+            if HIDDEN in json.dumps(value) and name not in given:
+                raise OptionError(
+                    f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
+                    "pass it again"
+                )
 
     def book(self, *, allow_damaged: bool) -> AnswerBook:
         """Find the stored answers; raises RunError for lines that a replay cannot read, unless they are left out.
@@ -153,9 +228,10 @@ class StoredRun:
         """
         differences = []
         stored = self.description.get("options", {})
-        for name, value in facts["options"].items():
-            if name in ABOUT_THE_RUN - _COMPARED_BY_MEANING and stored.get(name) != value:
-                differences.append(f"--{name.replace('_', '-')}: {_shown(stored.get(name))} → {_shown(value)}")
+        for name in sorted(ABOUT_THE_RUN - _COMPARED_BY_MEANING):
+            values = stored.get(name) or None, facts["options"].get(name) or None
+            if values[0] != values[1]:
+                differences.append("--{}: {} → {}".format(name.replace("_", "-"), *map(_shown, values)))
         before = {data["name"]: data["sha256"] for data in self.description.get("data", ())}
         present = {data["name"]: data["sha256"] for data in facts["data"]}
         for name in before.keys() | present.keys():
@@ -181,28 +257,24 @@ class StoredRun:
             )
 
 
-def _usable(description: dict[str, Any], reader: OptionReader) -> dict[str, Any]:
-    """Refuse to take over an option whose secret part was not recorded."""
-    given = reader.given()
-    for name, value in description.get("options", {}).items():
-        if HIDDEN in json.dumps(value) and name not in given:
-            raise OptionError(
-                f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
-                "pass it again"
-            )
-    return description
-
-
 def _shown(value: Any) -> str:
     return "not set" if value is None else json.dumps(value)
 
 
 class Recorder:
-    """Writes the run of this session; without a directory, it does nothing."""
+    """Writes the run of this session; without a directory, it does nothing.
 
-    def __init__(self, path: Path | None, redact: Callable[[str], str], *, resumes: bool, must: bool) -> None:
+    With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
+    """
+
+    def __init__(
+        self, path: Path | None, redact: Callable[[str], str], *, resumes: bool, must: bool, marks: bool
+    ) -> None:
         self.path = path
         self.trouble: str | None = None
+        self._no_mark = None if marks else "it goes on from a run that was not made here"
+        self._marks = marks
+        self._key: Key | None = None
         self._redact = redact
         self._resumes = resumes
         self._must = must  # the user named the directory
@@ -218,15 +290,21 @@ class Recorder:
         if self.path is None:
             return
         self._session = {"started": now(), "ended": None, "exit_status": None}
+        if self._marks:
+            self._key = find_key(make=True)
+            self._no_mark = self._key.trouble or None
         try:
             if self._resumes:
                 self._run = RunDirectory.resume(self.path)
                 self.repaired = self._run.repaired
-                self._description = self._run.description()
+                # Read once more, now that no other session writes it: the mark is for what is here now.
+                self._description, origin = read_with_origin(self.path, self._key or find_key())
+                if self._marks and origin is not Origin.HERE:
+                    self._key, self._no_mark = None, "its run.json was changed while this session began"
                 self._description.pop("counts", None)  # of the session before
             else:
                 self._description = {"format": RUN_FORMAT, **description}
-                self._run = RunDirectory.begin(self.path, self._description)
+                self._run = RunDirectory.begin(self.path, self._description, self._key)
             self._sessions = [*self._description.get("sessions", ()), self._session]
             self._describe()
         except RunError as error:
@@ -236,6 +314,16 @@ class Recorder:
             self.path = self._run = None
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    @property
+    def unmarked(self) -> str | None:
+        """Say that the run is not marked as made here, and what follows; None if it is, or is not recorded."""
+        if self.path is None or self._no_mark is None:
+            return None
+        return (
+            f"the run is not marked as made here ({self._no_mark}): to resume or replay it, its agent, data and "
+            "addresses have to be given again"
+        )
 
     @property
     def calls(self) -> Path | None:
@@ -301,7 +389,7 @@ class Recorder:
             "ended": self._session["ended"],
             "sessions": self._sessions,
         }
-        self._run.write_description(self._description)
+        self._run.write_description(self._description, self._key)
 
 
 def surroundings(directory: Path) -> dict[str, Any]:

@@ -187,7 +187,8 @@ class PivotSession:
             else:
                 path = chosen.run or RunDirectory.new_path(self.config.rootpath)
         must = resumes or chosen.run is not None
-        return Recorder(path, self.redact.values_in, resumes=resumes, must=must)
+        marks = self.stored is None or self.stored.is_made_here
+        return Recorder(path, self.redact.values_in, resumes=resumes, must=must, marks=marks)
 
     def _calls_directory(self) -> Path | None:
         told = options.told(self.config)
@@ -650,6 +651,8 @@ class PivotSession:
             lines.append(f"fcpivot: {self.recorder.trouble}")
         elif self.recorder.path is not None and self.recorder.path != getattr(self.stored, "path", None):
             lines.append(f"fcpivot: run recorded in {self.shown_path(self.recorder.path)}")
+        if self.recorder.unmarked is not None:
+            lines.append(f"fcpivot: {self.recorder.unmarked}")
         return [on_screen(line) for line in lines]
 
     def shown_path(self, path: Path) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from pytest_fcpivot.errors import ActionError, RunError
 from pytest_fcpivot.lookahead import CallLog
+from pytest_fcpivot.results import inside
 from pytest_fcpivot.results.lines import LONGEST, Damage, calls_in, whole_file
 from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import read_output
@@ -73,10 +74,10 @@ class CallFile(CallLog):
             self._write(json.dumps({"ended": call.key}))
 
     def _write(self, line: str) -> None:
-        with suppress(OSError), self._lock:
+        with suppress(OSError, RunError), self._lock:
             if self._stream is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._stream = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                self._stream = inside.open_to_append(self.path)
             os.write(self._stream, line.encode() + b"\n")
 
     def close(self) -> None:
@@ -135,16 +136,14 @@ class Crashes:
         self.suspects |= suspects
         self.guilty |= set(guilty)
         self.logs += [log.name for log in logs]
-        partial = self._path.with_suffix(".tmp")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         told = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
-        partial.write_text(json.dumps(told))
-        partial.replace(self._path)
+        inside.replace(self._path, json.dumps(told).encode())
 
     def look(self) -> list[Path]:
         """Read what is new, in a worker; returns the call files of processes that have died since."""
         try:
-            status = self._path.stat()
+            status = self._path.lstat()
         except OSError:
             return []
         stamp = status.st_mtime_ns, status.st_size

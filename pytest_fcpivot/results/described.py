@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.jsontext import shown
 from pytest_fcpivot.options import KINDS
+from pytest_fcpivot.results import inside
 from pytest_fcpivot.results.lines import MOST, MOST_REPEATS, whole_file
+from pytest_fcpivot.trust import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from pytest_fcpivot.trust import Key, Origin
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
@@ -28,6 +32,18 @@ _WIDTH = 80
 
 def read_description(path: Path) -> dict[str, Any]:
     """Read the `run.json` of a run; raises RunError if it is missing, damaged or of another version."""
+    return _read(path)[0]
+
+
+def read_with_origin(path: Path, key: Key) -> tuple[dict[str, Any], Origin]:
+    """Read the `run.json` of a run, and tell by its mark where the run comes from; raises as `read_description`."""
+    description, data = _read(path)
+    return description, origin(data, description, key)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Read what a run was about, and the bytes that say so; raises RunError for a link in its directory too."""
+    inside.check(path)
     file = path / RUN_FILE
     try:
         data = whole_file(file, LARGEST)
@@ -47,7 +63,7 @@ def read_description(path: Path) -> dict[str, Any]:
         _check_members(description)
     except _OddError as odd:
         raise RunError(f"{file}: not as pytest-fcpivot writes it: {odd}") from None
-    return description
+    return description, data
 
 
 def _decoded(file: Path, data: bytes) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -24,6 +23,7 @@ from pytest_fcpivot.data.jsonparts import decoded, refuse_long_integers
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.model import Action, FunctionCall
+from pytest_fcpivot.results.inside import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -382,17 +382,7 @@ def open_regular(path: Path) -> BinaryIO:
 
     Raises RunError for what is no file, OSError if it cannot be opened.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(path, flags)
-    except OSError:
-        if path.is_symlink():
-            raise RunError(f"{path}: is a link, and a run is made of files; put the file itself there") from None
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise RunError(f"{path}: is no file")
-    return os.fdopen(descriptor, "rb")
+    return os.fdopen(open_plain(path), "rb")
 
 
 def whole_file(path: Path, most: int) -> bytes | None:

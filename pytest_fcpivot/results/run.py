@@ -6,7 +6,6 @@ calls that ended but whose tests had not come yet are kept beside them, in `call
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections import Counter
@@ -16,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.errors import RunError
+from pytest_fcpivot.results import inside
 from pytest_fcpivot.results.described import RUN_FILE, RUN_FORMAT, read_description
 from pytest_fcpivot.results.lines import LONGEST, Damage, DamagedLineError, result_line, results_in
+from pytest_fcpivot.trust import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from pytest_fcpivot.trust import Key
 
 __all__ = [
     "RUNS",
@@ -67,9 +70,13 @@ class RunDirectory:
         return max(found, key=lambda path: (_started(path), path.name))
 
     @classmethod
-    def begin(cls, path: Path, description: Mapping[str, Any]) -> RunDirectory:
-        """Make the directory of a new run; raises RunError if it holds one already or cannot be written."""
+    def begin(cls, path: Path, description: Mapping[str, Any], key: Key | None = None) -> RunDirectory:
+        """Make the directory of a new run, marked by `key`.
+
+        Raises RunError if it holds a run already, or a link, or cannot be written.
+        """
         run = cls(path)
+        inside.check(path)
         if (path / RUN_FILE).exists() or run.results.exists():
             raise RunError(
                 f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to go on with it, "
@@ -79,7 +86,7 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             if path.parent.name == RUNS:
                 _ignore_in_git(path.parent)
-            run.write_description(description)
+            run.write_description(description, key)
             run._open()
         except OSError as error:
             raise RunError(f"{path}: the run cannot be recorded there: {error.strerror or error}") from error
@@ -98,8 +105,7 @@ class RunDirectory:
         return run
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._stream = os.open(self.results, flags, 0o644)
+        self._stream = inside.open_to_append(self.results)
         try:
             import fcntl  # noqa: PLC0415 (not on every system)
         except ImportError:
@@ -161,15 +167,9 @@ class RunDirectory:
                 os.ftruncate(self._stream, os.fstat(self._stream).st_size - written)
             raise
 
-    def write_description(self, description: Mapping[str, Any]) -> None:
-        """Write `run.json`, in one step."""
-        partial = self.path / f"{RUN_FILE}.{os.getpid()}.tmp"
-        try:
-            partial.write_text(json.dumps(description, indent=2) + "\n", encoding="ascii")
-            partial.replace(self.path / RUN_FILE)
-        except BaseException:  # a Ctrl-C among them
-            partial.unlink(missing_ok=True)
-            raise
+    def write_description(self, description: Mapping[str, Any], key: Key | None = None) -> None:
+        """Write `run.json`, in one step, marked by `key` as made here; raises OSError."""
+        inside.replace(self.path / RUN_FILE, written(description, key))
 
     def judged(self) -> Counter[str]:
         """Count the messages in the run's results by who scored them."""
@@ -185,7 +185,8 @@ class RunDirectory:
 
     def forget_calls(self) -> None:
         """Remove the answers that waited for their tests: all have come."""
-        with suppress(OSError):
+        with suppress(OSError, RunError):
+            inside.check(self.path)  # links may have come in meanwhile
             for path in self.calls.iterdir():
                 path.unlink()
             self.calls.rmdir()
@@ -253,6 +254,5 @@ def _started(path: Path) -> str:
 
 
 def _ignore_in_git(directory: Path) -> None:
-    marker = directory / ".gitignore"
-    if not marker.exists():
-        marker.write_text("# Made by pytest-fcpivot.\n*\n", encoding="ascii")
+    if not directory.is_symlink():  # which may lead to a directory of another purpose
+        inside.create(directory / ".gitignore", b"# Made by pytest-fcpivot.\n*\n")

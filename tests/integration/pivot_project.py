@@ -336,6 +336,7 @@ def project(
         if name.startswith(("FC_", "PYTEST_XDIST", "PYTEST_DISABLE")) or name in {"CI", "BUILD_NUMBER", "PYTHONPATH"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("FC_CACHE_DIR", str(tmp_path_factory.mktemp("fc-cache")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))  # nobody's own key is used, or made
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
     return Project(pytester)
