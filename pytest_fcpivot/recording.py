@@ -19,7 +19,7 @@ from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now, read_description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import pytest
 
@@ -175,10 +175,9 @@ def _shown(value: Any) -> str:
 class Recorder:
     """Writes the run of this session; without a directory, it does nothing."""
 
-    def __init__(self, path: Path | None, redact: Callable[[str], str], *, resumes: bool, must: bool) -> None:
+    def __init__(self, path: Path | None, *, resumes: bool, must: bool) -> None:
         self.path = path
         self.trouble: str | None = None
-        self._redact = redact
         self._resumes = resumes
         self._must = must  # the user named the directory
         self._run: RunDirectory | None = None
@@ -222,7 +221,7 @@ class Recorder:
         if self._run is None:
             return None
         try:
-            self._run.append(self._redact(record.line(test, outcome, cost)))
+            self._run.append(record.line(test, outcome, cost))
         except OSError as error:
             self.trouble = (
                 f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
