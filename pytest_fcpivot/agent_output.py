@@ -3,6 +3,9 @@
 Calls start ahead of their tests, while pytest captures the output of a neighbour. Text that Python code writes to
 `sys.stdout` and `sys.stderr`, and log records, are held with the call they come from; output written by other means
 (a subprocess, a C extension) cannot be told apart and shows where it happens.
+
+What is not captured, but goes to the terminal or a log file at once, goes there without secrets; what is captured is
+shown by reports, which are cleaned as such.
 """
 
 from __future__ import annotations
@@ -30,29 +33,16 @@ class AgentOutput:
         """Keep a (stream name, text) or a log record."""
         self._held.append(piece)
 
-    def release(self, log_handlers: list[logging.Handler], redact: Callable[[str], str]) -> None:
-        """Write what was held, without secrets, now that pytest captures for the right test."""
+    def release(self, log_handlers: list[logging.Handler]) -> None:
+        """Write what was held, now that pytest captures for the right test."""
         for piece in self._held:
             if isinstance(piece, logging.LogRecord):
-                _redact_record(piece, redact)
                 for handler in log_handlers:
                     if piece.levelno >= handler.level:
                         handler.handle(piece)
             else:
-                getattr(sys, piece[0]).write(redact(piece[1]))
+                getattr(sys, piece[0]).write(piece[1])
         self._held.clear()
-
-
-def _redact_record(record: logging.LogRecord, redact: Callable[[str], str]) -> None:
-    try:
-        message = record.getMessage()
-    except Exception:  # noqa: BLE001 (arguments that do not fit; the handler tells of it)
-        return
-    clean = redact(message)
-    if clean != message:
-        record.msg, record.args = clean, None
-    if record.exc_info and not record.exc_text:
-        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
 
 
 # The output of the call that this thread or task works on; None outside agents.
@@ -60,17 +50,18 @@ current_output: ContextVar[AgentOutput | None] = ContextVar("current_output", de
 
 
 class _Stream:
-    """Stands for a standard stream: holds what agents write, and passes everything else on."""
+    """Stands for a standard stream: holds what agents write, and passes everything else on, cleaned by `redact`."""
 
-    def __init__(self, name: str, stream: Any) -> None:
+    def __init__(self, name: str, stream: Any, redact: Callable[[str], str] | None) -> None:
         self.name_in_sys = name
         self.stream = stream
+        self._redact = redact
 
     def write(self, text: str) -> int:
         output = current_output.get()
         if output is None:
-            written: int = self.stream.write(text)
-            return written
+            self.stream.write(text if self._redact is None else self._redact(text))
+            return len(text)
         output.hold((self.name_in_sys, text))
         return len(text)
 
@@ -85,6 +76,18 @@ class _Stream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+class _CleanFormatter(logging.Formatter):
+    """Writes records as another formatter does, without secrets."""
+
+    def __init__(self, inner: logging.Formatter, redact: Callable[[str], str]) -> None:
+        super().__init__()
+        self.inner = inner
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(self.inner.format(record))
 
 
 class _RecordHolder(logging.Handler):
@@ -103,7 +106,7 @@ def _not_an_agents(_record: logging.LogRecord) -> bool:
 class OutputRouter:
     """Installed in a session, tells agents' output from everybody else's."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, redact: Callable[[str], str]) -> None:
         self._undo: list[tuple[Any, str, Any]] = []
         self._holder = _RecordHolder()
         logging.getLogger().addHandler(self._holder)
@@ -113,22 +116,28 @@ class OutputRouter:
         self.log_handlers = [handler for handler in found if isinstance(handler, logging.Handler)]
         for handler in self.log_handlers:
             handler.addFilter(_not_an_agents)
+        self._shown_at_once = [handler for handler in found[2:] if isinstance(handler, logging.Handler)]
+        for handler in self._shown_at_once:
+            if handler.formatter is not None:
+                handler.setFormatter(_CleanFormatter(handler.formatter, redact))
         # pytest sets sys.stdout to one of two streams whenever it begins or pauses capturing; an agent may print at
         # any moment, so the two themselves are replaced. Nothing public gives them.
         capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
         for name, attribute in (("stdout", "out"), ("stderr", "err")):
             capture = getattr(capturing, attribute, None)
             capture = getattr(capture, "syscapture", capture)
-            for stream in ("tmpfile", "_old"):
-                self._replace(name, capture, stream)
-            setattr(sys, name, _Stream(name, getattr(sys, name)))
+            present = getattr(sys, name)
+            captures = present is getattr(capture, "tmpfile", None)
+            self._replace(name, capture, "tmpfile", None)
+            self._replace(name, capture, "_old", redact)
+            setattr(sys, name, _Stream(name, present, None if captures else redact))
 
-    def _replace(self, name: str, owner: Any, attribute: str) -> None:
+    def _replace(self, name: str, owner: Any, attribute: str, redact: Callable[[str], str] | None) -> None:
         present = getattr(owner, attribute, None)
         if present is None:
             return
         self._undo.append((owner, attribute, present))
-        setattr(owner, attribute, _Stream(name, present))
+        setattr(owner, attribute, _Stream(name, present, redact))
 
     def remove(self) -> None:
         """Put everything back as it was."""
@@ -141,3 +150,6 @@ class OutputRouter:
         logging.getLogger().removeHandler(self._holder)
         for handler in self.log_handlers:
             handler.removeFilter(_not_an_agents)
+        for handler in self._shown_at_once:
+            if isinstance(handler.formatter, _CleanFormatter):
+                handler.setFormatter(handler.formatter.inner)

@@ -87,6 +87,11 @@ class Asker:
         self.suspects: set[str] = set()
         self._guilty: set[str] = set()
 
+    def begin(self) -> None:
+        """Tell what agents print and log from what others do; pytest is configured by now."""
+        if self._router is None:
+            self._router = OutputRouter(self._config, self._redact)
+
     # ---------------------------------------------------------------- one answer
 
     def answer(self, node: pytest.Item, case: Case, agent: Any) -> None:
@@ -132,7 +137,7 @@ class Asker:
         finally:
             case.waited_s = time.perf_counter() - began
             case.latency_s, case.attempts, case.retried = call.latency_s, call.attempts, tuple(call.retried)
-            call.printed.release(self._router.log_handlers if self._router else [], self._redact)
+            call.printed.release(self._router.log_handlers if self._router else [])
 
     def _is_stored(self, node: pytest.Item, case: Case) -> bool:
         """Put the stored output for a test into its case; False if the agent is to be asked."""
@@ -156,8 +161,7 @@ class Asker:
     def _stop_if_fatal(self, error: BaseException, caller: AgentCaller, case: Case) -> None:
         fault = fault_of(error)
         case.cause = None if fault is None else fault.cause
-        refusal = refusal_of(error)
-        case.refusal = None if refusal is None else self._redact(refusal)
+        case.refusal = refusal_of(error)
         if fault is None or not caller.is_fatal(fault):
             case.note = None if fault is None else about_waiting(fault, caller.policy.deadline) or None
             return
@@ -166,8 +170,6 @@ class Asker:
     def _caller(self, agent: Any) -> AgentCaller:
         known = self._callers.get(id(agent))
         if known is None:
-            if self._router is None:
-                self._router = OutputRouter(self._config)
             try:
                 function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
                 check_agent(function, "fixture fc_agent")
@@ -265,8 +267,10 @@ class Asker:
             return
         upcoming.asked = True
         stored = self.book.read(upcoming.nodeid, upcoming.entry.id, upcoming.repeat)
+        if stored is None or stored.error is not None or stored.redacted:
+            return
         # what is reported has its verdict
-        if stored is not None and stored.error is None and stored.output is not None and stored.judged is None:
+        if stored.output is not None and stored.judged is None:
             self._judging.ahead(self._read_pivot(upcoming), stored.output)
 
     def _upcoming(self, item: PivotItem) -> Iterable[pytest.Item]:

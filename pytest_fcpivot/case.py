@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.lookahead import Call
     from pytest_fcpivot.model import Action, Grade, Pivot, SchemaVerdict
     from pytest_fcpivot.results.answers import StoredAnswer
+    from pytest_fcpivot.results.record import Scoring
 
 NOT_ASKED = object()
 
@@ -99,17 +100,25 @@ class Case:
             cause=None if error is None else self.cause,
             own=own,
             kept=stored is not None and stored.reported,
-            judge=None if self.scored is None else self.scored.to_builtins(),
+            judge=self._scoring(),
             paths=() if grade is None else grade.paths,
             further_paths=0 if grade is None else grade.further_paths,
             halves=None if grade is None else grade.halves,
             flags=self._flags(),
             refusal=None if error is None else self.refusal,
+            redacted=stored is not None and stored.redacted,
         )
+
+    def _scoring(self) -> Scoring | None:
+        if self.stored is not None and self.stored.first is not None:
+            return self.stored.first.scoring
+        return None if self.scored is None else self.scored.to_builtins()
 
     def _flags(self) -> tuple[str, ...]:
         if self.output is NOT_ASKED:
             return ()
+        if self.stored is not None and self.stored.redacted:
+            return () if self.stored.first is None else self.stored.first.flags
         message = self.action is not None and self.action.message is not None
         names = tool_set(self.pivot.tools_json).names if message else frozenset()
         flags = flags_of(self.output, self.action, names)

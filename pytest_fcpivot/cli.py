@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except FcPivotError as error:
-        _say(f"fcpivot: {error}", sys.stderr)
+        _say_error(str(error))
         return 2
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         sys.stderr.close()
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # what is written goes to a hidden part first, whose name nobody gave
         where = str(error.filename or "")
         where = str(options.output) if where.endswith(".part") else where
-        _say(f"fcpivot: {where}: {error.strerror or error}", sys.stderr)
+        _say_error(f"{where}: {error.strerror or error}")
         return 2
     except KeyboardInterrupt:
         print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
@@ -67,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(text: str, stream: TextIO | None = None) -> None:
     """Write lines for people, which may hold what data, runs and servers said."""
     print(on_screen(text), file=stream)
+
+
+def _say_error(text: str) -> None:
+    from pytest_fcpivot.redact import Redactor  # noqa: PLC0415 (only for an error)
+
+    _say(f"fcpivot: {Redactor()(text)}", sys.stderr)
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (the signal's own)

@@ -351,6 +351,12 @@ def asked_for(config: pytest.Config) -> bool:
     )
 
 
+def given_so_far(config: pytest.Config) -> bool:
+    """Tell whether an option was given, while pytest still reads its command line and the first conftest files."""
+    known = config.known_args_namespace
+    return any(getattr(known, option.dest, None) is not None or os.environ.get(option.env) for option in _OPTIONS)
+
+
 def agent_is_built(config: pytest.Config) -> bool:
     """Tell whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
 

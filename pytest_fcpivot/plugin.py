@@ -13,7 +13,7 @@ import pytest
 from pytest_fcpivot import hookspecs, options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from pytest_fcpivot.model import Action, Grade, Pivot
     from pytest_fcpivot.session import PivotSession
@@ -56,6 +56,36 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if named or options.asked_for(config) or options.agent_is_built(config):
         _session(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Exception as error:
+        # pytest shows it by itself, before it configures anything
+        if not options.given_so_far(early_config) or getattr(error, "path", None) is None:
+            raise
+        from pytest_fcpivot.hiding import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
+
+        clean = without_secrets(error)
+        if clean is error:
+            raise
+    raise clean
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        from pytest_fcpivot.hiding import Hiding  # noqa: PLC0415 (only for a session that cannot begin)
+
+        hiding = Hiding.of(config)
+        clean = error if hiding is None else hiding.usage_error(error)
+        if clean is error:
+            raise
+    raise clean  # without the one that it came from, which a worker would send along
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

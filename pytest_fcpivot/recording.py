@@ -34,7 +34,7 @@ from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge
 from pytest_fcpivot.trust import Origin, find_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import pytest
 
@@ -267,15 +267,12 @@ class Recorder:
     With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
     """
 
-    def __init__(
-        self, path: Path | None, redact: Callable[[str], str], *, resumes: bool, must: bool, marks: bool
-    ) -> None:
+    def __init__(self, path: Path | None, *, resumes: bool, must: bool, marks: bool) -> None:
         self.path = path
         self.trouble: str | None = None
         self._no_mark = None if marks else "it goes on from a run that was not made here"
         self._marks = marks
         self._key: Key | None = None
-        self._redact = redact
         self._resumes = resumes
         self._must = must  # the user named the directory
         self._run: RunDirectory | None = None
@@ -335,7 +332,7 @@ class Recorder:
         if self._run is None:
             return None
         try:
-            self._run.append(self._redact(record.line(test, outcome, cost)))
+            self._run.append(record.line(test, outcome, cost))
         except OSError as error:
             self.trouble = (
                 f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "

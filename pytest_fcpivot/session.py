@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import tempfile
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 
-from pytest_fcpivot import forked, options
+from pytest_fcpivot import forked, options, secret_values
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.asking import AgentRaisedError, Asker
@@ -23,18 +21,19 @@ from pytest_fcpivot.datasets import Dataset, Datasets
 from pytest_fcpivot.distribution import Untold, Workers, stop_workers
 from pytest_fcpivot.ending import Ending, exit_status, is_interrupted, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
+from pytest_fcpivot.first_grades import about_kept, first_grade, why_not_kept
 from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
+from pytest_fcpivot.hiding import Hiding
 from pytest_fcpivot.jsontext import on_screen, one_line, well_formed
 from pytest_fcpivot.judging import JudgeRaisedError, make_judging
 from pytest_fcpivot.lookahead import CallLog, Servers, TooManyHungCallsError
 from pytest_fcpivot.machines import Machines, check_same_session
-from pytest_fcpivot.model import Action, Grade
+from pytest_fcpivot.model import Action, Grade, SchemaVerdict
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.own_tests import NO_AGENT, NOT_TOLD
 from pytest_fcpivot.peers import has_xdist
 from pytest_fcpivot.recording import Recorder, StoredRun, surroundings
-from pytest_fcpivot.redact import Redactor, names_a_secret
 from pytest_fcpivot.refusals import Refusals
 from pytest_fcpivot.report.failure import as_error, explain_error, explain_wrong_action
 from pytest_fcpivot.report.grader import settings_line
@@ -42,17 +41,18 @@ from pytest_fcpivot.reruns import OneCaseEach, Reruns
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
 from pytest_fcpivot.results.own_rewards import OwnRewards
+from pytest_fcpivot.results.record import shown_category
 from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.schemas import tool_set
 
 if TYPE_CHECKING:
-    import warnings
     from collections.abc import Callable, Generator, Iterable
 
     from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.model import Pivot
     from pytest_fcpivot.options import Options
+    from pytest_fcpivot.results.answers import FirstGrade
     from pytest_fcpivot.schemas import ToolSet
 
 _FAILED = "Failed: "
@@ -65,6 +65,7 @@ class PivotSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.redact = Hiding.begin(config).redact
         self.is_worker = hasattr(config, "workerinput")
         self.complete = False
         self.ending = Ending()
@@ -80,6 +81,7 @@ class PivotSession:
             reader = options.OptionReader(config, self.stored.options)
         chosen: Options = reader.read()
         self.options = chosen
+        self.redact.add(secret_values.in_options(chosen))
         self._given = reader.given()
         self.raw_options = reader.everything()
         rollouts = self.stored is not None and not self.stored.is_run
@@ -103,13 +105,10 @@ class PivotSession:
         compares = self.book is not None and isinstance(self.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(self.book.own_rewards if self.book is not None and compares else {})
         self._refusals = Refusals()
-        self.redact = Redactor(_keys_of(chosen))
         self.recorder = self._make_recorder()
         calls = self.calls = self._calls_directory()
         self._log: CallLog = (
-            CallLog()
-            if calls is None
-            else CallFile(calls, self._process_name(), self.redact.values_in, begins=self.is_worker)
+            CallLog() if calls is None else CallFile(calls, self._process_name(), self.redact, begins=self.is_worker)
         )
         servers = Servers()
         self.judging, self.judge = (
@@ -141,7 +140,7 @@ class PivotSession:
         try:
             session = cls(config)
         except FcPivotError as error:
-            raise pytest.UsageError(on_screen(str(error))) from error
+            raise pytest.UsageError(on_screen(Hiding.begin(config).redact(str(error)))) from error
         if session.datasets.are_run and forked.is_forked(config):
             raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")
@@ -188,7 +187,7 @@ class PivotSession:
                 path = chosen.run or RunDirectory.new_path(self.config.rootpath)
         must = resumes or chosen.run is not None
         marks = self.stored is None or self.stored.is_made_here
-        return Recorder(path, self.redact.values_in, resumes=resumes, must=must, marks=marks)
+        return Recorder(path, resumes=resumes, must=must, marks=marks)
 
     def _calls_directory(self) -> Path | None:
         told = options.told(self.config)
@@ -206,18 +205,18 @@ class PivotSession:
         return f"{worker}-{os.getpid()}"
 
     def describe(self) -> dict[str, Any]:
-        """Describe the run as run.json does."""
+        """Describe the run as run.json does, without secrets; names of files and tests are left as they are."""
         return {
             "agent": self.agent_name,
-            "model": self.options.model.model,
-            "grader": self.described_grader,
+            "model": self.redact.within(self.options.model.model),
+            "grader": self.shown_grader,
             "pass_mark": self.options.pass_mark,
-            "judge": self.judge,
+            "judge": self.redact.within(self.judge),
             "data": [dataset.describe() for dataset in self.datasets],
             "repeats": self.repeats,
             "arguments": self._arguments,
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
-            "options": json.loads(self.redact(json.dumps(self._given))),
+            "options": self.redact.within(self._given),
         }
 
     @property
@@ -234,20 +233,29 @@ class PivotSession:
     def agent_name(self) -> str:
         """How reports name the agent; in a replay, the one that gave the answers."""
         if self.stored is not None and self.replays:
-            return str(self.stored.description.get("agent") or self.stored.path.name)
+            return self.redact(str(self.stored.description.get("agent") or self.stored.path.name))
         agent, model = self.options.agent or "fc_agent fixture", self.options.model.model
-        return agent if model is None else f"{agent} {model}"
+        return self.redact(agent if model is None else f"{agent} {model}")
+
+    @property
+    def shown_grader(self) -> dict[str, Any]:
+        """What graded, as run.json and reports have it: a user's grader may have a secret in its name or settings."""
+        described = self.described_grader
+        if is_bundled(self.grader.name):
+            return described
+        return described | self.redact.within({name: described[name] for name in described if name != "source_sha256"})
 
     # ---------------------------------------------------------------- data
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
+        self._asker.begin()
         plugins = self.config.pluginmanager
         try:
             self._begin_run()
         except FcPivotError as error:
-            raise pytest.UsageError(on_screen(str(error))) from error
+            raise pytest.UsageError(on_screen(self.redact(str(error)))) from error
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(_ShortMemory(reporter, {dataset.label for dataset in self.datasets}))
@@ -310,7 +318,7 @@ class PivotSession:
         try:
             refused = {size for size in sizes if not self.grader.accepts(size)}
         except GraderError as error:
-            raise pytest.Collector.CollectError(on_screen(str(error))) from error
+            raise pytest.Collector.CollectError(on_screen(self.redact(str(error)))) from error
         beyond = [entry for entry in dataset.entries if len(entry.expected_names) in refused]
         if beyond:
             what = {"message": "a message", "function_call": "one call"}.get(beyond[0].expected_type)
@@ -337,7 +345,7 @@ class PivotSession:
                 trouble = str(error)
         if self._session is not None:
             self._session.shouldstop = self._stopping(self.redact(trouble))  # the next test would get no other agent
-        pytest.fail(on_screen(trouble), pytrace=False)
+        pytest.fail(on_screen(self.redact(trouble)), pytrace=False)
 
     def _load(self, spec: str, *, where: str | None = None, instantiate: bool = True) -> Callable[..., Any]:
         search = [self.config.rootpath, self.config.invocation_params.dir]
@@ -382,18 +390,26 @@ class PivotSession:
             pytest.fail(trouble, pytrace=False)
         try:
             self._asker.answer(node, case, agent)
-            case.action = self._read_action(case.output, tool_set(pivot.tools_json))
+            first = first_grade(case, self._other_grading)
+            case.action = first.action if first else self._read_action(case.output, tool_set(pivot.tools_json))
         except (TooManyHungCallsError, FatalAgentError) as error:
             trouble = self.redact(str(error))
             node.session.shouldstop = self._stopping(trouble)
         except (AgentError, ActionError) as error:
             trouble = self.redact(str(error))
         except AgentRaisedError as error:
-            trouble = self.redact(explain_error("agent", error.error, case.cause, case.attempts, case.note))
+            trouble = explain_error("agent", error.error, case.cause, case.attempts, case.note, redact=self.redact)
         if trouble is not None:
             pytest.fail(on_screen(trouble), pytrace=False)
         assert case.action is not None  # noqa: S101 (there was no trouble)
         return case.action
+
+    @cached_property
+    def _other_grading(self) -> tuple[str, ...]:
+        """What differs between this session and the run whose answers it takes, by which grades may be others."""
+        if self.stored is None or not self.stored.is_run or not self.replays:
+            return ()  # a run that is gone on with is refused if it would be graded differently
+        return why_not_kept(self.stored.description, self.describe())
 
     def _read_action(self, output: Any, tools: ToolSet) -> Action:
         return to_action(output, tools.names, empty_arguments=self.options.empty_arguments)
@@ -413,6 +429,8 @@ class PivotSession:
         case = self._case(node, pivot)
         if FIRST_GRADED in node.stash:
             return self._grade_again(node, case)
+        if case.stored is not None and case.stored.first is not None:
+            return self._keep_first_grade(node, case, case.stored.first)
         action = output if isinstance(output, Action) and output is case.action else self._read_action(output, tools)
         case.action, case.grade = action, None
         if case.output is NOT_ASKED:
@@ -433,13 +451,20 @@ class PivotSession:
         node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
         return self._assert_passes(node, case)
 
+    def _keep_first_grade(self, node: pytest.Item, case: Case, first: FirstGrade) -> Grade:
+        """Give an answer that a secret was taken out of the grade that it had when it was whole."""
+        __tracebackhide__ = True
+        node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
+        case.action, case.grade, case.verdict = first.action, first.grade, SchemaVerdict(first.schema)
+        return self._assert_passes(node, case)
+
     def _assert_passes(self, node: pytest.Item, case: Case) -> Grade:
         __tracebackhide__ = True
         action, grade, verdict = case.action, case.grade, case.verdict
         assert action is not None  # noqa: S101 (it was graded)
         assert grade is not None  # noqa: S101
         assert verdict is not None  # noqa: S101
-        node.user_properties += _properties(grade.reward, grade.category, str(verdict))
+        node.user_properties += _properties(grade.reward, shown_category(grade.category, self.redact), str(verdict))
         if not passes(grade.reward, self.options.pass_mark):
             raise WrongAction(explain_wrong_action(case.pivot, action, grade, verdict, self.mark))
         return grade
@@ -461,11 +486,11 @@ class PivotSession:
             node.session.shouldstop = self._stopping(self.redact(trouble))
         except JudgeRaisedError as error:
             case.cause = error.cause or "judge"
-            trouble = explain_error("judge", error.error, error.cause, error.attempts, error.note)
+            trouble = explain_error("judge", error.error, error.cause, error.attempts, error.note, redact=self.redact)
         except (KeyboardInterrupt, pytest.skip.Exception, pytest.exit.Exception):
             raise
         except BaseException as error:  # noqa: BLE001 (a user's grader may raise anything)
-            trouble = explain_error("grader", error)
+            trouble = explain_error("grader", error, redact=self.redact)
         case.ungraded = True
         pytest.fail(on_screen(self.redact(trouble)), pytrace=False)
 
@@ -482,7 +507,6 @@ class PivotSession:
         case = item.stash[CASE]
         if report.sections or report.longrepr is not None:
             _make_sendable(report)
-            self._hide_secrets(report)
         if call.when == "teardown":
             del item.stash[CASE]  # the conversation is not needed any more
             self._asker.forget(case)
@@ -500,6 +524,8 @@ class PivotSession:
             error = _error_text(report, item.name) if case.grade is None and report.failed else None
             case.before = item.stash.get(EARLIER_REASONS, None)
             record = case.record(error=error, own=isinstance(item, PivotItem))
+            if self.is_worker:
+                record.hide_secrets(self.redact)  # those of this machine's environment; the controller has its own
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
         return report
 
@@ -508,9 +534,10 @@ class PivotSession:
         over = pivot_of(item) if report.when == "setup" and report.outcome != "passed" else None
         if over is not None:
             _make_sendable(report)
-            self._hide_secrets(report)
             error = _error_text(report, item.name) if report.failed else None
             record = CaseRecord.of_entry(*over, error=error, own=isinstance(item, PivotItem))
+            if self.is_worker:
+                record.hide_secrets(self.redact)
             report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
     def _remember(self, item: pytest.Item, case: Case) -> None:
@@ -519,16 +546,6 @@ class PivotSession:
             item.stash.setdefault(FIRST_GRADED, case.graded())
         else:
             item.stash[EARLIER_REASONS] = case.reasons()
-
-    def _hide_secrets(self, report: pytest.TestReport) -> None:
-        """Take secrets out of what the report shows, which an exception or an agent's log may have put there."""
-        if report.sections:
-            report.sections = [(name, self.redact(content)) for name, content in report.sections]
-        if report.failed and report.longrepr is not None:
-            text = str(report.longrepr)
-            clean = self.redact(text)
-            if clean != text:
-                report.longrepr = clean
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -539,6 +556,7 @@ class PivotSession:
                 self.ending.add_result(report.nodeid)  # a test without a pivot, whose name may look as if it had one
             return
         record = CaseRecord.from_builtins(report.fcpivot)
+        record.hide_secrets(self.redact)
         report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
         if report.outcome not in ("passed", "failed", "skipped"):
             return  # no result yet: another plugin runs the test again
@@ -562,13 +580,6 @@ class PivotSession:
         price, usage = self.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
         return self.recorder.add(record, report.nodeid, outcome, cost)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        text = str(warning_message.message)
-        clean = on_screen(self.redact(text))
-        if clean != text:
-            warning_message.message = UserWarning(clean)
 
     def _too_many(self) -> str | None:
         """Say that more tests than the user allows ended in errors, or with answers that were not read; None if not."""
@@ -635,8 +646,9 @@ class PivotSession:
     def pytest_report_header(self) -> list[str]:
         data = ", ".join(self._describe(dataset) for dataset in self.datasets) or "no data"
         mark = "" if self.mark in (None, DEFAULT_PASS_MARK) else f", pass mark {self.mark:.12g}"
-        lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {self.grader.name}{mark}"]
-        settings = settings_line(self.described_grader)
+        grader = self.shown_grader
+        lines = [f"fcpivot: {data}; agent {self.agent_name}; grader {grader['name']}{mark}"]
+        settings = settings_line(grader)
         if settings is not None:
             lines.append(f"fcpivot: {settings}")
         lines += [f"fcpivot: {dataset.label}: {dataset.note}" for dataset in self.datasets if dataset.note is not None]
@@ -645,6 +657,8 @@ class PivotSession:
             kept = len(self.book)
             lines.append(f"fcpivot: {how} {self.shown_path(self.stored.path)}, {kept} answers kept")
             lines += [f"fcpivot: {line}" for line in self.stored.told_of(self.book)]
+            if self.book.redacted:
+                lines.append(f"fcpivot: {about_kept(self.book.redacted, self._other_grading)}")
         if self.recorder.repaired:
             lines.append(f"fcpivot: its last line was torn ({self.recorder.repaired} bytes), and is asked again")
         if self.recorder.trouble:
@@ -746,7 +760,8 @@ class PivotSession:
         )
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
-        write_suite_properties(self.config, self.tally, self.mark, self.judge, self.described_grader)
+        judge = self.redact.within(self.judge)
+        write_suite_properties(self.config, self.tally, self.mark, judge, self.shown_grader)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -828,25 +843,3 @@ def _absolute(argument: str, config: pytest.Config) -> str:
 def _only_looks(config: pytest.Config) -> bool:
     """Tell whether the session runs no test."""
     return any(config.getoption(name, False) for name in ("collectonly", "setuponly", "setupplan", "showfixtures"))
-
-
-def _keys_of(chosen: Options) -> list[str]:
-    """Return the secrets that the options hold."""
-    headers = chosen.model.headers or {}
-    secrets = [value.rpartition(" ")[2] for name, value in headers.items() if names_a_secret(name)]
-    addresses = (chosen.model.base_url, chosen.judge.base_url, os.environ.get("OPENAI_BASE_URL"))
-    secrets += [secret for address in addresses for secret in _secrets_in(address or "")]
-    secrets += [os.environ.get(name, "") for name in ("OPENAI_API_KEY", chosen.judge.key_variable or "")]
-    return secrets
-
-
-def _secrets_in(address: str) -> list[str]:
-    """Return the password of an address, and what in its query is named as a secret."""
-    try:
-        parts = urlsplit(address)
-        password = parts.password
-    except ValueError:
-        return []
-    pairs = [pair.partition("=") for pair in parts.query.split("&")]
-    named = [value for name, _, value in pairs if names_a_secret(name) or name.lower() == "key"]
-    return [*filter(None, (password,)), *named, *map(unquote_plus, named)]  # as written, and as sent

@@ -44,11 +44,11 @@ def lines(audit: Audit, flips: int) -> Iterator[str]:
     stored = audit.stored
     mark = "" if stored.pass_mark == 1.0 else f", passed from {stored.pass_mark:g}"
     errors = f"; errors, left out: {stored.errors}" if stored.errors else ""
-    yield f"audit of {stored.path}: {one_line(stored.agent, _NAME_WIDTH)} | {_grader(audit)}{mark}"
+    yield f"audit of {stored.path}: {one_line(audit.redact(stored.agent), _NAME_WIDTH)} | {_grader(audit)}{mark}"
     mean = audit.rungs[LADDER[0].name].mean() or audit.recorded.mean()
     if not audit.results or mean is None:
         yield f"no answer was graded in it{errors}"
-        yield from (f"note: {note}" for note in stored.notes)
+        yield from _notes(audit)
         return
     trajectories = "trajectory" if mean.clusters == 1 else "trajectories"
     yield f"{audit.results} graded answers in {mean.clusters} {trajectories}{errors}"
@@ -62,9 +62,18 @@ def lines(audit: Audit, flips: int) -> Iterator[str]:
                 yield ""
                 yield from _flips(LADDER[place].name, LADDER[place + 1].name, step, flips)
     yield ""
-    yield from (f"note: {note}" for note in stored.notes)
+    yield from _notes(audit)
     yield from _identity(audit, flips)
     yield from _verdict(audit)
+
+
+def _notes(audit: Audit) -> Iterator[str]:
+    yield from (f"note: {note}" for note in audit.stored.notes)
+    if audit.redacted:
+        yield (
+            f"note: answers with a secret in them, which was taken out when they were recorded: {audit.redacted}; "
+            "their recorded rewards are in the first line of the table, and nothing grades them again"
+        )
 
 
 def _table(audit: Audit) -> Iterator[str]:
@@ -175,7 +184,7 @@ def _who(matcher: int, judged: int) -> str:
 
 
 def _grader(audit: Audit) -> str:
-    return one_line(audit.stored.grader_name, _NAME_WIDTH)
+    return one_line(audit.grader_name, _NAME_WIDTH)
 
 
 def _in_words(category: str) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, EXACT, LADDER, LENIENT, Case, alone, grades
 from pytest_fcpivot.errors import FcPivotError
-from pytest_fcpivot.graders import ROUNDING, passes
+from pytest_fcpivot.graders import ROUNDING, is_bundled, passes
 from pytest_fcpivot.jsontext import one_line, shown
+from pytest_fcpivot.redact import Redactor
+from pytest_fcpivot.results.record import shown_category
 from pytest_fcpivot.stats import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -112,7 +114,9 @@ class Audit:
 
     def __init__(self, stored: Stored, kept: int) -> None:
         self.stored = stored
+        self.redact = Redactor()
         self._kept = kept
+        self.redacted = 0  # results that no rung can judge: a secret was taken out of their answers
         self.recorded = Figures()
         self.rungs = {name: Figures() for name in _NAMES}
         self.steps = [Step() for _ in _NAMES[1:]]
@@ -123,12 +127,24 @@ class Audit:
         self.drifts: list[Drift] = []
 
     @property
+    def grader_name(self) -> str:
+        """The grader of the run, whose name a user may have chosen."""
+        name = self.stored.grader_name
+        return name if is_bundled(name) else self.redact(name)
+
+    @property
     def results(self) -> int:
         """How many graded results were audited."""
         return self.rungs[EXACT.name].judged + self.rungs[EXACT.name].unjudged
 
     def add(self, result: Result) -> dict[str, Any]:
-        """Grade one result under every rung and count it; returns all there is to tell of it, as builtins."""
+        """Grade one result under every rung and count it; returns all there is to tell of it, as builtins.
+
+        One whose answer is not what was graded, since a secret was taken out, keeps its recorded reward, and is not
+        graded.
+        """
+        if result.redacted:
+            return self._add_redacted(result)
         stored, mark = self.stored, self.stored.pass_mark
         score = result.reward if stored.scores_messages and result.is_message else None
         case = Case(result.pivot.expected_action, result.action, result.pivot.tools_json, score)
@@ -158,6 +174,24 @@ class Audit:
             "drift": drift,
         }
 
+    def _add_redacted(self, result: Result) -> dict[str, Any]:
+        self.redacted += 1
+        if result.reward is not None:
+            passed = passes(result.reward, self.stored.pass_mark)
+            self.recorded.add(result.trajectory_id, result.reward, passed=passed)
+        return {
+            "test": result.test,
+            "result": result.name,
+            "trajectory_id": result.trajectory_id,
+            "tool": result.tool,
+            "recorded": result.reward,
+            "rewards": dict.fromkeys(_NAMES),
+            "alone": [],
+            "flips": [],
+            "drift": None,
+            "redacted": True,
+        }
+
     def _step(
         self, place: int, result: Result, found: list[Grade | None], passed: list[bool | None]
     ) -> dict[str, Any] | None:
@@ -175,7 +209,7 @@ class Audit:
         step.up += up
         step.down += not up
         step.messages += result.is_message
-        flip = _flip(result, failing, up=up)
+        flip = _flip(result, failing, self.redact, up=up)
         examples = step.examples_up if up else step.examples_down
         if len(examples) < self._kept:
             examples.append(flip)
@@ -224,14 +258,15 @@ class Audit:
             if stored.strict_schema and result.schema in ("invalid", "unknown-tool"):
                 now, category = 0.0, "SCHEMA_INVALID"
         except FcPivotError as error:
-            now, category = None, str(error)
+            now, category = None, self.redact(str(error))
         except Exception as error:  # noqa: BLE001 (a grader of the user's own raises what it likes)
-            now, category = None, f"{type(error).__name__}: {error}"
+            now, category = None, self.redact(f"{type(error).__name__}: {error}")
         self.checked += 1
         if now is not None and abs(now - result.reward) <= ROUNDING:
             return None
         self.drifted += 1
-        drift = Drift(result.name, result.reward, result.category, now, category)
+        before = None if result.category is None else shown_category(result.category, self.redact)
+        drift = Drift(result.name, result.reward, before, now, shown_category(category, self.redact))
         if len(self.drifts) < self._kept:
             self.drifts.append(drift)
         return {"recorded": drift.recorded, "now": drift.now, "category": drift.now_category}
@@ -252,10 +287,11 @@ class Audit:
             rungs.append(entry)
         return {
             "run": str(stored.path),
-            "agent": stored.agent,
-            "grader": stored.grader_name,
+            "agent": self.redact(stored.agent),
+            "grader": self.grader_name,
             "pass_mark": stored.pass_mark,
             "graded": self.results,
+            "redacted": self.redacted,
             "errors": stored.errors,
             "recorded": _as_builtins(self.recorded),
             "checked": self.checked,
@@ -283,11 +319,12 @@ def audit(stored: Stored, kept: int, each: Callable[[Mapping[str, Any]], None] |
     return found
 
 
-def _flip(result: Result, failing: Grade, *, up: bool) -> Flip:
+def _flip(result: Result, failing: Grade, redact: Redactor, *, up: bool) -> Flip:
     expected, actual = failing.expected, failing.actual
     if expected is None and actual is None:
         expected, actual = _in_short(result.pivot.expected_action), _in_short(result.action)
-    return Flip(result.name, result.tool, up, failing.category, failing.path, expected, actual)
+    path, expected, actual = (None if text is None else redact(text) for text in (failing.path, expected, actual))
+    return Flip(result.name, result.tool, up, failing.category, path, expected, actual)
 
 
 def _in_short(action: Action) -> str:

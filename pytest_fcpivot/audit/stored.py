@@ -20,6 +20,7 @@ from pytest_fcpivot.graders import NemoGymGrader, describe_grader, find_grader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.results.damage import Damages, listed
 from pytest_fcpivot.results.lines import (
@@ -60,6 +61,7 @@ class Result:
     reward: float | None
     category: str | None
     schema: str | None
+    redacted: bool = False  # a secret was taken out of the action, which was graded with it
 
     @property
     def tool(self) -> str | None:
@@ -139,7 +141,9 @@ class StoredResults:
                     f"{shown_settings(FIRST)}"
                 )
         except FcPivotError as error:
-            self.notes.append(f"the run's own grader is not at hand, so its rewards are taken as recorded: {error}")
+            self.notes.append(
+                f"the run's own grader is not at hand, so its rewards are taken as recorded: {Redactor()(str(error))}"
+            )
         self.pass_mark = float(mark)
         self.strict_schema = _is_on(self._options.get("fc_strict_schema"))
         self._empty_arguments: EmptyArguments = (
@@ -251,7 +255,7 @@ class StoredResults:
             except FcPivotError:
                 odd += 1
                 continue
-            changed += own and not as_answered
+            changed += own and not as_answered and not line.redacted
             yield Result(
                 test=line.test,
                 name=pivot.id if line.repeat == 1 else f"{pivot.id}[r{line.repeat}]",
@@ -261,6 +265,7 @@ class StoredResults:
                 reward=line.reward,
                 category=line.category,
                 schema=line.schema,
+                redacted=line.redacted,
             )
         if odd:
             self.notes.append(f"results without an action that can be read, left out: {odd}")

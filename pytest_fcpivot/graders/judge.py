@@ -182,7 +182,7 @@ class Judge:
         except ValueError as error:
             raise self._no_verdict(api, f"{error}: {one_line(text, 120)!r}", "malformed judgement") from None
         self._form_was_kept |= structured
-        judgement = Judgement(score, self._redact(one_line(reason, _REASON_WIDTH)), usage_of(answer), structured)
+        judgement = Judgement(score, one_line(self._redact(reason), _REASON_WIDTH), usage_of(answer), structured)
         if self.cache is not None:
             self.cache.put(self._key_of(question), judgement.score, judgement.reason, structured=structured)
         return judgement

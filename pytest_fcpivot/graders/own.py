@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders import ROUNDING, is_bundled
+from pytest_fcpivot.graders.categories import ACTION_DIFFERENT, ACTION_PARTLY_EXPECTED, EXPECTED_ACTION
 from pytest_fcpivot.importing import Attribute, describe_failure, find_attribute, is_spec
 from pytest_fcpivot.jsontext import one_line, well_formed
 from pytest_fcpivot.model import Action, Grade, Pair
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "pytest_fcpivot.graders"
-EXPECTED_ACTION = "EXPECTED_ACTION"
-ACTION_PARTLY_EXPECTED = "ACTION_PARTLY_EXPECTED"
-ACTION_DIFFERENT = "ACTION_DIFFERENT"
 
 _NOT_THEIRS = sys.stdlib_module_names | {__name__.partition(".")[0]}
 _WANTED = "return a Grade, or a reward from 0 to 1 as a number or a bool"

@@ -12,7 +12,7 @@ from pytest_fcpivot.error_bodies import with_reason
 from pytest_fcpivot.jsontext import on_screen, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pytest
 
@@ -135,37 +135,44 @@ def last_user_turn(pivot: Pivot) -> str:
 
 
 def explain_error(
-    who: str, error: BaseException, cause: str | None = None, attempts: int = 1, note: str | None = None
+    who: str,
+    error: BaseException,
+    cause: str | None = None,
+    attempts: int = 1,
+    note: str | None = None,
+    *,
+    redact: Callable[[str], str] = str,
 ) -> str:
     """Say what the agent or the grader raised and where, by the frames of the user's own code.
 
     `cause` names the fault of a service that the error comes from, which is told instead of frames of its client;
-    `note` is what is to be said beside it.
+    `note` is what is to be said beside it. `redact` takes secrets out of texts, before they are shortened: half of one
+    would not be known.
     """
     if isinstance(error, SystemExit):
         first = f"the {who} called sys.exit({'' if error.code is None else error.code!r})"
     else:
-        first = f"the {who} raised {_shown(error)}" + (f"; {note}" if note else "")
+        first = f"the {who} raised {_shown(error, redact)}" + (f"; {note}" if note else "")
     if cause is not None:
         first = f"{cause}{f' in {attempts} attempts' if attempts > 1 else ''}: {first}"
     stack = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
     users = [frame for frame in stack if not any(part in frame.filename for part in _LIBRARIES)]
     by_a_client = cause is not None or type(error).__module__.partition(".")[0] == "openai"
     stack = users if users or by_a_client else stack
-    lines = [f"  {one_line(note, 400)}" for note in getattr(error, "__notes__", ())]  # what to do, or what came before
-    lines += [
-        f"  {frame.filename}:{frame.lineno} in {frame.name}" + (f": {one_line(frame.line)}" if frame.line else "")
-        for frame in stack[-_FRAMES_SHOWN:]
-    ]
+    # what to do, or what came before
+    lines = [f"  {one_line(redact(note), 400)}" for note in getattr(error, "__notes__", ())]
+    for frame in stack[-_FRAMES_SHOWN:]:
+        code = f": {one_line(redact(frame.line))}" if frame.line else ""
+        lines.append(f"  {frame.filename}:{frame.lineno} in {frame.name}{code}")
     reason = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if reason is not None:
-        lines.append(f"  because of {_shown(reason)}")
+        lines.append(f"  because of {_shown(reason, redact)}")
     return on_screen("\n".join([first, *lines]))
 
 
-def _shown(error: BaseException) -> str:
+def _shown(error: BaseException, redact: Callable[[str], str]) -> str:
     try:
-        text = one_line(with_reason(str(error), error), 400)
+        text = one_line(redact(with_reason(str(error), error)), 400)
     except Exception as broken:  # noqa: BLE001 (an exception of the user's whose __str__ fails)
         text = f"<its text cannot be shown: {type(broken).__name__}>"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

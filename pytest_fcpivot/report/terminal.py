@@ -19,6 +19,7 @@ from pytest_fcpivot.answer_flags import (
 from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.jsontext import on_screen, one_line
+from pytest_fcpivot.redact import HIDDEN
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.nothing_ran import why_nothing_ran
 from pytest_fcpivot.report.rerun import rerun_line
@@ -81,12 +82,13 @@ def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> N
             _write(reporter, nothing)
         _write_uncollected(reporter, session)
         return
-    title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, session.grader.name)
+    grader = session.shown_grader
+    title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, grader["name"])
     reporter.write_sep("=", title, bold=True)
-    settings = settings_line(session.described_grader)
+    settings = settings_line(grader)
     if settings is not None:
         _write(reporter, settings)
-    for line in summary_lines(tally, session.options.price, session.mark, session.judge):
+    for line in summary_lines(tally, session.options.price, session.mark, session.redact.within(session.judge)):
         _write(reporter, line)
     for dataset in session.datasets:
         if dataset.note is not None:
@@ -150,6 +152,11 @@ def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: 
             lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
         lines += _tool_lines(tally)
         lines += _flag_lines(tally)
+    if tally.redacted:
+        lines.append(
+            f"answers with a secret in them, recorded with {HIDDEN} in its place: {tally.redacted}; "
+            "their first grade is kept, as what is left cannot be graded again"
+        )
     lines += _call_lines(tally, price)
     if tally.errors:
         lines += _error_lines(tally)

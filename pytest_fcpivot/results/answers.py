@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import RowProblem, RunError
+from pytest_fcpivot.model import Grade
 from pytest_fcpivot.results.damage import Damages
 from pytest_fcpivot.results.lines import (
     CallLine,
@@ -38,9 +39,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fcpivot.model import Action
+    from pytest_fcpivot.model import Action, SchemaStatus
     from pytest_fcpivot.results.record import Scoring
     from pytest_fcpivot.results.run import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class FirstGrade:
+    """What is kept of an answer that a secret was taken out of: how it was graded when it was whole.
+
+    `action` is what is left of what was graded, `schema` the status of its check, and `scoring` who scored a message.
+    """
+
+    grade: Grade
+    action: Action
+    schema: SchemaStatus
+    flags: tuple[str, ...]
+    scoring: Scoring | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,8 @@ class StoredAnswer:
     """One answer as it was recorded; `error` says why there is no output, if there is none.
 
     `reported` tells that its test was reported too; `judged` then holds the message that was graded, and who scored it,
-    unless this is for a replay. `action` is what was graded, if that is on record.
+    unless this is for a replay. `action` is what was graded, if that is on record. `redacted` tells that a secret was
+    taken out of the output, and `first` is the grade that it keeps, if it had one.
     """
 
     output: Any = None
@@ -61,6 +77,8 @@ class StoredAnswer:
     reported: bool = False
     judged: tuple[str, Scoring] | None = None
     action: Action | None = None
+    redacted: bool = False
+    first: FirstGrade | None = None
 
 
 @dataclass(slots=True)
@@ -88,6 +106,12 @@ class AnswerBook:
         self.reported = 0
         self.damages, self.damaged_calls = Damages(), Damages()
         self.without_answer = 0  # rollouts that nothing says the right answer of
+        self._redacted: set[str] = set()
+
+    @property
+    def redacted(self) -> int:
+        """How many of the stored answers had a secret taken out of them."""
+        return len(self._redacted)
 
     def __len__(self) -> int:
         return len(self._by_test) or len(self._by_pivot)
@@ -109,10 +133,15 @@ class AnswerBook:
             if isinstance(line, Damage):
                 if line.test is not None:
                     lost.add(self._by_test.pop(line.test, None))
+                    self._redacted.discard(line.test)
                 continue
-            if line.has_no_answer and not self._replays:
+            self._redacted.discard(line.test)
+            # without a grade, what is left of an answer with a secret in it is of no use to a run that goes on
+            if not self._replays and (line.has_no_answer or (line.redacted and line.is_error)):
                 self._by_test.pop(line.test, None)
                 continue
+            if line.redacted and not line.has_no_answer:
+                self._redacted.add(line.test)
             self._by_test[line.test] = source, offset
             if self._replays:
                 self._by_pivot[line.pivot_id, line.repeat] = source, offset
@@ -222,7 +251,26 @@ def _of_result(data: bytes) -> StoredAnswer:
         reported=not line.is_error,
         judged=_judged(line),
         action=line.graded() if line.has_action and not line.is_error else None,
+        redacted=line.redacted,
+        first=_first_grade(line) if line.redacted else None,
     )
+
+
+def _first_grade(line: ResultLine) -> FirstGrade | None:
+    if line.reward is None or not line.has_action:
+        return None
+    grade = Grade(
+        line.reward,
+        line.category or "",
+        line.explanation or "",
+        line.path,
+        paths=tuple(line.paths),
+        further_paths=line.further_paths,
+        halves=line.halves,
+    )
+    schema: SchemaStatus = line.schema or "no-call"  # type: ignore[assignment] # shown, and compared with the known ones
+    scoring = None if line.judge is None else line.judge.scoring()
+    return FirstGrade(grade, line.graded(), schema, tuple(line.flags), scoring)
 
 
 def _judged(line: ResultLine) -> tuple[str, Scoring] | None:

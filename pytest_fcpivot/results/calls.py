@@ -19,9 +19,10 @@ from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pytest_fcpivot.lookahead import Call
+    from pytest_fcpivot.redact import Redactor
 
 # An answer that took less than this is sooner asked for again than kept, unless it was paid for: it tells its tokens.
 WORTH_KEEPING_S = 0.05
@@ -34,7 +35,7 @@ class CallFile(CallLog):
     A disk that takes nothing more is not this file's to report: the run's own results say so.
     """
 
-    def __init__(self, directory: Path, name: str, redact: Callable[[str], str], *, begins: bool) -> None:
+    def __init__(self, directory: Path, name: str, redact: Redactor, *, begins: bool) -> None:
         self.path = directory / f"{name}.jsonl"
         self._redact = redact
         self._begins = begins
@@ -60,13 +61,17 @@ class CallFile(CallLog):
                     "ended": call.key,
                     "latency_s": round(call.latency_s, 6),
                     "attempts": call.attempts,
-                    "retried": call.retried,
+                    "retried": [self._redact(reason) for reason in call.retried],
                     "usage": None if usage is None else usage.to_builtins(),
                 }
             )
             with suppress(Exception):  # an output that cannot be written is asked for again
-                self._write(self._redact(f'{head[:-1]}, "output": {output_json(output)}}}'))
-                return
+                text = output_json(output)
+                # Without the secret in it, the answer could not be graded, and it has no grade yet that could be kept:
+                # a session that goes on with the run asks again.
+                if self._redact.answer(text) == text:
+                    self._write(f'{head[:-1]}, "output": {text}}}')
+                    return
         self._note_end(call)
 
     def _note_end(self, call: Call) -> None:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.errors import OptionError
-from pytest_fcpivot.graders import is_binary, meaning_of
+from pytest_fcpivot.graders import is_binary, is_bundled, meaning_of
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
+from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.damage import Damages, listed
@@ -73,15 +74,20 @@ class Merged:
     def report(self) -> Iterator[str]:
         """Yield the lines of the summary, as a session shows them, and what there is to tell of the merge."""
         description, tally = self.description, self.tally
+        redact = Redactor()
         if tally.graded or tally.errors:
             names = [data["name"] for data in description["data"]] or [SAMPLE]  # what own tests run over by default
-            yield _heading(summary_title(names, description["agent"], description["grader"]["name"]))
-            settings = settings_line(description["grader"])
+            grader = description["grader"]
+            grader = grader if is_bundled(str(grader["name"])) else redact.within(grader)
+            yield _heading(summary_title(names, redact(description["agent"]), grader["name"]))
+            settings = settings_line(grader)
             if settings is not None:
                 yield settings
             binary = is_binary(description["grader"])
             mark = None if binary else description.get("pass_mark", DEFAULT_PASS_MARK)
-            yield from summary_lines(tally, _price(description["options"]), mark, description.get("judge"))
+            yield from summary_lines(
+                tally, _price(description["options"]), mark, redact.within(description.get("judge"))
+            )
             identity = identity_line(tally) if binary else None
             if identity is not None:
                 yield identity
@@ -323,6 +329,7 @@ def _in_one_step(target: Path) -> Iterator[RunDirectory]:
 def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: Sequence[str], tally: Tally) -> None:
     """Copy the lines that count, and count them."""
     prefixes = [(f"{label}::", label) for label in labels]
+    redact = Redactor()
     ordered = iter(sorted(places.values()))
     place = next(ordered, None)
     with path.open("wb") as target:
@@ -337,9 +344,9 @@ def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: 
                         raise RunError(f"{part.directory.results}: changed while it was read: {error}") from error
                     label = next((label for prefix, label in prefixes if line.test.startswith(prefix)), None)
                     part.results[label] += 1
-                    tally.count(
-                        CaseRecord.of_line(line, own=label is not None), line.test, passed=line.outcome == "passed"
-                    )
+                    record = CaseRecord.of_line(line, own=label is not None)
+                    record.hide_secrets(redact)  # from what is shown of it; the line is copied as it is
+                    tally.count(record, line.test, passed=line.outcome == "passed")
                     place = next(ordered, None)
 
 

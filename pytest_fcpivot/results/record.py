@@ -7,15 +7,22 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.graders.categories import OURS
 from pytest_fcpivot.jsontext import well_formed
 from pytest_fcpivot.results.output import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_fcpivot.data.store import IndexEntry
+    from pytest_fcpivot.redact import Redactor
     from pytest_fcpivot.results.lines import ResultLine
 
 # Among the reasons of further attempts: a plugin ran the test again after an error, and the agent was asked anew.
 RUN_AGAIN = "test run again"
+
+# What a record has in words of others, beside its category and the judge's reason.
+_SAID = ("path", "explanation", "error", "cause", "refusal")
 
 Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]
 
@@ -31,6 +38,7 @@ class CaseRecord:
     gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
     the tokens that it took, and the fault of a judge that gave none. `flags` names what is odd about the answer, as
     `answer_flags` does. `refusal` has the words in which a server refused the request; the file has them as the error.
+    `redacted` tells that a secret was taken out of the answer, which cannot be graded again then.
     """
 
     pivot_id: str
@@ -60,6 +68,7 @@ class CaseRecord:
     judge: Scoring | None = None
     flags: tuple[str, ...] = ()
     refusal: str | None = None
+    redacted: bool = False
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
@@ -89,6 +98,7 @@ class CaseRecord:
             cause=line.cause,
             own=own,
             judge=None if line.judge is None else line.judge.scoring(),
+            redacted=line.redacted,
         )
 
     def to_builtins(self) -> tuple[Any, ...]:
@@ -109,6 +119,32 @@ class CaseRecord:
         """Read what `to_builtins` wrote."""
         return cls(*values)
 
+    def hide_secrets(self, redact: Redactor) -> None:
+        """Take secrets out of all that a user's code or a server has said, and note it if the answer is changed.
+
+        Of the answer, by which it is graded again, only what no ordinary text holds is taken. Names of tests, pivots
+        and the data's tools are left as they are.
+        """
+        for name in _SAID:
+            text = getattr(self, name)
+            if text:
+                setattr(self, name, redact(text))
+        if self.category is not None:
+            self.category = shown_category(self.category, redact)
+        if self.paths:
+            self.paths = tuple(map(redact, self.paths))
+        if self.retried:
+            self.retried = tuple(reason if reason == RUN_AGAIN else redact(reason) for reason in self.retried)
+        if self.judge is not None:
+            by, score, reason, tokens, cause = self.judge
+            self.judge = by, score, redact(reason), tokens, None if cause is None else redact(cause)
+        for name in ("output_json", "action_json"):
+            text = getattr(self, name)
+            clean = text and redact.answer(text)
+            if clean != text:
+                setattr(self, name, clean)
+                self.redacted = True
+
     def line(self, test: str, outcome: str, cost: float | None = None) -> str:
         """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
         usage = self.usage
@@ -125,6 +161,8 @@ class CaseRecord:
             partial["judge"] = told | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
         if self.flags:
             partial["flags"] = self.flags
+        if self.redacted:
+            partial["redacted"] = True
         head = json.dumps(
             {
                 "pivot_id": self.pivot_id,
@@ -150,6 +188,11 @@ class CaseRecord:
             }
         )
         return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
+
+
+def shown_category(category: str, redact: Callable[[str], str]) -> str:
+    """Return a category without secrets, which a grader of a user's own may put there."""
+    return category if category in OURS else redact(category)
 
 
 def _sendable(value: Any) -> Any:

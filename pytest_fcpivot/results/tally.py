@@ -32,6 +32,7 @@ class Tally:
         self.skipped = 0  # by a mark, a fixture or the agent, or an expected failure: not among the selected
         self.not_run = 0  # selected, and without any report when the session ended
         self.again = 0  # errors whose tests were run again
+        self.redacted = 0  # answers that a secret was taken out of before they were recorded
         self.repeated = 0  # further results of tests that had one, which are not counted
         self.categories: Counter[str] = Counter()
         self.schemas: Counter[str] = Counter()
@@ -69,6 +70,7 @@ class Tally:
     def count(self, record: CaseRecord, test: str, *, passed: bool) -> None:
         """Count one result of a test, by its node id; one without a reward is an error, unless it passed."""
         self._add_call(record)
+        self.redacted += record.redacted
         if record.reward is None:
             if not passed:
                 self.errors += 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
+from base64 import b64encode
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from model_service import Model
     from pivot_project import Project
 
@@ -184,6 +189,261 @@ def test_what_an_agent_tells_in_passing(project: Project, model: Model, monkeypa
     assert _leaks(project, text) == []
 
 
+SPILL = '''
+"""Says all secrets, in every form."""
+
+import html
+import json
+import os
+from base64 import b64encode
+from urllib.parse import quote, quote_plus
+
+NAMES = ("WORD_PASSWORD", "DIGITS_PW", "BLANKS_PASSPHRASE", "ODD_SECRET", "MIXED_PAT", "SHORT_PWD", "LATE_API_KEY")
+WAYS = [
+    str, repr, json.dumps, html.escape, quote, quote_plus, lambda text: repr(json.dumps(text)),
+    lambda text: b64encode(("me:" + text).encode()).decode(),
+]
+
+
+def spill(mark):
+    os.environ["LATE_API_KEY"] = "late-Key-9081726354"  # as an agent that reads a file of settings does
+    return f"<{mark}: " + " ".join(way(os.environ[name]) for name in NAMES for way in WAYS) + ">"
+'''
+
+SPILLING = """
+import logging
+import os
+import sys
+import warnings
+
+import pytest
+from spill import spill
+
+from pytest_fcpivot import FatalAgentError, TransientAgentError
+
+
+def answer(pivot):
+    verb = pivot.input[-1]["content"].removeprefix("say ")
+    print(spill("agent-print"))
+    print(spill("agent-stderr"), file=sys.stderr)
+    logging.getLogger("agent").warning(spill("agent-log"))
+    warnings.warn_explicit(spill("agent-warning"), UserWarning, filename=spill("warning-file"), lineno=1)
+    if verb == "raise":
+        try:
+            raise KeyError(spill("agent-cause"))
+        except KeyError as error:
+            further = RuntimeError(spill("agent-error"))
+            further.add_note(spill("agent-note"))
+            raise further from error
+    if verb == "transient":
+        raise TransientAgentError(spill("agent-transient"), cause=spill("agent-cause-name"))
+    if verb == "skip":
+        pytest.skip(spill("agent-skip"))
+    if verb == "exit":
+        pytest.exit(spill("agent-exit"))
+    if verb == "fatal":
+        raise FatalAgentError(spill("agent-fatal"))
+    if verb == "rubbish":
+        return Rubbish()
+    if verb == "call":
+        return {"name": "book", "arguments": "{}"}
+    return "hello " + os.environ["MIXED_PAT"]
+
+
+class Rubbish:
+    def __repr__(self):
+        return spill("agent-rubbish")
+
+
+class Grader:
+    name = "mine " + os.environ["WORD_PASSWORD"]
+
+    def grade(self, expected, actual):
+        from pytest_fcpivot import Grade
+
+        if actual.calls:
+            raise ValueError(spill("grader-error"))
+        print(spill("grader-print"))
+        # a category is one line, of which both ends are shown
+        return Grade(0.5, "MINE-" + os.environ["WORD_PASSWORD"], spill("grader-explanation"), path=spill("grader-path"))
+
+
+class RefusingGrader(Grader):
+    def accepts(self, calls):
+        raise ValueError(spill("grader-accepts"))
+"""
+
+OWN_TESTS = """
+import logging
+import pytest
+from spill import spill
+
+print(spill("collect-print"))
+
+
+@pytest.fixture
+def broken():
+    raise OSError(spill("fixture-error"))
+
+
+@pytest.fixture
+def torn():
+    yield
+    raise OSError(spill("teardown-error"))
+
+
+def test_broken(broken, pivot): ...
+
+
+def test_torn(torn):
+    logging.getLogger("own").warning(spill("own-log"))
+
+
+def test_locals():
+    local = spill("own-local")
+    assert not local
+
+
+@pytest.mark.skip(reason=spill("mark-skip"))
+def test_skipped(): ...
+
+
+@pytest.mark.xfail(reason=spill("mark-xfail"))
+def test_expected():
+    raise OSError(spill("xfail-error"))
+
+
+def test_imperative():
+    pytest.xfail(spill("own-xfail"))
+"""
+
+SECRET_VALUES = {
+    "WORD_PASSWORD": "correcthorsebattery",
+    "DIGITS_PW": "86753098675",
+    "BLANKS_PASSPHRASE": "open the pod bay doors",
+    "ODD_SECRET": "pa\"ss\\w'o<r>d&x/y",
+    "MIXED_PAT": "ghx-0a1B2c3D4e5F6g7H",
+    "SHORT_PWD": "hunter",
+    "LATE_API_KEY": "late-Key-9081726354",
+}
+SAID_BY_RUN = (
+    *("agent-print", "agent-stderr", "agent-log", "agent-warning", "agent-cause", "agent-note", "agent-error"),
+    *("agent-transient", "agent-skip", "grader-error", "grader-print", "grader-explanation"),
+    *("fixture-error", "teardown-error", "own-log", "own-local", "mark-skip", "mark-xfail", "own-xfail"),
+    "warning-file",
+)
+
+
+@pytest.fixture
+def spilling(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a project whose code says secrets wherever it can, with the variables that hold them."""
+    for name, value in SECRET_VALUES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LATE_API_KEY")
+    monkeypatch.syspath_prepend(project.path)  # as pytest has it for a conftest.py
+    project.write("spill.py", SPILL)
+    project.write("spilling.py", SPILLING)
+    return project
+
+
+def _spilled(project: Project, result: pytest.RunResult, marks: Iterable[str]) -> list[str]:
+    """List secrets in what a session showed and wrote, and what it was to say and did not."""
+    screen = f"{result.stdout.str()}\n{result.stderr.str()}"
+    written = {"the screen": screen}
+    for path in project.path.rglob("*"):
+        if path.is_file() and path.name not in {"stdout", "stderr"} and path.suffix not in {".py", ".pyc"}:
+            written[str(path.relative_to(project.path))] = path.read_text(encoding="utf-8", errors="replace")
+    found = []
+    for name, value in SECRET_VALUES.items():
+        for way, write in WRITTEN.items():
+            form = write(value)
+            found += [f"{name} ({way}) in {place}" for place, text in written.items() if form in text]
+    return found + [f"no {mark}" for mark in marks if f"<{mark}: " not in screen]
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "repr": lambda text: repr(text)[1:-1],
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)[1:-1])[1:-1],
+    "HTML": html.escape,
+    "HTML twice": lambda text: html.escape(html.escape(text)),
+    "address": quote,
+    "query": quote_plus,
+    "base64": lambda text: b64encode(f"me:{text}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "-n2"])
+def test_whatever_users_code_says(spilling: Project, model: Model, args: list[str]) -> None:
+    """Known secrets stand in no file and on no screen, in no form, whatever code of the user's says them, and where."""
+    spilling.write("test_own.py", OWN_TESTS)
+    verbs = ("say", "raise", "transient", "skip", "rubbish", "call")
+    spilling.data(spilling.rows({verb: (f"say {verb}", None) for verb in verbs}))
+    told = [
+        "pivots.jsonl",
+        "test_own.py",
+        "--fc-agent=spilling:answer",
+        "--fc-grader=spilling:Grader",
+        "--fc-retries=0",
+    ]
+    told += [
+        "--fc-retries=0",
+        "--fc-pass-mark=0.8",
+        "-ojunit_logging=all",
+        "-olog_cli=true",
+        "--log-file=the.log",
+        "-Walways",
+        *TELL_ALL,
+    ]
+    result, outcomes = spilling.run_cases(*told, "--fc-run=the-run", *args)
+    assert outcomes["say"] == "failure"
+    assert {outcomes[verb] for verb in ("raise", "transient", "rubbish", "call")} == {"error"}
+    assert _spilled(spilling, result, SAID_BY_RUN) == []
+    lines = model.results(spilling)
+    assert lines["say"]["reward"] == 0.5
+    assert lines["say"]["redacted"] is True
+    assert lines["say"]["output"] == "hello ***"
+    assert lines["say"]["category"] == "MINE-***"
+    assert not any("redacted" in line for name, line in lines.items() if name != "say")
+    if args:
+        return
+    result = spilling.run_here(*told, "-s", "--fc-resume=the-run")  # nothing is captured
+    assert _spilled(spilling, result, SAID_BY_RUN) == []
+    result = spilling.run_here("--fc-replay=the-run", "--junitxml=cases.xml", *TELL_ALL)
+    assert _spilled(spilling, result, ("agent-error", "grader-explanation")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mark"),
+    [
+        (["--fc-agent=broken_module:answer"], "import-error"),
+        (["--fc-agent=spilling:answer", "--fc-grader=spilling:RefusingGrader"], "grader-accepts"),
+        (["--fc-agent=spilling:answer", "--fc-ids=exit.txt"], "agent-exit"),
+        (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt"], "agent-fatal"),
+        (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt", "-n2"], "agent-fatal"),
+        (["--fc-agent=spilling:answer", "-p", "breaks"], "hook-error"),
+        (["--fc-agent=spilling:answer", "-p", "ends"], "start-exit"),
+        (["--fc-agent=spilling:answer", "--confcutdir=sub", "sub"], "conftest-error"),
+    ],
+)
+def test_whatever_ends_a_session(spilling: Project, arguments: list[str], mark: str) -> None:
+    """A session that cannot begin, or ends before its time, says why without secrets."""
+    spilling.write("broken_module.py", 'from spill import spill\nraise ImportError(spill("import-error"))\n')
+    spilling.write("sub/conftest.py", 'from spill import spill\nraise OSError(spill("conftest-error"))\n')
+    hook = "from spill import spill\nimport pytest\ndef pytest_{}:\n    {}\n"
+    spilling.write("breaks.py", hook.format("runtest_logstart()", 'raise OSError(spill("hook-error"))'))
+    spilling.write("ends.py", hook.format("sessionstart()", 'pytest.exit(spill("start-exit"))'))
+    for verb in ("exit", "fatal"):
+        spilling.write(f"{verb}.txt", f"{verb}\n")
+    spilling.data(spilling.rows({verb: (f"say {verb}", None) for verb in ("exit", "fatal")}))
+    result = spilling.run_here(
+        "--fc-data=pivots.jsonl", "--junitxml=cases.xml", "--fc-run=the-run", "-Walways", *arguments
+    )
+    assert result.ret not in (0, 1) or mark == "grader-accepts"
+    assert _spilled(spilling, result, [mark]) == []
+
+
 ANSWERS_IN_TIME = """
 import os
 import threading
@@ -194,30 +454,37 @@ answered = threading.Semaphore(0)
 
 
 def answer(pivot):
-    if pivot.input[-1]["content"] == "say nothing":
+    said = pivot.input[-1]["content"]
+    if said == "say nothing":
         for _ in range(3):
             assert answered.acquire(timeout=60)
         give_up = time.monotonic() + 60
-        while sum(path.read_text().count('"output"') for path in Path("the-run/calls").iterdir()) < 3:
+        while sum(path.read_text().count('"output"') for path in Path("the-run/calls").glob("*")) < 1:
             assert time.monotonic() < give_up
             time.sleep(0.01)
         raise RuntimeError("no luck")
+    with open("asked.txt", "a") as asked:
+        asked.write(said + "\\n")
     time.sleep(0.1)  # an answer that took so long is kept
     answered.release()
-    return os.environ["ODD_TOKEN"]
+    return os.environ["ODD_TOKEN"] if said == "say secret" else "hello"
 """
 
 
-def test_answers_that_are_kept_for_later(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers on disk whose tests did not come, in a run that was stopped, hold no secrets."""
+def test_answers_that_would_be_kept_for_later(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer whose test did not come is kept on disk, but not one with a secret in it: that is asked for again."""
     monkeypatch.setenv("ODD_TOKEN", ODD_KEY)
     project.write("slow.py", ANSWERS_IN_TIME)
-    project.data(project.rows({"fails": ("say nothing", None)} | {f"p{n}": ("say hello", None) for n in range(3)}))
-    result, outcomes = project.run_cases("--fc-data=pivots.jsonl", "--fc-agent=slow:answer", "--fc-run=the-run", "-x")
+    rows = {"fails": ("say nothing", None), "one": ("say secret", None), "two": ("say secret", None)}
+    project.data(project.rows(rows | {"last": ("say hello", None)}))
+    options = ["--fc-data=pivots.jsonl", "--fc-agent=slow:answer", "--fc-concurrency=8"]
+    result, outcomes = project.run_cases(*options, "--fc-run=the-run", "-x")
     assert outcomes == {"fails": "error"}
     kept = "".join(path.read_text() for path in (project.path / "the-run" / "calls").iterdir())
-    assert kept.count('"output"') == 3
+    assert kept.count('"output"') == 1
     assert _leaks(project, model.output(result)) == []
+    project.run_here("--fc-resume=the-run", "--deselect=pivots.jsonl::fails")
+    assert sorted((project.path / "asked.txt").read_text().split("\n")[:-1]) == ["say hello", *["say secret"] * 4]
 
 
 def test_words_that_are_no_secrets(project: Project, model: Model) -> None:

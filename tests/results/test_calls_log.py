@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fcpivot import Pivot
 from pytest_fcpivot.lookahead import AgentCaller, Call
+from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.calls import WORTH_KEEPING_S, CallFile, Crashes, under_way
 
@@ -36,7 +37,7 @@ def told(log: CallFile) -> list[dict[str, Any]]:
 
 def test_an_answer_is_kept_for_a_later_session(tmp_path: Path) -> None:
     """What an answer was and cost is read back from the file."""
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=False)
     answered = call("data.jsonl::a", 1.25, attempts=3)
     answered.retried = ["rate limit", "timeout"]
     log.ended(answered, {"output": [], "tools": ["echo"], "usage": {"input_tokens": 5, "output_tokens": 2}}, None)
@@ -53,14 +54,14 @@ def test_an_answer_is_kept_for_a_later_session(tmp_path: Path) -> None:
 
 def test_an_answer_that_was_paid_for_is_kept(tmp_path: Path) -> None:
     """However quick it was, an answer that tells its tokens is not asked for again."""
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=False)
     log.ended(call("a", 0.0), {"output": [], "usage": {"input_tokens": 5, "output_tokens": 2}}, None)
     assert [entry["ended"] for entry in told(log)] == ["a"]
 
 
 def test_only_answers_that_took_their_time_are_kept(tmp_path: Path) -> None:
     """An answer that came at once, and an error, leave no file at all where beginnings are not noted."""
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=False)
     log.began(call("a"))
     log.ended(call("a", WORTH_KEEPING_S * 0.99), "hello", None)
     log.ended(call("b"), None, RuntimeError("no"))
@@ -72,7 +73,7 @@ def test_only_answers_that_took_their_time_are_kept(tmp_path: Path) -> None:
 
 def test_what_was_under_way(tmp_path: Path) -> None:
     """The calls that began and did not end are those under way, once each, however often they were tried."""
-    log = CallFile(tmp_path / "calls", "gw0-1", str, begins=True)
+    log = CallFile(tmp_path / "calls", "gw0-1", Redactor(), begins=True)
     for key in ("quick", "slow", "broken", "open", "retried"):
         log.began(call(key))
     log.ended(call("quick", 0.0), "hello", None)
@@ -93,7 +94,7 @@ def test_under_way_in_a_torn_file(tmp_path: Path) -> None:
 
 def test_an_output_that_is_no_action_is_no_answer(tmp_path: Path) -> None:
     """Rubbish that took its time is not kept as if it were a message: its test would pass when the run goes on."""
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=False)
     log.ended(call("data.jsonl::a"), 3.14, None)
     assert [entry["output"] for entry in told(log) if "output" in entry] == []
 
@@ -101,7 +102,7 @@ def test_an_output_that_is_no_action_is_no_answer(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     """Calls go on where nothing can be kept."""
     (tmp_path / "calls").write_text("a file")
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=True)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=True)
     log.began(call("a"))
     log.ended(call("a"), "hello", None)
     log.close()
@@ -110,7 +111,7 @@ def test_a_place_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
 
 def test_calls_of_many_threads(tmp_path: Path) -> None:
     """Lines of calls that end at the same time are whole."""
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=True)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=True)
     caller = AgentCaller(lambda _view: "x" * 20_000, concurrency=8, log=log)
     calls = [caller.start(Pivot.from_row(ROW).view(), f"t{n}") for n in range(200)]
     assert {caller.finish(made) for made in calls} == {"x" * 20_000}
@@ -137,7 +138,7 @@ def test_crashes_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["data.jsonl::ä", "data.jsonl::\ud800", 'data.jsonl::"quoted"\n'])
 def test_odd_names(tmp_path: Path, key: str) -> None:
     """Names of tests in any script, or in none, come back as they were."""
-    log = CallFile(tmp_path / "calls", "gw0-1", str, begins=True)
+    log = CallFile(tmp_path / "calls", "gw0-1", Redactor(), begins=True)
     log.began(call(key))
     log.close()
     assert under_way(log.path) == {key}
