@@ -248,8 +248,8 @@ _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "started": _maybe(_text),
     "ended": _maybe(_text),
     "sessions": _SESSIONS,
-    "counts": _table_of(_count),
-    "judged": _table_of(_count),
+    "counts": _maybe(_table_of(_count)),
+    "judged": _maybe(_table_of(_count)),
     "merged": _list_of(_object({"run": _text, "shards": _list_of(_text)}, {"results": _count, "sessions": _SESSIONS})),
 }
 

@@ -301,8 +301,8 @@ def _refuse_damaged(parts: Sequence[_Run]) -> None:
         told = "\n".join(found)
         raise RunError(
             f"these runs have lines that cannot be read, and what they say would be missing:\n{told}\ngo on with these "
-            "runs, which asks at their tests again (pytest --fc-resume=DIR), and merge then; or leave the lines out with "
-            "--allow-damaged"
+            "runs, which asks at their tests again (pytest --fc-resume=DIR), and merge then; or leave the lines out "
+            "with --allow-damaged"
         )
 
 
