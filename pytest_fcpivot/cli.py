@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
+    from pytest_fcpivot.audit.grader import Named
+
 _LISTED = 20
 _INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
 
@@ -307,6 +309,18 @@ def _add_audit(commands: Any) -> None:
         help="the run's data, if they are not where they were; may be given again",
     )
     command.add_argument(
+        "--grader",
+        metavar="SPEC",
+        help="check the recorded rewards with this grader, module:fn or that of an installed package: a grader that "
+        "only the run names is not loaded",
+    )
+    command.add_argument(
+        "--grader-option",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a setting of that grader, in place of those that the run records; may be given again",
+    )
+    command.add_argument(
         "--flips",
         type=int,
         default=5,
@@ -326,7 +340,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pytest_fcpivot.audit.stored import open_stored  # noqa: PLC0415
 
     shown = max(0, options.flips)
-    stored = open_stored(options.run_path, options.data, allow_damaged=options.allow_damaged)
+    stored = open_stored(options.run_path, options.data, _named_grader(options), allow_damaged=options.allow_damaged)
     if options.output is None:
         found = audit(stored, shown)
     else:
@@ -336,6 +350,18 @@ def _audit(options: argparse.Namespace) -> int:
     for line in report.lines(found, shown):
         _say(line)
     return 1 if found.drifted else 0
+
+
+def _named_grader(options: argparse.Namespace) -> Named | None:
+    from pytest_fcpivot.audit.grader import Named  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.options import settings_of  # noqa: PLC0415
+
+    given: list[str] | None = options.grader_option
+    if options.grader is None:
+        if given is not None:
+            raise OptionError(f"--grader-option={given[0]}: name its grader too: --grader=SPEC")
+        return None
+    return Named(options.grader, None if given is None else dict(settings_of(filter(None, given), "--grader-option")))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pytest_fcpivot.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pytest
 
@@ -606,14 +606,7 @@ class OptionReader:
         return tuple((name, base) for name in names)
 
     def _settings(self) -> tuple[tuple[str, Any], ...]:
-        texts, where = self._list("fc_grader_option")
-        settings = []
-        for text in texts:
-            key, equals, value = text.partition("=")
-            if not equals or not key:
-                raise OptionError(f"{where}={text}: write KEY=VALUE, as in word_count_similarity_threshold=0.3")
-            settings.append((key.strip(), _plain(value.strip())))
-        return tuple(settings)
+        return settings_of(*self._list("fc_grader_option"))
 
     def _conditions(self) -> tuple[Condition, ...]:
         from pytest_fcpivot.data.selection import Condition, parse_condition  # noqa: PLC0415 (only if asked for)
@@ -695,6 +688,17 @@ class OptionReader:
                 "or INPUT/OUTPUT"
             )
         return Price(prices[0], prices[-2], prices[-1])
+
+
+def settings_of(texts: Iterable[str], where: str) -> tuple[tuple[str, Any], ...]:
+    """Read a grader's settings, each KEY=VALUE; raises OptionError, which begins with `where`, for another text."""
+    settings = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise OptionError(f"{where}={text}: write KEY=VALUE, as in word_count_similarity_threshold=0.3")
+        settings.append((key.strip(), _plain(value.strip())))
+    return tuple(settings)
 
 
 def _plain(text: str) -> bool | float | str:

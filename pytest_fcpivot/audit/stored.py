@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.audit.grader import choose
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
+from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import ActionError, FcPivotError, GraderError, RowProblem
-from pytest_fcpivot.graders import NemoGymGrader, describe_grader, find_grader
+from pytest_fcpivot.errors import ActionError, FcPivotError, RowProblem
+from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
-from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.results.damage import Damages, listed
+from pytest_fcpivot.results.described import read_with_origin
 from pytest_fcpivot.results.lines import (
     Damage,
     DamagedLineError,
@@ -34,13 +36,15 @@ from pytest_fcpivot.results.lines import (
     results_in,
 )
 from pytest_fcpivot.results.rollouts import RolloutRepeats, is_without_answer, no_rollouts, reward_of, rollouts_in
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, read_description
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early
 from pytest_fcpivot.schemas import tool_set
+from pytest_fcpivot.trust import Origin, find_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_fcpivot.actions import EmptyArguments
+    from pytest_fcpivot.audit.grader import Named
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.model import Action, Pivot
@@ -97,10 +101,13 @@ class Stored(Protocol):
     def results(self) -> Iterator[Result]: ...  # noqa: D102
 
 
-def open_stored(path: Path, data: Sequence[str] = (), *, allow_damaged: bool = False) -> Stored:
+def open_stored(
+    path: Path, data: Sequence[str] = (), grader: Named | None = None, *, allow_damaged: bool = False
+) -> Stored:
     """Find what to audit: a run's directory or `results.jsonl`, or rollouts; `data` are files in place of the run's.
 
-    Raises RunError if there is no such run, or if its data are not what they were, and DataError as `open_store` does.
+    `grader` is the one that the user names. Raises RunError if there is no such run, or if its data are not what they
+    were, DataError as `open_store` does, and GraderError and OptionError as `grader.choose` does.
     Reading the results raises RunError for damaged lines, too, unless they are to be left out.
     """
     if path.name == "results.jsonl" and path.with_name("run.json").is_file():
@@ -110,17 +117,22 @@ def open_stored(path: Path, data: Sequence[str] = (), *, allow_damaged: bool = F
             raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")
         if data:
             raise RunError(f"{path}: rollouts bring their own pivots; leave out --data")
+        if grader is not None:
+            raise RunError(
+                f"{path}: rollouts do not say by which grader they have their rewards; leave out --grader, or grade "
+                f"them by it: pytest --fc-replay={path} --fc-grader={grader.spec}"
+            )
         return StoredRollouts(path, allow_damaged=allow_damaged)
     if not path.exists():
         raise RunError(f"{path}: there is no such run; runs are recorded under .fcpivot, or where --fc-run says")
-    return StoredResults(path, data, allow_damaged=allow_damaged)
+    return StoredResults(path, data, grader, allow_damaged=allow_damaged)
 
 
 class StoredResults:
     """A run of ours."""
 
-    def __init__(self, path: Path, data: Sequence[str], *, allow_damaged: bool) -> None:
-        description = read_description(path)
+    def __init__(self, path: Path, data: Sequence[str], named: Named | None, *, allow_damaged: bool) -> None:
+        description, origin = read_with_origin(path, find_key())
         self._allow_damaged = allow_damaged
         self.path = path
         self._results = RunDirectory(path).results
@@ -132,17 +144,14 @@ class StoredResults:
         self.grader_name = str(grader["name"])
         self.notes: list[str] = []
         self.errors = 0
-        self.grader: Grader | None = None
-        try:
-            self.grader = _grader_of(grader)
-            if isinstance(self.grader, NemoGymGrader) and self.grader.settings != FIRST:
-                self.notes.append(
-                    f"the run was graded with {shown_settings(self.grader.settings)}; the rungs named nemo-gym have "
-                    f"{shown_settings(FIRST)}"
-                )
-        except FcPivotError as error:
+        self._made_here = origin is Origin.HERE
+        choice = choose(path, grader, named, made_here=self._made_here)
+        self.grader: Grader | None = choice.grader
+        self.notes += choice.notes
+        if isinstance(self.grader, NemoGymGrader) and self.grader.settings != FIRST:
             self.notes.append(
-                f"the run's own grader is not at hand, so its rewards are taken as recorded: {Redactor()(str(error))}"
+                f"the run was graded with {shown_settings(self.grader.settings)}; the rungs named nemo-gym have "
+                f"{shown_settings(FIRST)}"
             )
         self.pass_mark = float(mark)
         self.strict_schema = _is_on(self._options.get("fc_strict_schema"))
@@ -191,13 +200,14 @@ class StoredResults:
         for store, found in offered.values():
             if found == wanted:
                 return store
-        if name == SAMPLE and not path.is_file():
-            path = SAMPLE_PATH  # the run was made with another installation
+        if name == SAMPLE:
+            path = SAMPLE_PATH  # wherever the run had it
         seen = dict(offered)
-        if path.is_file() and path not in seen:
+        if path not in seen and self._may_be_read(path):
             store, found = seen[path] = self._open(path)
             if wanted in (None, found):
                 return store
+            store.close()
         if not seen:
             raise RunError(f"{self.path}: its data {name} are not at {path} any more; say where they are: --data FILE")
         lines = [f"  the run's {name}: sha256 {_cut(wanted)}, {data.get('pivots', '?')} pivots"]
@@ -207,6 +217,15 @@ class StoredResults:
             f"{self.path}: the run was made on other data, and would be graded by what it was not asked:\n{listed}\n"
             "name the file as it was then: --data FILE"
         )
+
+    def _may_be_read(self, path: Path) -> bool:
+        """Tell whether the file at a path that the run names can be data; nobody waits for a pipe or a device.
+
+        Of a run that was not made here, a path is not even looked at that would have Windows log in to a server.
+        """
+        if not self._made_here and str(path).startswith(("\\\\", "//")):
+            return False
+        return path.is_file() and is_data_file(path)
 
     # ---------------------------------------------------------------- the results
 
@@ -354,16 +373,6 @@ def _told_of(damages: Damages) -> Iterator[str]:
         yield from (f"  {line}" for line in listed([damages]))
     if damages.made_up:
         yield f"damaged lines whose tests have later results, and which are not missed: {damages.made_up}"
-
-
-def _grader_of(described: dict[str, Any]) -> Grader:
-    """Make the grader that run.json describes; raises GraderError if it cannot be had, or is another by now."""
-    settings = described.get("settings") or {}
-    grader = find_grader(str(described.get("spec", described["name"])), settings, search=[Path.cwd()])
-    source = described.get("source_sha256")
-    if source is not None and describe_grader(grader, settings).get("source_sha256") != source:
-        raise GraderError(f"the source of {grader.name} has changed since the run")
-    return grader
 
 
 def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tuple[str, PivotStore]]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "Grader",
     "NemoGymGrader",
     "SupportsGrade",
+    "bundled_grader",
     "describe_grader",
     "expected_to_action",
     "find_grader",
@@ -182,17 +183,33 @@ def meaning_of(described: Any) -> Any:
         return described
     plain = {key: value for key, value in described.items() if key != "cause"}
     try:
-        grader = make_grader(described["name"], **described["settings"]) if is_bundled(described["name"]) else None
-    except (GraderError, KeyError, TypeError, AttributeError):
+        grader = bundled_grader(described)
+    except (GraderError, KeyError, TypeError, ValueError):
         return plain  # it says something else than a grader of ours
     return plain | {"settings": grader.settings} if isinstance(grader, NemoGymGrader) else plain
 
 
 def is_binary(described: Mapping[str, Any]) -> bool:
-    """Tell whether a grader that run.json describes has rewards of 0 and 1 alone."""
+    """Tell whether a grader that run.json describes has rewards of 0 and 1 alone; False if that is not known."""
     if "binary" in described:
         return bool(described["binary"])
-    return make_grader(described["name"], **described["settings"]).binary
+    try:
+        grader = bundled_grader(described)
+    except GraderError:
+        return False
+    return grader is not None and grader.binary
+
+
+def bundled_grader(described: Mapping[str, Any]) -> Grader | None:
+    """Make the grader that run.json describes, if it is a bundled one by its exact name; None for any other.
+
+    A run is data: no other grader is loaded, or looked for, because a run names it. Raises GraderError for settings
+    that the grader does not have.
+    """
+    name = described["name"]
+    if name not in known_specs() or described.get("spec", name) != name:
+        return None
+    return find_grader(name, described.get("settings") or {})
 
 
 def passes(reward: float, mark: float) -> bool:

@@ -15,7 +15,7 @@ from pytest_fcpivot.jsontext import shown
 from pytest_fcpivot.options import KINDS
 from pytest_fcpivot.results import inside
 from pytest_fcpivot.results.lines import MOST, MOST_REPEATS, whole_file
-from pytest_fcpivot.trust import origin
+from pytest_fcpivot.trust import MARK, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,13 +32,17 @@ _WIDTH = 80
 
 def read_description(path: Path) -> dict[str, Any]:
     """Read the `run.json` of a run; raises RunError if it is missing, damaged or of another version."""
-    return _read(path)[0]
+    return _unmarked(_read(path)[0])
 
 
 def read_with_origin(path: Path, key: Key) -> tuple[dict[str, Any], Origin]:
     """Read the `run.json` of a run, and tell by its mark where the run comes from; raises as `read_description`."""
     description, data = _read(path)
-    return description, origin(data, description, key)
+    return _unmarked(description), origin(data, description, key)
+
+
+def _unmarked(description: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name != MARK}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:

@@ -25,6 +25,7 @@ from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.results.damage import Damages, listed
+from pytest_fcpivot.results.described import read_with_origin
 from pytest_fcpivot.results.lines import (
     Damage,
     DamagedLineError,
@@ -35,11 +36,14 @@ from pytest_fcpivot.results.lines import (
     results_in,
 )
 from pytest_fcpivot.results.record import CaseRecord
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, judge_of_run, read_description
+from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, judge_of_run
 from pytest_fcpivot.results.tally import Tally
+from pytest_fcpivot.trust import Origin, find_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pytest_fcpivot.trust import Key
 
 # Runs may name these differently and mean the same; run.json says elsewhere what they meant.
 _BY_MEANING = frozenset(
@@ -115,14 +119,15 @@ class _Run:
     options: dict[str, Any]
     shards: tuple[int, ...]
     count: int
+    made_here: bool
     damages: Damages = field(default_factory=Damages)
     calls_left_out: int = 0
     results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: tests of the user's
 
     @classmethod
-    def of(cls, path: Path, name: str) -> _Run:
+    def of(cls, path: Path, name: str, key: Key) -> _Run:
         """Read what a run was about; raises RunError if it cannot be merged."""
-        description = read_description(path)
+        description, origin = read_with_origin(path, key)
         if description.get("replays"):
             raise RunError(f"{path}: this is a replay, which asked nobody; name the run that it graded again")
         options = description["options"] | description.get("selected_by_shard", {})
@@ -134,7 +139,7 @@ class _Run:
         numbers, count = tuple(sorted({number for number, _ in shards})), shards[0][1] if shards else 0
         if len(numbers) == count:
             numbers, count = (), 0  # all shards of a data set are the data set
-        return cls(name, RunDirectory(path), description, options, numbers, count)
+        return cls(name, RunDirectory(path), description, options, numbers, count, made_here=origin is Origin.HERE)
 
     @property
     def data(self) -> dict[str, dict[str, Any]]:
@@ -183,7 +188,8 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
     RunError if the runs overlap or are about different things, if `target` is there already and not empty, or if lines
     are damaged and not to be left out.
     """
-    parts = _open(runs, target)
+    key = find_key()
+    parts = _open(runs, target, key)
     _refuse_mixed(parts)
     places = _places(parts)
     if not allow_damaged:
@@ -202,14 +208,21 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
         description["counts"] = tally.counts()
         if tally.judged:
             description["judged"] = dict(sorted(tally.judged.items()))
-        directory.write_description(description)
+        strangers = [part.name for part in parts if not part.made_here]
+        # What the merged run names is what its parts do: it is of this user if all of them are.
+        directory.write_description(description, None if strangers else key)
+    if strangers:
+        notes.append(
+            f"not made here, or not marked so: {_several(strangers)}; the merged run is not either, and to resume or "
+            "replay it, its agent, data and addresses have to be given again"
+        )
     return Merged(target, description, tally, len(places), tuple(_missing(parts)), (*_left_out(parts), *notes))
 
 
 # -------------------------------------------------------------------- what can be merged
 
 
-def _open(runs: Sequence[Path], target: Path) -> list[_Run]:
+def _open(runs: Sequence[Path], target: Path, key: Key) -> list[_Run]:
     """Read what the runs are about, in the order of their shards; raises RunError with all that is wrong."""
     if not runs:
         raise RunError("no runs to merge: name their directories")
@@ -229,7 +242,7 @@ def _open(runs: Sequence[Path], target: Path) -> list[_Run]:
             continue
         seen[place] = path
         try:
-            parts.append(_Run.of(path, place.name if names[place.name] == 1 else str(path)))
+            parts.append(_Run.of(path, place.name if names[place.name] == 1 else str(path), key))
         except RunError as error:
             troubles.append(str(error))
     if troubles:
@@ -356,7 +369,7 @@ def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
         damages = Damages()
         for path in sorted(part.directory.calls.glob("*.jsonl")):
             target.mkdir(exist_ok=True)
-            with open_regular(path) as source, (target / f"{position}-{path.name}").open("wb") as copy:
+            with open_regular(path) as source, (target / f"{position}-{path.name}").open("xb") as copy:
                 for offset, line in damages.watch(calls_in(path)):
                     if not isinstance(line, Damage) and line.has_output:
                         data = line_at(source, offset)
@@ -435,7 +448,8 @@ def _data(parts: Sequence[_Run]) -> list[dict[str, Any]]:
     described = []
     for name, data in parts[0].data.items():
         paths = [part.data[name]["path"] for part in parts]
-        path = next((path for path in paths if Path(path).exists()), paths[0])
+        here = (part.data[name]["path"] for part in parts if part.made_here)  # others' paths are not even looked at
+        path = next((path for path in here if Path(path).exists()), paths[0])
         described.append(data | {"path": path, "selected": _selected(parts, name)})
     return described
 
@@ -451,6 +465,8 @@ def _arguments(parts: Sequence[_Run]) -> list[str] | None:
     if all(arguments == given[0] for arguments in given):
         return given[0] if given[0] is None else list(given[0])
     together = list(dict.fromkeys(text for part in parts for text in part.arguments))
+    if not all(part.made_here for part in parts):
+        return together
     return [text for text in together if Path(text.partition("::")[0]).exists()] or together
 
 

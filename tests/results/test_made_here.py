@@ -126,7 +126,7 @@ def test_the_refusal_tells_everything_at_once() -> None:
 
 def test_what_is_taken_over() -> None:
     """Of a stranger's run no more is taken over than what any run may bring, and the name of a bundled grader."""
-    fc = {name: "x" for name in (*FROM_ANY_RUN, *MADE_HERE_ONLY, "fc_new", "not_ours")}
+    fc = dict.fromkeys((*FROM_ANY_RUN, *MADE_HERE_ONLY, "fc_new", "not_ours"), "x")
     assert {name for name, _ in taken_over({"options": fc})} == {*FROM_ANY_RUN, "fc_grader_option"}
     assert dict(taken_over({"options": {"fc_grader": "agentic"}})) == {"fc_grader": "agentic"}
     assert arguments_taken_over({"arguments": ["sample::t1", "sample"]}) == ["sample::t1", "sample"]

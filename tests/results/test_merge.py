@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.results.answers import AnswerBook
+from pytest_fcpivot.results.described import read_with_origin
 from pytest_fcpivot.results.merge import merge
 from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError
 from pytest_fcpivot.stats import mean_interval
+from pytest_fcpivot.trust import Key, Origin, find_key, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,9 +55,9 @@ def described(shard: str | None = None, *, selected: int = 2, pivots: int = 4, *
 
 
 def write(path: Path, description: Row, *lines: Row | bytes) -> Path:
-    """Write a run, whose lines are rows, or bytes as they are."""
+    """Write a run that was made here, whose lines are rows, or bytes as they are."""
     path.mkdir(parents=True)
-    (path / "run.json").write_text(json.dumps(description))
+    (path / "run.json").write_bytes(written(description, find_key(make=True)))
     data = [x if isinstance(x, bytes) else json.dumps(x).encode() + b"\n" for x in lines]
     (path / "results.jsonl").write_bytes(b"".join(data))
     return path
@@ -80,12 +82,33 @@ def names_in(path: Path) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty directory."""
+def at_home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty directory, with a key of one's own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 # -------------------------------------------------------------------- what is joined
+
+
+def test_a_merge_never_raises_trust(tmp_path: Path) -> None:
+    """Runs that were made here make one that was; with any other among them it was not, and that is told."""
+    key = find_key(make=True)
+    runs = two_shards(tmp_path)
+    ours = merge(runs, tmp_path / "ours")
+    assert ours.notes == ()
+    assert read_with_origin(ours.path, key)[1] is Origin.HERE
+    for name, content in (
+        ("changed", (runs[1] / "run.json").read_bytes().replace(b'"python": "3.11.7"', b'"python": "3.11.8"')),
+        ("unmarked", written(described("2/2"))),
+        ("another's", written(described("2/2"), Key(b"x" * 32))),
+    ):
+        (runs[1] / "run.json").write_bytes(content)
+        mixed = merge(runs, tmp_path / name)
+        assert read_with_origin(mixed.path, key)[1] is Origin.UNMARKED
+        assert any(note.startswith("not made here, or not marked so: two; the merged run is") for note in mixed.notes)
+        again = merge([mixed.path], tmp_path / f"{name} again")
+        assert read_with_origin(again.path, key)[1] is Origin.UNMARKED
 
 
 def test_two_shards(tmp_path: Path) -> None:

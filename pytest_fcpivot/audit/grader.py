@@ -1,0 +1,103 @@
+"""The grader that an audit checks the recorded rewards with: a bundled one, or the one that the user names.
+
+A run is data: a grader that only the run names is not loaded, whoever made the run.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.errors import GraderError, OptionError
+from pytest_fcpivot.graders import bundled_grader, describe_grader, find_grader, is_bundled
+from pytest_fcpivot.jsontext import one_line, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fcpivot.graders import Grader
+
+_WIDTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The grader that the user names for an audit, and its settings; None for those that the run records."""
+
+    spec: str
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The grader to check with, None if there is none, and what is to be told of it."""
+
+    grader: Grader | None
+    notes: list[str] = field(default_factory=list)
+
+
+def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made_here: bool) -> Choice:
+    """Return the grader to check a run's rewards with; `described` is what run.json says of the run's own.
+
+    Settings that the run records go to a user's grader only if the run was `made_here`. Raises GraderError if the
+    grader that is named cannot be had, OptionError if its settings have to be given.
+    """
+    if named is not None:
+        return _named(described, named, made_here=made_here)
+    try:
+        grader = bundled_grader(described)
+    except GraderError as error:
+        return Choice(None, [f"the run's own grader cannot be made, so its rewards are taken as recorded: {error}"])
+    if grader is not None:
+        return Choice(grader)
+    spec, settings = str(described.get("spec", described["name"])), described.get("settings") or {}
+    options = [] if made_here else _as_options(settings)
+    command = shlex.join(["fcpivot", "audit", str(run), f"--grader={spec}", *options])
+    note = (
+        f"the run was graded by {_shown(spec)}, which is not one of pytest-fcpivot's own; what only a run names is not "
+        f"loaded, so its rewards are taken as recorded; to check them with it: {_shown(command)}"
+    )
+    return Choice(None, [note])
+
+
+def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Choice:
+    settings, recorded = named.settings, described.get("settings") or {}
+    own = str(described.get("spec", described["name"]))
+    alike = named.spec in (own, described["name"])
+    if settings is None and is_bundled(named.spec):
+        settings = recorded if is_bundled(own) else {}
+    elif settings is None and recorded and not made_here:
+        raise OptionError(
+            f"--grader={named.spec}: the run was not made here, so the settings that it names do not go to your grader "
+            f"unless you give them: {_shown(shlex.join(_as_options(recorded)))}; or none: --grader-option="
+        )
+    elif settings is None:
+        settings = recorded
+    grader = find_grader(named.spec, settings, search=[Path.cwd()], where="--grader")
+    if not alike:
+        return Choice(grader, [f"checked with {named.spec}, as you say; the run was graded by {_shown(own)}"])
+    if is_bundled(named.spec):
+        return Choice(grader)
+    source, now = described.get("source_sha256"), describe_grader(grader, settings).get("source_sha256")
+    if source is None:
+        return Choice(grader, [f"the run does not say which source {named.spec} had"])
+    if source != now:
+        return Choice(
+            None,
+            [f"the source of {named.spec} has changed since the run, so the rewards are taken as recorded"],
+        )
+    return Choice(grader)
+
+
+def _as_options(settings: Mapping[str, Any]) -> list[str]:
+    """Write settings as the command takes them."""
+    return [
+        f"--grader-option={key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in settings.items()
+    ]
+
+
+def _shown(text: str) -> str:
+    return one_line(visible(text[: 8 * _WIDTH], joiners=True), 4 * _WIDTH)
