@@ -13,6 +13,7 @@ import msgspec
 
 from pytest_fcpivot.errors import ActionError, RunError
 from pytest_fcpivot.lookahead import CallLog
+from pytest_fcpivot.results.appending import append
 from pytest_fcpivot.results.lines import LONGEST, Damage, calls_in, whole_file
 from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import read_output
@@ -77,7 +78,7 @@ class CallFile(CallLog):
             if self._stream is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._stream = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.write(self._stream, line.encode() + b"\n")
+            append(self._stream, line.encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -127,19 +128,21 @@ class Crashes:
 
     def forget(self) -> None:
         """Begin a session: what died in earlier ones is past."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
         self.logs = sorted(path.name for path in self._path.parent.glob("*.jsonl"))
 
     def add(self, suspects: set[str], logs: Iterable[Path], guilty: Iterable[str] = ()) -> None:
-        """Tell the others, from the controller."""
+        """Tell the others, from the controller; a disk that takes nothing more ends the run by itself."""
         self.suspects |= suspects
         self.guilty |= set(guilty)
         self.logs += [log.name for log in logs]
         partial = self._path.with_suffix(".tmp")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         told = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
-        partial.write_text(json.dumps(told))
-        partial.replace(self._path)
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(told))
+            partial.replace(self._path)
 
     def look(self) -> list[Path]:
         """Read what is new, in a worker; returns the call files of processes that have died since."""

@@ -256,7 +256,7 @@ class Round:
         self._died: dict[int, float] = {}  # when each process was last seen
         self._alive: set[int] = set()
         self._looked = 0.0
-        self._number = 0
+        self._number = self._sessions = 0
         self.tests = write_project(directory, right=plan.right, repeats=plan.repeats)
 
     def play(self, expected: Mapping[str, tuple[Any, ...]]) -> Outcome:
@@ -385,16 +385,14 @@ class Round:
             self._tell(f"{key} had been reported, and was asked again")
         self._check_answers(events, logged)
         complete = self._reported(errors=True) == self.tests if self._run.exists() else False
+        if not self._began():
+            return status or 1  # such as a Ctrl-C that met Python while it imported pytest
         if status in WELL and not complete:
             self._tell(f"exit code {status}, and not every test has a result")
         if status == 0 and not self._plan.right:
             self._tell("exit code 0, and not every answer is right")
         if (self._run / "run.json").exists():
-            try:
-                described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
-            except ValueError:
-                self._tell("run.json is broken")
-                return status
+            described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
             counts = described.get("counts") or {}
             if not complete and ended_early(described) is None:
                 last = described["sessions"][-1]
@@ -406,6 +404,15 @@ class Round:
         if status in WELL and (self._run / "calls").exists():
             self._tell("calls/ is left of a complete run")
         return status
+
+    def _began(self) -> bool:
+        """Tell whether the session came to write that it begins."""
+        try:
+            described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
+        except OSError:
+            return False
+        before, self._sessions = self._sessions, len(described["sessions"])
+        return self._sessions > before
 
     def _check_answers(self, events: list[Event], logged: int) -> None:
         """Look for answers that had come and were asked for again, by calls since `logged`."""
@@ -568,6 +575,7 @@ def play(name: str, python: str, keep: Path | None, expected: Callable[[Plan], d
         print(f"--seed {seed} --first {number} --rounds 1, kept in {directory}: {drawn}\n  {found}", flush=True)
     else:
         shutil.rmtree(directory, ignore_errors=True)
+    print(".", end="", file=sys.stderr, flush=True)
     return outcome
 
 
