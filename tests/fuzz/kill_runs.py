@@ -35,6 +35,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -314,7 +315,8 @@ class Round:
             self._wait_for_the_last(process)
         finally:
             for pid in processes_of(process.pid):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return process.wait(), reported, logged
 
     def _see(self, process: subprocess.Popen[bytes]) -> set[int]:
@@ -356,15 +358,16 @@ class Round:
             return
         number = SIGNALS[name]
         workers = sorted(processes_of(process.pid) - {process.pid})
-        if target == "group":
-            os.killpg(process.pid, number)
-        elif target == "controller":
-            os.kill(process.pid, number)
-        elif workers:
-            os.kill(random.Random(f"{self._plan.name} {self._number}").choice(workers), number)
-        else:
-            return
-        self.outcome.kills += 1
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if target == "group":
+                os.killpg(process.pid, number)
+            elif target == "controller":
+                os.kill(process.pid, number)
+            elif workers:
+                os.kill(random.Random(f"{self._plan.name} {self._number}").choice(workers), number)
+            else:
+                return
+            self.outcome.kills += 1
 
     # ---------------------------------------------------------------- checks
 
