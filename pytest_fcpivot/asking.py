@@ -24,7 +24,7 @@ from pytest_fcpivot.faults import (
     refusal_of,
     why_stopped,
 )
-from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog
+from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, CallLog, DroppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +84,7 @@ class Asker:
         self._gets_more = hasattr(config, "workerinput")  # a worker's queue is filled while it runs
         self.book: AnswerBook | None = None
         self.replays = False  # nothing but the book answers
+        self._stopping = False
         self.suspects: set[str] = set()
         self._guilty: set[str] = set()
 
@@ -123,6 +124,9 @@ class Asker:
                     self._look_ahead(node, agent, caller, waits=not call.settled)
                     while self._gets_more and not caller.wait_for(call, _LOOK_AGAIN_S):
                         self._look_ahead(node, agent, caller, waits=True)
+            caller.wait_for(call)
+            if isinstance(call.error, DroppedError):  # this test still runs
+                call = self._start(caller, case, node.nodeid)
             case.output = caller.finish(call)
         except (pytest.skip.Exception, pytest.exit.Exception):
             raise
@@ -203,6 +207,14 @@ class Asker:
             self._ahead -= 1
             case.call = None
 
+    def stop(self) -> None:
+        """Ask at no further test than the one that runs, for the session ends; may be called by any thread."""
+        self._stopping = True
+        for _, caller in list(self._callers.values()):
+            caller.drop_waiting()
+        if self._judging is not None:
+            self._judging.stop()
+
     def close(self) -> None:
         """End all calls."""
         for _, caller in self._callers.values():
@@ -221,7 +233,7 @@ class Asker:
         if self._ahead > self._window // 2 and not (waits and self._ahead <= self._window * 7 // 8):
             return
         for upcoming in self._upcoming(item):
-            if self._ahead >= self._window:
+            if self._ahead >= self._window or self._stopping:
                 break
             if not isinstance(upcoming, PivotItem) or upcoming.asked or not _has_agent(upcoming, agent, item):
                 continue
@@ -244,7 +256,7 @@ class Asker:
         if self._judging is None or not isinstance(node, PivotItem):
             return
         for upcoming in self._upcoming(node):
-            if self._judges_enough():
+            if self._judges_enough() or self._stopping:
                 break
             if not isinstance(upcoming, PivotItem):
                 continue

@@ -10,6 +10,7 @@ which test: a test that was handed out is never without a result.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,7 @@ from pytest_fcpivot.results.calls import Crashes, under_way
 from pytest_fcpivot.results.record import CaseRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
 
     from xdist.scheduler import Scheduling
@@ -40,6 +41,7 @@ _BY_GROUPS = {
 }
 _DEATHS_SHOWN = 3
 _LEAST_QUEUE = 2
+_STOP = "fcpivot_stop"  # a command to a worker
 # How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
 # tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held. With
 # 2, a slow head stalled its worker, and a run with log-normal latencies took 2.4 times as long.
@@ -64,7 +66,7 @@ def queued_items(config: pytest.Config, session: pytest.Session) -> list[pytest.
     """
     if not hasattr(config, "workerinput"):
         return None
-    interactor = next((p for p in config.pluginmanager.get_plugins() if hasattr(p, "torun")), None)
+    interactor = _interactor(config)
     queue = getattr(interactor, "torun", None)
     if queue is None or not hasattr(queue, "lock"):
         return []
@@ -145,11 +147,43 @@ def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
     return scheduler
 
 
+def _interactor(config: pytest.Config) -> Any | None:
+    """Return the plugin by which pytest-xdist runs a worker."""
+    return next((plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "torun")), None)
+
+
 def stop_workers(config: pytest.Config, reason: str) -> None:
-    """Let the controller end the run; in a session without workers, pytest itself does."""
+    """Let the controller end the run, and its workers at once; in a session without workers, pytest itself does.
+
+    To end, xdist has every worker run first what is in its queue, which may be a large part of the run.
+    """
     controller = xdist_controller(config)
-    if controller is not None and hasattr(controller, "shouldstop"):
-        controller.shouldstop = reason
+    if controller is None:
+        return
+    if hasattr(controller, "shouldstop"):
+        controller.shouldstop = controller.shouldstop or reason
+    for node in list(getattr(controller, "_active_nodes", ())):
+        with suppress(Exception):  # whatever keeps it from hearing: it has ended, or does
+            node.sendcommand(_STOP, reason=reason)
+
+
+def listen_for_stop(config: pytest.Config, stop: Callable[[str], None]) -> None:
+    """Have `stop` called in a worker, by a thread of its own, when the controller wants it to end.
+
+    There is no hook for it: the command comes in the channel that xdist has, which passes over what it does not know.
+    """
+    interactor = _interactor(config)
+    handle = getattr(interactor, "handle_command", None)
+    if interactor is None or handle is None:
+        return
+
+    def handle_command(command: Any) -> None:
+        if isinstance(command, tuple) and command[0] == _STOP:
+            stop(command[1]["reason"])
+        else:
+            handle(command)
+
+    interactor.handle_command = handle_command
 
 
 class Untold:

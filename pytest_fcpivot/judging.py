@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.errors import FatalAgentError, OptionError
 from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
-from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError
+from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, DroppedError
 from pytest_fcpivot.options import told
 from pytest_fcpivot.schemas import tool_set
 
@@ -141,12 +141,12 @@ class Judging:
         self._settings = settings
         self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._stopping = False
         self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read
 
     def ahead(self, case: Case, output: Any) -> None:
         """Ask about an answer whose test has not come yet, if it is one to judge; may be called by any thread."""
-        if self._closed or case.pivot.expected_action.calls or case.judging is not None:
+        if self._closed or self._stopping or case.pivot.expected_action.calls or case.judging is not None:
             return  # a thread of a synchronous agent may come back after the end
         tools = tool_set(case.pivot.tools_json).names  # how empty arguments are read makes no message another
         question = _question(case, to_action(output, tools))
@@ -180,6 +180,9 @@ class Judging:
         assert held.call is not None  # noqa: S101 (where there is no verdict there is a call)
         began = time.perf_counter()
         try:
+            self._caller.wait_for(held.call)
+            if isinstance(held.call.error, DroppedError):  # the test of this question still runs
+                held.call = self._caller.start(question)
             asked: Judgement = self._caller.finish(held.call)
         except BaseException as error:
             if held.call.error is not error:
@@ -211,6 +214,11 @@ class Judging:
             with self._lock:
                 self.ahead_of_tests -= 1
         return held
+
+    def stop(self) -> None:
+        """Ask nothing more ahead of tests, for the session ends; may be called by any thread."""
+        self._stopping = True
+        self._caller.drop_waiting()
 
     def close(self) -> None:
         """End all calls, and close the cache."""

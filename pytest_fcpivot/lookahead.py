@@ -14,7 +14,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.agent_output import AgentOutput, current_output
@@ -40,6 +40,13 @@ class AgentTimeoutError(TransientAgentError):
 
     def __init__(self, seconds: float, who: str = "agent") -> None:
         super().__init__(f"the {who} gave no answer within {seconds:g} s (--fc-timeout)", TIMEOUT)
+
+
+class DroppedError(AgentError):
+    """A call was not made, for the session ends."""
+
+    def __init__(self) -> None:
+        super().__init__("the session ends, and the call was not made")
 
 
 class TooManyHungCallsError(AgentError):
@@ -234,6 +241,15 @@ class AgentCaller:
                 call.attempt_began = None
                 self._loop.put(call)
 
+    def drop_waiting(self) -> None:
+        """End the calls that have not begun, with DroppedError; may be called by any thread."""
+        with self._lock:
+            threads, loop = self._threads, self._loop
+        for call in threads.take_waiting() if threads is not None else ():
+            call.settle(None, DroppedError())
+        if loop is not None:
+            loop.drop_waiting()
+
     def close(self) -> None:
         """Drop what waits, cancel what can be cancelled, let the agent close its client, and end the threads.
 
@@ -392,10 +408,11 @@ class _Threads:
 
     def take_waiting(self) -> list[Call]:
         waiting = []
-        while self._calls.qsize():
-            call = self._calls.get()
-            if call is not None:
-                waiting.append(call)
+        with suppress(Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    waiting.append(call)
         return waiting
 
     def close(self) -> None:
@@ -501,6 +518,17 @@ class _Loop:
             call, awaitable = self._waiting.popleft()
             if not call.settled and not self._caller.refuses(call):
                 self.unfinished[call] = self._loop.create_task(self._ask(call, awaitable))
+
+    def drop_waiting(self) -> None:
+        with suppress(RuntimeError):  # closed
+            self._loop.call_soon_threadsafe(self._drop_waiting)
+
+    def _drop_waiting(self) -> None:
+        begun = deque((call, awaitable) for call, awaitable in self._waiting if awaitable is not None)
+        waiting, self._waiting = self._waiting, begun
+        for call, awaitable in waiting:
+            if awaitable is None and not call.settled:
+                call.settle(None, DroppedError())
 
     async def _ask(self, call: Call, awaitable: Any) -> None:
         if self._is_stopped():

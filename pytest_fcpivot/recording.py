@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -353,7 +354,7 @@ class Recorder:
         judged: Mapping[str, int] | None = None,
         keep: bool = False,
     ) -> None:
-        """Note the end; what was kept of calls is removed if every test was reported.
+        """Note the end; after that, what was kept of calls is removed, if every test was reported.
 
         `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
         judge. A new run without results is removed, unless it is to be kept.
@@ -372,11 +373,20 @@ class Recorder:
             self._description["judged"] = dict(sorted(counts.items()))
         try:
             self._describe()
+            described = True
         except OSError as error:
+            described = False
             self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
         if complete:
             self._run.forget_calls()
+            if not described:
+                self._describe_in_freed_room()
         self._run.close()
+
+    def _describe_in_freed_room(self) -> None:
+        with suppress(OSError):
+            self._describe()
+            self.trouble = None
 
     def _describe(self) -> None:
         assert self._run is not None  # noqa: S101 (the callers have one)

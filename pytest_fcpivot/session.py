@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import tempfile
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from pytest_fcpivot.asking import AgentRaisedError, Asker
 from pytest_fcpivot.case import CASE, EARLIER_REASONS, FIRST_GRADED, NOT_ASKED, Case
 from pytest_fcpivot.collector import PivotFile, PivotItem, pivot_of, repeat_name
 from pytest_fcpivot.datasets import Dataset, Datasets
-from pytest_fcpivot.distribution import Untold, Workers, stop_workers
+from pytest_fcpivot.distribution import Untold, Workers, listen_for_stop, stop_workers
 from pytest_fcpivot.ending import Ending, exit_status, is_interrupted, joined_parts
 from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.first_grades import about_kept, first_grade, why_not_kept
@@ -67,11 +68,11 @@ class PivotSession:
         self.config = config
         self.redact = Hiding.begin(config).redact
         self.is_worker = hasattr(config, "workerinput")
-        self.complete = False
+        self.complete = self._has_run = self._to_summarize = False
         self.ending = Ending()
         self._not_collected: list[str] = []
         self.workers: Workers | None = None  # the controller's
-        self._has_run = self._to_summarize = False
+        self._junit_trouble: str | None = None
         self.runs_own_tests = False  # of the user's, over the data
         self._only_sets_up = bool(config.getoption("setuponly", False))
         self._session: pytest.Session | None = None
@@ -262,6 +263,7 @@ class PivotSession:
 
     def _begin_run(self) -> None:
         if self.is_worker:
+            listen_for_stop(self.config, self._be_stopped)
             return
         facts = self.describe()
         if self.stored is not None and not self.replays:
@@ -269,6 +271,10 @@ class PivotSession:
         if self.recorder.path is not None:
             self.recorder.begin(facts | surroundings(self.config.rootpath))
         self.calls = self._calls_directory()  # another one, if that of the run cannot be written
+        if self.config.getoption("xmlpath", None) is not None:
+            from pytest_fcpivot.report.junit import guard_writing  # noqa: PLC0415 (only where a file is written)
+
+            guard_writing(self.config, self._junit_failed)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -603,12 +609,19 @@ class PivotSession:
     def _stop(self, reason: str) -> None:
         if self._session is not None and not self._session.shouldstop:
             stopping = self._session.shouldstop = self._stopping(reason)
+            self._asker.stop()
             stop_workers(self.config, stopping)
 
     @staticmethod
     def _stopping(reason: str) -> str:
         """Write what pytest says of a session that is stopped, on one line."""
         return f"fcpivot: {one_line(reason, 1000)}"
+
+    def _be_stopped(self, reason: str) -> None:
+        """End this worker after the test that it runs, as its controller wants it."""
+        self._asker.stop()
+        if self._session is not None and not self._session.shouldstop:
+            self._session.shouldstop = reason
 
     def all_tests(self) -> list[str] | None:
         """Return the tests of the data files that are run; None if a filter of pytest's may leave some out."""
@@ -750,6 +763,8 @@ class PivotSession:
         session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken, interrupted=interrupted)
         self._to_summarize = self._has_run
         distributes = self.workers is not None and self.workers.distribute
+        if not self.complete:
+            stop_workers(self.config, "fcpivot: the session ends")
         self.recorder.finish(
             int(session.exitstatus),
             complete=self.complete,
@@ -762,6 +777,18 @@ class PivotSession:
 
         judge = self.redact.within(self.judge)
         write_suite_properties(self.config, self.tally, self.mark, judge, self.shown_grader)
+
+    def _junit_failed(self, error: OSError) -> None:
+        """Take note that the JUnit file is missing, which whoever waits for it has to learn by the exit code, too."""
+        path = self.config.getoption("xmlpath", None)
+        self._junit_trouble = f"ERROR: the JUnit file {path} cannot be written: {error.strerror or error}"
+        if self.recorder.path is not None and self.recorder.trouble is None:
+            run = shlex.quote(self.shown_path(self.recorder.path))
+            self._junit_trouble += (
+                f"; what it was to tell is recorded: write it with --fc-replay={run} --junitxml=FILE, which asks nobody"
+            )
+        if self._session is not None and self._session.exitstatus in _TO_THE_END:
+            self._session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -776,6 +803,8 @@ class PivotSession:
 
         self._to_summarize = False
         write_summary(reporter, self)
+        if self._junit_trouble is not None:
+            reporter.write_line(on_screen(self.redact(self._junit_trouble)), red=True, bold=True)
 
     def pytest_unconfigure(self) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")

@@ -9,7 +9,7 @@ from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pytest
 
@@ -52,6 +52,32 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
     for case in written_cases(config, report):
         if not case.has_name:
             case.drop()
+
+
+def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> None:
+    """Have `tell` called where pytest's JUnit reporter cannot write its file, which would end in a bare traceback.
+
+    pytest would skip what else is to be done at the end, among it to tear down the fixtures of the session and to show
+    any summary; and exit with 1, as if there were results. The reporter has no hook of its own around the writing.
+    """
+    for implementation in config.hook.pytest_sessionfinish.get_hookimpls():
+        if hasattr(implementation.plugin, "node_reporters_ordered"):
+            write = implementation.function
+
+            def guarded(*args: Any, write: Any = write, reporter: Any = implementation.plugin) -> None:
+                try:
+                    write(*args)
+                except OSError as error:
+                    for hook in config.hook.pytest_terminal_summary.get_hookimpls():
+                        if hook.plugin is reporter:
+                            hook.function = _say_nothing  # it would say that the file was written
+                    tell(error)
+
+            implementation.function = guarded  # type: ignore[misc] # pluggy's, which calls what it finds there
+
+
+def _say_nothing(*_: object) -> None:
+    pass
 
 
 def write_suite_properties(

@@ -14,6 +14,7 @@ import msgspec
 from pytest_fcpivot.errors import ActionError, RunError
 from pytest_fcpivot.lookahead import CallLog
 from pytest_fcpivot.results import inside
+from pytest_fcpivot.results.appending import append
 from pytest_fcpivot.results.lines import LONGEST, Damage, calls_in, whole_file
 from pytest_fcpivot.results.output import output_json, usage_of
 from pytest_fcpivot.shapes import read_output
@@ -83,7 +84,7 @@ class CallFile(CallLog):
             if self._stream is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._stream = inside.open_to_append(self.path)
-            os.write(self._stream, line.encode() + b"\n")
+            append(self._stream, line.encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -133,17 +134,19 @@ class Crashes:
 
     def forget(self) -> None:
         """Begin a session: what died in earlier ones is past."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
         self.logs = sorted(path.name for path in self._path.parent.glob("*.jsonl"))
 
     def add(self, suspects: set[str], logs: Iterable[Path], guilty: Iterable[str] = ()) -> None:
-        """Tell the others, from the controller."""
+        """Tell the others, from the controller; a disk that takes nothing more ends the run by itself."""
         self.suspects |= suspects
         self.guilty |= set(guilty)
         self.logs += [log.name for log in logs]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         told = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
-        inside.replace(self._path, json.dumps(told).encode())
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            inside.replace(self._path, json.dumps(told).encode())
 
     def look(self) -> list[Path]:
         """Read what is new, in a worker; returns the call files of processes that have died since."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.results import inside
+from pytest_fcpivot.results.appending import append
 from pytest_fcpivot.results.described import RUN_FILE, RUN_FORMAT, read_description
 from pytest_fcpivot.results.lines import LONGEST, Damage, DamagedLineError, result_line, results_in
 from pytest_fcpivot.trust import written
@@ -157,15 +158,7 @@ class RunDirectory:
         """Append one line and hand it to the system; raises OSError, with nothing of the line left, if that fails."""
         if self._stream is None:
             return
-        data = line.encode("ascii", "backslashreplace") + b"\n"
-        written = 0
-        try:
-            while written < len(data):
-                written += os.write(self._stream, data[written:])
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(self._stream, os.fstat(self._stream).st_size - written)
-            raise
+        append(self._stream, line.encode("ascii", "backslashreplace") + b"\n")
 
     def write_description(self, description: Mapping[str, Any], key: Key | None = None) -> None:
         """Write `run.json`, in one step, marked by `key` as made here; raises OSError."""

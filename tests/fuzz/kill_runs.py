@@ -35,6 +35,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -256,7 +257,7 @@ class Round:
         self._died: dict[int, float] = {}  # when each process was last seen
         self._alive: set[int] = set()
         self._looked = 0.0
-        self._number = 0
+        self._number = self._sessions = 0
         self.tests = write_project(directory, right=plan.right, repeats=plan.repeats)
 
     def play(self, expected: Mapping[str, tuple[Any, ...]]) -> Outcome:
@@ -314,7 +315,8 @@ class Round:
             self._wait_for_the_last(process)
         finally:
             for pid in processes_of(process.pid):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return process.wait(), reported, logged
 
     def _see(self, process: subprocess.Popen[bytes]) -> set[int]:
@@ -356,15 +358,16 @@ class Round:
             return
         number = SIGNALS[name]
         workers = sorted(processes_of(process.pid) - {process.pid})
-        if target == "group":
-            os.killpg(process.pid, number)
-        elif target == "controller":
-            os.kill(process.pid, number)
-        elif workers:
-            os.kill(random.Random(f"{self._plan.name} {self._number}").choice(workers), number)
-        else:
-            return
-        self.outcome.kills += 1
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if target == "group":
+                os.killpg(process.pid, number)
+            elif target == "controller":
+                os.kill(process.pid, number)
+            elif workers:
+                os.kill(random.Random(f"{self._plan.name} {self._number}").choice(workers), number)
+            else:
+                return
+            self.outcome.kills += 1
 
     # ---------------------------------------------------------------- checks
 
@@ -385,16 +388,14 @@ class Round:
             self._tell(f"{key} had been reported, and was asked again")
         self._check_answers(events, logged)
         complete = self._reported(errors=True) == self.tests if self._run.exists() else False
+        if not self._began():
+            return status or 1  # such as a Ctrl-C that met Python while it imported pytest
         if status in WELL and not complete:
             self._tell(f"exit code {status}, and not every test has a result")
         if status == 0 and not self._plan.right:
             self._tell("exit code 0, and not every answer is right")
         if (self._run / "run.json").exists():
-            try:
-                described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
-            except ValueError:
-                self._tell("run.json is broken")
-                return status
+            described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
             counts = described.get("counts") or {}
             if not complete and ended_early(described) is None:
                 last = described["sessions"][-1]
@@ -406,6 +407,15 @@ class Round:
         if status in WELL and (self._run / "calls").exists():
             self._tell("calls/ is left of a complete run")
         return status
+
+    def _began(self) -> bool:
+        """Tell whether the session came to write that it begins."""
+        try:
+            described = json.loads((self._run / "run.json").read_text(encoding="utf-8"))
+        except OSError:
+            return False
+        before, self._sessions = self._sessions, len(described["sessions"])
+        return self._sessions > before
 
     def _check_answers(self, events: list[Event], logged: int) -> None:
         """Look for answers that had come and were asked for again, by calls since `logged`."""
@@ -568,6 +578,7 @@ def play(name: str, python: str, keep: Path | None, expected: Callable[[Plan], d
         print(f"--seed {seed} --first {number} --rounds 1, kept in {directory}: {drawn}\n  {found}", flush=True)
     else:
         shutil.rmtree(directory, ignore_errors=True)
+    print(".", end="", file=sys.stderr, flush=True)
     return outcome
 
 
