@@ -165,7 +165,7 @@ class StoredRun:
 
     def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
         here, given = config.invocation_params.dir, reader.given_here()
-        grader = reader.value("fc_grader")[0] or dict(made_here.taken_over(self.description)).get("fc_grader")
+        named = reader.value("fc_grader")[0] if "fc_grader" in given else self.description["options"].get("fc_grader")
         hooks = config.hook.pytest_fcpivot_grader.get_hookimpls()  # which are asked where nobody names a grader
         typed = [argument.partition("::")[0] for argument in config.args]
         typed = typed if config.args_source is config.ArgsSource.ARGS else []
@@ -175,7 +175,7 @@ class StoredRun:
             data=frozenset(os.path.normpath(Path(base, name).expanduser()) for name, base in reader.data()),
             paths=bool(typed),
             types_data=any(name == SAMPLE or is_data_file(here / name) for name in typed),
-            bundled_grader=is_bundled(grader) if grader else not hooks,
+            bundled_grader=is_bundled(named) if named else not hooks,
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 

@@ -427,20 +427,41 @@ def test_drift(audits: Audits) -> None:
 
 
 def test_a_grader_of_the_users(audits: Audits) -> None:
-    """A user's own grader is asked again where it can be had, unless its source changed; the ladder is there anyway."""
-    source = "def close(expected, actual):\n    return expected.kind == actual.kind\n"
+    """A user's own grader is asked again if the user names it, unless its source changed; the ladder is there anyway.
+
+    What only the run names is not loaded; settings of a run that was not made here are the user's to give.
+    """
+    source = "from pathlib import Path\n\nPath('loaded').touch()\n\n\n"
+    source += "def close(expected, actual, strict=False):\n    return not strict and expected.kind == actual.kind\n"
     audits.project.write("mine.py", source)
-    audits.record(OTHERS, "--fc-grader=mine:close")
+    audits.record(OTHERS, "--fc-grader=mine:close", "--fc-grader-option=strict=false")
+    loaded = audits.project.path / "loaded"
+    loaded.unlink()
     facts = audits.facts("run")
-    assert (facts["checked"], facts["drifted"], facts["recorded"]["passed"]) == (4, 0, 3)
+    assert (facts["checked"], facts["recorded"]["passed"], facts["verdict"]["passed"]) == (0, 3, 3)
+    (note,) = facts["notes"]
+    assert "what only a run names is not loaded" in note
+    assert note.endswith("fcpivot audit run --grader=mine:close")
+    assert not loaded.exists()
+    facts = audits.facts("run", "--grader=mine:close")
+    assert (facts["checked"], facts["drifted"], facts["notes"]) == (4, 0, [])
+    facts = audits.facts("run", "--grader=mine:close", "--grader-option=strict=true", code=1)
+    assert (facts["checked"], facts["drifted"]) == (4, 3)
+    facts = audits.facts("run", "--grader=nemo-gym", code=1)
+    assert facts["notes"][0] == "checked with nemo-gym, as you say; the run was graded by mine:close"
+    audits.change("run", lambda described: described.update(agent="another"))  # which breaks the mark
+    loaded.unlink()
+    assert "--grader-option=strict=false; or none: --grader-option=\n" in audits.refused("run", "--grader=mine:close")
+    assert not loaded.exists()
+    assert audits.facts("run")["notes"][0].endswith("--grader=mine:close --grader-option=strict=false")
+    assert audits.facts("run", "--grader=mine:close", "--grader-option=")["drifted"] == 0
     audits.project.write("mine.py", source + "# another version\n")
-    facts = audits.facts("run")
+    facts = audits.facts("run", "--grader=mine:close", "--grader-option=strict=true")
     assert facts["checked"] == 0
     assert "the source of mine:close has changed since the run" in facts["notes"][0]
     (audits.project.path / "mine.py").unlink()
-    facts = audits.facts("run")
-    assert "not at hand" in facts["notes"][0]
-    assert facts["verdict"]["passed"] == 3
+    assert "--grader=mine:close: cannot import mine" in audits.refused("run", "--grader=mine:close", "--grader-option=")
+    assert "name its grader too" in audits.refused("run", "--grader-option=a=1")
 
 
 def test_tests_of_the_users(audits: Audits) -> None:
