@@ -451,7 +451,7 @@ def test_a_grader_of_the_users(audits: Audits) -> None:
     assert facts["notes"][0] == "checked with nemo-gym, as you say; the run was graded by mine:close"
     audits.change("run", lambda described: described.update(agent="another"))  # which breaks the mark
     loaded.unlink()
-    assert "--grader-option=strict=false; or none: --grader-option=\n" in audits.refused("run", "--grader=mine:close")
+    assert "--grader-option=strict=false; or none: --grader-option=" in audits.refused("run", "--grader=mine:close")
     assert not loaded.exists()
     assert audits.facts("run")["notes"][0].endswith("--grader=mine:close --grader-option=strict=false")
     assert audits.facts("run", "--grader=mine:close", "--grader-option=")["drifted"] == 0

@@ -41,8 +41,9 @@ def _told(project: Project, run: str) -> Any:
 
 
 def _as_recorded_by_an_older_version(project: Project, run: str) -> None:
-    """Take out of a run what 0.1.0 did not write: settings that the user did not give, and their cause."""
+    """Take out of a run what 0.1.0 did not write: settings that the user did not give, their cause, and the mark."""
     told = _told(project, run)
+    del told["mark"]
     told["grader"] = {"name": told["grader"]["name"], "settings": {}}
     (project.path / run / "run.json").write_text(json.dumps(told))
 
@@ -197,14 +198,16 @@ def test_older_runs_keep_theirs(project: Project, capsys: pytest.CaptureFixture[
     lines = project.path / "old" / "results.jsonl"
     lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[1:]))
     for how in ("--fc-resume=old", "--fc-replay=old", "--fc-replay=old --fc-grader=nemo-gym:any-order"):
-        result = project.run_here(*how.split())
+        result = project.run_here(*how.split(), *options)
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.1 ({OLDER})"])
     assert _told(project, "old")["grader"] == {"name": "nemo-gym:first-call", "settings": {}}
-    result = project.run_here("--fc-replay=old", "--fc-grader-option=set=swe")
+    result = project.run_here("--fc-replay=old", "--fc-grader-option=set=swe", *options)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines([f"grader settings: {THRESHOLD}=0.0 (--fc-grader-option)"])
-    assert f'"{THRESHOLD}": 0.1' in _refused(project, "--fc-resume=old", f"--fc-grader-option={THRESHOLD}=0.0")
+    assert f'"{THRESHOLD}": 0.1' in _refused(
+        project, "--fc-resume=old", f"--fc-grader-option={THRESHOLD}=0.0", *options
+    )
     capsys.readouterr()
     assert main(["audit", str(project.path / "old")]) == 0
     assert "nemo-gym:first-call gives all 2 answers the reward that was recorded" in capsys.readouterr().out
@@ -246,7 +249,7 @@ def test_merging_with_an_older_run(
     if merges:
         assert status == 0, printed
         assert "passed 1, failed 4" in printed.out
-        project.run_here("--fc-replay=merged").assert_outcomes(passed=1, failed=4)
+        project.run_here("--fc-replay=merged", *options).assert_outcomes(passed=1, failed=4)
     else:
         assert status == 2
         assert f'"{THRESHOLD}": 0.1' in printed.err
@@ -255,12 +258,13 @@ def test_merging_with_an_older_run(
 
 def test_a_run_whose_grader_is_broken(project: Project) -> None:
     """A run.json whose grader is no grader's description is refused when the run is gone on with."""
-    project.run_here(*project.puppet(_rows(project, SWE)), "--fc-run=run")
+    options = project.puppet(_rows(project, SWE))
+    project.run_here(*options, "--fc-run=run")
     for grader, message in [
-        ({"name": 3}, "run.json: its grader is not as pytest-fcpivot writes it"),
-        ({"name": "nemo-gym", "settings": []}, "run.json: its grader is not as pytest-fcpivot writes it"),
+        ({"name": 3}, "run.json: not as pytest-fcpivot writes it: grader"),
+        ({"name": "nemo-gym", "settings": []}, "run.json: not as pytest-fcpivot writes it: grader"),
         ({"name": "nemo-gym:first-call", "settings": {"os": 1}}, "grader nemo-gym has no such setting"),
     ]:
         told = _told(project, "run") | {"grader": grader}
         (project.path / "run" / "run.json").write_text(json.dumps(told))
-        assert message in _refused(project, "--fc-replay=run")
+        assert message in _refused(project, "--fc-replay=run", *options)
