@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
+_NAMING_A_RUN = ("--fc-resume", "--fc-replay")
 # Two sessions may name these differently and mean the same.
 _COMPARED_BY_MEANING = frozenset(
     (
@@ -66,6 +68,7 @@ class StoredRun:
     @classmethod
     def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
         """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
+        _refuse_blank(config)
         resume, resume_from = reader.value("fc_resume")
         run, run_from = reader.value("fc_run")
         only_resume_typed = is_typed(config, "fc_resume") and not is_typed(config, "fc_run")
@@ -161,7 +164,10 @@ class StoredRun:
             shown = os.path.relpath(self.path, config.invocation_params.dir)
             dest = "fc_replay" if self.replays else "fc_resume"
             typed = [Redactor()(argument) for argument in without(command_line(config), dest)]
-            raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], self.origin, named))
+            why = self.origin.value
+            if self.origin is Origin.UNCHECKED:
+                why += f" ({find_key().trouble})"
+            raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], why, named))
 
     def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
         here, given = config.invocation_params.dir, reader.given_here()
@@ -255,6 +261,24 @@ class StoredRun:
             raise RunError(
                 f"{self.path}: this run was begun with something else, and its results would be mixed with those of "
                 f"this session:\n{listed}\nresume it without these options, or begin a new run"
+            )
+
+
+def _refuse_blank(config: pytest.Config) -> None:
+    """Refuse a run that is named after a blank: pytest knows the option too late, and takes the name for a path.
+
+    It then has its root there, and its settings from a pytest.ini of that directory: what that says has run by now.
+    """
+    typed = command_line(config)
+    for argument, value in pairwise(typed):
+        if (
+            argument in _NAMING_A_RUN
+            and not value.startswith("-")
+            and Path(config.invocation_params.dir, value).exists()
+        ):
+            raise OptionError(
+                f"{argument} {value}: write {argument}={value}, with the =; after a blank, pytest takes the name for a "
+                "path of tests, and its own settings from there"
             )
 
 

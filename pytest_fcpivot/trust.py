@@ -40,6 +40,7 @@ class Origin(Enum):
         "its run.json has no mark: version 0.1.0 wrote it, or it was written without a usable key, or out of a run "
         "that was not made here"
     )
+    UNCHECKED = "the mark in its run.json cannot be checked, for there is no usable key"
     OTHER = "the mark in its run.json is not yours: another user or machine made it, or the file was changed since"
 
 
@@ -71,7 +72,9 @@ def origin(content: bytes, description: Mapping[str, Any], key: Key) -> Origin:
     mark = description.get(MARK)
     if mark is None:
         return Origin.UNMARKED
-    if key.secret is None or not isinstance(mark, str) or not mark.isascii():
+    if key.secret is None:
+        return Origin.UNCHECKED
+    if not isinstance(mark, str) or not mark.isascii():
         return Origin.OTHER
     try:
         plain = {name: value for name, value in description.items() if name != MARK}
@@ -138,9 +141,15 @@ def _folder() -> Path:
 
 
 def _make_folder(folder: Path) -> None:
-    for path in reversed((folder, *folder.parents)):
-        if not path.exists():
-            path.mkdir(mode=0o700, exist_ok=True)
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    if not missing:
+        return
+    above = missing[-1].parent
+    if _has_modes() and os.geteuid() == 0 and above.stat().st_uid != 0:
+        # root in the home of a user, as by sudo, would leave directories that the user cannot write
+        raise _NoKeyError(f"{above} belongs to another user")
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 class _Opened:

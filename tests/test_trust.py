@@ -38,7 +38,7 @@ def test_what_is_written_verifies_by_its_own_key_alone(description: dict[str, An
     content = written(description, KEY)
     assert origin(content, _read(content), KEY) is Origin.HERE
     assert origin(content, _read(content), OTHER_KEY) is Origin.OTHER
-    assert origin(content, _read(content), Key(None, "no home")) is Origin.OTHER
+    assert origin(content, _read(content), Key(None, "no home")) is Origin.UNCHECKED
     plain = written(_read(content))
     assert origin(plain, _read(plain), KEY) is Origin.UNMARKED
 
@@ -120,6 +120,10 @@ def test_without_hard_links(state: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [path.name for path in (state / "pytest-fcpivot").iterdir()] == ["run-key"]
 
 
+def _state(folder: Path) -> tuple[os.stat_result, list[str]]:
+    return os.lstat(folder), sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
 def _replace(path: Path, make: Callable[[Path], object]) -> None:
     path.unlink()
     make(path)
@@ -152,14 +156,13 @@ def test_a_key_that_is_not_private_is_not_used(state: Path, case: str) -> None:
     assert find_key(make=True).secret is not None
     spoil, reason = _BAD_KEYS[case]
     spoil(path)
-    before = os.lstat(path.parent), sorted(os.listdir(path.parent)) if path.parent.is_dir() else None
+    before = _state(path.parent)
     for make in (False, True):
         key = find_key(make=make)
         assert key.secret is None
         assert reason in key.trouble
         assert "\n" not in key.trouble
-    after = os.lstat(path.parent), sorted(os.listdir(path.parent)) if path.parent.is_dir() else None
-    assert after == before
+    assert _state(path.parent) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
@@ -169,6 +172,11 @@ def test_a_key_of_another_user(state: Path, name: str) -> None:
     find_key(make=True)
     os.chown(state / name, 12345, 12345)
     assert "belongs to another user" in find_key(make=True).trouble
+    if name == "pytest-fcpivot":
+        (state / name).rename(state / "away")
+        os.chown(state, 12345, 12345)
+        assert "belongs to another user" in find_key(make=True).trouble
+        assert not (state / name).exists()
 
 
 def test_places_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

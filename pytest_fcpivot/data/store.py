@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from pytest_fcpivot.data.agent_refs import agent_of, counted_in
 from pytest_fcpivot.data.parts import remove_abandoned
+from pytest_fcpivot.data.provenance import read_provenance
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
 from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.jsontext import shown, shows_as_it_is
@@ -230,7 +231,8 @@ class PivotStore:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
-        details = json.loads((self._file.metadata.metadata or {}).get(METADATA_KEY, b"{}"))
+        text = (self._file.metadata.metadata or {}).get(METADATA_KEY, b"{}")
+        details = read_provenance(path, text, (FORMAT_VERSION, _EARLIER))
         version = details.get("format_version")
         if version == _EARLIER:
             _refuse_misread(path, details, self._file)

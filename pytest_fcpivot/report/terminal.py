@@ -316,12 +316,13 @@ def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None
     shown = session.shown_path(recorder.path)
     _write(reporter, f"run recorded in {shown}")
     if not session.replays and (not session.complete or session.tally.errors):
-        _write(reporter, how_to_go_on(shown))
+        _write(reporter, how_to_go_on(shown, marked=recorder.unmarked is None))
 
 
-def how_to_go_on(run: str) -> str:
-    """Write the command that completes a run."""
-    return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}"
+def how_to_go_on(run: str, *, marked: bool) -> str:
+    """Write the command that completes a run; one that is not marked as made here wants its options again."""
+    again = "" if marked else "  (with its options again)"
+    return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}{again}"
 
 
 def _confusion_lines(tally: Tally) -> list[str]:

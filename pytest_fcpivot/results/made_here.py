@@ -21,8 +21,6 @@ from pytest_fcpivot.redact import HIDDEN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_fcpivot.trust import Origin
-
 _OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
 _OF_GRADING = ("fc_grader", "fc_grader_option", "fc_judge_base_url", "fc_judge_key")
 _OF_FILES = ("fc_ids",)
@@ -124,10 +122,10 @@ def _of_option(dest: str, value: Any) -> Named:
     return Named("--" + dest.replace("_", "-"), tuple(as_arguments(dest, value)), _WHY[dest])
 
 
-def refusal(run: str, command: Sequence[str], origin: Origin, found: Sequence[Named]) -> str:
+def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) -> str:
     """Say that a run was not made here, what it names, and with which options it can be used all the same.
 
-    `command` is what the user typed, without a program and in words of which each can be shown.
+    `command` is what the user typed, without the program; `why` says how it is known that the run was not made here.
     """
     width = max(len(each.option) for each in found)
     listed = []
@@ -143,7 +141,7 @@ def refusal(run: str, command: Sequence[str], origin: Origin, found: Sequence[Na
     odd = "What is long, hidden or odd is not in this command: write it yourself. " if left_out else ""
     return "\n".join(
         [
-            f"{run}: this run was not made here: {origin.value}. It names what is only used if you give it yourself:",
+            f"{run}: this run was not made here: {why}. It names what is only used if you give it yourself:",
             *listed,
             "If you want all of this, give it again; an option with nothing behind its = means none:",
             f"  pytest {shlex.join([*to_copy, *command, *paths_to_copy])}",

@@ -65,7 +65,8 @@ _WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has
 class Merged:
     """A run that was merged from others.
 
-    `missing` tells what the runs do not cover, `notes` what else is worth knowing, a line each.
+    `missing` tells what the runs do not cover, `notes` what else is worth knowing, a line each; `made_here` that all of
+    the runs were.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Merged:
     results: int
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    made_here: bool
 
     def report(self) -> Iterator[str]:
         """Yield the lines of the summary, as a session shows them, and what there is to tell of the merge."""
@@ -100,7 +102,7 @@ class Merged:
         yield f"run recorded in {self.path}"
         if self.missing or tally.errors:
             yield (
-                how_to_go_on(str(self.path))
+                how_to_go_on(str(self.path), marked=self.made_here)
                 if "selected_by_shard" not in description
                 else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
             )
@@ -216,7 +218,8 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
             f"not made here, or not marked so: {_several(strangers)}; the merged run is not either, and to resume or "
             "replay it, its agent, data and addresses have to be given again"
         )
-    return Merged(target, description, tally, len(places), tuple(_missing(parts)), (*_left_out(parts), *notes))
+    told = *_left_out(parts), *notes
+    return Merged(target, description, tally, len(places), tuple(_missing(parts)), told, made_here=not strangers)
 
 
 # -------------------------------------------------------------------- what can be merged

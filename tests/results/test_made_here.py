@@ -103,7 +103,7 @@ def test_the_refusal_tells_everything_at_once() -> None:
     }
     paths = ["/there/a b.py", "-pevil", "@evil"]
     found = named_by({"options": fc, "data": DATA, "arguments": paths}, RESUMES)
-    text = refusal("dl/run", ["--fc-resume=dl/run", "-q"], Origin.OTHER, found)
+    text = refusal("dl/run", ["--fc-resume=dl/run", "-q"], Origin.OTHER.value, found)
     assert text.isprintable() is False
     assert all(line.isprintable() for line in text.splitlines())
     assert len(text) < 2500

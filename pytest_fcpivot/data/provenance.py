@@ -1,0 +1,73 @@
+"""What the metadata of a prepared file say of where its rows come from: checked once, used as words and counts alone.
+
+Anybody can write such a file. Nothing in its metadata is ever taken for a path, a module or an address.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from pytest_fcpivot.errors import DataError
+from pytest_fcpivot.jsontext import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from pathlib import Path
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+_MOST_REPEATS = 100_000  # a forged number would make as many tests of each pivot
+
+
+class _Told(msgspec.Struct):
+    shapes: dict[str, _Count] | None = None
+    refused: dict[str, _Count] | None = None
+    left_out: dict[str, _Count] | None = None
+    doubtful: dict[str, _Count] | None = None
+    first: dict[str, str] | None = None
+
+
+class _Audit(msgspec.Struct):
+    rows: _Count = 0
+    pivot_rows: _Count = 0
+    conversations: _Count = 0
+    broken: _Count = 0
+    turns: _Count = 0
+    skipped: _Count = 0
+
+
+class _Provenance(msgspec.Struct):
+    """The members that are used, of which earlier versions wrote some only; others are shown, and not used."""
+
+    format_version: int
+    source: str | None = None
+    source_sha256: str | None = None
+    bad_rows: _Count = 0
+    bad_row_reasons: list[str] = []
+    sources: list[dict[str, str | int | float | bool | None]] | None = None
+    audit: _Audit | None = None
+    flags: dict[str, _Count] | None = None
+    told: _Told | None = None
+    agent_refs: dict[str, _Count] | None = None
+    each_repeated: Annotated[int, msgspec.Meta(ge=1, le=_MOST_REPEATS)] = 1
+
+
+def read_provenance(path: Path, text: bytes, formats: Container[object]) -> dict[str, Any]:
+    """Read the metadata of a prepared file; raises DataError for what `fcpivot prepare` does not write.
+
+    Those of another format than `formats` are not looked at further: the caller refuses them.
+    """
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise TypeError("not an object")  # noqa: TRY301 (told as the rest)
+        if found.get("format_version") in formats:
+            msgspec.convert(found, _Provenance)
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
+        raise DataError(
+            f"{path}: its metadata (key fcpivot) are not as fcpivot prepare writes them: {one_line(str(error), 200)}; "
+            "prepare the data again"
+        ) from None
+    return found
