@@ -413,8 +413,11 @@ def test_whatever_users_code_says(spilling: Project, model: Model, args: list[st
     result = spilling.run_here(*told, "-s", "--fc-resume=the-run")  # nothing is captured
     # an answer that a secret was taken out of is not graded again
     assert _spilled(spilling, result, [mark for mark in SAID_BY_RUN if mark != "grader-print"]) == []
-    result = spilling.run_here("--fc-replay=the-run", "--junitxml=cases.xml", *TELL_ALL)
-    assert _spilled(spilling, result, ("agent-error", "grader-explanation")) == []
+    told = ["--fc-replay=the-run", "--fc-run=again", "--fc-pass-mark=0.4"]
+    result, outcomes = spilling.run_cases(*told, "-ojunit_logging=all", *TELL_ALL)
+    assert _spilled(spilling, result, ("agent-error", "mark-skip")) == []
+    assert outcomes["say"] == "passed"  # by the first grade, and this session's mark
+    assert model.results(spilling, "again")["say"]["reward"] == 0.5
 
 
 @pytest.mark.parametrize(
