@@ -132,10 +132,7 @@ def test_by_hand(pivot, fc_action):
 """
 
 
-@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "-n2"])
-def test_an_agent_with_a_loose_tongue(
-    project: Project, model: Model, monkeypatch: pytest.MonkeyPatch, args: list[str]
-) -> None:
+def test_an_agent_with_a_loose_tongue(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an agent raises, logs, prints and answers is shown and recorded without the secrets in it."""
     monkeypatch.setenv("ODD_TOKEN", ODD_KEY)
     project.write("test_own.py", OWN_TEST)
@@ -149,7 +146,6 @@ def test_an_agent_with_a_loose_tongue(
         "--fc-run=the-run",
         "-ojunit_logging=all",
         *TELL_ALL,
-        *args,
     )
     expected = {"says": "passed", "raises": "error", "calls": "failure", "rubbish": "error"}
     by_hand = {"says": "failure", "raises": "error", "calls": "failure", "rubbish": "error"}
@@ -427,7 +423,6 @@ def test_whatever_users_code_says(spilling: Project, model: Model, args: list[st
         (["--fc-agent=spilling:answer", "--fc-grader=spilling:RefusingGrader"], "grader-accepts"),
         (["--fc-agent=spilling:answer", "--fc-ids=exit.txt"], "agent-exit"),
         (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt"], "agent-fatal"),
-        (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt", "-n2"], "agent-fatal"),
         (["--fc-agent=spilling:answer", "-p", "breaks"], "hook-error"),
         (["--fc-agent=spilling:answer", "-p", "ends"], "start-exit"),
         (["--fc-agent=spilling:answer", "--confcutdir=sub", "sub"], "conftest-error"),
