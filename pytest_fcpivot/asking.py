@@ -92,6 +92,7 @@ class Asker:
         """Tell what agents print and log from what others do; pytest is configured by now."""
         if self._router is None:
             self._router = OutputRouter(self._config, self._redact)
+            self._config.add_cleanup(self._end_routing)  # a session that does not begin has no end either
 
     # ---------------------------------------------------------------- one answer
 
@@ -221,10 +222,14 @@ class Asker:
             caller.close()
         if self._judging is not None:
             self._judging.close()
-        if self._router is not None:
-            self._router.remove()
+        self._end_routing()
         if self.book is not None:
             self.book.close()
+
+    def _end_routing(self) -> None:
+        if self._router is not None:
+            self._router.remove()
+            self._router = None
 
     # ---------------------------------------------------------------- looking ahead
 

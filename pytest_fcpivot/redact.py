@@ -76,9 +76,14 @@ class Redactor:
     def _look(self) -> None:
         """Learn of secrets that came into the environment since; those that were there stay secrets."""
         held = getattr(os.environ, "_data", os.environ)  # comparing the decoded copy takes twenty times as long
-        if held != self._seen:
-            self._seen = dict(held)
-            self.add(secret_values.in_environment(dict(os.environ)))
+        while held != self._seen:
+            seen = dict(held)
+            try:
+                variables = dict(os.environ)
+            except KeyError:  # another thread took one away meanwhile
+                continue
+            self.add(secret_values.in_environment(variables))
+            self._seen = seen
 
     def __call__(self, text: str) -> str:
         """Return a text without the known secrets, and without what looks like a key, a token or such a header."""

@@ -244,7 +244,10 @@ class PivotSession:
         described = self.described_grader
         if is_bundled(self.grader.name):
             return described
-        return described | self.redact.within({name: described[name] for name in described if name != "source_sha256"})
+        said: dict[str, Any] = self.redact.within(
+            {name: described[name] for name in described if name != "source_sha256"}
+        )
+        return {**described, **self.redact.within(said)}
 
     # ---------------------------------------------------------------- data
 

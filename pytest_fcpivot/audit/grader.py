@@ -5,6 +5,7 @@ A run is data: a grader that only the run names is not loaded, whoever made the 
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.errors import GraderError, OptionError
 from pytest_fcpivot.graders import bundled_grader, describe_grader, find_grader, is_bundled
 from pytest_fcpivot.jsontext import one_line, visible
+from pytest_fcpivot.redact import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +74,11 @@ def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Ch
         raise OptionError(
             f"--grader={named.spec}: the run was not made here, so the settings that it names do not go to your grader "
             f"unless you give them: {_shown(shlex.join(_as_options(recorded)))}; or none: --grader-option="
+        )
+    elif settings is None and HIDDEN in json.dumps(recorded):
+        raise OptionError(
+            f"--grader={named.spec}: the run's settings for it had a secret in them, which is not recorded; give them: "
+            f"{_shown(shlex.join(_as_options(recorded)))}"
         )
     elif settings is None:
         settings = recorded

@@ -22,6 +22,7 @@ from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
+from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.results.damage import Damages, listed
 from pytest_fcpivot.results.described import read_with_origin
@@ -147,7 +148,7 @@ class StoredResults:
         self._made_here = origin is Origin.HERE
         choice = choose(path, grader, named, made_here=self._made_here)
         self.grader: Grader | None = choice.grader
-        self.notes += choice.notes
+        self.notes += map(Redactor(), choice.notes)  # they say what a grader, or the run, says
         if isinstance(self.grader, NemoGymGrader) and self.grader.settings != FIRST:
             self.notes.append(
                 f"the run was graded with {shown_settings(self.grader.settings)}; the rungs named nemo-gym have "

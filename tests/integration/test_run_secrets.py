@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+
+from pytest_fcpivot.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -130,10 +132,7 @@ def test_by_hand(pivot, fc_action):
 """
 
 
-@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "-n2"])
-def test_an_agent_with_a_loose_tongue(
-    project: Project, model: Model, monkeypatch: pytest.MonkeyPatch, args: list[str]
-) -> None:
+def test_an_agent_with_a_loose_tongue(project: Project, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an agent raises, logs, prints and answers is shown and recorded without the secrets in it."""
     monkeypatch.setenv("ODD_TOKEN", ODD_KEY)
     project.write("test_own.py", OWN_TEST)
@@ -147,7 +146,6 @@ def test_an_agent_with_a_loose_tongue(
         "--fc-run=the-run",
         "-ojunit_logging=all",
         *TELL_ALL,
-        *args,
     )
     expected = {"says": "passed", "raises": "error", "calls": "failure", "rubbish": "error"}
     by_hand = {"says": "failure", "raises": "error", "calls": "failure", "rubbish": "error"}
@@ -409,9 +407,13 @@ def test_whatever_users_code_says(spilling: Project, model: Model, args: list[st
     if args:
         return
     result = spilling.run_here(*told, "-s", "--fc-resume=the-run")  # nothing is captured
-    assert _spilled(spilling, result, SAID_BY_RUN) == []
-    result = spilling.run_here("--fc-replay=the-run", "--junitxml=cases.xml", *TELL_ALL)
-    assert _spilled(spilling, result, ("agent-error", "grader-explanation")) == []
+    # an answer that a secret was taken out of is not graded again
+    assert _spilled(spilling, result, [mark for mark in SAID_BY_RUN if mark != "grader-print"]) == []
+    told = ["--fc-replay=the-run", "--fc-run=again", "--fc-pass-mark=0.4"]
+    result, outcomes = spilling.run_cases(*told, "-ojunit_logging=all", *TELL_ALL)
+    assert _spilled(spilling, result, ("agent-error", "mark-skip")) == []
+    assert outcomes["say"] == "passed"  # by the first grade, and this session's mark
+    assert model.results(spilling, "again")["say"]["reward"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -421,7 +423,6 @@ def test_whatever_users_code_says(spilling: Project, model: Model, args: list[st
         (["--fc-agent=spilling:answer", "--fc-grader=spilling:RefusingGrader"], "grader-accepts"),
         (["--fc-agent=spilling:answer", "--fc-ids=exit.txt"], "agent-exit"),
         (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt"], "agent-fatal"),
-        (["--fc-agent=spilling:answer", "--fc-ids=fatal.txt", "-n2"], "agent-fatal"),
         (["--fc-agent=spilling:answer", "-p", "breaks"], "hook-error"),
         (["--fc-agent=spilling:answer", "-p", "ends"], "start-exit"),
         (["--fc-agent=spilling:answer", "--confcutdir=sub", "sub"], "conftest-error"),
@@ -485,6 +486,77 @@ def test_answers_that_would_be_kept_for_later(project: Project, model: Model, mo
     assert _leaks(project, model.output(result)) == []
     project.run_here("--fc-resume=the-run", "--deselect=pivots.jsonl::fails")
     assert sorted((project.path / "asked.txt").read_text().split("\n")[:-1]) == ["say hello", *["say secret"] * 4]
+
+
+CITY = "London-Victoria"
+IN_ANSWERS = "city-0a1B2c3D4e5F6g7"
+
+
+def test_scores_are_kept(
+    project: Project, model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is hidden in answers, a run, its replays, a resumption, an audit and a merge give the same rewards."""
+    monkeypatch.setenv("SITE_PASSWORD", CITY)  # as ordinary as other words of the answers
+    monkeypatch.setenv("SITE_TOKEN", IN_ANSWERS)
+    book = "call book " + json.dumps({"city": CITY})
+    hidden = "call book " + json.dumps({"city": IN_ANSWERS})
+    rows = {
+        "ordinary": (book, None),
+        "right": (hidden, None),
+        "wrong": ('call book {"city": "Rome"}', hidden),
+        "message": (f"say it is {IN_ANSWERS}", None),
+        "plain": ('call book {"city": "Rome"}', None),
+    }
+    rewards = {"ordinary": 1.0, "right": 1.0, "wrong": 0.0, "message": 1.0, "plain": 1.0}
+    options = project.puppet(project.rows(rows))
+
+    def run(*args: str, count: int = 3) -> tuple[dict[str, dict[str, Any]], str]:
+        result = project.run_here(*args)
+        text = model.output(result)
+        assert text.count(f"recorded with *** in its place: {count}; their first grade is kept") == bool(count)
+        assert IN_ANSWERS not in text
+        found = model.results(project, args[-1].rpartition("=")[2])
+        assert {name for name, line in found.items() if line.get("redacted")} == {"right", "wrong", "message"}
+        return found, text
+
+    first, _ = run(*options, "--fc-run=first")
+    assert {name: line["reward"] for name, line in first.items()} == rewards
+    assert json.loads(first["ordinary"]["action"]["arguments"]) == {"city": CITY}
+    assert json.loads(first["right"]["action"]["arguments"]) == {"city": "***"}
+    again, text = run("--fc-replay=first", "--fc-run=again")
+    assert "3 stored answers have *** in place of a secret, and the first grade is kept" in text
+    twice, _ = run("--fc-replay=again", "-n2", "--fc-run=twice")
+    graded = ("reward", "outcome", "category", "path", "schema", "explanation", "action", "output", "tool", "expected")
+    for replayed in (again, twice):
+        assert {n: [line[k] for k in graded] for n, line in replayed.items()} == {
+            n: [line[k] for k in graded] for n, line in first.items()
+        }
+    resumed, text = run("--fc-resume=first")
+    assert resumed == first
+    assert "passed 4, failed 1, errors 0" in text
+
+    # by another grader, no number is made up
+    other, text = run("--fc-replay=first", "--fc-grader=agentic", "--fc-run=other")
+    assert "cannot be graded with another grader and judge: errors" in text
+    assert {name: line["reward"] for name, line in other.items() if line["outcome"] != "error"}.keys() == {
+        "ordinary",
+        "plain",
+    }
+    assert {line["cause"] for line in other.values() if line["outcome"] == "error"} == {"secret taken out"}
+
+    assert main(["audit", "first", "--json", "audit.json"]) == 0
+    shown = capsys.readouterr().out
+    assert "taken out when they were recorded: 3;" in shown
+    assert IN_ANSWERS not in shown
+    audited = json.loads((project.path / "audit.json").read_text())
+    assert audited["recorded"]["mean_reward"] == 0.8
+    assert (audited["redacted"], audited["checked"], audited["drifted"]) == (3, 2, 0)
+    assert {result["result"]: result["recorded"] for result in audited["results"]} == rewards
+    assert main(["merge", "first", "-o", "merged"]) == 0
+    shown = capsys.readouterr().out
+    assert "mean reward 0.8000" in shown
+    assert "recorded with *** in its place: 3;" in shown
+    run("--fc-replay=merged", "--fc-run=of-merged")
 
 
 def test_words_that_are_no_secrets(project: Project, model: Model) -> None:
