@@ -551,6 +551,8 @@ class _Loop:
         except BaseException as raised:  # noqa: BLE001 (sys.exit in an agent must not end the run)
             error = raised
         if self._is_stopped():
+            if error is None and not self._left_behind:
+                caller.log.ended(call, output, None)  # nobody waits for it any more, but it is an answer
             return
         caller.settle(call, output, error)
         self._end(call)

@@ -20,7 +20,15 @@ from pytest_fcpivot import AgentError, Pivot, lookahead
 from pytest_fcpivot.agent_output import current_output
 from pytest_fcpivot.errors import TransientAgentError
 from pytest_fcpivot.faults import Fault, RetryPolicy, fault_of
-from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, Call, CallLog, Servers, TooManyHungCallsError
+from pytest_fcpivot.lookahead import (
+    AgentCaller,
+    AgentTimeoutError,
+    Call,
+    CallLog,
+    DroppedError,
+    Servers,
+    TooManyHungCallsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -783,6 +791,21 @@ def test_nothing_is_asked_after_close() -> None:
         thread.join(LONG)
         assert not thread.is_alive()
     assert asked == ["p0"]
+
+
+@pytest.mark.parametrize("make", [hangs_first, sleeps_stubbornly_first])
+def test_dropping_what_waits(make: Callable[[threading.Event], Agent], release: threading.Event) -> None:
+    """Calls that wait can be dropped by another thread; one under way is answered, and so are those begun later."""
+    with calling(make(release)) as caller:
+        calls = start(caller, 4)
+        while not calls[0].attempts:
+            time.sleep(SHORT / 100)
+        dropping = threading.Thread(target=caller.drop_waiting)
+        dropping.start()
+        dropping.join()
+        assert results(caller, calls[1:]) == [DroppedError] * 3
+        release.set()
+        assert results(caller, [calls[0], *start(caller, 2)[1:]]) == answers(2)
 
 
 @pytest.mark.parametrize("agent", [synchronous, asynchronous, returns_awaitable])

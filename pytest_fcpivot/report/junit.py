@@ -70,7 +70,7 @@ def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> Non
                 except OSError as error:
                     for hook in config.hook.pytest_terminal_summary.get_hookimpls():
                         if hook.plugin is reporter:
-                            hook.function = _say_nothing  # it would say that the file was written
+                            hook.function = _say_nothing  # type: ignore[misc] # it would say that the file was written
                     tell(error)
 
             implementation.function = guarded  # type: ignore[misc] # pluggy's, which calls what it finds there

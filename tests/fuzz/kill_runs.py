@@ -52,8 +52,9 @@ WORTH_KEEPING_S = 0.05
 RACE_S = 0.5  # an answer that was in hand so long before its process ended had time to be written
 PATIENCE_S = 180.0  # for a session, on a machine with much else to do
 LEFT_BEHIND_S = 30.0
-LOOK_AGAIN_S = 0.03  # at processes, which costs more than to look at files
+LOOK_AGAIN_S, SEARCH_AGAIN_S = 0.03, 0.3  # at processes that are known, and for others, which costs more
 MOST_SESSIONS = 8
+WITH_WORKERS = 0.45  # of the rounds, which take three times as long as others
 WELL = (0, 1)
 
 AGENT = '''
@@ -169,7 +170,9 @@ class Plan:
 def plan(name: str, *, workers: bool) -> Plan:
     """Draw a round's chances from its name alone."""
     chance = random.Random(name)
-    dist = chance.choice(("plain", "load", "worksteal", "loadfile")) if workers else "plain"
+    dist = "plain"
+    if workers and chance.random() < WITH_WORKERS:
+        dist = chance.choice(("load", "worksteal", "loadfile"))
     repeats = chance.choice((1, 1, 2))
     tests = FILES * PIVOTS_A_FILE * repeats
     number = chance.choices((1, 2, 3), (70, 20, 10))[0]
@@ -244,6 +247,15 @@ def processes_of(group: int) -> set[int]:
     return found
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process still runs."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
+
+
 class Round:
     """One run: killed, resumed, and checked."""
 
@@ -256,15 +268,16 @@ class Round:
         self._log = directory / "asked.log"
         self._died: dict[int, float] = {}  # when each process was last seen
         self._alive: set[int] = set()
-        self._looked = 0.0
+        self._looked = self._searched = 0.0
         self._number = self._sessions = 0
         self.tests = write_project(directory, right=plan.right, repeats=plan.repeats)
 
     def play(self, expected: Mapping[str, tuple[Any, ...]]) -> Outcome:
         """Kill and resume until the run is complete, and compare it with `expected`."""
+        status = -1
         for kills in self._plan.sessions:
-            self._check_session(*self._session(kills))
-        while True:
+            status = self._check_session(*self._session(kills))
+        while status not in WELL or any(kill.target != "worker" for kill in self._plan.sessions[-1]):
             status = self._check_session(*self._session(()))
             if status in WELL:
                 break
@@ -324,12 +337,16 @@ class Round:
         time.sleep(0.005)
         now = time.monotonic()
         if now - self._looked > LOOK_AGAIN_S:
-            self._looked, self._alive = now, processes_of(process.pid)
+            self._looked = now
+            if now - self._searched > SEARCH_AGAIN_S:
+                self._searched, self._alive = now, processes_of(process.pid)
+            self._alive = set(filter(is_alive, self._alive))
             self._died |= dict.fromkeys(self._alive, now)
         return self._alive
 
     def _wait_for_the_last(self, process: subprocess.Popen[bytes]) -> None:
         ends = time.monotonic() + LEFT_BEHIND_S
+        self._alive |= processes_of(process.pid)
         while left := self._see(process) - {process.pid}:
             if time.monotonic() > ends:
                 self._tell(f"{len(left)} processes are left behind")

@@ -250,8 +250,9 @@ def test_a_disk_that_fills_up(counted: Counted) -> None:
     """When the disk is full the run stops and says so, with whole lines only; with room again, it is completed."""
     pytest.importorskip("resource")
     pytest.importorskip("xdist.plugin")
-    rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", "long 3000") for n in range(60)}
+    rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", "long 3000") for n in range(120)}
     options = counted.table(rows)
+    counted.pauses(0.05)
     limit = counted.project.write(
         "conftest.py",
         """
@@ -262,18 +263,26 @@ def pytest_runtest_logreport(report):
 """,
     )
     # In a process of its own, for it loses the right to write.
-    result = counted.run(*options, "--fc-run=run", "-n2")
+    result = counted.run(*options, "--fc-run=run", "-n2", "--fc-concurrency=2", "--junitxml=/dev/full")
+    asked = counted.asked()
+    assert asked.total() == len(asked) < 100  # workers are told, and do not ask at what is in their queues
     run = counted.project.path / "run"
     kept = counted.results(run)
     assert 5 < len(kept) < 20
     trouble = "run: results cannot be written any more: File too large; those before are kept: make room, and go on "
     assert trouble + "with --fc-resume=" in result.stdout.str()
-    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR)
-    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.stderr.str() == ""
+    unwritten = "ERROR: the JUnit file /dev/full cannot be written: *"
+    result.stdout.fnmatch_lines([f"*{trouble}*", unwritten, f"!* *{trouble}*", "*passed in*"])
     limit.unlink()
-    counted.run_here("--fc-resume=run").assert_outcomes(passed=60)
-    assert {f"pivots.jsonl::{name}" for name in counted.asked()} == {f"pivots.jsonl::{n}" for n in rows} - set(kept)
-    assert len(counted.lines(run)) == 60
+    result = counted.run_here("--fc-resume=run", "--junitxml=/dev/full")
+    result.assert_outcomes(passed=120)
+    result.stdout.fnmatch_lines([f"{unwritten}; what it was to tell is recorded: *--fc-replay=run --junitxml=FILE*"])
+    result.stdout.no_fnmatch_line("*generated xml file*")
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert not set(kept) & {f"pivots.jsonl::{name}" for name in counted.asked()}
+    assert len(counted.lines(run)) == 120
 
 
 RERUN = """

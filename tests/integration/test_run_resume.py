@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_fcpivot.results.run import ended_early
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,8 +136,43 @@ def test_after_ctrl_c(counted: Counted) -> None:
     assert counted.described(run)["sessions"][0]["exit_status"] == pytest.ExitCode.INTERRUPTED
 
 
-def test_answers_that_waited_for_their_tests(counted: Counted) -> None:
-    """Answers behind a slow one are kept when the user stops waiting for it, though no test was reported yet."""
+# Presses Ctrl-C at one moment, and again while pytest's hooks hear of that: the session has exit status 0 then.
+TWICE = """
+import os
+import signal
+import time
+
+import pytest
+
+from pytest_fcpivot.results.run import ended_early
+
+MOMENT = os.environ.get("CTRL_C_TWICE_AT", "")
+
+def press(moment):
+    if MOMENT.endswith(moment):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+def pytest_collection_modifyitems():
+    press("collection")
+
+def pytest_runtest_setup():
+    press("test")
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready():
+    press("worker")
+
+def pytest_keyboard_interrupt():
+    press("")
+"""
+
+
+def test_answers_that_waited_for_their_tests(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers behind a slow one are kept when the user stops waiting for it, though no test was reported yet.
+
+    They are kept by sessions that a double Ctrl-C ends, too, at any moment: none passes for complete.
+    """
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(10)}
     rows["p0"] = ("say hello", "gated hello")
     counted.pauses(0.06)
@@ -143,10 +181,23 @@ def test_answers_that_waited_for_their_tests(counted: Counted) -> None:
     session.wait_until(lambda: sum(path.read_bytes().count(b'"output"') for path in kept.glob("*.jsonl")) == 9)
     session.interrupt()
     session.wait()
+    counted.project.write("conftest.py", TWICE)
+    for moment, workers in (("collection", []), ("test", []), ("worker", ["-n2"])):
+        if workers and importlib.util.find_spec("xdist") is None:
+            continue
+        monkeypatch.setenv("CTRL_C_TWICE_AT", moment)
+        assert counted.run("--fc-resume=run", *workers).ret not in (0, 1)
+        assert not counted.asked()
+        described = counted.described(run := kept.parent)
+        assert described["sessions"][-1]["exit_status"] == pytest.ExitCode.INTERRUPTED
+        assert "early" in (ended_early(described) or "")
+        assert list(kept.glob("*.jsonl"))
+    monkeypatch.delenv("CTRL_C_TWICE_AT")
     counted.touch("go")
     result = counted.run_here("--fc-resume=run")
     result.assert_outcomes(passed=10)
     assert dict(counted.asked()) == {"p0": 1}
+    assert ended_early(counted.described(run)) is None
     assert not kept.exists()
 
 

@@ -142,3 +142,22 @@ def test_odd_names(tmp_path: Path, key: str) -> None:
     log.began(call(key))
     log.close()
     assert under_way(log.path) == {key}
+
+
+def test_a_disk_that_runs_full(tmp_path: Path) -> None:
+    """A line that the disk takes only in part leaves nothing behind; a word to the workers that fails is no error."""
+    resource = pytest.importorskip("resource")
+    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log.ended(call("before"), "a" * 1000, None)
+    crashes = Crashes(tmp_path / "calls")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        log.ended(call("too long"), "b" * 3000, None)
+        log.ended(call("after"), "c", None)
+        crashes.add({"d" * 3000}, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry["ended"] for entry in told(log)] == ["before", "after"]
+    assert crashes.suspects == {"d" * 3000}
+    assert Crashes(tmp_path / "calls").look() == []
