@@ -176,7 +176,11 @@ def _prepare(options: argparse.Namespace) -> int:
     for flag, count in sorted(audit.flags.items()):
         _say(f"  {count:>9}  {flag}")
     if audit.listed:
-        _say(f"what was left out is listed in {listing}")
+        lines = (
+            "" if audit.listed == audit.list_lines else f", {audit.listed} rows and turns in {audit.list_lines} lines"
+        )
+        counted = f"; {audit.unlisted} of them are only counted" if audit.unlisted else ""
+        _say(f"what was left out is listed in {listing}{lines}{counted}")
     return 1 if audit.broken else 0
 
 
@@ -189,8 +193,10 @@ def _add_info(commands: Any) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     from pytest_fcpivot.data import info  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
 
-    found = info.facts(options.file)
+    with Progress.of_file(Path(options.file)) as progress:
+        found = info.facts(options.file, progress=progress)
     if options.json:
         print(json.dumps(found, indent=2))
     else:
@@ -219,6 +225,7 @@ def _add_lint(commands: Any) -> None:
 
 def _lint(options: argparse.Namespace) -> int:
     from pytest_fcpivot.data import lint  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
 
     def say(finding: lint.Finding) -> None:
         if options.json:
@@ -226,7 +233,8 @@ def _lint(options: argparse.Namespace) -> int:
         elif options.ids:
             _say(str(finding))
 
-    found = lint.lint(options.file, say=say)
+    with Progress.of_file(Path(options.file)) as progress:
+        found = lint.lint(options.file, say=say, progress=progress)
     if options.json:
         print(json.dumps({"summary": found.summary()}))
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot import options
-from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, refuse_no_file, resolve_data
 from pytest_fcpivot.data.files import is_data_file
+from pytest_fcpivot.data.progress import Progress, told_nobody
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
 from pytest_fcpivot.jsontext import shown, shows_as_it_is
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.data.preparing import SamePivot
+    from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
     from pytest_fcpivot.options import Options
 
@@ -170,8 +173,10 @@ class Datasets:
             stands_for_sample = name == SAMPLE and not path.exists()
             if stands_for_sample:
                 path = SAMPLE_PATH
-            elif not (is_data_file(path) and path.is_file()):
+            elif not (is_data_file(path) and path.exists()) or path.is_dir():
                 continue
+            else:
+                refuse_no_file(path, name)
             if argument not in typed:
                 raise DataError(
                     f"addopts names the data {argument}, and addopts does not start a run of data: take it out there, "
@@ -191,9 +196,23 @@ class Datasets:
             position = len(self._open)
             label = self._names[position] if position < len(self._names) else self._label(path)
             _refuse_unseen(label)
-            store = open_store(path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot)
+            with self._progress(path) as progress:
+                store = open_store(
+                    path, bad_rows=self._options.bad_rows, same_pivot=self._same_pivot, progress=progress
+                )
             self._open[key] = Dataset(label, path, store, store.index(self._options.selection.rows(store)))
         return self._open[key]
+
+    @contextmanager
+    def _progress(self, path: Path) -> Iterator[Reached]:
+        """Tell on the screen, which pytest captures by now, how far a file is that takes long to prepare."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if options.told(self._config):  # a worker, for which the controller prepared it
+            yield told_nobody
+            return
+        uncaptured = nullcontext() if capture is None else capture.global_and_fixture_disabled()
+        with uncaptured, Progress.of_file(path) as progress:
+            yield progress
 
     def why_nothing(self) -> str:
         """Say which filters left nothing of the data; "" if there are pivots to run, or no data."""

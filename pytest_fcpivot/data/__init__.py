@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.cachedir import cache_dir
 from pytest_fcpivot.data.files import SUFFIXES, is_data_file
 from pytest_fcpivot.data.preparing import BadRows, SamePivot, prepare
+from pytest_fcpivot.data.progress import told_nobody
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
+    from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.model import Pivot
 
@@ -31,11 +33,21 @@ def resolve_data(name: str, base: Path | None = None) -> Path:
         return SAMPLE_PATH
     if not path.exists():
         raise DataError(f"data file not found: {name} (looked for {path.absolute()})")
-    if not path.is_file():
-        raise DataError(f"{name}: not a file; name a file that ends in {', '.join(SUFFIXES)}")
+    refuse_no_file(path, name)
     if not is_data_file(path):
         raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SUFFIXES)}")
     return path
+
+
+def refuse_no_file(path: Path, name: str) -> None:
+    """Refuse what is there and is no file, such as a pipe, which can be read but once; raises DataError."""
+    if path.is_dir():
+        raise DataError(f"{name}: not a file; name a file that ends in {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise DataError(
+            f"{name}: not a file but a pipe or a device, which can be read once only; prepare the data from it first, "
+            "and name the result:  fcpivot prepare - -o data.parquet < PIPE"
+        )
 
 
 def load_pivots(path: str | Path = SAMPLE, *, bad_rows: BadRows = "refuse") -> list[Pivot]:
@@ -50,25 +62,31 @@ def load_pivots(path: str | Path = SAMPLE, *, bad_rows: BadRows = "refuse") -> l
         store.close()
 
 
-def open_store(path: Path, *, bad_rows: BadRows = "refuse", same_pivot: SamePivot = "problem") -> PivotStore:
+def open_store(
+    path: Path,
+    *,
+    bad_rows: BadRows = "refuse",
+    same_pivot: SamePivot = "problem",
+    progress: Reached = told_nobody,
+) -> PivotStore:
     """Open a data file as a store, preparing a source file into the cache first if that was not done before.
 
     Raises DataError as `load_pivots` does. A pivot that comes again is a problem of the file, unless its rows are
-    rollouts, where it is one more `repeat` of the pivot.
+    rollouts, where it is one more `repeat` of the pivot. `progress` is told how far the preparing is.
     """
     from pytest_fcpivot.data.store import PivotStore, is_store  # noqa: PLC0415 (pyarrow is heavy)
 
     if path.name.endswith(".parquet") and is_store(path):
         store = PivotStore(path)
     else:
-        store = PivotStore(_prepared(path, bad_rows, same_pivot))
+        store = PivotStore(_prepared(path, bad_rows, same_pivot, progress))
     if not len(store):
         store.close()
         raise DataError(f"{path}: no pivots in it")
     return store
 
 
-def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
+def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot, progress: Reached) -> Path:
     """Return the cached store of a source file, made now if its content was not seen before."""
     digest = file_hash(path)
     how = f"{path.suffix} {_PREPARED_BY} {bad_rows} {same_pivot}"
@@ -76,7 +94,14 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot) -> Path:
     target = cache_dir() / f"{key}.parquet"
     if not target.exists():
         provenance = {"source": path.name, "source_sha256": digest}
-        prepare([file_source(path)], target, bad_rows=bad_rows, provenance=provenance, same_pivot=same_pivot)
+        prepare(
+            [file_source(path)],
+            target,
+            bad_rows=bad_rows,
+            provenance=provenance,
+            same_pivot=same_pivot,
+            progress=progress,
+        )
     return target
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 import zlib
 from datetime import date, datetime, time
@@ -17,7 +18,7 @@ from pytest_fcpivot.encodings import save_as_utf8, wide_encoding
 from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
@@ -38,6 +39,9 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # a zstd file may begin with a skippable frame (pzstd writes them)
 _PARQUET_MAGIC = b"PAR1"
 _MAGIC_BYTES = 4
+# Lines that are blank, together: 100 million of them take half a second so, and a minute one by one.
+_BLANK_LINES = re.compile(rb"(\n+)(?![\t\r\x0b\x0c ])|[\t\n\r\x0b\x0c ]*\n")
+_LAST_BLANK = 0x20  # the space, after all that is white space
 
 
 def is_data_file(path: Path) -> bool:
@@ -65,8 +69,11 @@ class Rows(Protocol):
     """The rows of one file, to be iterated once: (number from 1, row or RowProblem).
 
     A row is the bytes of its line, which are UTF-8, without the line end; a parquet row is a dict that JSON can hold.
-    Iterating raises DataError where the file is damaged or cannot be read, after the rows before that place.
+    Iterating raises DataError where the file is damaged or cannot be read, after the rows before that place. `on_read`
+    is called now and then while more is read, also where no row comes of it.
     """
+
+    on_read: Callable[[], None]
 
     @property
     def size(self) -> int | None:
@@ -110,6 +117,7 @@ class LineRows:
         self._limit = limit
         self._name = name
         self._line = 0
+        self.on_read = _do_nothing
         self.size = _size_of(stream)
 
     @property
@@ -141,7 +149,7 @@ class LineRows:
     def _lines(self, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | RowProblem]]:
         begun = io.BytesIO()  # a line that goes on in the next chunk; BytesIO hands over its buffer without a copy
         begun_size = 0
-        for chunk in _not_wide(chunks):
+        for chunk in self._telling(_not_wide(chunks)):
             start = chunk.find(b"\n") + 1
             head = chunk[: start - 1] if start else chunk
             begun_size += len(head)
@@ -158,6 +166,12 @@ class LineRows:
             end = chunk.rfind(b"\n") + 1
             valid = _is_utf8(chunk, start, end)
             while start < end:  # several times faster than split(), which looks at one byte after the other
+                if chunk[start] <= _LAST_BLANK and (blank := _BLANK_LINES.match(chunk, start, end)):
+                    after = blank.end()
+                    if blank[1] or after - start <= self._limit:  # a longer one may be overlong
+                        self._line += after - start if blank[1] else chunk.count(b"\n", start, after)
+                        start = after
+                        continue
                 found = chunk.index(b"\n", start)
                 row = self._row(chunk[start:found], found - start, valid=valid)
                 start = found + 1
@@ -168,6 +182,12 @@ class LineRows:
                 begun.write(chunk[end:])
         if begun_size and (row := self._row(begun.getvalue(), begun_size, valid=False)) is not None:
             yield self._line, row
+
+    def _telling(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield chunks, and call `on_read` after each."""
+        for chunk in chunks:
+            yield chunk
+            self.on_read()
 
     def _row(self, line: bytes, size: int, *, valid: bool) -> bytes | RowProblem | None:
         """Return what the next line holds; None if it is blank."""
@@ -183,6 +203,10 @@ class LineRows:
         if not valid and (fault := _utf8_fault(line)):
             return RowProblem(number, f"not UTF-8: {fault}")
         return line
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _utf8_fault(line: bytes) -> str | None:
@@ -249,7 +273,7 @@ class _Counted(io.RawIOBase):
         if self._held:
             taken = len(self._held) if size < 0 else size
             held, self._held = self._held[:taken], self._held[taken:]
-            return held
+            return held + self.read(size - len(held)) if len(held) < size else held
         read = self._stream.read(size) or b""
         self.count += len(read)
         self.hash.update(read)
@@ -352,6 +376,7 @@ class _ParquetRows:
         self._label = label
         self._share = 0.0
         self._sha256: str | None = None
+        self.on_read = _do_nothing
         try:
             self.size = path.stat().st_size
         except OSError as error:
@@ -384,6 +409,7 @@ class _ParquetRows:
                         line += 1
                         yield line, _from_columns(row)
                     self._share = line / file.metadata.num_rows
+                    self.on_read()
                 self._share = 1.0
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self._label}: cannot be read as parquet: {error}") from error

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.data import open_store, resolve_data
+from pytest_fcpivot.data.progress import told_nobody
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_fcpivot.data.progress import Reached
 MOST_EXPECTED = 20
 _COLUMNS = ["split", "trajectory_hash", "depth", "expected_type", "expected_names", "n_tools"]
 _GROUPS_A_READ = 256
@@ -30,14 +32,14 @@ _THOUSAND = 1000
 _NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons", TOLD})
 
 
-def facts(name: str | Path) -> dict[str, Any]:
+def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any]:
     """Describe the data that a name means, as builtins; broken rows of a source file are counted, not refused.
 
     Shares are of pivots, and of calls for tools. A distribution's `p95` is the smallest value that at least 95 % of the
-    pivots, or trajectories, do not exceed. Raises DataError if the file cannot be used.
+    pivots, or trajectories, do not exceed. `progress` is as in `prepare`. Raises DataError if the file cannot be used.
     """
     path = resolve_data(str(name))
-    kept, details = _opened(path)
+    kept, details = _opened(path, progress)
     try:
         with pq.ParquetFile(kept) as file:
             counted, sizes = _counted(file), _sizes(file)
@@ -57,12 +59,12 @@ def facts(name: str | Path) -> dict[str, Any]:
     }
 
 
-def _opened(path: Path) -> tuple[Path, dict[str, Any]]:
+def _opened(path: Path, progress: Reached) -> tuple[Path, dict[str, Any]]:
     """Return the store of a data file, made now if need be, and its provenance.
 
     The store itself is let go of: its footer, in memory, takes as much as all that is read here.
     """
-    store = open_store(path, bad_rows="skip")
+    store = open_store(path, bad_rows="skip", progress=progress)
     try:
         return store.path, store.provenance
     finally:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_fcpivot.chat import content_text
 from pytest_fcpivot.data import open_store, resolve_data
+from pytest_fcpivot.data.progress import told_nobody
 from pytest_fcpivot.data.rows import expected_action_json
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.jsontext import one_line, quoted, shown
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.model import Pivot
 
@@ -40,6 +42,7 @@ _IDS_SHOWN = 3
 _TOOL_LISTS_KEPT = 256
 _SCHEMAS_KEPT = 4096
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DUPLICATE = "duplicate id "
 _REASON = re.compile(r"(line \d+): (.*)", re.DOTALL)
 
 
@@ -167,15 +170,20 @@ class Findings:
 
 
 def lint(
-    name: str | Path, *, say: Callable[[Finding], None] = lambda _finding: None, ids_shown: int = _IDS_SHOWN
+    name: str | Path,
+    *,
+    say: Callable[[Finding], None] = lambda _finding: None,
+    ids_shown: int = _IDS_SHOWN,
+    progress: Reached = told_nobody,
 ) -> Findings:
     """Look for the faults of the data that a name means.
 
     `say` is called with each finding as it is made; duplicates come last. Broken rows are findings if the name is that
-    of a source file; of a prepared store they were left out before. Raises DataError if the file cannot be used.
+    of a source file; of a prepared store they were left out before. `progress` is as in `prepare`.
+    Raises DataError if the file cannot be used.
     """
     path = resolve_data(str(name))
-    store = open_store(path, bad_rows="skip")
+    store = open_store(path, bad_rows="skip", progress=progress)
     found = Findings(str(name), len(store))
     try:
         if store.path != path:
@@ -206,11 +214,16 @@ def _finding(rule: str, detail: str, pivot: Pivot) -> Finding:
 
 def _broken_rows(provenance: Mapping[str, Any]) -> Iterator[Finding]:
     for reason in provenance.get("bad_row_reasons", ()):
-        parts = _REASON.fullmatch(reason)
-        where, why = parts.groups() if parts else ("", reason)
-        rule = "duplicate-id" if why.startswith("duplicate id ") else "broken-row"
+        where, why = _split_reason(reason)
+        rule = "duplicate-id" if why.startswith(_DUPLICATE) else "broken-row"
         line = int(where[5:]) if where else None
         yield Finding(rule, RULES[rule].severity, where, one_line(why), line=line)
+
+
+def _split_reason(reason: str) -> tuple[str, str]:
+    """Take the line from a reason, "" if there is none."""
+    parts = _REASON.fullmatch(reason)
+    return (parts[1], parts[2]) if parts else ("", reason)
 
 
 def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
@@ -224,11 +237,18 @@ def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
 
 
 def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:
-    """Count the broken rows past those that the store names."""
-    unnamed = provenance.get("bad_rows", 0) - len(provenance.get("bad_row_reasons", ()))
-    if unnamed > 0:
-        found.counts["broken-row"] += unnamed
-        found.ids["broken-row"] = []
+    """Count the broken rows past those that the store names; how many have an id that was there, their reasons tell."""
+    reasons = provenance.get("bad_row_reasons", ())
+    unnamed = provenance.get("bad_rows", 0) - len(reasons)
+    if unnamed <= 0:
+        return
+    refused = Told.of(provenance).refused
+    repeated = sum(count for kind, count in refused.items() if kind.startswith(_DUPLICATE))
+    repeated -= sum(_split_reason(reason)[1].startswith(_DUPLICATE) for reason in reasons)
+    for rule, count in (("duplicate-id", repeated), ("broken-row", unnamed - repeated)):
+        if count > 0:
+            found.counts[rule] += count
+            found.ids.setdefault(rule, [])
 
 
 def _each(store: PivotStore) -> Iterator[Finding]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_fcpivot.data.agent_refs import AgentRefs
 from pytest_fcpivot.data.conversations import SkippedTurn
-from pytest_fcpivot.data.parts import remove_abandoned
+from pytest_fcpivot.data.listing import Listing
 from pytest_fcpivot.data.repeated import RepeatedRows
 from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.data.rows import StoredPivot
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.data.conversations import Conversation
+    from pytest_fcpivot.data.files import Rows
     from pytest_fcpivot.data.shapes.how import CallsInText
     from pytest_fcpivot.data.shapes.items import Rollout
     from pytest_fcpivot.data.sources import Source
@@ -41,9 +40,10 @@ class Audit:
     """What became of every row and of every assistant turn.
 
     `rows` = `pivot_rows` + `conversations` + `broken`; `turns` of conversations = their pivots + `skipped`.
-    `flags` counts what is odd about rows that were read all the same. `problems` holds the first broken rows, and
-    `listed` counts what was written to the audit's file. `told` counts the rows by shape, and what was left out by
-    reason. `each_repeated` is how often each pivot comes, where rows say that they are repeats.
+    `flags` counts what is odd about rows that were read all the same. `problems` holds the first broken rows. `listed`
+    counts what was left out, which the audit's file lists in `list_lines` lines, but for the `unlisted` past its bound.
+    `told` counts the rows by shape, and what was left out by reason. `each_repeated` is how often each pivot comes,
+    where rows say that they are repeats.
     """
 
     rows: int = 0
@@ -58,6 +58,8 @@ class Audit:
     problems: list[RowProblem] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     listed: int = 0
+    list_lines: int = 0
+    unlisted: int = 0
     told: Told = field(default_factory=Told)
     each_repeated: int = 1
 
@@ -100,7 +102,7 @@ def prepare(
     details: dict[str, Any] = {**(provenance or {}), "prepared_by": __version__, "bad_rows": 0, "bad_row_reasons": []}
     if calls_in_text is not None:
         details["calls_in_text"] = calls_in_text
-    listing = _Listing(audit_file)
+    listing = Listing(audit_file)
     reading = _Reading(
         sources,
         audit,
@@ -139,6 +141,7 @@ def prepare(
         listing.discard()
         raise
     listing.finish()
+    audit.list_lines, audit.unlisted = listing.lines, listing.unlisted
     return audit
 
 
@@ -153,40 +156,6 @@ def _why_none(sources: Sequence[Source], audit: Audit) -> str:
     return f"{first}: no pivots in it ({counts}{reason})"
 
 
-class _Listing:
-    """Writes what is left out beside the store, in one step with it."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}.part")
-        if path is not None:
-            remove_abandoned(path)
-        self._stream: TextIO | None = None
-
-    def add(self, file: str, line: int, reason: str, message: int | None = None) -> None:
-        if self._part is None:
-            return
-        if self._stream is None:
-            self._stream = self._part.open("w", encoding="ascii")
-        entry = {"file": file, "line": line, "message": message, "reason": reason}
-        self._stream.write(json.dumps(entry) + "\n")
-
-    def finish(self) -> None:
-        if self._path is None or self._part is None:
-            return
-        if self._stream is None:
-            self._path.unlink(missing_ok=True)  # of an earlier time
-            return
-        self._stream.close()
-        self._part.replace(self._path)
-
-    def discard(self) -> None:
-        if self._stream is not None and self._part is not None:
-            self._stream.close()
-            with suppress(OSError):
-                self._part.unlink()
-
-
 class _Reading:
     """Reads the sources one after the other."""
 
@@ -194,7 +163,7 @@ class _Reading:
         self,
         sources: Sequence[Source],
         audit: Audit,
-        listing: _Listing,
+        listing: Listing,
         *,
         same_pivot: SamePivot,
         shape: Shape,
@@ -223,6 +192,7 @@ class _Reading:
         done = 0
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
+            rows.on_read = partial(self._tell, rows, done)
             for line, raw in rows:
                 audit.rows += 1
                 if audit.rows % _ROWS_A_REPORT == 0:
@@ -269,6 +239,10 @@ class _Reading:
                 }
             )
         self._progress(audit.rows, done)
+
+    def _tell(self, rows: Rows, done: int) -> None:
+        """Tell how far the reading is, also while no rows come: of blank lines, or a line without an end."""
+        self._progress(self._audit.rows, done + rows.bytes_read)
 
     def _of_pivot(self, pivot: StoredPivot, number: int, line: int, source: Source) -> Iterable[StoredPivot]:
         """Return what a row holds; raises RowProblem if it has been there before."""

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data.rows import expected_action_from_json
@@ -118,6 +119,7 @@ def _in_words(counts: Counter[str]) -> str:
     return ", ".join(shown) + (", …" if len(counts) > len(shown) else "")
 
 
+@lru_cache(maxsize=1024)
 def kind_of(reason: str) -> str:
     """Return a reason without what differs from row to row: names, numbers, values."""
     return _VARIES.sub("…", reason)
