@@ -41,7 +41,7 @@ def facts(name: str | Path) -> dict[str, Any]:
     try:
         with pq.ParquetFile(kept) as file:
             counted, sizes = _counted(file), _sizes(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:  # of texts and values that are damaged
         raise DataError(f"{kept}: cannot be read as parquet: {error}") from error
     return {
         "file": str(name),
