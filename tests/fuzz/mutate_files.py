@@ -49,6 +49,7 @@ from pytest_fcpivot.results.calls import Crashes, under_way
 from pytest_fcpivot.results.described import read_description
 from pytest_fcpivot.results.lines import Damage, results_in
 from pytest_fcpivot.session import PivotSession
+from pytest_fcpivot.trust import find_key, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -469,6 +470,15 @@ class Reader:
                             to_action(stored.output)
 
 
+def _marked(data: bytes) -> bytes:
+    """Mark a run.json as made here, if it can be: what others made is refused before it is used."""
+    try:
+        description = json.loads(data)
+        return written(description, find_key()) if isinstance(description, dict) else data
+    except (ValueError, RecursionError):
+        return data
+
+
 COMMANDS = {
     "run.json": ("merge", "audit", "replay", "resume"),
     "results.jsonl": ("merge", "audit", "replay", "resume"),
@@ -496,12 +506,15 @@ class Rounds:
     def __post_init__(self) -> None:
         self._pattern, self._here = self.base / "pattern", self.base / "here"
         self._pattern.mkdir()
-        os.environ["FC_CACHE_DIR"] = str(self.base / "cache")
+        os.environ |= {"FC_CACHE_DIR": str(self.base / "cache"), "XDG_STATE_HOME": str(self.base / "state")}
+        (self.base / "state").mkdir(0o700)
         write_pattern(self._pattern)
         shutil.copytree(self._pattern, self._here)
         # the run's data are named by where they are
         described = self._pattern / "run" / "run.json"
-        described.write_text(described.read_text().replace(str(self._pattern), str(self._here)))
+        described.write_bytes(
+            _marked(described.read_bytes().replace(str(self._pattern).encode(), str(self._here).encode()))
+        )
         self._reader = Reader(self._here)
 
     def one(self, number: int, only: str | None = None) -> None:
@@ -511,6 +524,8 @@ class Rounds:
         name = drawn.choice(RUN_FILES if of_run else DATA_FILES)
         path = Path("run", name) if of_run else Path(name)
         data = damaged((self._pattern / path).read_bytes(), drawn, is_text=not name.endswith((".gz", ".parquet")))
+        if name == "run.json" and drawn.random() < 0.8:
+            data = _marked(data)
         self.files[name] += 1
         (self._here / path).write_bytes(data)
         for command in COMMANDS[name]:  # resume, which writes, comes last
@@ -562,14 +577,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutate-") as base:
         rounds = Rounds(Path(base), options.seed)
         began = time.monotonic()
-        for number in range(options.first, options.first + options.files):
-            rounds.one(number, options.only)
-            if number % 500 == 499:
-                rounds.forget_cache()
-            if number % 5000 == 4999:
-                print(f"{number + 1} files, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            if len(rounds.faults) >= options.stop_at:
-                break
+        with contextlib.suppress(KeyboardInterrupt):  # what was done until then is told
+            for number in range(options.first, options.first + options.files):
+                rounds.one(number, options.only)
+                if number % 500 == 499:
+                    rounds.forget_cache()
+                if number % 2500 == 2499:
+                    faults = len(rounds.faults)
+                    took = time.monotonic() - began
+                    print(f"{number + 1} files, {took:.0f} s, {faults} faults", file=sys.stderr, flush=True)
+                if len(rounds.faults) >= options.stop_at:
+                    break
     print("\n".join(rounds.lines()))
     print(f"{sum(rounds.files.values())} files in {time.monotonic() - began:.0f} s, {len(rounds.faults)} faults")
     for fault in rounds.faults:
