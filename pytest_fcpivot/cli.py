@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ _LISTED = 20
 _INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code: 0 well, 1 a finding, 2 a usage or input error."""
+@cache
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fcpivot", description="Tools for function-calling pivots.")
     parser.add_argument("--version", action="version", version=f"fcpivot {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -43,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_synth(commands)
     _add_merge(commands)
     _add_audit(commands)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code: 0 well, 1 a finding, 2 a usage or input error."""
+    options = _parser().parse_args(arguments)
     with suppress(ValueError):  # not the main thread, which alone is told
         signal.signal(signal.SIGTERM, _interrupt)  # a job that is cancelled is to leave no half file either
     try:

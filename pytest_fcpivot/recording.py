@@ -416,7 +416,7 @@ class Recorder:
         assert self._run is not None  # noqa: S101 (the callers have one)
         first = self._sessions[0]
         self._description |= {
-            "started": first["started"],
+            "started": first.get("started"),
             "ended": self._session["ended"],
             "sessions": self._sessions,
         }

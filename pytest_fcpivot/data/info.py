@@ -43,7 +43,7 @@ def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any
     try:
         with pq.ParquetFile(kept) as file:
             counted, sizes = _counted(file), _sizes(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:  # of texts and values that are damaged
         raise DataError(f"{kept}: cannot be read as parquet: {error}") from error
     return {
         "file": str(name),

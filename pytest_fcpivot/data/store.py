@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pytest_fcpivot.data.agent_refs import agent_of, counted_in
+from pytest_fcpivot.data.jsonparts import is_json
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.provenance import read_provenance
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
@@ -40,6 +41,9 @@ _EARLIER = 2
 # Sets of conversations whose every shape that earlier versions met they read rightly.
 _READ_RIGHTLY = frozenset({"nvidia/Nemotron-Agentic-v1"})
 METADATA_KEY = b"fcpivot"
+# What reading a damaged file may raise: Arrow's own errors, and those of what it read that is no text, or no value.
+_DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+_AGAIN = "prepare the data again, or fetch the file again"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 # By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
 ROWS_PER_GROUP = 256
@@ -258,7 +262,7 @@ class PivotStore:
         try:
             for batch in self._file.iter_batches(_ROWS_A_READ, columns=[name], use_threads=False):
                 yield from batch.column(0).to_pylist()
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column {name}: {error}") from error
 
     def trajectory_hashes(self) -> Sequence[int]:
@@ -272,7 +276,7 @@ class PivotStore:
     def _hashes(self, column: str) -> Sequence[int]:
         try:
             numbers = self._file.read(columns=[column], use_threads=False).column(0).combine_chunks()
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column {column}: {error}") from error
         view: Sequence[int] = memoryview(numbers.buffers()[1] or b"").cast("Q")  # a list takes five times the memory
         return view[numbers.offset : numbers.offset + len(numbers)]
@@ -304,7 +308,7 @@ class PivotStore:
                         found.append(IndexEntry(row, id_, trajectory, sys.intern(kind), called))
                         row = next(wanted, None)
                     offset += end - first
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
         return found
 
@@ -335,7 +339,7 @@ class PivotStore:
         try:
             for column in self._metadata(rows):
                 found.update(agent_of(text.encode()) for text in column.to_pylist())
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column metadata: {error}") from error
         return found
 
@@ -359,30 +363,17 @@ class PivotStore:
         if group != self._group:
             try:
                 table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
+            except _DAMAGED as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
             self._columns = [_in_one(table.column(name)) for name in _PAYLOAD]
             self._group = group
             del table
             self._give_back_memory()
         place = row - self._starts[group]
-        values = [column[place].as_py() for column in self._columns]  # one row, for the next may be in another group
-        id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
-        return Pivot(
-            id=id_,
-            trajectory_id=trajectory,
-            expected_action=expected_action_from_json(expected),
-            input_json=input_,
-            tools_json=tools,
-            params_json=params,
-            metadata_json=metadata,
-            turn=turn,
-            step=step,
-            depth=depth,
-            source_line=line,
-            split=split,
-            n_tools=n_tools,
-        )
+        try:
+            return _pivot(column[place].as_py() for column in self._columns)  # the next may be in another group
+        except _DAMAGED as error:
+            raise DataError(f"{self.path}: cannot read row {row}: {error}; {_AGAIN}") from error
 
     def _give_back_memory(self) -> None:
         """Return to the system what Arrow keeps of it for the next group: a fifth of what a session takes.
@@ -411,6 +402,29 @@ class PivotStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _pivot(values: Iterable[Any]) -> Pivot:
+    """Make a pivot of a row's values; raises ValueError for texts that are no JSON, as in a damaged file."""
+    id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
+    for text in (input_, tools, params, metadata):
+        if not is_json(text):
+            raise ValueError("a part of it is not JSON")
+    return Pivot(
+        id=id_,
+        trajectory_id=trajectory,
+        expected_action=expected_action_from_json(expected),
+        input_json=input_,
+        tools_json=tools,
+        params_json=params,
+        metadata_json=metadata,
+        turn=turn,
+        step=step,
+        depth=depth,
+        source_line=line,
+        split=split,
+        n_tools=n_tools,
+    )
 
 
 def _in_one(column: pa.ChunkedArray) -> pa.Array:
