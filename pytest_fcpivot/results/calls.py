@@ -66,13 +66,14 @@ class CallFile(CallLog):
                     "usage": None if usage is None else usage.to_builtins(),
                 }
             )
+            text = None
             with suppress(Exception):  # an output that cannot be written is asked for again
                 text = output_json(output)
-                # Without the secret in it, the answer could not be graded, and it has no grade yet that could be kept:
-                # a session that goes on with the run asks again.
-                if self._redact.answer(text) == text:
-                    self._write(f'{head[:-1]}, "output": {text}}}')
-                    return
+            # Without a secret that is in it, the answer could not be graded, and it has no grade yet that could be
+            # kept: a session that goes on with the run asks again.
+            if text is not None and self._redact.answer(text) == text:
+                self._write(f'{head[:-1]}, "output": {text}}}')
+                return
         self._note_end(call)
 
     def _note_end(self, call: Call) -> None:
