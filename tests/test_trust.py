@@ -129,6 +129,17 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
     make(path)
 
 
+def _as_file(folder: Path) -> None:
+    (folder / "run-key").unlink()
+    folder.rmdir()
+    folder.touch()
+
+
+def _as_link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to("elsewhere")
+
+
 _BAD_KEYS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link": (lambda path: _replace(path, lambda p: p.symlink_to("/dev/urandom")), "a link or no plain file"),
     "a pipe": (lambda path: _replace(path, os.mkfifo), "a link or no plain file"),
@@ -138,14 +149,8 @@ _BAD_KEYS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "does not have 32 bytes"),
     "long": (lambda path: path.write_bytes(b"k" * 33), "does not have 32 bytes"),
     "a folder for others": (lambda path: path.parent.chmod(0o777), "can be written by others"),
-    "a folder that is a file": (
-        lambda path: (_replace(path, lambda p: p.parent.rmdir()), path.parent.touch()),
-        "not a d",
-    ),
-    "a folder that is a link": (
-        lambda path: (path.parent.rename(path.parent.with_name("x")), path.parent.symlink_to("x")),
-        "not a directory of its own",
-    ),
+    "a folder that is a file": (lambda path: _as_file(path.parent), "not a directory of its own"),
+    "a folder that is a link": (lambda path: _as_link(path.parent), "not a directory of its own"),
 }
 
 

@@ -64,15 +64,13 @@ class Download:
         }
         (self.run / "run.json").write_bytes(written(description))
         line = {
-            **{
-                "test": "theirs/x.jsonl::p1",
-                "pivot_id": "p1",
-                "trajectory_id": "p1",
-                "expected": "message",
-                "repeat": 1,
-            },
-            **{"outcome": "passed", "reward": 1.0, "output": "hi", "action": {"type": "message", "content": "hi"}},
+            "test": "theirs/x.jsonl::p1",
+            "pivot_id": "p1",
+            "trajectory_id": "p1",
+            "expected": "message",
+            "repeat": 1,
         }
+        line |= {"outcome": "passed", "reward": 1.0, "output": "hi", "action": {"type": "message", "content": "hi"}}
         (self.run / "results.jsonl").write_text(json.dumps(line) + "\n")
 
     def happened(self) -> list[str]:
@@ -168,8 +166,11 @@ def test_what_the_user_gives_is_used(download: Download) -> None:
 def test_what_the_user_declines(download: Download) -> None:
     """An option with an empty value means none: the header is not sent, the judge's address and key are not used."""
     download.name(
-        **{"fc_grader": "agentic", "fc_judge": "off", "fc_judge_base_url": "http://x", "fc_judge_key": "BANK_PIN"},
         data=True,
+        fc_grader="agentic",
+        fc_judge="off",
+        fc_judge_base_url="http://x",
+        fc_judge_key="BANK_PIN",
         fc_ids="/etc/passwd",
     )
     declined = [f"--fc-{name}=" for name in ("judge-base-url", "judge-key", "ids")]
@@ -299,7 +300,9 @@ def test_the_recipe_for_ci(
 # -------------------------------------------------------------------- links
 
 
-def _link(path: Path, target: Path) -> None:
+def _link(path: Path, target: Path, *, folder: Path | None = None) -> None:
+    if folder is not None:
+        folder.mkdir()
     path.unlink(missing_ok=True)
     path.symlink_to(target)
 
@@ -308,7 +311,7 @@ LINKS: dict[str, Callable[[Path, Path], object]] = {
     "results.jsonl": _link,
     "run.json": _link,
     "calls": lambda path, target: _link(path, target.parent),
-    "calls/main-1.jsonl": lambda path, target: (path.parent.mkdir(), _link(path, target)),
+    "calls/main-1.jsonl": lambda path, target: _link(path, target, folder=path.parent),
     "run.json.123.tmp": _link,
 }
 

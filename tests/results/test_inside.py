@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.results import inside
-from pytest_fcpivot.results.inside import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,6 +17,10 @@ DATA = [{"name": "gate.jsonl", "path": "/there/gate.jsonl", "sha256": "0"}]
 RESUMES, REPLAYS = Given(replays=False), Given(replays=True)
 
 
+def _given(*options: str, data: str = "") -> Given:
+    return Given(replays=False, options=frozenset(options), data=frozenset((data,)))
+
+
 def _named(given: Given, *, arguments: list[str] | None = None, data: Any = (), **fc: Any) -> dict[str, list[str]]:
     found = named_by({"options": fc, "data": data, "arguments": arguments}, given)
     return {each.option: each.values for each in found}
@@ -25,9 +29,8 @@ def _named(given: Given, *, arguments: list[str] | None = None, data: Any = (), 
 def test_every_option_is_decided_on() -> None:
     """What only a run that was made here may bring along is refused of any other, and SECURITY.md lists all options."""
     given = Given(replays=False, bundled_grader=False)
-    assert {*_named(given, data=DATA, **dict.fromkeys(MADE_HERE_ONLY, "x"))} == {
-        "--" + dest.replace("_", "-") for dest in MADE_HERE_ONLY
-    }
+    named = named_by({"options": dict.fromkeys(MADE_HERE_ONLY, "x"), "data": DATA}, given)
+    assert {each.option for each in named} == {"--" + dest.replace("_", "-") for dest in MADE_HERE_ONLY}
     text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
     rows = {flag.replace("-", "_"): row for row in text.splitlines() for flag in re.findall(r"`--(fc-[a-z-]+)", row)}
     assert rows.keys() >= FROM_ANY_RUN | MADE_HERE_ONLY
@@ -47,7 +50,8 @@ def test_every_option_is_decided_on() -> None:
         ({"fc_header": "'a: b' c:d"}, RESUMES, {"--fc-header": ["a: b", "c:d"]}),
         ({"fc_header": "a: 'b"}, RESUMES, {"--fc-header": ["a: 'b"]}),
         # the judge is asked on replay too
-        ({"fc_judge_base_url": "http://x", "fc_judge_key": "PIN"}, REPLAYS, {"--fc-judge-base-url": ["http://x"], "--fc-judge-key": ["PIN"]}),
+        ({"fc_judge_base_url": "http://x"}, REPLAYS, {"--fc-judge-base-url": ["http://x"]}),
+        ({"fc_judge_key": "PIN"}, REPLAYS, {"--fc-judge-key": ["PIN"]}),
         # graders: bundled ones by their exact names
         *(({"fc_grader": name}, REPLAYS, {}) for name in ("nemo-gym", "nemo-gym:any-order", "agentic")),
         *(
@@ -59,7 +63,7 @@ def test_every_option_is_decided_on() -> None:
         # files
         ({"fc_ids": "/etc/passwd"}, REPLAYS, {"--fc-ids": ["/etc/passwd"]}),
         # what was given, be it to nothing, is the user's own
-        ({"fc_agent": "evil:answer", "fc_header": ["a:$B"]}, Given(replays=False, options=frozenset(("fc_agent", "fc_header"))), {}),
+        ({"fc_agent": "evil:answer", "fc_header": ["a:$B"]}, _given("fc_agent", "fc_header"), {}),
         # what selects, counts and limits
         ({"fc_limit": "3", "fc_model": "m", "fc_judge": "m", "fc_pass_mark": "0.5"}, RESUMES, {}),
     ],
@@ -74,7 +78,7 @@ def test_options(fc: dict[str, Any], given: Given, wanted: dict[str, list[str]])
     [
         (None, DATA, RESUMES, {"--fc-data": ["/there/gate.jsonl"]}),
         (None, DATA, REPLAYS, {"--fc-data": ["/there/gate.jsonl"]}),
-        (None, DATA, Given(replays=True, options=frozenset(("fc_data",))), {}),
+        (None, DATA, _given("fc_data"), {}),
         (None, DATA, Given(replays=True, paths=True, types_data=True), {}),
         (None, DATA, Given(replays=True, paths=True), {"--fc-data": ["/there/gate.jsonl"]}),
         # the sample is always ours, wherever the run says that it is
@@ -85,8 +89,8 @@ def test_options(fc: dict[str, Any], given: Given, wanted: dict[str, list[str]])
         (["/there/gate.jsonl::p1"], DATA, RESUMES, {"paths": ["/there/gate.jsonl::p1"]}),
         (["/there/test_x.py"], DATA, RESUMES, {"--fc-data": ["/there/gate.jsonl"], "paths": ["/there/test_x.py"]}),
         (["/there/test_x.py"], DATA, Given(replays=True, paths=True, types_data=True), {}),
-        (["/there/gate.jsonl"], DATA, Given(replays=True, options=frozenset(("fc_data",)), data=frozenset(("/there/gate.jsonl",))), {}),
-        (["/there/gate.jsonl::p1"], DATA, Given(replays=True, options=frozenset(("fc_data",)), data=frozenset(("/there/gate.jsonl",))), {"paths": ["/there/gate.jsonl::p1"]}),
+        (["/there/gate.jsonl"], DATA, _given("fc_data", data="/there/gate.jsonl"), {}),
+        (["/there/x.jsonl::p1"], DATA, _given("fc_data", data="/there/x.jsonl"), {"paths": ["/there/x.jsonl::p1"]}),
     ],
 )  # fmt: skip
 def test_files_and_paths(arguments: list[str] | None, data: Any, given: Given, wanted: dict[str, list[str]]) -> None:
