@@ -45,6 +45,7 @@ _SIGNS = (
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _PLAIN_RUN = re.compile("[A-Za-z0-9]+")
+_ESCAPED = frozenset("\\'\"")
 _WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.-]+")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
@@ -75,15 +76,16 @@ class Redactor:
 
     def _look(self) -> None:
         """Learn of secrets that came into the environment since; those that were there stay secrets."""
-        held = getattr(os.environ, "_data", os.environ)  # comparing the decoded copy takes twenty times as long
-        while held != self._seen:
-            seen = dict(held)
-            try:
-                variables = dict(os.environ)
-            except KeyError:  # another thread took one away meanwhile
-                continue
-            self.add(secret_values.in_environment(variables))
-            self._seen = seen
+        held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
+        if held == self._seen:
+            return
+        now = dict(held)  # in one step, whatever other threads do
+        # pytest itself sets a variable for every test, so that only what is new is looked at
+        seen = self._seen
+        changed = {key: value for key, value in now.items() if seen.get(key) is not value}
+        new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
+        self.add(secret_values.in_environment(new))
+        self._seen = now
 
     def __call__(self, text: str) -> str:
         """Return a text without the known secrets, and without what looks like a key, a token or such a header."""
@@ -142,7 +144,7 @@ class _Finder:
         long: set[str] = set()
         self._escaped: list[tuple[str, re.Pattern[str]]] = []
         for value in values:
-            if not _WRITTEN_ALIKE.fullmatch(value):
+            if not (value.isascii() and value.isprintable()) or not _ESCAPED.isdisjoint(value):
                 self._escaped.append((max(_PLAIN_RUN.findall(value), key=len, default=""), _escaped(value)))
             encoded = _encodings(value)
             self._encoded |= encoded
@@ -159,7 +161,7 @@ class _Finder:
             if len(forms) <= self._FEW:
                 self._few += forms
             else:
-                self._many.append((size, step, _by_piece(forms, size)))
+                self._many.append((size, step, _by_piece(forms, size, step)))
 
     def _found(self, text: str) -> list[str]:
         """Return the known texts that a text holds, the longest first."""
@@ -203,11 +205,12 @@ def _in_common(text: str, form: str, step: int = 1) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if form else 0
 
 
-def _by_piece(forms: Iterable[str], size: int) -> Mapping[str, list[str]]:
+def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[str]]:
+    """Return the known texts by their first pieces: of so many, one is at a place that is looked at."""
     found: dict[str, list[str]] = {}
     for form in forms:
-        for piece in {form[at : at + size] for at in range(len(form) - size + 1)}:
-            found.setdefault(piece, []).append(form)
+        for at in range(step):
+            found.setdefault(form[at : at + size], []).append(form)
     return found
 
 
@@ -248,6 +251,7 @@ def _forms(value: str) -> set[str]:
     forms = {
         value,
         " ".join(value.split()),  # as reports fold blanks
+        value.replace("/", "\\/"),  # as some servers write JSON
         html.escape(value),
         html.escape(value, quote=False),
         html.escape(value).replace("&#x27;", "&#39;"),
