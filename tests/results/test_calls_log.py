@@ -147,7 +147,7 @@ def test_odd_names(tmp_path: Path, key: str) -> None:
 def test_a_disk_that_runs_full(tmp_path: Path) -> None:
     """A line that the disk takes only in part leaves nothing behind; a word to the workers that fails is no error."""
     resource = pytest.importorskip("resource")
-    log = CallFile(tmp_path / "calls", "main-1", str, begins=False)
+    log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=False)
     log.ended(call("before"), "a" * 1000, None)
     crashes = Crashes(tmp_path / "calls")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
