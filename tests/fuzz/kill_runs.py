@@ -640,7 +640,7 @@ def main() -> int:
         ]
         try:
             for played in as_completed(rounds):
-                outcomes.append(played.result())
+                outcomes.append(played.result())  # noqa: PERF401 (what was played before an interrupt is kept)
         except KeyboardInterrupt:  # enough: what was played is told, and the rounds under way are played to their end
             pool.shutdown(wait=False, cancel_futures=True)
     print(table(outcomes))
