@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.ending import INTERRUPTED
 from pytest_fcpivot.machines import machine_name, own_version, shares_disk
 from pytest_fcpivot.own_tests import NOT_TOLD
 from pytest_fcpivot.peers import xdist_controller
@@ -306,6 +307,8 @@ class Workers:
             # pytest.exit in the worker, which is an internal error to xdist
             code = node.workeroutput["exitstatus"]
             node.workeroutput["shouldstop"] = f"worker {node.gateway.id} ended with exit code {code} before its tests"
+        if not error and (stopped := _why_stopped(node)) is not None:
+            stop_workers(self._session.config, stopped)
         last = self._reported.get(node.gateway.id, "")
         for unit in getattr(scheduler, "assigned_work", {}).get(node, {}).values():
             if last in unit:
@@ -368,6 +371,14 @@ class Workers:
             forget(self._session.config, report)
         elif report.when == "call" or not report.passed:
             self._reported[getattr(report, "worker_id", "")] = report.nodeid
+
+
+def _why_stopped(node: Any) -> str | None:
+    """Say why a worker that has ended ends the whole session; None if it does not."""
+    if node.workeroutput["exitstatus"] == INTERRUPTED:
+        return f"{node} received keyboard-interrupt"  # as xdist calls it
+    reason = node.workeroutput["shouldstop"]
+    return str(reason) if reason else None
 
 
 def _has_tests(scheduler: Any, node: Any) -> bool:

@@ -990,7 +990,7 @@ def test_output_belongs_to_its_call(form: str, capsys: pytest.CaptureFixture[str
         results(caller, calls)
     assert current_output.get() is None
     for number, call in reversed(list(enumerate(calls))):
-        call.printed.release([], str)
+        call.printed.release([])
         assert capsys.readouterr().out == f"before p{number};after p{number};"
 
 

@@ -34,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -633,10 +633,16 @@ def main() -> int:
         for repeats in (1, 2)
     }
     names = [f"{chosen.seed}/{chosen.first + number}" for number in range(chosen.rounds)]
+    outcomes: list[Outcome] = []
     with ThreadPoolExecutor(max(1, chosen.jobs)) as pool:
-        outcomes = list(
-            pool.map(lambda name: play(name, chosen.python, chosen.keep, lambda p: known[p.right, p.repeats]), names)
-        )
+        rounds = [
+            pool.submit(play, name, chosen.python, chosen.keep, lambda p: known[p.right, p.repeats]) for name in names
+        ]
+        try:
+            for played in as_completed(rounds):
+                outcomes.append(played.result())  # noqa: PERF401 (what was played before an interrupt is kept)
+        except KeyboardInterrupt:  # enough: what was played is told, and the rounds under way are played to their end
+            pool.shutdown(wait=False, cancel_futures=True)
     print(table(outcomes))
     return int(any(outcome.violations for outcome in outcomes))
 
