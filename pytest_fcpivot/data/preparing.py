@@ -193,10 +193,15 @@ class _Reading:
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
             rows.on_read = partial(self._tell, rows, done)
+            bad, reason = b"", ""  # the last row, if it was refused: the same text after it is refused for the same
             for line, raw in rows:
                 audit.rows += 1
                 if audit.rows % _ROWS_A_REPORT == 0:
                     self._progress(audit.rows, done + rows.bytes_read)
+                if bad and raw == bad:
+                    self._broken(source, line, reason)
+                    continue
+                bad = b""
                 try:
                     if isinstance(raw, RowProblem):
                         raise raw
@@ -207,7 +212,8 @@ class _Reading:
                     else:
                         found = self._of_conversation(read, number, line, source)
                 except RowProblem as problem:
-                    self._broken(source, problem)
+                    bad, reason = raw if isinstance(raw, bytes) else b"", problem.reason
+                    self._broken(source, line, reason)
                     continue
                 told.shapes[reader.found] += 1
                 for turn in found:
@@ -300,16 +306,15 @@ class _Reading:
         self._audit.told.leave_out(turn.reason, f"{source.label}:{turn.line}")
         self._listing.add(source.label, turn.line, turn.reason, turn.message)
 
-    def _broken(self, source: Source, problem: RowProblem) -> None:
+    def _broken(self, source: Source, line: int, reason: str) -> None:
         audit = self._audit
         audit.broken += 1
         audit.listed += 1
-        audit.told.refuse(problem.reason, f"{source.label}:{problem.line}")
-        self._listing.add(source.label, problem.line, problem.reason)
+        audit.told.refuse(reason, f"{source.label}:{line}")
+        self._listing.add(source.label, line, reason)
         if len(audit.problems) < _PROBLEMS_KEPT:
+            problem = RowProblem(line, reason)  # a new one: that which was raised holds its row by its frames
             problem.where = source.label
-            # With its frames, each would hold a row in memory.
-            problem.__traceback__ = problem.__cause__ = problem.__context__ = None
             audit.problems.append(problem)
 
 

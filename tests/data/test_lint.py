@@ -266,12 +266,12 @@ def test_rows_that_cannot_be_read_are_findings_of_a_source_file(tmp_path: Path) 
 
 
 def test_broken_rows_past_those_that_are_named_are_counted(tmp_path: Path) -> None:
-    """A store names its first thousand broken rows, and the rest are in the count."""
+    """A store names its first thousand broken rows, and the rest are in the counts, each by its rule."""
     source = tmp_path / "rows.jsonl"
-    source.write_text("\n".join([row(1), *["{"] * 1_005]))
+    source.write_text("\n".join([row(1, id="a"), *["{"] * 1_005, *[row(1, id="a")] * 700]))
     found = lint(source)
-    assert found.counts == {"broken-row": 1_005}
-    assert found.ids == {"broken-row": ["line 2", "line 3", "line 4"]}
+    assert found.counts == {"broken-row": 1_005, "duplicate-id": 700}
+    assert found.ids == {"broken-row": ["line 2", "line 3", "line 4"], "duplicate-id": []}
     assert "line 2, line 3, line 4 … and 1002 more" in found.table()[2]
 
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import time
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pytest_fcpivot.data import sources
+from pytest_fcpivot.data import resolve_data, sources
 from pytest_fcpivot.data.files import LineRows
 from pytest_fcpivot.data.hub import HubFile, HubFiles
 from pytest_fcpivot.data.sources import KNOWN, Source, resolve
@@ -184,6 +187,34 @@ def test_bad_lines(tmp_path: Path, bad: bytes, reason: str, at: int) -> None:
     problem = rows[at][1]
     assert isinstance(problem, RowProblem)
     assert (problem.line, problem.reason) == (at + 1, reason)
+
+
+class Trickle(io.BytesIO):
+    """A stream that gives a few bytes at a time, as a pipe may."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return seven bytes at most."""
+        return super().read(7 if size is None or size < 0 else min(7, size))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from([b"\n", b"\r\n", b" ", b"\t", b"\x0b", b"\x0c", b"{}", b"x", b"\xc3\xa9"]), max_size=60)
+)
+@pytest.mark.parametrize("stream", [io.BytesIO, Trickle])
+def test_blank_lines_are_passed_over(stream: type[io.BytesIO], parts: list[bytes]) -> None:
+    """Whatever blank lines are between them, rows come whole and with the number of their line."""
+    text = b"".join(parts)
+    lines = [(number, line.removesuffix(b"\r")) for number, line in enumerate(text.split(b"\n"), 1)]
+    assert list(LineRows(stream(text), "rows")) == [(number, line) for number, line in lines if line.strip()]
+
+
+def test_masses_of_blank_lines_take_no_time() -> None:
+    """Twenty million newlines are passed over in a second or two, where one by one they would take a dozen."""
+    rows = LineRows(io.BytesIO(b"{}\n" + b"\n" * 20_000_000 + b" \n{}"), "rows")
+    began = time.process_time()
+    assert list(rows) == [(1, b"{}"), (20_000_003, b"{}")]
+    assert time.process_time() - began < 5
 
 
 def test_a_line_of_200_mb_takes_no_more_memory_than_the_limit() -> None:
@@ -541,3 +572,21 @@ def test_a_known_name_comes_before_a_file(tmp_path: Path, asked: list[tuple[Any,
     assert found(tmp_path, "./agentic-v1") == ["./agentic-v1/a.jsonl"]
     assert not asked
     assert len(found(tmp_path, "agentic-v1", "agentic-v1:tool_calling")) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_links_and_pipes(tmp_path: Path) -> None:
+    """A link to a file is that file, by its own name; a pipe is refused at once, with what to do, and never read."""
+    blob = written(tmp_path / "blobs" / "0a1b")
+    (tmp_path / "rows.jsonl").symlink_to(blob)
+    assert only("rows.jsonl", tmp_path).label == "rows.jsonl"
+    assert read(only("rows.jsonl", tmp_path)) == LINES
+    assert resolve_data("rows.jsonl", tmp_path) == tmp_path / "rows.jsonl"
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(DataError, match="pipe it in, with - as the name"):
+        resolve(["pipe.jsonl"], tmp_path)
+    with pytest.raises(DataError, match=r"a pipe or a device, .* prepare - -o data\.parquet"):
+        resolve_data("pipe.jsonl", tmp_path)
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="data file not found"):
+        resolve_data("gone.jsonl", tmp_path)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.data import progress
+
 if TYPE_CHECKING:
     from pivot_project import Project
 
@@ -154,3 +156,14 @@ def test_a_broken_file_as_a_path(project: Project) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "pivots.jsonl:1: no responses_create_params object" in result.stderr.str()
     assert "1 broken row; mend the file" in result.stderr.str()
+
+
+def test_data_that_take_long_to_prepare(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that prepares its data says how far it is, although pytest captures; data may be a link."""
+    monkeypatch.setattr(progress, "_EVERY_S", {True: 0.0, False: 0.0})
+    arguments = project.puppet(project.trajectories(2), "blobs/0a1b.jsonl")
+    (project.path / "pivots.jsonl").symlink_to("blobs/0a1b.jsonl")
+    result = project.run_here("--fc-data=pivots.jsonl", arguments[1], "-v")
+    result.assert_outcomes(passed=2)
+    assert "preparing pivots.jsonl: 2 rows" in result.stderr.str()
+    result.stdout.fnmatch_lines(["pivots.jsonl::talk0-d0 PASSED*"])
