@@ -89,12 +89,12 @@ class PivotFile(pytest.Module):
             yield item
 
     def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
-        """Yield what runs: every repeat of every selected pivot; in a replay, those that have a stored answer."""
+        """Yield what runs: every repeat of every selected pivot; in a replay, those that have, or had, an answer."""
         pivots = self.pivots
         book = pivots.book if pivots.replays else None
         for entry in self.dataset.entries:
             for repeat in range(1, pivots.repeats + 1):
-                if book is None or book.has(f"{self.nodeid}::{repeat_name(entry.id, repeat)}", entry.id, repeat):
+                if book is None or book.had(f"{self.nodeid}::{repeat_name(entry.id, repeat)}", entry.id, repeat):
                     yield entry, repeat
 
     def _refuse_without_agent(self, item: PivotItem) -> None:

@@ -82,7 +82,10 @@ class StoredRun:
         if resume is not None and replay is not None:
             raise OptionError(f"{resume_from} and {replay_from}: choose one")
         if replay is not None:
-            found = cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+            try:
+                found = cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+            except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
+                raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
             return found
         if told(config):

@@ -142,6 +142,9 @@ class PivotSession:
             session = cls(config)
         except FcPivotError as error:
             raise pytest.UsageError(on_screen(Hiding.begin(config).redact(str(error)))) from error
+        except OSError as error:  # a directory that is closed to this user, a name that is too long
+            where = f"{error.filename}: {error.strerror or error}"
+            raise pytest.UsageError(on_screen(Hiding.begin(config).redact(where))) from error
         if session.datasets.are_run and forked.is_forked(config):
             raise pytest.UsageError(forked.WHY_NOT)
         config.pluginmanager.register(session, "fcpivot-session")

@@ -226,7 +226,7 @@ class StoredResults:
         """
         if not self._made_here and str(path).startswith(("\\\\", "//")):
             return False
-        return path.is_file() and is_data_file(path)
+        return _is_file(path) and is_data_file(path)
 
     # ---------------------------------------------------------------- the results
 
@@ -382,6 +382,14 @@ def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tup
         if id(store) not in used:
             names = ", ".join(name for name, _ in stores)
             raise RunError(f"--data {path}: the run has no use for it: its data are {names}, and found already")
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is a file that a run names; what this user may not look at is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _is_on(value: Any) -> bool:

@@ -199,6 +199,10 @@ class AnswerBook:
         """Tell whether there is an answer for a test."""
         return self._place(test, pivot_id, repeat) is not None
 
+    def had(self, test: str, pivot_id: str, repeat: int) -> bool:
+        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error."""
+        return self.has(test, pivot_id, repeat) or self.damages.of_test(test) is not None
+
     def read(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test, by its node id, or else by its pivot and repeat; None if there is none."""
         place = self._place(test, pivot_id, repeat)
@@ -217,7 +221,7 @@ class AnswerBook:
         """Say why a replay has no answer for a test."""
         damage = self.damages.of_test(test)
         if damage is not None:
-            return f"its stored answer cannot be read: {damage}"
+            return f"its stored answer cannot be read (line {damage.number}): {damage.reason}"
         if self.damages:
             return "there is no stored answer for this test that can be read"
         return "there is no stored answer for this test; it was not part of the run that is replayed"

@@ -80,9 +80,11 @@ class Damages:
         unknown = self.without_test
         if not unknown:
             return told
-        which = "do not say their tests" if unknown > 1 else "does not say its test"
-        which = f"{unknown} of them {which}" if len(self) > 1 else f"it {which}"
-        return f"{told} ({which}; an earlier result of such a test, if there is one, is taken in its place)"
+        if len(self) == 1:
+            which = "it does not say its test: if that has an earlier result, this one counts"
+        else:
+            which = f"{unknown} of them without a test's name: if such a test has an earlier result, this one counts"
+        return f"{told} ({which})"
 
 
 def listed(damages: Iterable[Damages]) -> Iterator[str]:

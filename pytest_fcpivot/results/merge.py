@@ -452,7 +452,7 @@ def _data(parts: Sequence[_Run]) -> list[dict[str, Any]]:
     for name, data in parts[0].data.items():
         paths = [part.data[name]["path"] for part in parts]
         here = (part.data[name]["path"] for part in parts if part.made_here)  # others' paths are not even looked at
-        path = next((path for path in here if Path(path).exists()), paths[0])
+        path = next(filter(_is_there, here), paths[0])
         described.append(data | {"path": path, "selected": _selected(parts, name)})
     return described
 
@@ -470,7 +470,15 @@ def _arguments(parts: Sequence[_Run]) -> list[str] | None:
     together = list(dict.fromkeys(text for part in parts for text in part.arguments))
     if not all(part.made_here for part in parts):
         return together
-    return [text for text in together if Path(text.partition("::")[0]).exists()] or together
+    return [text for text in together if _is_there(text.partition("::")[0])] or together
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether there is what a run names; what this user may not look at is not."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
 
 
 # -------------------------------------------------------------------- what is not there

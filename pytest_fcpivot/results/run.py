@@ -65,10 +65,23 @@ class RunDirectory:
     @classmethod
     def latest(cls, base: Path) -> Path:
         """Return the run under `base` that began last and is no replay; raises RunError if there is none."""
-        found = [path.parent for path in (base / RUNS).glob(f"*/{RUN_FILE}") if not _is_replay(path.parent)]
-        if not found:
+        found: list[tuple[str, str, Path]] = []
+        unread: list[tuple[float, RunError]] = []
+        for file in (base / RUNS).glob(f"*/{RUN_FILE}"):
+            try:
+                description = read_description(file.parent)
+            except RunError as error:
+                unread.append((_written(file), error))
+                continue
+            if not description.get("replays"):
+                found.append((str(description.get("started")), file.parent.name, file.parent))
+        path = max(found)[2] if found else None
+        last = max(unread, key=lambda each: each[0], default=None)
+        if last is not None and (path is None or last[0] > _written(path / RUN_FILE)):
+            raise RunError(f"no run to resume: the last one cannot be read; name one, as in --fc-resume=DIR\n{last[1]}")
+        if path is None:
             raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
-        return max(found, key=lambda path: (_started(path), path.name))
+        return path
 
     @classmethod
     def begin(cls, path: Path, description: Mapping[str, Any], key: Key | None = None) -> RunDirectory:
@@ -232,18 +245,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _is_replay(path: Path) -> bool:
+def _written(file: Path) -> float:
+    """Return when a file was written last."""
     try:
-        return bool(read_description(path).get("replays"))
-    except RunError:
-        return False
-
-
-def _started(path: Path) -> str:
-    try:
-        return str(read_description(path).get("started", ""))
-    except RunError:
-        return ""
+        return file.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _ignore_in_git(directory: Path) -> None:

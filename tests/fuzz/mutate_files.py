@@ -59,7 +59,7 @@ AGENT = '''
 
 
 def answer(pivot):
-    number = int(pivot.id)
+    number = int(pivot.input[-1]["content"].split()[1])
     if number % 5 == 4:
         raise RuntimeError("no connection")
     if number % 2:
@@ -173,7 +173,7 @@ def write_pattern(base: Path) -> None:
     call = {"latency_s": 1.0, "attempts": 1, "retried": ["timeout"], "usage": None, "output": "hello"}
     calls = base / "run" / "calls"
     calls.mkdir(exist_ok=True)
-    ends = [{"began": "data.jsonl::4"}, {"ended": "data.jsonl::4", **call}, {"began": "data.jsonl::9"}]
+    ends = [{"began": "data.jsonl::t2-d4"}, {"ended": "data.jsonl::t2-d4", **call}, {"began": "data.jsonl::9"}]
     (calls / "main-1.jsonl").write_bytes(as_lines(ends))
     (calls / "crashes.json").write_text(json.dumps({"suspects": ["a"], "guilty": [], "logs": ["main-1.jsonl"]}))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -417,7 +417,7 @@ class Reader:
         text = out.getvalue() + err.getvalue()
         if code not in (0, 1, 2):
             raise Fault(f"{command}: exit code {code}")
-        if "Traceback" in text or "Error:" in err.getvalue():
+        if "Traceback (most recent" in text:
             raise Fault(f"{command}: {text}")
         if code == 2:
             if not err.getvalue().startswith("fcpivot: ") or len(err.getvalue()) < 20:
@@ -452,6 +452,7 @@ class Reader:
                     made.recorder._run.close()
                 for dataset in made.datasets:
                     dataset.store.close()
+            config._cleanup_stack.close()
         return "told" if len(told) > 3 else "read"
 
     @staticmethod
@@ -549,6 +550,7 @@ class Rounds:
     def _note(self, number: int, name: str, command: str, what: str, kind: str) -> None:
         self.table[command, kind] += 1
         self.faults.append(f"round {number}: {command} over {name}: {what[-1500:]}")
+        print(self.faults[-1], file=sys.stderr, flush=True)
 
     def forget_cache(self) -> None:
         """Remove what was prepared of damaged files."""

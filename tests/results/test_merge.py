@@ -183,7 +183,7 @@ def test_damaged_lines(tmp_path: Path) -> None:
     merged = merge(runs, Path("merged"), allow_damaged=True)
     assert names_in(merged.path) == ["a", "c", "d"]
     assert merged.missing == ("one: 1 of 2 tests of data.jsonl have a result",)
-    assert merged.notes[0].startswith("one: left out: 7 damaged lines (4 of them do not say their tests; an earlier ")
+    assert merged.notes[0].startswith("one: left out: 7 damaged lines (4 of them without a test's name: if ")
     assert merged.notes[-1] == "  and 2 more"
     assert [run.get("damaged") for run in merged.description["merged"]] == [7, None]
     assert merge([merged.path], Path("again")).results == 3
