@@ -110,7 +110,7 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     assert list(merged.report())[-1] == f"merged: 4 runs, {merged.results} results"
 
     described, one = counted.described(Path("merged")), counted.described(Path("whole"))
-    own = ("started", "ended", "sessions", "merged")
+    own = ("started", "ended", "sessions", "merged", "mark")
     assert {key: described[key] for key in described if key not in own} == {
         key: one[key] for key in one if key not in own
     }
