@@ -120,8 +120,9 @@ def test_without_hard_links(state: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [path.name for path in (state / "pytest-fcpivot").iterdir()] == ["run-key"]
 
 
-def _state(folder: Path) -> tuple[os.stat_result, list[str]]:
-    return os.lstat(folder), sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+def _state(folder: Path) -> tuple[int, int, list[str]]:
+    status = os.lstat(folder)
+    return status.st_ino, status.st_mode, sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
 
 
 def _replace(path: Path, make: Callable[[Path], object]) -> None:
