@@ -291,3 +291,19 @@ def test_other_parquet_files_are_not_stores(tmp_path: Path) -> None:
     assert not is_store(path)
     with pytest.raises(DataError, match=r"other\.parquet:1: no responses_create_params"):
         load_pivots(path)
+
+
+@pytest.mark.parametrize(
+    "own", ["", "x" * 201, "a::b", "a[r2]", "turned \u202e", "two\nlines", "\x1b[2J", "ze\u200bro"]
+)
+def test_ids_that_are_no_names_of_tests_are_refused(tmp_path: Path, own: str) -> None:
+    """A store that something else wrote is refused by its row if an id cannot be shown in a test's name."""
+    path = tmp_path / "store.parquet"
+    rows = [pivot(1, id="naïve 東京"), *(pivot(number) for number in range(2, 300)), pivot(300, id=own)]
+    write_store(path, map(StoredPivot.of, rows), {})
+    store = PivotStore(path)
+    assert [entry.id for entry in store.index([0, 1])] == ["naïve 東京", "p2"]
+    with pytest.raises(DataError, match=r"row 300: the id .* cannot be a test's name") as raised:
+        store.index()
+    assert len(str(raised.value)) < 500
+    store.close()
