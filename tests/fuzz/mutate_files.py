@@ -173,7 +173,11 @@ def write_pattern(base: Path) -> None:
     call = {"latency_s": 1.0, "attempts": 1, "retried": ["timeout"], "usage": None, "output": "hello"}
     calls = base / "run" / "calls"
     calls.mkdir(exist_ok=True)
-    ends = [{"began": "data.jsonl::t2-d4"}, {"ended": "data.jsonl::t2-d4", **call}, {"began": "data.jsonl::9"}]
+    ends: list[dict[str, Any]] = [
+        {"began": "data.jsonl::t2-d4"},
+        {"ended": "data.jsonl::t2-d4", **call},
+        {"began": "data.jsonl::9"},
+    ]
     (calls / "main-1.jsonl").write_bytes(as_lines(ends))
     (calls / "crashes.json").write_text(json.dumps({"suspects": ["a"], "guilty": [], "logs": ["main-1.jsonl"]}))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -575,7 +579,8 @@ def main() -> int:
     parser.add_argument("--only", help="one command")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    session.surroundings = lambda _: {}  # versions of packages, which take the most time, and no file that is damaged
+    # Versions of packages, which take the most time, and no file that is damaged.
+    vars(session)["surroundings"] = lambda _: {}
     with tempfile.TemporaryDirectory(prefix="mutate-") as base:
         rounds = Rounds(Path(base), options.seed)
         began = time.monotonic()
