@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import gc
 import gzip
 import io
 import json
@@ -439,7 +440,10 @@ class Reader:
         os.chdir(self.here)
         made = None
         try:
-            made = PivotSession(config)
+            try:
+                made = PivotSession(config)
+            except OSError:  # as `PivotSession.begin` has it, whose message names the file
+                return "refused"
             made._begin_run()
             told = made.pytest_report_header()
             self._read_all(made)
@@ -556,9 +560,11 @@ class Rounds:
         self.faults.append(f"round {number}: {command} over {name}: {what[-1500:]}")
         print(self.faults[-1], file=sys.stderr, flush=True)
 
-    def forget_cache(self) -> None:
-        """Remove what was prepared of damaged files."""
+    def forget(self) -> None:
+        """Remove what was prepared of damaged files, and what is left in memory: `prepare` turns collecting off."""
         shutil.rmtree(self.base / "cache", ignore_errors=True)
+        gc.enable()
+        gc.collect()
 
     def lines(self) -> Iterator[str]:
         """Yield the table."""
@@ -588,7 +594,7 @@ def main() -> int:
             for number in range(options.first, options.first + options.files):
                 rounds.one(number, options.only)
                 if number % 500 == 499:
-                    rounds.forget_cache()
+                    rounds.forget()
                 if number % 2500 == 2499:
                     faults = len(rounds.faults)
                     took = time.monotonic() - began
