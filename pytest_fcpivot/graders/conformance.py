@@ -54,7 +54,7 @@ def check_file(path: Path) -> Conformance:
             if "first_call" in case:
                 older = {key: value for key, value in config.items() if key == _THRESHOLD}
                 agrees &= _check(found, case, "first-call", case["first_call"], older)
-        except (KeyError, TypeError, ValueError, AttributeError, ActionError, GraderError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, ActionError, GraderError) as error:
             raise DataError(
                 f"{path}:{line}: not a conformance case ({one_line(str(error), 400)}); it needs id, expected_action, "
                 "output, config, reward and category"

@@ -200,8 +200,12 @@ class AnswerBook:
         return self._place(test, pivot_id, repeat) is not None
 
     def had(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error."""
-        return self.has(test, pivot_id, repeat) or self.damages.of_test(test) is not None
+        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error.
+
+        A torn last line is like those that did not come: the run was killed.
+        """
+        damage = self.damages.of_test(test)
+        return self.has(test, pivot_id, repeat) or (damage is not None and not damage.torn)
 
     def read(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test, by its node id, or else by its pivot and repeat; None if there is none."""

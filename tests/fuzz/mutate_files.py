@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import gc
 import gzip
 import io
 import json
@@ -173,7 +174,11 @@ def write_pattern(base: Path) -> None:
     call = {"latency_s": 1.0, "attempts": 1, "retried": ["timeout"], "usage": None, "output": "hello"}
     calls = base / "run" / "calls"
     calls.mkdir(exist_ok=True)
-    ends = [{"began": "data.jsonl::t2-d4"}, {"ended": "data.jsonl::t2-d4", **call}, {"began": "data.jsonl::9"}]
+    ends: list[dict[str, Any]] = [
+        {"began": "data.jsonl::t2-d4"},
+        {"ended": "data.jsonl::t2-d4", **call},
+        {"began": "data.jsonl::9"},
+    ]
     (calls / "main-1.jsonl").write_bytes(as_lines(ends))
     (calls / "crashes.json").write_text(json.dumps({"suspects": ["a"], "guilty": [], "logs": ["main-1.jsonl"]}))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -435,7 +440,10 @@ class Reader:
         os.chdir(self.here)
         made = None
         try:
-            made = PivotSession(config)
+            try:
+                made = PivotSession(config)
+            except OSError:  # as `PivotSession.begin` has it, whose message names the file
+                return "refused"
             made._begin_run()
             told = made.pytest_report_header()
             self._read_all(made)
@@ -552,9 +560,11 @@ class Rounds:
         self.faults.append(f"round {number}: {command} over {name}: {what[-1500:]}")
         print(self.faults[-1], file=sys.stderr, flush=True)
 
-    def forget_cache(self) -> None:
-        """Remove what was prepared of damaged files."""
+    def forget(self) -> None:
+        """Remove what was prepared of damaged files, and what is left in memory: `prepare` turns collecting off."""
         shutil.rmtree(self.base / "cache", ignore_errors=True)
+        gc.enable()
+        gc.collect()
 
     def lines(self) -> Iterator[str]:
         """Yield the table."""
@@ -575,7 +585,8 @@ def main() -> int:
     parser.add_argument("--only", help="one command")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    session.surroundings = lambda _: {}  # versions of packages, which take the most time, and no file that is damaged
+    # Versions of packages, which take the most time, and no file that is damaged.
+    vars(session)["surroundings"] = lambda _: {}
     with tempfile.TemporaryDirectory(prefix="mutate-") as base:
         rounds = Rounds(Path(base), options.seed)
         began = time.monotonic()
@@ -583,7 +594,7 @@ def main() -> int:
             for number in range(options.first, options.first + options.files):
                 rounds.one(number, options.only)
                 if number % 500 == 499:
-                    rounds.forget_cache()
+                    rounds.forget()
                 if number % 2500 == 2499:
                     faults = len(rounds.faults)
                     took = time.monotonic() - began

@@ -143,6 +143,7 @@ def test_many_wrong_verdicts_stay_readable(tmp_path: Path, capsys: pytest.Captur
         pytest.param({**CASE, "output": 3}, ["not a conformance case", "int"], id="output is a number"),
         pytest.param({**CASE, "reward": "full"}, ["not a conformance case"], id="reward is text"),
         pytest.param({**CASE, "reward": None}, ["not a conformance case"], id="reward is null"),
+        pytest.param({**CASE, "reward": 10**400}, ["not a conformance case"], id="reward is huge"),
         pytest.param({**CASE, "config": {"similarity": 1}}, ["not a conformance case", "similarity"], id="setting"),
         pytest.param({**CASE, "config": 7}, ["not a conformance case"], id="config is a number"),
         pytest.param({**CASE, "expected_action": {"type": "x"}}, ["not a conformance case", "'x'"], id="type"),

@@ -339,19 +339,25 @@ def test_what_is_no_run(audits: Audits) -> None:
 
 
 def test_a_damaged_run(audits: Audits) -> None:
-    """Lines that are no results, or torn, are left out and counted; the others are audited."""
+    """Lines that cannot be read are refused, or left out and counted with leave; the others are audited."""
     audits.record(OTHERS)
     path = audits.project.path / "run" / "results.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     bad = json.dumps(json.loads(lines[1]) | {"action": {"type": "song"}}).encode() + b"\n"
     path.write_bytes(lines[0] + b"rubbish\n[1]\n" + bad + lines[2] + lines[3][:-20])
-    result = audits.audit("run")
+    text = audits.refused("run")
+    assert "3 damaged lines (2 of them without a test's name: if such a test has an earlier result, this one" in text
+    assert "results.jsonl:4: action.type: Invalid value 'song'" in text
+    assert "--allow-damaged" in text
+    result = audits.audit("run", "--allow-damaged")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
             "2 graded answers in 2 trajectories",
             "note: the last line is torn, and left out: * bytes",
-            "note: lines that are no results, left out: 3",
+            "note: left out: 3 damaged lines (2 of them *",
+            "note:   run/results.jsonl:2: not JSON: invalid character (byte 0)",
+            "note:   run/results.jsonl:4: action.type: Invalid value 'song'",
         ]
     )
 

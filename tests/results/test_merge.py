@@ -161,7 +161,7 @@ DAMAGED = [
 
 def test_damaged_lines(tmp_path: Path) -> None:
     """They are refused with file, line and reason, a few of them; left out they are counted, and bring nothing back."""
-    lines = [line("a"), line("b"), *(data for data, _ in DAMAGED)]
+    lines: list[Any] = [line("a"), line("b"), *(data for data, _ in DAMAGED)]
     runs = [
         write(tmp_path / "one", described("1/2"), *lines),
         write(tmp_path / "two", described("2/2"), line("c"), line("d")),
