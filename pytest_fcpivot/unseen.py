@@ -16,7 +16,9 @@ texts differ in one, the messages about differences write it out (`joiners` of `
 from __future__ import annotations
 
 import re
+from functools import cache
 from json.encoder import encode_basestring_ascii
+from typing import NamedTuple
 
 ZWNJ, ZWJ = "\u200c", "\u200d"
 # Default ignorable code points (Unicode, DerivedCoreProperties), as ranges of a pattern.
@@ -33,41 +35,64 @@ _FLAG = "\U0001f3f4"
 _FLAGS = "|".join(
     "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f" for region in ("gbeng", "gbsct", "gbwls")
 )
-_UNSEEN = re.compile(f"(?<={_FLAG})(?:{_FLAGS})|[{_IGNORABLE}{_CONTROLS}]")
-_ALWAYS_UNSEEN = re.compile(f"[{_IGNORABLE}{_CONTROLS}]")
-_IGNORED = re.compile(f"[{_IGNORABLE}]")
 # Scripts whose letters join or not: Arabic and its kin, those of India and around it, Khmer, Mongolian, and their
 # letters elsewhere (presentation forms, extensions, historic scripts).
-_JOINING = re.compile(
+_JOINING = (
     "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1807\u180a\u1820-\u18aa\u1b00-\u1bff"
     "\ua800-\ua82f\ua840-\ua8ff\ua980-\ua9df\uaa00-\uaa7f\uabc0-\uabff\ufb50-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00010a5f\U00010ac0-\U00010aff\U00011000-\U00011dff\U0001e900-\U0001e95f]"
 )
-_MONGOLIAN = re.compile("[\u1820-\u18aa]")
-_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-_EMOJI = re.compile(
-    "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff\ufe0f]"
-)
+_MONGOLIAN = "[\u1820-\u18aa]"
+_IDEOGRAPH = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+_EMOJI = "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff\ufe0f]"
 _KEYCAP = "\u20e3"
+_UNSEEN_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class _Patterns(NamedTuple):
+    """The patterns of texts beyond ASCII, compiled for the first of these: it takes longer than the rest of a start."""
+
+    unseen: re.Pattern[str]
+    always_unseen: re.Pattern[str]
+    ignored: re.Pattern[str]
+    joining: re.Pattern[str]
+    mongolian: re.Pattern[str]
+    ideograph: re.Pattern[str]
+    emoji: re.Pattern[str]
+
+
+@cache
+def _patterns() -> _Patterns:
+    hidden = f"[{_IGNORABLE}{_CONTROLS}]"
+    sources = (
+        f"(?<={_FLAG})(?:{_FLAGS})|{hidden}",
+        hidden,
+        f"[{_IGNORABLE}]",
+        _JOINING,
+        _MONGOLIAN,
+        _IDEOGRAPH,
+        _EMOJI,
+    )
+    return _Patterns(*map(re.compile, sources))
 
 
 def escape_unseen(text: str) -> str:
     r"""Escape, as JSON does, what cannot be seen, but for tabs, line ends and what its script needs: `\u202e`."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSEEN.sub(_escaped_or_kept, text)
+    if text.isascii():
+        return text if text.isprintable() else _UNSEEN_ASCII.sub(lambda found: escaped(found[0]), text)
+    return _patterns().unseen.sub(_escaped_or_kept, text)
 
 
 def escape_all_unseen(text: str) -> str:
     """Escape likewise, and joiners and selectors that a script needs, too."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _ALWAYS_UNSEEN.sub(lambda found: escaped(found[0]), text)
+    if text.isascii():
+        return escape_unseen(text)
+    return _patterns().always_unseen.sub(lambda found: escaped(found[0]), text)
 
 
 def without_ignored(text: str) -> str:
     """Leave out what a reader does not miss."""
-    return _IGNORED.sub("", text)
+    return _patterns().ignored.sub("", text)
 
 
 def escaped(character: str) -> str:
@@ -87,13 +112,15 @@ def _is_needed(character: str, before: str, after: str) -> bool:
     """Tell whether an invisible character does what its script has it for, between its neighbours."""
     if not before:
         return False
+    patterns = _patterns()
+    emoji, joining = patterns.emoji.match, patterns.joining.match
     if character in (ZWJ, ZWNJ):
-        joins_emoji = character == ZWJ and bool(_EMOJI.match(before)) and bool(_EMOJI.match(after))
-        return joins_emoji or bool(_JOINING.match(before))
+        joins_emoji = character == ZWJ and bool(emoji(before)) and bool(emoji(after))
+        return joins_emoji or bool(joining(before))
     if character in ("\ufe0e", "\ufe0f"):
-        return bool(_EMOJI.match(before)) and before != "\ufe0f" if after != _KEYCAP else before in "0123456789#*"
+        return bool(emoji(before)) and before != "\ufe0f" if after != _KEYCAP else before in "0123456789#*"
     if "\U000e0100" <= character <= "\U000e01ef" or "\ufe00" <= character <= "\ufe02":
-        return bool(_IDEOGRAPH.match(before))
+        return bool(patterns.ideograph.match(before))
     if "\u180b" <= character <= "\u180f":
-        return bool(_MONGOLIAN.match(before))
+        return bool(patterns.mongolian.match(before))
     return False

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.cachedir import cache_dir
 from pytest_fcpivot.data.files import SUFFIXES, is_data_file
-from pytest_fcpivot.data.preparing import BadRows, SamePivot, prepare
 from pytest_fcpivot.data.progress import told_nobody
-from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
+    from pytest_fcpivot.data.preparing import BadRows, SamePivot
     from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.model import Pivot
@@ -93,6 +92,10 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot, progress: Re
     key = hashlib.sha256(f"{digest} {how}".encode()).hexdigest()[:32]
     target = cache_dir() / f"{key}.parquet"
     if not target.exists():
+        # most sessions find their data prepared, and need nothing of what reads rows
+        from pytest_fcpivot.data.preparing import prepare  # noqa: PLC0415
+        from pytest_fcpivot.data.sources import file_source  # noqa: PLC0415
+
         provenance = {"source": path.name, "source_sha256": digest}
         prepare(
             [file_source(path)],
