@@ -342,18 +342,22 @@ def project(
     return Project(pytester)
 
 
-@pytest.fixture(params=["plain", "-n0", "-n2"])
+@pytest.fixture(params=["plain", "-n0", "-n1"])
 def plugin_args(request: pytest.FixtureRequest) -> list[str]:
-    """Return the arguments of a session without xdist, of one with xdist at rest, and of one with two workers."""
+    """Return the arguments of a session without xdist, of one with xdist at rest, and of one with a worker.
+
+    A worker costs as much time as twenty sessions in this process. What is asserted of how tests and results cross
+    processes shows with one; where it matters that there are several, the test says so by its own parameters.
+    """
     if request.param == "plain":
         return []
     pytest.importorskip("xdist.plugin")
     return [request.param]
 
 
-@pytest.fixture(params=["plain", "-n2"])
+@pytest.fixture(params=["plain", "-n1"])
 def workers(request: pytest.FixtureRequest) -> list[str]:
-    """Return the arguments of a session in one process, and of one with two workers."""
+    """Return the arguments of a session in one process, and of one with a worker, as above."""
     if request.param == "plain":
         return []
     pytest.importorskip("xdist.plugin")

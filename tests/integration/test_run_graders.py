@@ -40,6 +40,7 @@ def test_default_version(project: Project) -> None:
     result.stdout.fnmatch_lines(["fcpivot: *; grader nemo-gym:first-call"])
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_batches_under_first_call(project: Project, workers: list[str]) -> None:
     """Data with several calls expected at once is refused by first-call before a call is paid for, with the way out."""
     project.puppet(project.rows(BATCHES))

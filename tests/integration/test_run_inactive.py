@@ -6,8 +6,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
-    import pytest
     from pivot_project import Project
 
 pytest_plugins = ["pivot_project"]
@@ -51,6 +52,7 @@ def test_imports(project: Project) -> None:
     assert not modules & {"pyarrow", "jsonschema", "openai", "numpy", "asyncio"}
 
 
+@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_output_and_files(project: Project, plugin_args: list[str]) -> None:
     """Output and files are those of a run without the plugin, even with data files in the tree."""
     project.write("test_mine.py", TESTS)

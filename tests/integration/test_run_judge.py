@@ -186,6 +186,7 @@ def _suite(court: Court) -> dict[str, str]:
 # -------------------------------------------------------------------- what is judged
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_messages_are_judged(court: Court, workers: list[str]) -> None:
     """A message where one is expected earns the judge's score, and nothing else is asked about."""
     result, outcomes = court.run_cases(*court.table(TABLE), *court.options, "--fc-pass-mark=0.5", *workers)
@@ -319,6 +320,7 @@ def test_concurrency_as_the_agents(court: Court) -> None:
 # -------------------------------------------------------------------- the cache
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_the_second_run_asks_nobody(court: Court, workers: list[str]) -> None:
     """Verdicts are kept: another run of the same answers gets them without a call, in whatever process."""
     options = [*court.messages(6), *court.options, *workers]
@@ -630,6 +632,7 @@ def test_odd_text_of_the_judge(court: Court, workers: list[str]) -> None:
 # -------------------------------------------------------------------- runs that go on, and are graded again
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_resume_after_errors_of_the_judge(court: Court, workers: list[str]) -> None:
     """A run that goes on asks the judge about what it had no verdict on, all at once, and the agent about nothing."""
     options = [*court.messages(20), *court.options, *workers]
@@ -964,6 +967,7 @@ def test_stop_at_the_first_failure(court: Court) -> None:
     assert court.requests() <= 9
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_ctrl_c(court: Court, workers: list[str]) -> None:
     """Ctrl-C ends a session at once whose judge is at work; what was judged is kept, and the rest is asked later."""
     court.model.configure(slow=[{"match": f"{SAID} 1", "seconds": 600}])

@@ -165,6 +165,7 @@ def pytest_collection_modifyitems(items):
 """
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_marks_and_another_order(project: Project, workers: list[str]) -> None:
     """Tests that a conftest marks are skipped unasked, also in an order of its own; all others are asked once."""
     project.write("conftest.py", MARKS)

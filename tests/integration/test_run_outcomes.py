@@ -43,6 +43,7 @@ def _categories(project: Project) -> dict[str, str | None]:
     return found
 
 
+@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_every_outcome(project: Project, plugin_args: list[str]) -> None:
     """A right action passes, a wrong one fails, and an agent without an answer is an ungraded error."""
     result, outcomes = project.run_cases(*project.puppet(project.rows(ROWS)), *plugin_args)

@@ -18,6 +18,7 @@ def test_graded(pivot, fc_action, fc_grade):
 """
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_own_test(project: Project, workers: list[str]) -> None:
     """A test that takes pivot runs once for each pivot that is selected, and is graded."""
     options = project.puppet(project.trajectories(2, 2))
@@ -185,6 +186,7 @@ def test_data_that_the_grader_cannot_judge(project: Project) -> None:
     assert result.ret == pytest.ExitCode.INTERRUPTED
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_workers_whose_controller_was_asked_for_nothing(project: Project, workers: list[str]) -> None:
     """Tests that take pivots run where nothing names data or an agent but a fixture, with workers too."""
     project.write(

@@ -38,6 +38,7 @@ def _mixed(project: Project) -> list[Row]:
     ]
 
 
+@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_a_mixed_run(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """The summary has the mean reward, both rates, confusion, categories, schemas, worst tools and causes of errors."""
     result = project.run_here(*project.puppet(_mixed(project)), *plugin_args)
@@ -110,6 +111,7 @@ def pytest_runtest_makereport(item, call):
 """
 
 
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_a_broken_identity(project: Project, workers: list[str]) -> None:
     """A hook that turns failures into passes is found out: a loud error, and an exit code that is no result's."""
     rows = {"right": ("say hello", None), "wrong": ("say hello", "nothing"), "raises": ("say hello", "raises")}
