@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.audit.grader import Named
 
 _LISTED = 20
+_OWN_FAULT = 3
 _INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
 
 
@@ -48,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code: 0 well, 1 a finding, 2 a usage or input error."""
+    """Run a subcommand; returns the exit code: 0 well, 1 a finding, 2 a usage or input error, 3 a fault of ours."""
     options = _parser().parse_args(arguments)
     with suppress(ValueError):  # not the main thread, which alone is told
         signal.signal(signal.SIGTERM, _interrupt)  # a job that is cancelled is to leave no half file either
@@ -69,6 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
         return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (Python's own exit code for it would be taken for a finding)
+        traceback.print_exc()
+        _say_error(f"{type(error).__name__}: this is a fault of fcpivot's own; please report it with the lines above")
+        return _OWN_FAULT
     return code
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.cli import main
 from pytest_fcpivot.results.answers import AnswerBook
 from pytest_fcpivot.results.described import read_with_origin
 from pytest_fcpivot.results.merge import merge
@@ -658,3 +659,19 @@ def test_lines_are_not_held_in_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_fault_of_ours_is_no_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody thought of ends the command with an exit code of its own, a traceback and what to do with it."""
+
+    def fail(*_: Any) -> None:
+        raise KeyError("unthought of")
+
+    monkeypatch.setattr(RunDirectory, "write_description", fail)
+    assert main(["merge", *map(str, two_shards(tmp_path)), "-o", str(tmp_path / "merged")]) == 3
+    told = capsys.readouterr().err
+    assert "KeyError: 'unthought of'" in told
+    assert "fcpivot: KeyError: this is a fault of fcpivot's own; please report it" in told
+    assert not (tmp_path / "merged").exists()
