@@ -126,6 +126,8 @@ def test_the_refusal_tells_everything_at_once() -> None:
         *("--fc-resume=dl/run", "-q", "/there/a b.py"),
     ]
     assert "write it yourself" in lines[-1]
+    assert "that you typed" not in text
+    assert "In the place of *** was a secret that you typed." in refusal("r", ["--fc-header=a:***"], "why", found)
 
 
 def test_what_is_taken_over() -> None:
