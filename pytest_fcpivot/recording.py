@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class StoredRun:
             except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
                 raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
+            found.refuse_hidden_options(config, reader)
             return found
         if told(config):
             path = Path(told(config)["run"])  # "the latest" is the controller's to say
@@ -106,7 +108,9 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        found._refuse_hidden_options(reader)
+        if resume == LATEST and not told(config):
+            found._refuse_strangers_latest(config, resume_from)
+        found.refuse_hidden_options(config, reader)
         return found
 
     @classmethod
@@ -172,6 +176,19 @@ class StoredRun:
                 why += f" ({find_key().trouble})"
             raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], why, named))
 
+    def _refuse_strangers_latest(self, config: pytest.Config, where: str) -> None:
+        """Refuse to take a run that was not made here for the user's latest: a project that is copied may bring one.
+
+        Without a key, a user's own runs have no mark either. Raises RunError.
+        """
+        if self.is_made_here or find_key().secret is None:
+            return
+        shown = shlex.quote(os.path.relpath(self.path, config.invocation_params.dir))
+        raise RunError(
+            f"{where}: the latest run, {shown}, was not made here: {self.origin.value}. If you mean it, name it: "
+            f"--fc-resume={shown}"
+        )
+
     def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
         here, given = config.invocation_params.dir, reader.given_here()
         named = reader.value("fc_grader")[0] if "fc_grader" in given else self.description["options"].get("fc_grader")
@@ -188,10 +205,17 @@ class StoredRun:
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 
-    def _refuse_hidden_options(self, reader: OptionReader) -> None:
-        """Refuse to take over an option whose secret part was not recorded; raises OptionError."""
+    def refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse to take over an option whose secret part was not recorded; raises OptionError.
+
+        A worker takes what its controller was given, by an environment that another machine does not have.
+        """
+        if told(config):
+            return
         given = reader.given_here()
         for name, value in self.options.items():
+            if self.replays and name in made_here.OF_AGENTS:
+                continue
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
                     f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
