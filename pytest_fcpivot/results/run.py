@@ -207,9 +207,7 @@ class RunDirectory:
         """Remove the answers that waited for their tests: all have come. What is not of a run is left."""
         with suppress(OSError, RunError):
             inside.check(self.path)  # links may have come in meanwhile
-            for path in self.calls.iterdir():
-                if path.name.endswith(_OF_CALLS) and not path.is_dir():
-                    path.unlink()
+            inside.remove_files(self.calls, _OF_CALLS)
             self.calls.rmdir()
 
     def discard_if_empty(self) -> bool:
