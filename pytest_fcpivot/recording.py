@@ -201,7 +201,7 @@ class StoredRun:
             data=frozenset(os.path.normpath(Path(base, name).expanduser()) for name, base in reader.data()),
             paths=bool(typed),
             types_data=any(name == SAMPLE or is_data_file(here / name) for name in typed),
-            bundled_grader=is_bundled(named) if named else not hooks,
+            bundled_grader=is_bundled(str(named)) if named else not hooks,
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 
@@ -470,7 +470,18 @@ def _git_commit(directory: Path) -> dict[str, Any] | None:
     """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return None
-    command = ["git", "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    # A project that was copied may bring settings of git's that run a program.
+    command = [
+        "git",
+        "-C",
+        str(directory),
+        "-c",
+        "core.fsmonitor=false",
+        "status",
+        "--porcelain=v2",
+        "--branch",
+        "--untracked-files=no",
+    ]
     try:
         done = subprocess.run(  # noqa: S603 (a fixed command)
             command,

@@ -111,6 +111,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "header": ("resume", OPENAI | {"fc_header": ["x:$BANK_PIN"]}, [r"--fc-header +x:\$BANK_PIN"]),
     "body": ("resume", OPENAI | {"fc_extra_body": '{"tools": ["URL"]}'}, [r"--fc-extra-body +{.tools.: .*}"]),
     "grader": ("resume", {"fc_grader": "theirs.evil_grader:grade"}, ["--fc-grader +theirs.evil_grader:grade"]),
+    "grader that is no text": ("replay", {"fc_grader": 5}, ["--fc-grader +5"]),
     "grader of Python": (
         "replay",
         {"fc_grader": "subprocess:Popen", "fc_grader_option": ["args=touch theirs/pwned", "shell=true"]},
