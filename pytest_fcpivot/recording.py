@@ -138,6 +138,8 @@ class StoredRun:
             return {"fc_data": [str(self.path)]}
         if self.is_made_here:
             options = dict(self.description.get("options", {}))
+            if self.replays:
+                options.pop("fc_header", None)  # its variables need not be there where nobody is asked
             named = self.description.get("data", ())
         else:
             options = dict(made_here.taken_over(self.description))
@@ -179,9 +181,9 @@ class StoredRun:
     def _refuse_strangers_latest(self, config: pytest.Config, where: str) -> None:
         """Refuse to take a run that was not made here for the user's latest: a project that is copied may bring one.
 
-        Without a key, a user's own runs have no mark either. Raises RunError.
+        Where none can be made, a user's own runs have no mark either. Raises RunError.
         """
-        if self.is_made_here or find_key().secret is None:
+        if self.is_made_here or find_key(make=True).secret is None:
             return
         shown = shlex.quote(os.path.relpath(self.path, config.invocation_params.dir))
         raise RunError(
@@ -471,17 +473,8 @@ def _git_commit(directory: Path) -> dict[str, Any] | None:
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return None
     # A project that was copied may bring settings of git's that run a program.
-    command = [
-        "git",
-        "-C",
-        str(directory),
-        "-c",
-        "core.fsmonitor=false",
-        "status",
-        "--porcelain=v2",
-        "--branch",
-        "--untracked-files=no",
-    ]
+    settings = ["-c", "core.fsmonitor=false"]
+    command = ["git", *settings, "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         done = subprocess.run(  # noqa: S603 (a fixed command)
             command,

@@ -125,7 +125,7 @@ def remove_files(directory: Path, endings: tuple[str, ...]) -> None:
     # Whoever may write beside it cannot have it take the files of another directory, not even at this moment.
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        for name in os.listdir(opened):
+        for name in os.listdir(opened):  # noqa: PTH208 (it is no path)
             if name.endswith(endings):
                 os.unlink(name, dir_fd=opened)
     finally:

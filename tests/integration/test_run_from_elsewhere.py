@@ -225,7 +225,6 @@ def test_an_audit_reads_only_the_data_of_the_run(download: Download, capsys: pyt
 def test_a_strangers_run_is_nobodys_latest(download: Download) -> None:
     """A project that is copied may bring runs: --fc-resume takes none of them for the user's, even if all is given."""
     download.name(data=True, fc_agent="silent")
-    find_key(make=True)
     (download.project.path / ".fcpivot").mkdir()
     download.run.rename(download.project.path / ".fcpivot" / "run")
     result = download.project.run_here("--fc-resume", "--fc-agent=silent", "--fc-data=theirs/x.jsonl")
@@ -242,13 +241,14 @@ def _origin(run: Path) -> Origin:
     return read_with_origin(run, find_key())[1]
 
 
-def test_own_runs_need_no_option(counted: Counted) -> None:
+def test_own_runs_need_no_option(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with an own grader, settings, path arguments and headers goes on and is replayed by its name alone.
 
     It is marked at every rewrite, and so is what comes of it, workers or not; a changed one asks for everything.
     """
     options = [*counted.table({f"p{n}": ("say hello", "flaky hello" if n else None) for n in range(3)})]
-    options += ["--fc-grader=mine:grade", "--fc-grader-option=x=1", "--fc-header=a:$HOME", "pivots.jsonl"]
+    options += ["--fc-grader=mine:grade", "--fc-grader-option=x=1", "--fc-header=a:$GATEWAY", "pivots.jsonl"]
+    monkeypatch.setenv("GATEWAY", "west")
     counted.project.write("mine.py", "def grade(expected, actual, x):\n    return x == 1.0\n")
     run = counted.project.path / "run"
     counted.run_here(*options, "--fc-run=run").assert_outcomes(passed=1, errors=2)
@@ -258,6 +258,7 @@ def test_own_runs_need_no_option(counted: Counted) -> None:
     result.assert_outcomes(passed=3)
     assert "made here" not in result.stdout.str()
     assert _origin(run) is Origin.HERE
+    monkeypatch.delenv("GATEWAY")  # which only an agent needs
     counted.run_here("--fc-replay=run", "--fc-run=again").assert_outcomes(passed=3)
     assert not counted.asked()
     assert _origin(counted.project.path / "again") is Origin.HERE
