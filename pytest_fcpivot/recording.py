@@ -18,6 +18,7 @@ from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.errors import OptionError
 from pytest_fcpivot.graders import is_bundled, meaning_of
+from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.options import (
     ABOUT_THE_RUN,
     DEFAULT_PASS_MARK,
@@ -98,9 +99,8 @@ class StoredRun:
             path = Path(config.invocation_params.dir, resume).expanduser()
         description, origin = read_with_origin(path, find_key())
         if description.get("replays"):
-            raise RunError(
-                f"{path}: this is a replay, which asks nobody; resume {description['replays']}, or replay that"
-            )
+            of = one_line(description["replays"], 200)
+            raise RunError(f"{path}: this is a replay, which asks nobody; resume {of}, or replay that")
         if description.get("selected_by_shard"):
             raise RunError(
                 f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
