@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.errors import OptionError
 from pytest_fcpivot.graders import is_bundled, meaning_of
+from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.options import (
     ABOUT_THE_RUN,
     DEFAULT_PASS_MARK,
@@ -87,6 +89,7 @@ class StoredRun:
             except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
                 raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
+            found.refuse_hidden_options(config, reader)
             return found
         if told(config):
             path = Path(told(config)["run"])  # "the latest" is the controller's to say
@@ -96,9 +99,8 @@ class StoredRun:
             path = Path(config.invocation_params.dir, resume).expanduser()
         description, origin = read_with_origin(path, find_key())
         if description.get("replays"):
-            raise RunError(
-                f"{path}: this is a replay, which asks nobody; resume {description['replays']}, or replay that"
-            )
+            of = one_line(description["replays"], 200)
+            raise RunError(f"{path}: this is a replay, which asks nobody; resume {of}, or replay that")
         if description.get("selected_by_shard"):
             raise RunError(
                 f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
@@ -106,7 +108,9 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        found._refuse_hidden_options(reader)
+        if resume == LATEST and not told(config):
+            found._refuse_strangers_latest(config, resume_from)
+        found.refuse_hidden_options(config, reader)
         return found
 
     @classmethod
@@ -134,6 +138,8 @@ class StoredRun:
             return {"fc_data": [str(self.path)]}
         if self.is_made_here:
             options = dict(self.description.get("options", {}))
+            if self.replays:
+                options.pop("fc_header", None)  # its variables need not be there where nobody is asked
             named = self.description.get("data", ())
         else:
             options = dict(made_here.taken_over(self.description))
@@ -172,6 +178,19 @@ class StoredRun:
                 why += f" ({find_key().trouble})"
             raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], why, named))
 
+    def _refuse_strangers_latest(self, config: pytest.Config, where: str) -> None:
+        """Refuse to take a run that was not made here for the user's latest: a project that is copied may bring one.
+
+        Where none can be made, a user's own runs have no mark either. Raises RunError.
+        """
+        if self.is_made_here or find_key(make=True).secret is None:
+            return
+        shown = shlex.quote(os.path.relpath(self.path, config.invocation_params.dir))
+        raise RunError(
+            f"{where}: the latest run, {shown}, was not made here: {self.origin.value}. If you mean it, name it: "
+            f"--fc-resume={shown}"
+        )
+
     def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
         here, given = config.invocation_params.dir, reader.given_here()
         named = reader.value("fc_grader")[0] if "fc_grader" in given else self.description["options"].get("fc_grader")
@@ -184,14 +203,21 @@ class StoredRun:
             data=frozenset(os.path.normpath(Path(base, name).expanduser()) for name, base in reader.data()),
             paths=bool(typed),
             types_data=any(name == SAMPLE or is_data_file(here / name) for name in typed),
-            bundled_grader=is_bundled(named) if named else not hooks,
+            bundled_grader=is_bundled(str(named)) if named else not hooks,
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 
-    def _refuse_hidden_options(self, reader: OptionReader) -> None:
-        """Refuse to take over an option whose secret part was not recorded; raises OptionError."""
+    def refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse to take over an option whose secret part was not recorded; raises OptionError.
+
+        A worker takes what its controller was given, by an environment that another machine does not have.
+        """
+        if told(config):
+            return
         given = reader.given_here()
         for name, value in self.options.items():
+            if self.replays and name in made_here.OF_AGENTS:
+                continue
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
                     f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
@@ -446,7 +472,9 @@ def _git_commit(directory: Path) -> dict[str, Any] | None:
     """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return None
-    command = ["git", "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    # A project that was copied may bring settings of git's that run a program.
+    settings = ["-c", "core.fsmonitor=false"]
+    command = ["git", *settings, "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
         done = subprocess.run(  # noqa: S603 (a fixed command)
             command,

@@ -133,6 +133,8 @@ def _folder() -> Path:
             base = Path(named) if Path(named).is_absolute() else Path("~/.local/state").expanduser()
     except RuntimeError as error:
         raise _NoKeyError("this user has no home directory; XDG_STATE_HOME may name a directory of theirs") from error
+    if not base.is_absolute():  # it would be looked for where the session runs, which may be a stranger's directory
+        raise _NoKeyError(f"this user's home directory is not an absolute path: {base}")
     folder = base / _FOLDER
     cache = os.environ.get("FC_CACHE_DIR")
     if cache and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(cache)):

@@ -200,6 +200,10 @@ def test_places_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("FC_CACHE_DIR", str(cache))
         assert "is inside FC_CACHE_DIR" in find_key(make=True).trouble
     monkeypatch.delenv("FC_CACHE_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.setenv("HOME", ".")  # which a downloaded project would have brought
+    assert "not an absolute path" in find_key(make=True).trouble
+    assert not (tmp_path / ".local").exists()
     (tmp_path / "file").touch()
     for odd, reason in (("file", "Not a directory"), ("/proc/nobody", "No such file"), ("~nobody-here\0", "null byte")):
         monkeypatch.setattr(os, "environ", {**os.environ, "HOME": str(tmp_path / odd), "XDG_STATE_HOME": ""})

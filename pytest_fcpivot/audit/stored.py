@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.audit.grader import choose
-from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, resolve_data
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, has_hash, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.errors import ActionError, FcPivotError, RowProblem
@@ -204,13 +204,17 @@ class StoredResults:
         if name == SAMPLE:
             path = SAMPLE_PATH  # wherever the run had it
         seen = dict(offered)
+        gone = f"are not at {path} any more"
         if path not in seen and self._may_be_read(path):
-            store, found = seen[path] = self._open(path)
-            if wanted in (None, found):
-                return store
-            store.close()
+            if self._made_here or name == SAMPLE or has_hash(path, wanted):
+                store, found = seen[path] = self._open(path)
+                if wanted in (None, found):
+                    return store
+                store.close()
+            else:  # some other file of this user's, of which nothing is to be shown, or kept in the cache
+                gone = f"are not what is at {path}, which is not read, since the run was not made here"
         if not seen:
-            raise RunError(f"{self.path}: its data {name} are not at {path} any more; say where they are: --data FILE")
+            raise RunError(f"{self.path}: its data {name} {gone}; say where they are: --data FILE")
         lines = [f"  the run's {name}: sha256 {_cut(wanted)}, {data.get('pivots', '?')} pivots"]
         lines += [f"  {where}: sha256 {_cut(found)}, {len(store)} pivots" for where, (store, found) in seen.items()]
         listed = "\n".join(lines)

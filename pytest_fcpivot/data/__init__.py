@@ -108,6 +108,25 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot, progress: Re
     return target
 
 
+def has_hash(path: Path, sha256: str) -> bool:
+    """Tell whether a file is the one that `PivotStore.content_hash` gave this hash of, without reading it as data.
+
+    Raises DataError if it cannot be read.
+    """
+    if path.name.endswith(".parquet") and _footer_hash(path) == sha256:
+        return True
+    return file_hash(path) == sha256
+
+
+def _footer_hash(path: Path) -> str | None:
+    from pytest_fcpivot.data.store import footer_hash  # noqa: PLC0415 (pyarrow is heavy)
+
+    try:
+        return footer_hash(path)
+    except OSError:  # too short for a footer, or not to be read, as is told next
+        return None
+
+
 def file_hash(path: Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal; raises DataError if it cannot be read."""
     try:

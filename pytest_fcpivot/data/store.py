@@ -226,6 +226,15 @@ def is_store(path: Path) -> bool:
         raise DataError(f"{path}: cannot be read as parquet: {error}") from error
 
 
+def footer_hash(path: Path) -> str:
+    """Return the sha256 of a parquet file's footer; raises OSError if the file is too short for one."""
+    with path.open("rb") as stream:
+        stream.seek(-8, os.SEEK_END)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(-8 - length, os.SEEK_END)
+        return hashlib.sha256(stream.read(length)).hexdigest()
+
+
 class PivotStore:
     """A store opened for reading; a row group is kept at a time."""
 
@@ -392,11 +401,7 @@ class PivotStore:
         """
         if source != self.path:
             return str(self.provenance["source_sha256"])
-        with self.path.open("rb") as stream:
-            stream.seek(-8, os.SEEK_END)
-            length = int.from_bytes(stream.read(4), "little")
-            stream.seek(-8 - length, os.SEEK_END)
-            return hashlib.sha256(stream.read(length)).hexdigest()
+        return footer_hash(self.path)
 
     def close(self) -> None:
         """Close the file."""

@@ -115,6 +115,23 @@ def replace(path: Path, content: bytes) -> None:
         raise
 
 
+def remove_files(directory: Path, endings: tuple[str, ...]) -> None:
+    """Remove the files in a directory whose names end so; raises OSError, as for a directory that is a link."""
+    if os.unlink not in os.supports_dir_fd or os.listdir not in os.supports_fd:
+        for path in directory.iterdir():
+            if path.name.endswith(endings):
+                path.unlink()
+        return
+    # Whoever may write beside it cannot have it take the files of another directory, not even at this moment.
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for name in os.listdir(opened):  # noqa: PTH208 (it is no path)
+            if name.endswith(endings):
+                os.unlink(name, dir_fd=opened)
+    finally:
+        os.close(opened)
+
+
 def create(path: Path, content: bytes) -> None:
     """Write a file that is new, and leave whatever is there; raises OSError."""
     with suppress(FileExistsError):

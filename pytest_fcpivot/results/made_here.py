@@ -16,12 +16,12 @@ from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import known_specs
 from pytest_fcpivot.jsontext import one_line, visible
 from pytest_fcpivot.options import FROM_ANY_RUN, as_arguments
-from pytest_fcpivot.redact import HIDDEN
+from pytest_fcpivot.redact import HIDDEN, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
+OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
 _OF_GRADING = ("fc_grader", "fc_grader_option", "fc_judge_base_url", "fc_judge_key")
 _OF_FILES = ("fc_ids",)
 
@@ -40,6 +40,7 @@ _WHY = {
 PATHS = "paths"  # in the place of an option's name
 _OF_PATHS = "collected by pytest: test files, and each conftest.py on the way, are run"
 _WIDTH = 200
+_LONGEST_COMMAND = 4000  # characters; a longer line is not shown whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
     """Return what a run names that was not made here, and that this session's user did not give."""
     options = description.get("options") or {}
     found = []
-    for dest in (*(() if given.replays else _OF_AGENTS), *_OF_GRADING, *_OF_FILES):
+    for dest in (*(() if given.replays else OF_AGENTS), *_OF_GRADING, *_OF_FILES):
         value = options.get(dest)
         if not value or dest in given.options:
             continue
@@ -94,9 +95,10 @@ def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
     paths = [] if given.paths else _paths(description, given)
     if "fc_data" not in given.options and not given.types_data:
         among = {_file(path) for path in paths}
-        files = [data["path"] for data in description.get("data") or () if data["name"] != SAMPLE]
+        # The sample is named with the others, whose option would leave it out.
+        files = [SAMPLE if data["name"] == SAMPLE else data["path"] for data in description.get("data") or ()]
         files = [path for path in files if _file(path) not in among]
-        if files:
+        if any(path != SAMPLE for path in files):
             found.append(_of_option("fc_data", files))
     if paths:
         found.append(Named(PATHS, tuple(paths), _OF_PATHS))
@@ -137,8 +139,12 @@ def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) 
     to_copy = [argument for argument in options if _can_be_copied(argument)]
     # What begins with one of these is no path to pytest, but an option, or a file of them.
     paths_to_copy = [path for path in paths if _can_be_copied(path) and not path.startswith(("-", "@"))]
+    if len(shlex.join([*to_copy, *command, *paths_to_copy])) > _LONGEST_COMMAND:
+        to_copy, paths_to_copy = [], []  # a line that is cut short is another command
     left_out = len(options) + len(paths) > len(to_copy) + len(paths_to_copy)
     odd = "What is long, hidden or odd is not in this command: write it yourself. " if left_out else ""
+    if any(HIDDEN in argument for argument in command):
+        odd += f"In the place of {HIDDEN} was a secret that you typed. "
     return "\n".join(
         [
             f"{run}: this run was not made here: {why}. It names what is only used if you give it yourself:",
@@ -151,7 +157,8 @@ def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) 
 
 
 def _can_be_copied(argument: str) -> bool:
-    return len(argument) <= _WIDTH and visible(argument, joiners=True) == argument and HIDDEN not in argument
+    plain = visible(argument, joiners=True) == argument and Redactor()(argument) == argument
+    return len(argument) <= _WIDTH and plain and HIDDEN not in argument
 
 
 def _shown(value: str) -> str:

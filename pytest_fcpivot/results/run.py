@@ -40,6 +40,7 @@ __all__ = [
 
 RUNS = ".fcpivot"
 _RESULTS, _CALLS = "results.jsonl", "calls"
+_OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # the ends of the names in `calls`
 _TAIL = 1 << 16
 _ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
 
@@ -95,6 +96,11 @@ class RunDirectory:
             raise RunError(
                 f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to go on with it, "
                 "or name another"
+            )
+        if run._has_calls():
+            raise RunError(
+                f"--fc-run={path}: there is something in {run.calls.name} of this directory, where a run keeps answers "
+                "for a time, and removes them; name another directory"
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -189,12 +195,19 @@ class RunDirectory:
         """Read `run.json`; raises RunError if it is missing, broken or of another version."""
         return read_description(self.path)
 
+    def _has_calls(self) -> bool:
+        try:
+            return any(self.calls.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise RunError(f"{self.calls}: cannot be read: {error.strerror or error}") from error
+
     def forget_calls(self) -> None:
-        """Remove the answers that waited for their tests: all have come."""
+        """Remove the answers that waited for their tests: all have come. What is not of a run is left."""
         with suppress(OSError, RunError):
             inside.check(self.path)  # links may have come in meanwhile
-            for path in self.calls.iterdir():
-                path.unlink()
+            inside.remove_files(self.calls, _OF_CALLS)
             self.calls.rmdir()
 
     def discard_if_empty(self) -> bool:

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import cli
+from pytest_fcpivot.data import file_hash
+from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.sources import file_source
+from pytest_fcpivot.data.store import footer_hash
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.recording import Recorder
 from pytest_fcpivot.results.described import read_with_origin
@@ -107,6 +111,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "header": ("resume", OPENAI | {"fc_header": ["x:$BANK_PIN"]}, [r"--fc-header +x:\$BANK_PIN"]),
     "body": ("resume", OPENAI | {"fc_extra_body": '{"tools": ["URL"]}'}, [r"--fc-extra-body +{.tools.: .*}"]),
     "grader": ("resume", {"fc_grader": "theirs.evil_grader:grade"}, ["--fc-grader +theirs.evil_grader:grade"]),
+    "grader that is no text": ("replay", {"fc_grader": 5}, ["--fc-grader +5"]),
     "grader of Python": (
         "replay",
         {"fc_grader": "subprocess:Popen", "fc_grader_option": ["args=touch theirs/pwned", "shell=true"]},
@@ -195,6 +200,40 @@ def test_the_sample_is_always_ours(download: Download) -> None:
     result.stdout.fnmatch_lines(["fcpivot: sample (1 of 314 pivots); *"])
 
 
+def test_an_audit_reads_only_the_data_of_the_run(download: Download, capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that a stranger's run names is read if what is there has the hash that it records, and never otherwise."""
+    download.name(data=True)
+    diary = download.project.path / "diary.jsonl"
+    diary.write_text("dear diary\n")
+    path = download.run / "run.json"
+    described = json.loads(path.read_text())
+    for names in (str(diary), str(download.project.path / "theirs" / "x.jsonl")):
+        described["data"][0]["path"] = names
+        path.write_text(json.dumps(described))
+        assert cli.main(["audit", "theirs/run"]) == 2
+        text = capsys.readouterr().err
+        assert f"are not what is at {names}, which is not read, since the run was not made here" in text
+    described["data"][0]["sha256"] = file_hash(Path(names))
+    path.write_text(json.dumps(described))
+    assert cli.main(["audit", "theirs/run"]) == 0
+    prepare([file_source(Path(names))], download.run / "x.parquet")
+    described["data"][0] |= {"path": "theirs/run/x.parquet", "sha256": footer_hash(download.run / "x.parquet")}
+    path.write_text(json.dumps(described))
+    assert cli.main(["audit", "theirs/run"]) == 0
+
+
+def test_a_strangers_run_is_nobodys_latest(download: Download) -> None:
+    """A project that is copied may bring runs: --fc-resume takes none of them for the user's, even if all is given."""
+    download.name(data=True, fc_agent="silent")
+    (download.project.path / ".fcpivot").mkdir()
+    download.run.rename(download.project.path / ".fcpivot" / "run")
+    result = download.project.run_here("--fc-resume", "--fc-agent=silent", "--fc-data=theirs/x.jsonl")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --fc-resume: the latest run, .fcpivot/run, was not made here: *name it: --fc-resume=.fcpivot/run"]
+    )
+
+
 # -------------------------------------------------------------------- a user's own runs
 
 
@@ -202,13 +241,14 @@ def _origin(run: Path) -> Origin:
     return read_with_origin(run, find_key())[1]
 
 
-def test_own_runs_need_no_option(counted: Counted) -> None:
+def test_own_runs_need_no_option(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run with an own grader, settings, path arguments and headers goes on and is replayed by its name alone.
 
     It is marked at every rewrite, and so is what comes of it, workers or not; a changed one asks for everything.
     """
     options = [*counted.table({f"p{n}": ("say hello", "flaky hello" if n else None) for n in range(3)})]
-    options += ["--fc-grader=mine:grade", "--fc-grader-option=x=1", "--fc-header=a:$HOME", "pivots.jsonl"]
+    options += ["--fc-grader=mine:grade", "--fc-grader-option=x=1", "--fc-header=a:$GATEWAY", "pivots.jsonl"]
+    monkeypatch.setenv("GATEWAY", "west")
     counted.project.write("mine.py", "def grade(expected, actual, x):\n    return x == 1.0\n")
     run = counted.project.path / "run"
     counted.run_here(*options, "--fc-run=run").assert_outcomes(passed=1, errors=2)
@@ -218,10 +258,16 @@ def test_own_runs_need_no_option(counted: Counted) -> None:
     result.assert_outcomes(passed=3)
     assert "made here" not in result.stdout.str()
     assert _origin(run) is Origin.HERE
+    monkeypatch.delenv("GATEWAY")  # which only an agent needs
     counted.run_here("--fc-replay=run", "--fc-run=again").assert_outcomes(passed=3)
     assert not counted.asked()
     assert _origin(counted.project.path / "again") is Origin.HERE
     text = (run / "run.json").read_text()
+    described = read_with_origin(run, find_key())[0]
+    described["options"]["fc_grader_option"] = ["x=***"]  # as it is recorded of a secret
+    (run / "run.json").write_bytes(written(described, find_key()))
+    hidden = counted.run_here("--fc-replay=run").stderr
+    hidden.fnmatch_lines(["ERROR: --fc-grader-option: the run was given one with a secret in it, which is not *"])
     (run / "run.json").write_text(text.replace("mine:grade", "evil:grade"))
     refused = counted.run_here("--fc-resume=run")
     refused.stderr.fnmatch_lines(["ERROR: run: this run was not made here: the mark in its run.json is not yours: *"])

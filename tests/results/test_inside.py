@@ -105,3 +105,14 @@ def test_writing_goes_nowhere_else(run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     assert [(run / name).read_bytes() for name in ("notes.txt", "new.txt")] == [b"", b"*"]
     assert not list(run.glob(".*.tmp"))
+
+
+def test_files_are_removed_by_their_names_and_not_through_a_link(run: Path) -> None:
+    """Only files of the wanted names are removed, and none of a directory that a link leads to."""
+    (run / "calls" / "thesis.txt").touch()
+    (run / "link").symlink_to("calls")
+    with pytest.raises(OSError, match="link"):
+        inside.remove_files(run / "link", (".jsonl",))
+    assert sorted(path.name for path in (run / "calls").iterdir()) == ["main-1.jsonl", "thesis.txt"]
+    inside.remove_files(run / "calls", (".jsonl",))
+    assert [path.name for path in (run / "calls").iterdir()] == ["thesis.txt"]

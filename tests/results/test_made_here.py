@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_fcpivot.jsontext import on_screen
 from pytest_fcpivot.options import FROM_ANY_RUN, MADE_HERE_ONLY
 from pytest_fcpivot.results.made_here import Given, arguments_taken_over, named_by, refusal, taken_over
 from pytest_fcpivot.trust import Origin
@@ -83,6 +84,7 @@ def test_options(fc: dict[str, Any], given: Given, wanted: dict[str, list[str]])
         (None, DATA, Given(replays=True, paths=True), {"--fc-data": ["/there/gate.jsonl"]}),
         # the sample is always ours, wherever the run says that it is
         (None, [DATA[0] | {"name": "sample", "path": "/evil/sample.parquet"}], RESUMES, {}),
+        (None, [DATA[0] | {"name": "sample"}, *DATA], RESUMES, {"--fc-data": ["sample", "/there/gate.jsonl"]}),
         (["sample::t12-d1"], [], RESUMES, {}),
         (["sample::t12-d1"], [], Given(replays=True, sample_is_ours=False), {"paths": ["sample::t12-d1"]}),
         # paths: a data file among them is not asked for twice
@@ -126,6 +128,16 @@ def test_the_refusal_tells_everything_at_once() -> None:
         *("--fc-resume=dl/run", "-q", "/there/a b.py"),
     ]
     assert "write it yourself" in lines[-1]
+    assert "that you typed" not in text
+    assert "In the place of *** was a secret that you typed." in refusal("r", ["--fc-header=a:***"], "why", found)
+
+
+def test_a_command_is_shown_whole_or_without_what_makes_it_too_long() -> None:
+    """A line that is cut short would be another command: of a hundred data files, none is in it."""
+    data = [{"name": f"{n}", "path": f"/there/{n:0100}.jsonl", "sha256": "0"} for n in range(100)]
+    text = on_screen(refusal("r", ["--fc-replay=r"], "why", named_by({"options": {}, "data": data}, REPLAYS)))
+    assert [line for line in text.splitlines() if line.startswith("  pytest ")] == ["  pytest --fc-replay=r"]
+    assert "write it yourself" in text
 
 
 def test_what_is_taken_over() -> None:

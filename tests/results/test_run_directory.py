@@ -65,6 +65,27 @@ def test_a_run_is_not_begun_over_another(tmp_path: Path, left: str) -> None:
     assert [path.name for path in run.path.iterdir()] == [left]
 
 
+def test_calls_of_another_kind_are_left(tmp_path: Path) -> None:
+    """A directory whose `calls` hold something takes no run, which would remove it; a run removes only its own."""
+    path = tmp_path / "calls" / "thesis.txt"
+    path.parent.mkdir()
+    path.write_text("mine")
+    with pytest.raises(RunError, match=re.escape(f"--fc-run={tmp_path}: there is something in calls of this dir")):
+        RunDirectory.begin(tmp_path, DESCRIPTION)
+    assert [found.name for found in tmp_path.iterdir()] == ["calls"]
+    path.unlink()
+    run = RunDirectory.begin(tmp_path, DESCRIPTION)
+    path.write_text("mine")
+    (run.calls / "main-1.jsonl").write_text("{}")
+    (run.calls / "crashes.json").write_text("{}")
+    run.forget_calls()
+    assert [found.name for found in run.calls.iterdir()] == ["thesis.txt"]
+    path.unlink()
+    run.forget_calls()
+    assert not run.calls.exists()
+    run.close()
+
+
 def test_a_run_beside_other_files(tmp_path: Path) -> None:
     """A directory with files of another kind can take a run."""
     (tmp_path / "notes.txt").write_text("mine")
