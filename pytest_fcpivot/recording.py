@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
 _NAMING_A_RUN = ("--fc-resume", "--fc-replay")
+_FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
 # Two sessions may name these differently and mean the same.
 _COMPARED_BY_MEANING = frozenset(
     (
@@ -87,6 +88,7 @@ class StoredRun:
             except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
                 raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
+            found._refuse_hidden_options(config, reader)
             return found
         if told(config):
             path = Path(told(config)["run"])  # "the latest" is the controller's to say
@@ -106,7 +108,7 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        found._refuse_hidden_options(reader)
+        found._refuse_hidden_options(config, reader)
         return found
 
     @classmethod
@@ -188,9 +190,14 @@ class StoredRun:
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 
-    def _refuse_hidden_options(self, reader: OptionReader) -> None:
-        """Refuse to take over an option whose secret part was not recorded; raises OptionError."""
-        given = reader.given_here()
+    def _refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse to take over an option whose secret part was not recorded; raises OptionError.
+
+        A worker is told its controller's. A replay has no use for those by which an agent is asked.
+        """
+        if told(config):
+            return
+        given = reader.given_here() | (_FOR_ASKING if self.replays else frozenset())
         for name, value in self.options.items():
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
@@ -405,10 +412,22 @@ class Recorder:
             described = False
             self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
         if complete:
-            self._run.forget_calls()
+            if not self._answers_wait():
+                self._run.forget_calls()
             if not described:
                 self._describe_in_freed_room()
         self._run.close()
+
+    def _answers_wait(self) -> bool:
+        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        if self._run is None or not (self._resumes and self._run.calls.is_dir()):
+            return False
+        book = AnswerBook(replays=False)
+        try:
+            book.add_run(self._run)
+        except RunError:
+            return True
+        return book.waiting > 0
 
     def _describe_in_freed_room(self) -> None:
         with suppress(OSError):

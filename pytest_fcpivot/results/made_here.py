@@ -21,7 +21,7 @@ from pytest_fcpivot.redact import HIDDEN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
+OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
 _OF_GRADING = ("fc_grader", "fc_grader_option", "fc_judge_base_url", "fc_judge_key")
 _OF_FILES = ("fc_ids",)
 
@@ -84,7 +84,7 @@ def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
     """Return what a run names that was not made here, and that this session's user did not give."""
     options = description.get("options") or {}
     found = []
-    for dest in (*(() if given.replays else _OF_AGENTS), *_OF_GRADING, *_OF_FILES):
+    for dest in (*(() if given.replays else OF_AGENTS), *_OF_GRADING, *_OF_FILES):
         value = options.get(dest)
         if not value or dest in given.options:
             continue
