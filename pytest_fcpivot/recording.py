@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
 _GIT_PATIENCE_S = 5
 _NAMING_A_RUN = ("--fc-resume", "--fc-replay")
+_FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
 # Two sessions may name these differently and mean the same.
 _COMPARED_BY_MEANING = frozenset(
     (
@@ -216,7 +217,7 @@ class StoredRun:
             return
         given = reader.given_here()
         for name, value in self.options.items():
-            if self.replays and name in made_here.OF_AGENTS:
+            if self.replays and name in _FOR_ASKING:
                 continue
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
@@ -431,10 +432,22 @@ class Recorder:
             described = False
             self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
         if complete:
-            self._run.forget_calls()
+            if not self._answers_wait():
+                self._run.forget_calls()
             if not described:
                 self._describe_in_freed_room()
         self._run.close()
+
+    def _answers_wait(self) -> bool:
+        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        if self._run is None or not (self._resumes and self._run.calls.is_dir()):
+            return False
+        book = AnswerBook(replays=False)
+        try:
+            book.add_run(self._run)
+        except RunError:
+            return True
+        return book.waiting > 0
 
     def _describe_in_freed_room(self) -> None:
         with suppress(OSError):

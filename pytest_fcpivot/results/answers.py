@@ -113,6 +113,11 @@ class AnswerBook:
         """How many of the stored answers had a secret taken out of them."""
         return len(self._redacted)
 
+    @property
+    def waiting(self) -> int:
+        """How many of a run's answers wait for their tests, which have no result yet."""
+        return len(self._by_test) - self.reported
+
     def __len__(self) -> int:
         return len(self._by_test) or len(self._by_pivot)
 
@@ -136,9 +141,8 @@ class AnswerBook:
                     self._redacted.discard(line.test)
                 continue
             self._redacted.discard(line.test)
-            # without a grade, what is left of an answer with a secret in it is of no use to a run that goes on
             if not self._replays and (line.has_no_answer or (line.redacted and line.is_error)):
-                self._by_test.pop(line.test, None)
+                self._forget_error(line, source)
                 continue
             if line.redacted and not line.has_no_answer:
                 self._redacted.add(line.test)
@@ -149,6 +153,16 @@ class AnswerBook:
         if lost:
             self._by_pivot = {pivot: place for pivot, place in self._by_pivot.items() if place not in lost}
         self.reported = sum(place[0] == source for place in self._by_test.values())
+
+    def _forget_error(self, line: ResultLine, source: int) -> None:
+        """Have a test asked again that ended in an error, unless an answer waits that has come since.
+
+        What is left of an answer with a secret in it is of no use without a grade. An error without any output did not
+        come of an answer; so one that waits for the test is of a later session, which asked again and was ended.
+        """
+        place = self._by_test.get(line.test)
+        if place is not None and (place[0] == source or (line.has_output and not line.redacted)):
+            del self._by_test[line.test]
 
     def add_calls(self, path: Path) -> None:
         """Add the answers that a process kept until their tests come."""

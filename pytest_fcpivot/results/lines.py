@@ -171,6 +171,11 @@ class ResultLine(msgspec.Struct, gc=False):
         return self.is_error and (self.action is None or self.action is msgspec.UNSET)
 
     @property
+    def has_output(self) -> bool:
+        """Whether there is an output; null, which an agent may return as well, is none."""
+        return bytes(self.output) not in (b"", b"null")
+
+    @property
     def has_action(self) -> bool:
         """Whether the line says what was graded; those of early versions do not."""
         return self.action is not msgspec.UNSET

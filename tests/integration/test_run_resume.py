@@ -201,6 +201,28 @@ def test_answers_that_waited_for_their_tests(counted: Counted, monkeypatch: pyte
     assert not kept.exists()
 
 
+def test_answers_of_tests_that_a_session_leaves_out_wait_on(counted: Counted) -> None:
+    """An answer to a test that once ended in an error is kept, too, and all are when only a part is gone on with."""
+    rows: dict[str, tuple[str, str | None]] = dict.fromkeys(["p0", "p1", "p2", "p3"], ("say hello", None))
+    rows |= {"p0": ("say hello", "gated hello"), "p1": ("say hello", "flaky hello"), "p2": ("say hello", "flaky hello")}
+    counted.pauses(0.06)
+    counted.run_here(*counted.table(rows), "--fc-run=run", "-k", "not p0").assert_outcomes(passed=1, errors=2)
+    kept = counted.project.path / "run" / "calls"
+    assert not kept.exists()
+    counted.touch("mended")
+    session = counted.start("--fc-resume=run")
+    session.wait_until(lambda: sum(path.read_bytes().count(b'"output"') for path in kept.glob("*.jsonl")) == 2)
+    session.interrupt()
+    session.wait()
+    result = counted.run_here("--fc-resume=run", "-k", "p3")
+    result.assert_outcomes(passed=1, deselected=3)
+    assert list(kept.glob("*.jsonl"))
+    counted.touch("go")
+    counted.run_here("--fc-resume=run").assert_outcomes(passed=4)
+    assert dict(counted.asked()) == {"p0": 1}
+    assert not kept.exists()
+
+
 def test_an_error_is_asked_again_however_long_it_took(counted: Counted) -> None:
     """An output that was no action ended in an error, so it is asked for again, and is not taken for a message."""
     counted.pauses(0.06)

@@ -231,14 +231,17 @@ def test_answers_whose_tests_did_not_come(tmp_path: Path, new_book: Callable[...
 def test_a_reported_error_is_asked_again_though_its_answer_was_kept(
     tmp_path: Path, new_book: Callable[..., AnswerBook]
 ) -> None:
-    """What ended in an error is asked again: the answer that led to it is not used instead."""
+    """What ended in an error is asked again: the answer that led to it is not used instead, but a later one is."""
     run = RunDirectory(tmp_path / "run")
-    write(run.results, broken("a"))
-    kept = {"latency_s": 0.7, "attempts": 1, "retried": [], "usage": None, "output": {"status": "failed", "output": []}}
-    write(run.calls / "main-17.jsonl", {"ended": "data.jsonl::a", **kept})
+    output = {"status": "failed", "output": []}
+    write(run.results, broken("a") | {"output": output}, broken("b"), broken("c") | {"output": "***", "redacted": True})
+    kept = {"latency_s": 0.7, "attempts": 1, "retried": [], "usage": None, "output": output}
+    names = ("a", "b", "c", "d")
+    write(run.calls / "main-17.jsonl", *({"ended": f"data.jsonl::{name}", **kept} for name in names))
     book = new_book(replays=False)
     book.add_run(run)
-    assert read(book, "a") is None
+    assert [read(book, name) is not None for name in names] == [False, True, True, True]
+    assert (book.waiting, book.reported) == (3, 0)
 
 
 def test_a_damaged_call_is_asked_again(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
