@@ -57,9 +57,11 @@ def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made
     spec, settings = str(described.get("spec", described["name"])), described.get("settings") or {}
     options = [] if made_here else _as_options(settings)
     command = shlex.join(["fcpivot", "audit", str(run), f"--grader={spec}", *options])
+    if _shown(command) != command:  # cut short or escaped, it would be another command
+        command = "name it, and each of its settings: --grader=SPEC --grader-option=KEY=VALUE"
     note = (
         f"the run was graded by {_shown(spec)}, which is not one of pytest-fcpivot's own; what only a run names is not "
-        f"loaded, so its rewards are taken as recorded; to check them with it: {_shown(command)}"
+        f"loaded, so its rewards are taken as recorded; to check them with it: {command}"
     )
     return Choice(None, [note])
 
