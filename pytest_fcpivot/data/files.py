@@ -411,7 +411,7 @@ class _ParquetRows:
                     self._share = line / file.metadata.num_rows
                     self.on_read()
                 self._share = 1.0
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(f"{self._label}: cannot be read as parquet: {error}") from error
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.progress import told_nobody
+from pytest_fcpivot.data.store import DAMAGED
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
@@ -43,7 +44,7 @@ def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any
     try:
         with pq.ParquetFile(kept) as file:
             counted, sizes = _counted(file), _sizes(file)
-    except (pa.ArrowException, OSError, ValueError, TypeError) as error:  # of texts and values that are damaged
+    except DAMAGED as error:
         raise DataError(f"{kept}: cannot be read as parquet: {error}") from error
     return {
         "file": str(name),

@@ -41,7 +41,7 @@ _EARLIER = 2
 _READ_RIGHTLY = frozenset({"nvidia/Nemotron-Agentic-v1"})
 METADATA_KEY = b"fcpivot"
 # What reading a damaged file may raise: Arrow's own errors, and those of what it read that is no text, or no value.
-_DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 _AGAIN = "prepare the data again, or fetch the file again"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 # By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
@@ -213,7 +213,7 @@ def _has_what_was_unread(details: Mapping[str, Any], file: pq.ParquetFile) -> bo
                 repeats = details.get("bad_rows") and _LEFT_OUT in metadata
                 if any(unread) or repeats or _INPUT_AS_WORDS.match(given):
                     return True
-    except (pa.ArrowException, OSError):
+    except DAMAGED:
         return True
     return False
 
@@ -222,7 +222,7 @@ def is_store(path: Path) -> bool:
     """Tell whether a parquet file is a store of ours, by its metadata; raises DataError if it is not parquet."""
     try:
         return METADATA_KEY in (pq.read_metadata(path).metadata or {})
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}") from error
 
 
@@ -242,7 +242,8 @@ class PivotStore:
         self.path = path
         try:
             self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+            missing = set(SCHEMA.names) - set(self._file.schema_arrow.names)
+        except DAMAGED as error:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
         text = (self._file.metadata.metadata or {}).get(METADATA_KEY, b"{}")
         details = read_provenance(path, text, (FORMAT_VERSION, _EARLIER))
@@ -254,6 +255,8 @@ class PivotStore:
                 f"{path}: store format {version!r}, this version reads {FORMAT_VERSION}; "
                 "prepare the data again, or install the pytest-fcpivot that wrote it"
             )
+        if missing:
+            raise DataError(f"{path}: damaged: it has no column {min(missing)}; {_AGAIN}")
         self.provenance: dict[str, Any] = details
         self._starts = [0]
         for group in range(self._file.num_row_groups):
@@ -271,7 +274,7 @@ class PivotStore:
         try:
             for batch in self._file.iter_batches(_ROWS_A_READ, columns=[name], use_threads=False):
                 yield from batch.column(0).to_pylist()
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column {name}: {error}") from error
 
     def trajectory_hashes(self) -> Sequence[int]:
@@ -285,7 +288,7 @@ class PivotStore:
     def _hashes(self, column: str) -> Sequence[int]:
         try:
             numbers = self._file.read(columns=[column], use_threads=False).column(0).combine_chunks()
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column {column}: {error}") from error
         view: Sequence[int] = memoryview(numbers.buffers()[1] or b"").cast("Q")  # a list takes five times the memory
         return view[numbers.offset : numbers.offset + len(numbers)]
@@ -317,7 +320,7 @@ class PivotStore:
                         found.append(IndexEntry(row, id_, trajectory, sys.intern(kind), called))
                         row = next(wanted, None)
                     offset += end - first
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
         return found
 
@@ -347,7 +350,7 @@ class PivotStore:
         try:
             for column in self._metadata(rows):
                 found.update(agent_of(text.encode()) for text in column.to_pylist())
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column metadata: {error}") from error
         return found
 
@@ -371,16 +374,16 @@ class PivotStore:
         if group != self._group:
             try:
                 table = self._file.read_row_group(group, columns=_PAYLOAD, use_threads=False)
-            except _DAMAGED as error:
+                self._columns = [_in_one(table.column(name)) for name in _PAYLOAD]
+            except DAMAGED as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._columns = [_in_one(table.column(name)) for name in _PAYLOAD]
             self._group = group
             del table
             self._give_back_memory()
         place = row - self._starts[group]
         try:
             return _pivot(column[place].as_py() for column in self._columns)  # the next may be in another group
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}; {_AGAIN}") from error
 
     def _give_back_memory(self) -> None:

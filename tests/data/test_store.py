@@ -307,3 +307,23 @@ def test_ids_that_are_no_names_of_tests_are_refused(tmp_path: Path, own: str) ->
         store.index()
     assert len(str(raised.value)) < 500
     store.close()
+
+
+def test_a_store_without_one_of_its_columns(tmp_path: Path) -> None:
+    """A column that is gone is told when the file is opened, not when its first row is read."""
+    path = tmp_path / "odd.parquet"
+    write_store(path, [StoredPivot.of(pivot(1))], {})
+    details = {METADATA_KEY: pq.read_metadata(path).metadata[METADATA_KEY]}
+    pq.write_table(pq.read_table(path).drop_columns(["input"]).replace_schema_metadata(details), path)
+    with pytest.raises(DataError, match=r"odd\.parquet: damaged: it has no column input; prepare the data again"):
+        PivotStore(path)
+
+
+def test_a_row_that_is_damaged(tmp_path: Path) -> None:
+    """A text that is no JSON any more is told with its row, and not handed to an agent."""
+    path = tmp_path / "store.parquet"
+    write_store(path, (StoredPivot.of(pivot(number, input_json="[[[")) for number in range(2)), {})
+    store = PivotStore(path)
+    with pytest.raises(DataError, match="cannot read row 1: a part of it is not JSON; prepare the data again"):
+        store.read(1)
+    store.close()

@@ -40,6 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from _pytest.config import _prepareconfig
 
@@ -97,6 +99,7 @@ DATA_FILES = (
     "talks.jsonl",
     "data.jsonl.gz",
     "data.parquet",
+    "rows.parquet",
     "verdicts.jsonl",
 )
 
@@ -183,6 +186,7 @@ def write_pattern(base: Path) -> None:
     (calls / "crashes.json").write_text(json.dumps({"suspects": ["a"], "guilty": [], "logs": ["main-1.jsonl"]}))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         assert cli.main(["prepare", str(base / "data.jsonl"), "-o", str(base / "data.parquet")]) == 0
+    pq.write_table(pa.Table.from_pylist(rows), base / "rows.parquet")
 
 
 # -------------------------------------------------------------------- the damage
@@ -498,6 +502,7 @@ COMMANDS = {
     "talks.jsonl": ("prepare", "info", "lint"),
     "data.jsonl.gz": ("prepare", "info", "lint"),
     "data.parquet": ("prepare", "info", "lint"),
+    "rows.parquet": ("prepare", "info", "lint"),
     "verdicts.jsonl": ("conformance",),
 }
 
