@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.errors import DataError, OptionError
+from pytest_fcpivot.jsontext import on_screen
 from pytest_fcpivot.options import told
 from pytest_fcpivot.peers import xdist_controller
 
@@ -160,4 +161,4 @@ def _reason(error: object) -> str:
     """Say why something failed in a worker: the end of its traceback."""
     text = str(error).strip()
     _, found, message = text.rpartition("UsageError: ")
-    return message if found else text.splitlines()[-1] if text else type(error).__name__
+    return on_screen(message if found else text.splitlines()[-1] if text else type(error).__name__)
