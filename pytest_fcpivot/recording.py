@@ -88,7 +88,7 @@ class StoredRun:
             except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
                 raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
-            found._refuse_hidden_options(config, reader)
+            found.refuse_hidden_options(config, reader)
             return found
         if told(config):
             path = Path(told(config)["run"])  # "the latest" is the controller's to say
@@ -108,7 +108,7 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        found._refuse_hidden_options(config, reader)
+        found.refuse_hidden_options(config, reader)
         return found
 
     @classmethod
@@ -190,7 +190,7 @@ class StoredRun:
             sample_is_ours=not os.path.lexists(here / SAMPLE),
         )
 
-    def _refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
+    def refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
         """Refuse to take over an option whose secret part was not recorded; raises OptionError.
 
         A worker is told its controller's. A replay has no use for those by which an agent is asked.

@@ -6,8 +6,8 @@ import html
 import json
 import os
 import re
-import tracemalloc
 import string
+import tracemalloc
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode

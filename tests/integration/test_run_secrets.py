@@ -564,7 +564,9 @@ def test_an_option_whose_secret_is_not_recorded(
 ) -> None:
     """A replay asks for it again, too: the answers are never graded by a setting that has *** in it."""
     monkeypatch.setenv("SITE_TOKEN", IN_ANSWERS)
-    project.write("own.py", "def graded(expected, action, seal=None):\n    return 1.0 if seal and '*' not in seal else 0.0")
+    project.write(
+        "own.py", "def graded(expected, action, seal=None):\n    return 1.0 if seal and '*' not in seal else 0.0"
+    )
     setting = f"--fc-grader-option=seal={IN_ANSWERS}"
     options = project.puppet(project.rows({"one": ("say hello", None)}))
     project.run_here(*options, "--fc-grader=own:graded", setting, "--fc-run=run").assert_outcomes(passed=1)
