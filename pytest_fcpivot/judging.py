@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.actions import to_action
 from pytest_fcpivot.errors import FatalAgentError, OptionError
 from pytest_fcpivot.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
+from pytest_fcpivot.hiding import Hiding
 from pytest_fcpivot.lookahead import AgentCaller, AgentTimeoutError, DroppedError
 from pytest_fcpivot.options import told
 from pytest_fcpivot.schemas import tool_set
@@ -101,7 +102,7 @@ def make_judging(
         key_variable=wanted.key_variable,
         api=wanted.api,
         timeout=chosen.timeout,
-        cache=JudgeCache(),
+        cache=JudgeCache(redact=Hiding.begin(config).redact),
     )
     if judge is None:
         why = f"--fc-judge={OFF}" if model == OFF else f"{key} is not set"

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import threading
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -42,11 +43,13 @@ _SIGNS = (
     *("bearer", "basic", "authorization", "key", "token", "@"),
     *(f"{prefix}{joined}" for prefix in ("sk", "pk", "rk", "hf", "xai", "ghp", "glpat") for joined in "-_"),
 )
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # without a way back, which would take memory for each character
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _PLAIN_RUN = re.compile("[A-Za-z0-9]+")
 _ESCAPED = frozenset("\\'\"")
 _WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.-]+")
+# All are asked for again whenever a secret comes to the others.
+_remembered = lru_cache(maxsize=4096)
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
@@ -191,18 +194,22 @@ class _Finder:
 
     def _without_rest(self, text: str, end: str) -> str:
         """Replace what is left of known texts that begin or end so, and were shortened."""
-        while (start := text.find(end)) >= 0:
+        before = [form[: -len(end)] for form in self._tails.get(end, ())]
+        after = [form[len(end) :] for form in self._heads.get(end, ())]
+        parts, done = [], 0
+        while (start := text.find(end, done)) >= 0:
             stop = start + len(end)
-            left = [_in_common(text[:start], form[: -len(end)], -1) for form in self._tails.get(end, ())]
-            right = [_in_common(text[stop:], form[len(end) :]) for form in self._heads.get(end, ())]
-            text = f"{text[: start - max(left, default=0)]}{HIDDEN}{text[stop + max(right, default=0) :]}"
-        return text
+            left = [_in_common(text[max(done, start - len(form)) : start], form, -1) for form in before]
+            right = [_in_common(text[stop : stop + len(form)], form) for form in after]
+            parts += [text[done : start - max(left, default=0)], HIDDEN]
+            done = stop + max(right, default=0)
+        return "".join([*parts, text[done:]])
 
 
 def _in_common(text: str, form: str, step: int = 1) -> int:
     """Return how many characters two texts begin with alike; end, for a step of -1."""
-    pairs = zip(text[: len(form)] if step > 0 else text[-len(form) :][::-1], form[::step], strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if form else 0
+    pairs = zip(text[::step], form[::step], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[str]]:
@@ -216,16 +223,19 @@ def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[s
 
 def _without_run(text: str, core: str) -> str:
     """Replace what is written in base64 around a piece of it, such as a user's name before the password."""
-    while (start := text.find(core)) >= 0:
+    parts, done = [], 0
+    while (start := text.find(core, done)) >= 0:
         end = start + len(core)
-        while start and text[start - 1] in _BASE64:
+        while start > done and text[start - 1] in _BASE64:
             start -= 1
         while end < len(text) and (text[end] in _BASE64 or text[end] == "="):
             end += 1
-        text = f"{text[:start]}{HIDDEN}{text[end:]}"
-    return text
+        parts += [text[done:start], HIDDEN]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
+@_remembered
 def _escaped(value: str) -> re.Pattern[str]:
     """Match a value in JSON, in Python's reprs, and in any of these inside another: only backslashes are added then."""
     return re.compile("".join(map(_escaped_character, value)))
@@ -244,10 +254,11 @@ def _escaped_character(character: str) -> str:
     return f"(?:{'|'.join(filter(None, [re.escape(character), *written, raw]))})"
 
 
-def _forms(value: str) -> set[str]:
+@_remembered
+def _forms(value: str) -> frozenset[str]:
     """Return how a value is written in text that is not escaped by backslashes: in addresses, HTML and XML."""
     if _WRITTEN_ALIKE.fullmatch(value):
-        return {value}
+        return frozenset((value,))
     forms = {
         value,
         " ".join(value.split()),  # as reports fold blanks
@@ -262,17 +273,18 @@ def _forms(value: str) -> set[str]:
         quote_plus(_bytes(value)),
     }
     forms |= {_PERCENT.sub(lambda found: found[0].lower(), form) for form in forms}
-    return {form for form in forms | set(map(html.escape, forms)) if len(form) >= SHORTEST}
+    return frozenset(form for form in forms | set(map(html.escape, forms)) if len(form) >= SHORTEST)
 
 
-def _encodings(value: str) -> set[str]:
+@_remembered
+def _encodings(value: str) -> frozenset[str]:
     """Return the characters of base64 that a value gives wherever it stands in what is encoded."""
     raw, found = _bytes(value), set()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw).decode()
         core = encoded[(8 * before + 5) // 6 : 8 * (before + len(raw)) // 6]
         found |= {core, core.replace("+", "-").replace("/", "_"), quote(core, safe="")}
-    return {core for core in found if len(core) >= SHORTEST}
+    return frozenset(core for core in found if len(core) >= SHORTEST)
 
 
 def _bytes(value: str) -> bytes:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import string
+import tracemalloc
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -343,6 +344,18 @@ JSON = st.recursive(
 def test_text_without_signs(text: str) -> None:
     """Text that holds no sign of a secret comes back as it was."""
     assert Redactor()(text) == text
+
+
+def test_a_long_answer_takes_little_memory() -> None:
+    """An answer of megabytes is gone through without memory for each of its characters."""
+    text = json.dumps({"text": "long " * 200_000 + KEY})
+    redact = Redactor([KEY])
+    tracemalloc.start()
+    try:
+        assert redact.answer(text).endswith(f'long {HIDDEN}"}}')
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 @given(SECRETS, st.text(), st.text())

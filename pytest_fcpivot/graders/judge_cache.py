@@ -16,6 +16,7 @@ from pytest_fcpivot.cachedir import cache_dir
 from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from sqlite3 import Connection
 
@@ -28,12 +29,14 @@ _LOOK_AGAIN_S = 0.01
 class JudgeCache:
     """Scores with their reasons, by key; opened when it is first used.
 
-    `path` is None for the default, `judge/` in the cache directory. A cache that cannot be used raises nothing:
+    `path` is None for the default, `judge/` in the cache directory. `redact` takes secrets out of reasons, which may
+    quote the message: the cache is shared, and outlives the run. A cache that cannot be used raises nothing:
     `problem` then says so, once, look-ups find nothing and nothing is kept. All methods may be called from any thread.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, redact: Callable[[str], str] = str) -> None:
         self._path = path
+        self._redact = redact
         self.problem: str | None = None
         self._database: Connection | None = None
         self._closed = False
@@ -51,7 +54,7 @@ class JudgeCache:
 
     def put(self, key: bytes, score: float, reason: str, *, structured: bool) -> None:
         """Keep a verdict, in place of an earlier one."""
-        row = (key, float(score), reason, int(structured), int(time.time()))
+        row = (key, float(score), self._redact(reason), int(structured), int(time.time()))
         self._execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", row)
 
     def close(self) -> None:

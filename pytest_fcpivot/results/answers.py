@@ -207,7 +207,10 @@ class AnswerBook:
     # ---------------------------------------------------------------- reading
 
     def _place(self, test: str, pivot_id: str, repeat: int) -> tuple[int, int] | None:
-        return self._by_test.get(test) or self._by_pivot.get((pivot_id, repeat))
+        place = self._by_test.get(test)
+        if place is not None or self.damages.of_test(test) is not None:
+            return place  # what another test over the pivot was answered is not what is lost of this one
+        return self._by_pivot.get((pivot_id, repeat))
 
     def has(self, test: str, pivot_id: str, repeat: int) -> bool:
         """Tell whether there is an answer for a test."""

@@ -322,6 +322,13 @@ class TestPlace:
         assert again.get(KEY) == (0.5, "Half.", True)
         again.close()
 
+    def test_reasons_without_secrets(self, path: Path) -> None:
+        """A reason that quotes a secret of the message is kept without it: the cache outlives the run."""
+        cache = JudgeCache(path, redact=lambda text: text.replace("hunter2", "***"))
+        cache.put(KEY, 0.5, "It says hunter2.", structured=True)
+        assert cache.get(KEY) == (0.5, "It says ***.", True)
+        cache.close()
+
     def test_closed(self, cache: JudgeCache) -> None:
         """A closed cache finds and keeps nothing, and is no problem."""
         cache.put(KEY, 0.5, "", structured=True)

@@ -559,6 +559,24 @@ def test_scores_are_kept(
     run("--fc-replay=merged", "--fc-run=of-merged")
 
 
+def test_an_option_whose_secret_is_not_recorded(
+    project: Project, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay asks for it again, too: the answers are never graded by a setting that has *** in it."""
+    monkeypatch.setenv("SITE_TOKEN", IN_ANSWERS)
+    project.write(
+        "own.py", "def graded(expected, action, seal=None):\n    return 1.0 if seal and '*' not in seal else 0.0"
+    )
+    setting = f"--fc-grader-option=seal={IN_ANSWERS}"
+    options = project.puppet(project.rows({"one": ("say hello", None)}))
+    project.run_here(*options, "--fc-grader=own:graded", setting, "--fc-run=run").assert_outcomes(passed=1)
+    for how in ("--fc-replay=run", "--fc-resume=run"):
+        result = project.run_here(how)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "--fc-grader-option: the run was given one with a secret in it" in model.output(result)
+    project.run_here("--fc-replay=run", setting).assert_outcomes(passed=1)
+
+
 def test_words_that_are_no_secrets(project: Project, model: Model) -> None:
     """Headers that name no secret hide nothing of the run that only looks the same as their values."""
     rows = {"first": ("say hello", None), "1234567890": ("say hello", None)}

@@ -161,6 +161,17 @@ def test_a_damaged_line_does_not_bring_an_earlier_one_back(
         assert (found.output, len(book.damages), book.damages.made_up) == ("last", 0, 1)
 
 
+def test_what_is_lost_of_a_test_is_not_what_another_got(book_of: Callable[..., AnswerBook]) -> None:
+    """In a replay, a test whose line is damaged does not get the answer of another test over its pivot."""
+    mine = line("a", "mine") | {"test": "test_mine.py::test_mine[a]"}
+    damaged = json.dumps(line("a")).encode()[:-9] + b"\n"
+    for lines in ((mine, damaged), (damaged, mine)):
+        book = book_of(*lines, replays=True)
+        assert read(book, "a") is None
+        assert book.had("data.jsonl::a", "a", 1)
+        assert book.has("test_other.py::test_other[a]", "a", 1)
+
+
 def test_each_answer_is_taken_once(book_of: Callable[..., AnswerBook]) -> None:
     """A test that runs again in the same session is asked again."""
     book = book_of(line("a", "one"), line("a", "two", repeat=2))
