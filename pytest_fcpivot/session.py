@@ -41,6 +41,7 @@ from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.reruns import OneCaseEach, Reruns
 from pytest_fcpivot.results import CaseRecord, Tally
 from pytest_fcpivot.results.calls import CallFile, Crashes
+from pytest_fcpivot.results.output import refuse_too_long
 from pytest_fcpivot.results.own_rewards import OwnRewards
 from pytest_fcpivot.results.record import shown_category
 from pytest_fcpivot.results.run import RunDirectory
@@ -424,7 +425,9 @@ class PivotSession:
         return why_not_kept(self.stored.description, self.describe())
 
     def _read_action(self, output: Any, tools: ToolSet) -> Action:
-        return to_action(output, tools.names, empty_arguments=self.options.empty_arguments)
+        action = to_action(output, tools.names, empty_arguments=self.options.empty_arguments)
+        refuse_too_long(action)
+        return action
 
     def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
         """Return the function that grades a test's action."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.shapes import Reading
 
+# Of an answer's texts together. A character may take 24 bytes of a line, 12 in the output and 12 in the action.
+MOST_CHARACTERS = 2_000_000
+_LONGEST = 32 << 20  # bytes; twice as much is what a line may have
 _JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
 # What a Response says of the answer itself, and an agent beside it; the rest repeats the request, tools and all.
@@ -102,6 +105,22 @@ def output_json(output: Any) -> str:
     Objects of SDKs are written as their fields, a Response without what it repeats of the request, and what was wrapped
     around an answer is left out. An output that is no action, and has no such text, is named by its type.
     """
+    text = _written(output)
+    return text if len(text) <= _LONGEST else json.dumps(f"an answer of {len(text) >> 20} MB, which is not recorded")
+
+
+def refuse_too_long(action: Action) -> None:
+    """Raise ActionError for an answer that could not be recorded whole, and so is not graded either."""
+    texts = (action.message, action.malformed, *(part for call in action.calls for part in (call.name, call.arguments)))
+    length = sum(len(text) for text in texts if text)
+    if length > MOST_CHARACTERS:
+        raise ActionError(
+            f"the agent's answer has {length:,} characters; more than {MOST_CHARACTERS:,} cannot be recorded, and it "
+            "is not graded"
+        )
+
+
+def _written(output: Any) -> str:
     if output is None or isinstance(output, str):
         return json.dumps(output)
     try:
@@ -111,6 +130,8 @@ def output_json(output: Any) -> str:
     try:
         kept = _without_request(output if reading is None else reading.answer)
         text = _ENCODER.encode(kept)
+        if len(text) > _LONGEST:
+            raise ValueError  # noqa: TRY301 (what stands beside the answer may be left out)
         if is_too_deep(text.encode()):
             raise RecursionError  # noqa: TRY301 (as what the encoder makes of still more)
         if _is_json(kept) or (reading is not None and _same(read_output(json.loads(text)), reading)):

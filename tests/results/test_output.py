@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.actions import to_action
+from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.model import Action, FunctionCall, Message
-from pytest_fcpivot.results.output import Usage, action_json, output_json, usage_of
+from pytest_fcpivot.results.lines import LONGEST
+from pytest_fcpivot.results.output import (
+    MOST_CHARACTERS,
+    Usage,
+    action_json,
+    output_json,
+    refuse_too_long,
+    usage_of,
+)
 
 PROPERTY = settings(deadline=None, max_examples=150)
 Namespace = types.SimpleNamespace
@@ -362,3 +371,33 @@ def test_odd_usage(output: Any, usage: Usage | None) -> None:
 def test_actions_are_written_as_the_data_sets_write_them(action: Action | None, written: Any) -> None:
     """An action has the form of `expected_action`, and none is null."""
     assert strictly(action_json(action)) == written
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "\u00e4" * (MOST_CHARACTERS + 1),
+        {"name": "book", "arguments": json.dumps({"a": "x" * MOST_CHARACTERS})},
+        {"role": "assistant", "content": "hello", "beside": "x" * (40 << 20)},
+    ],
+    ids=["message", "call", "what stands beside a message"],
+)
+def test_a_line_is_never_longer_than_its_reader_allows(output: Any) -> None:
+    """An answer that is too long is refused before it is graded; what is too long beside an answer is left out."""
+    action = to_action(output)
+    if action.message == "hello":
+        refuse_too_long(action)
+        assert to_action(json.loads(output_json(output))) == action
+    else:
+        with pytest.raises(ActionError, match="cannot be recorded, and it is not graded"):
+            refuse_too_long(action)
+    assert len(output_json(output)) + len(action_json(action)) < LONGEST
+
+
+def test_the_longest_answer_fits_into_a_line() -> None:
+    """An answer of as many characters as are allowed, of those that take the most room, is recorded whole."""
+    message = "\U0001f600" * (MOST_CHARACTERS // 2) + "\u00e4" * (MOST_CHARACTERS // 2)
+    action = to_action(message)
+    refuse_too_long(action)
+    assert json.loads(output_json(message)) == message
+    assert len(output_json(message)) + len(action_json(action)) < LONGEST
