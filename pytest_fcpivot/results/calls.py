@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from pytest_fcpivot.lookahead import Call
     from pytest_fcpivot.redact import Redactor
@@ -115,6 +116,7 @@ class _Told(msgspec.Struct):
     logs: list[str]
 
 
+_LOG = re.compile(r"[\w.-]+\.jsonl")  # the name of a call file, which leads nowhere else
 _read_told = msgspec.json.Decoder(_Told).decode
 
 
@@ -165,4 +167,4 @@ class Crashes:
             return []  # of another's making: the controller writes it in one step
         known = set(self.logs)
         self.suspects, self.guilty, self.logs = set(told.suspects), set(told.guilty), told.logs
-        return [self._path.with_name(name) for name in self.logs if name not in known and Path(name).name == name]
+        return [self._path.parent / name for name in self.logs if name not in known and _LOG.fullmatch(name)]

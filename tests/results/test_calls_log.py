@@ -161,3 +161,10 @@ def test_a_disk_that_runs_full(tmp_path: Path) -> None:
     assert [entry["ended"] for entry in told(log)] == ["before", "after"]
     assert crashes.suspects == {"d" * 3000}
     assert Crashes(tmp_path / "calls").look() == []
+
+
+def test_words_of_dead_workers_lead_nowhere_else(tmp_path: Path) -> None:
+    """Of the call files that crashes.json names, those are read that can be files beside it, and no others."""
+    names = ["gw0-1.jsonl", "", ".", "..", "../x.jsonl", "/x.jsonl", "a\0.jsonl", "results", "a\n.jsonl"]
+    (tmp_path / "crashes.json").write_text(json.dumps({"suspects": [], "guilty": [], "logs": names}))
+    assert Crashes(tmp_path).look() == [tmp_path / "gw0-1.jsonl"]
