@@ -225,6 +225,18 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
         facts(damaged)
 
 
+def test_a_footer_that_ends_arrows_process_is_refused(tmp_path: Path) -> None:
+    """A footer over which Arrow ends the process that looks at it is an error as any other."""
+    path = tmp_path / "store.parquet"
+    write_store(path, [StoredPivot.of(pivot(0))], {})
+    optional, required = b"\x25\x02\x18\x04step", b"\x25\x00\x18\x04step"  # whether a column may have nulls
+    whole = path.read_bytes()
+    assert whole.count(optional) == 1
+    path.write_bytes(whole.replace(optional, required))
+    with pytest.raises(DataError, match="its footer cannot be read: Definition level"):
+        facts(path)
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every test a cache of its own."""
