@@ -4,6 +4,7 @@
 
 A round is a run over a few pivots whose agent takes up to 120 ms an answer and writes every call that begins and ends
 to a log of its own. Its sessions get signals at moments that the seed chooses; then it is resumed until it is complete.
+In some rounds the agent has no answer to every fourth test of a session that is disturbed, and has one later.
 After each session it is checked that
 
 - what had been reported was not asked again, nor what was answered in 50 ms or more, or told its tokens;
@@ -84,6 +85,10 @@ def pause(pivot):
 
 
 def told(pivot, began):
+    outage = os.environ["OUTAGE"]
+    if outage and zlib.crc32(f"{outage} {key(pivot)}".encode()) % 4 == 0:
+        note("failed", pivot)
+        raise RuntimeError("away")
     verb, _, rest = pivot.input[-1]["content"].partition(" ")
     note("ended", pivot, time.monotonic() - began, verb == "pay")
     if verb == "fail":
@@ -159,6 +164,7 @@ class Plan:
     right: bool  # every answer is right, so that a complete run ends with 0
     repeats: int
     sessions: tuple[tuple[Kill, ...], ...]
+    outages: bool = False  # in each session that is disturbed, the agent has no answer to some, which a later one has
 
     @property
     def label(self) -> str:
@@ -181,7 +187,8 @@ def plan(name: str, *, workers: bool) -> Plan:
         first = _kill(chance, dist, tests)
         more = first.target == "worker" and chance.random() < 0.4
         sessions.append((first, _kill(chance, dist, tests)) if more else (first,))
-    return Plan(name, dist, chance.choice(("threads", "tasks")), chance.random() < 0.5, repeats, tuple(sessions))
+    agent, right = chance.choice(("threads", "tasks")), chance.random() < 0.5
+    return Plan(name, dist, agent, right, repeats, tuple(sessions), outages=chance.random() < 0.4)
 
 
 def _kill(chance: random.Random, dist: str, tests: int) -> Kill:
@@ -277,7 +284,8 @@ class Round:
         status = -1
         for kills in self._plan.sessions:
             status = self._check_session(*self._session(kills))
-        while status not in WELL or any(kill.target != "worker" for kill in self._plan.sessions[-1]):
+        last = self._plan.sessions[-1]
+        while status not in WELL or self._plan.outages or any(kill.target != "worker" for kill in last):
             status = self._check_session(*self._session(()))
             if status in WELL:
                 break
@@ -305,13 +313,14 @@ class Round:
             command.append("--fc-resume=run")
         if self._plan.dist != "plain":
             command += ["-n2", f"--dist={self._plan.dist}"]
+        outage = str(self._number) if kills and self._plan.outages else ""
         reported = self._reported() if self._run.exists() else set()
         logged = len(self._events())
         with (self._directory / f"output-{self._number}.txt").open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=self._directory,
-                env=environment(self._directory, self._plan.name),
+                env=environment(self._directory, self._plan.name, outage),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -437,12 +446,13 @@ class Round:
     def _check_answers(self, events: list[Event], logged: int) -> None:
         """Look for answers that had come and were asked for again, by calls since `logged`."""
         answered: dict[str, Event] = {}
+        raising = {test for test in self.tests if test.partition("[")[0] == RAISES and not self._plan.right}
         last_of_thread = {(event.process, event.thread): number for number, event in enumerate(events)}
         for number, event in enumerate(events):
             before = answered.pop(event.key, None) if event.what == "began" else None
             if event.what == "ended":
                 answered[event.key] = event
-            if before is None or number < logged or event.key in self._raising():
+            if before is None or number < logged or event.key in raising:
                 continue
             place = events.index(before)
             idle = last_of_thread[before.process, before.thread] == place
@@ -458,10 +468,9 @@ class Round:
                 )
 
     def _raising(self) -> set[str]:
-        """Return the tests at which the agent raises: these are asked again."""
-        if self._plan.right:
-            return set()
-        return {test for test in self.tests if test.partition("[")[0] == RAISES}
+        """Return the tests at which the agent raises, or raised in a session before: these are asked again."""
+        away = {event.key for event in self._events() if event.what == "failed"}
+        return away | {test for test in self.tests if test.partition("[")[0] == RAISES and not self._plan.right}
 
     def _check_end(self, status: int, expected: Mapping[str, tuple[Any, ...]]) -> None:
         wanted = 0 if self._plan.right else 1
@@ -554,7 +563,7 @@ def _row(n: int, *, right: bool) -> dict[str, Any]:
     }
 
 
-def environment(directory: Path, name: str) -> dict[str, str]:
+def environment(directory: Path, name: str, outage: str) -> dict[str, str]:
     """Return a session's environment: nothing of the user's settings, and a home of its own."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FC_", "PYTEST_", "XDG_", "OPENAI"))}
     addopts = " ".join(f"-p no:{plugin}" for plugin in WITHOUT)
@@ -563,6 +572,7 @@ def environment(directory: Path, name: str) -> dict[str, str]:
         "FC_CACHE_DIR": str(directory / "cache"),
         "ASKED": str(directory / "asked.log"),
         "LATENCIES": name,
+        "OUTAGE": outage,
         "PYTEST_ADDOPTS": addopts,
     }
 
