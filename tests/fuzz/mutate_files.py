@@ -507,6 +507,10 @@ COMMANDS = {
 }
 
 
+# `info` starts a process of its own for each file, which takes twenty times as long as all the rest.
+INFO_OF_EACH = 20
+
+
 @dataclass
 class Rounds:
     """Damages files and counts what commands make of them."""
@@ -543,7 +547,7 @@ class Rounds:
         self.files[name] += 1
         (self._here / path).write_bytes(data)
         for command in COMMANDS[name]:  # resume, which writes, comes last
-            if only not in (None, command):
+            if only not in (None, command) or (command == "info" and only is None and number % INFO_OF_EACH):
                 continue
             self.table[command, "files"] += 1
             try:
