@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot import options
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.peers import has_option
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_fcpivot.session import PivotSession
 
 _LAST_FAILED = ("--lf", "--last-failed")
@@ -65,7 +65,9 @@ def _of_stored_run(session: PivotSession) -> list[str]:
     written = []
     for dest, (value, where) in session.raw_options.items():
         if where == options.FROM_RUN and value is not None:
-            written += options.as_arguments(dest, value)
+            # a file of that name, which would be taken for it, is rare: the path is shown then
+            is_sample = value == [str(SAMPLE_PATH)] and not Path(session.config.invocation_params.dir, SAMPLE).exists()
+            written += options.as_arguments(dest, [SAMPLE] if dest == "fc_data" and is_sample else value)
     return [*written, *session.paths_of_stored_run]
 
 
