@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data.jsonparts import decoded
@@ -71,13 +70,7 @@ def no_rollouts(without_answer: int) -> str:
 def reward_of(row: Mapping[str, Any]) -> float | None:
     """Return the reward that a rollout has on record; None if it has none, or something that is no number."""
     reward = row.get("reward")
-    if isinstance(reward, bool) or not isinstance(reward, int | float):
-        return None
-    try:
-        number = float(reward)
-    except OverflowError:
-        return None
-    return number if isfinite(number) else None
+    return None if isinstance(reward, bool) or not isinstance(reward, int | float) else float(reward)
 
 
 def rollouts_in(path: Path) -> Iterator[tuple[int, int, dict[str, Any] | Damage]]:
@@ -96,4 +89,8 @@ def row_of(data: bytes) -> dict[str, Any]:
         raise DamagedLineError(f"not JSON: {error}" if data.strip() else "an empty line") from None
     if not isinstance(row, dict):
         raise DamagedLineError("a row must be an object")
+    reward = row.get("reward")
+    if isinstance(reward, int | float) and not isinstance(reward, bool) and not 0 <= reward <= 1:
+        # no mean with its interval can be made of it; NaN is refused here, too
+        raise DamagedLineError(f"reward: a number from 0 to 1 is needed, not {shown(reward)}")
     return row

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_fcpivot.results import CaseRecord
+from pytest_fcpivot.results.lines import DamagedLineError
 from pytest_fcpivot.results.own_rewards import OwnRewards
+from pytest_fcpivot.results.rollouts import row_of
 
 
 def record(pivot: str, reward: float | None, repeat: int = 1, *, own: bool = True) -> CaseRecord:
@@ -42,3 +44,10 @@ def test_many_that_differ() -> None:
     first, others = found.lines()
     assert first == "rewards equal to the file's own: 0 of 9"
     assert others.endswith("p4 (0 there, 1 here) and 4 more")
+
+
+@pytest.mark.parametrize("reward", ["1e308", "-0.1", "1.5", "9" * 400])
+def test_a_reward_that_is_none_is_damage(reward: str) -> None:
+    """A rollout whose reward is a number, but not from 0 to 1, is no row that a mean can be made of."""
+    with pytest.raises(DamagedLineError, match="reward: a number from 0 to 1 is needed"):
+        row_of(b'{"response": null, "reward": ' + reward.encode() + b"}")
