@@ -779,8 +779,9 @@ class PivotSession:
             complete=self.complete,
             counts=self.tally.counts() if self.ending.selection else None,
             judged=None if self.judging is None else self.tally.judged,
-            # workers still run, and what they are being answered has to have a place
-            keep=bool(self.ending.lost) or (distributes and self.ending.selection),
+            # workers still run, and what they are being answered has to have a place; not if one could not begin
+            keep=bool(self.ending.lost)
+            or (distributes and self.ending.selection and session.exitstatus != pytest.ExitCode.USAGE_ERROR),
         )
         from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
 
