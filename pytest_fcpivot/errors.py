@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.jsontext import one_line
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -100,6 +98,8 @@ class RowProblem(FcPivotError):  # noqa: N818 (it is collected and listed more o
     """
 
     def __init__(self, line: int, reason: str) -> None:
+        from pytest_fcpivot.jsontext import one_line  # noqa: PLC0415 (every session of pytest loads this module)
+
         reason = one_line(reason, _REASON_WIDTH)
         super().__init__(f"line {line}: {reason}")
         self.line = line
