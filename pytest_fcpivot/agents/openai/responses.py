@@ -167,8 +167,11 @@ class _InputBuilder:
         whole = (
             "id" in marks and _has_parts(content, _ASSISTANT_PARTS) if assistant else _has_parts(content, _INPUT_PARTS)
         )
-        if whole:
-            self._items.append({**kind, "role": role, "content": content, **marks})
+        if whole and assistant:
+            # all of these belong to such an item, whatever the row left out
+            self._items.append({"type": "message", "role": role, "content": content, "status": "completed", **marks})
+        elif whole:
+            self._items.append({**kind, "role": role, "content": content})
         else:
             self._items.append({**kind, "role": role, "content": content_text(content)})
 
