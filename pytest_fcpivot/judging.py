@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.lookahead import Call, Server, Servers
     from pytest_fcpivot.model import Action
     from pytest_fcpivot.options import Options
-    from pytest_fcpivot.results.output import Usage
     from pytest_fcpivot.results.record import Scoring
+    from pytest_fcpivot.results.usage import Usage
 
 ASKED, CACHED, FALLBACK = "asked", "cached", "keyword"
 
@@ -197,7 +197,7 @@ class Judging:
 
     def _recorded(self, case: Case, scoring: Scoring) -> Judgement | None:
         """Return the verdict that stands in the run's results: what is kept is neither paid for nor scored twice."""
-        from pytest_fcpivot.results.output import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
+        from pytest_fcpivot.results.usage import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
 
         by, score, reason, tokens, cause = scoring
         case.scored = Scored(by, score, reason, None if tokens is None else Usage(*tokens), cause)

@@ -25,12 +25,13 @@ from pytest_fcpivot.faults import PATIENCE_S
 from pytest_fcpivot.graders.judge_prompt import Prompt, Question, bundled_prompt
 from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.redact import Redactor
-from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.results.output import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fcpivot.graders.judge_cache import JudgeCache
+    from pytest_fcpivot.results.usage import Usage
 
 __all__ = ["APIS", "DEFAULT_MODEL", "OFF", "Judge", "Judgement", "Prompt", "Question", "make_judge"]
 

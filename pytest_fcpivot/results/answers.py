@@ -17,7 +17,6 @@ from pytest_fcpivot.results.lines import (
     Damage,
     DamagedLineError,
     ResultLine,
-    UsageCounts,
     call_line,
     calls_in,
     line_at,
@@ -25,7 +24,7 @@ from pytest_fcpivot.results.lines import (
     result_line,
     results_in,
 )
-from pytest_fcpivot.results.output import Usage, usage_of
+from pytest_fcpivot.results.output import usage_of
 from pytest_fcpivot.results.rollouts import (
     RolloutRepeats,
     is_without_answer,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.model import Action, SchemaStatus
     from pytest_fcpivot.results.record import Scoring
     from pytest_fcpivot.results.run import RunDirectory
+    from pytest_fcpivot.results.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ def _of_result(data: bytes) -> StoredAnswer:
     line = result_line(data)
     return StoredAnswer(
         output=output_of(line),
-        usage=_usage(line.usage),
+        usage=line.usage,
         latency_s=line.latency_s,
         attempts=line.attempts,
         retried=tuple(line.retried),
@@ -308,15 +308,11 @@ def _of_call(data: bytes) -> StoredAnswer:
     line: CallLine = call_line(data)
     return StoredAnswer(
         output=output_of(line),
-        usage=_usage(line.usage),
+        usage=line.usage,
         latency_s=line.latency_s,
         attempts=line.attempts,
         retried=tuple(line.retried),
     )
-
-
-def _usage(counts: UsageCounts | None) -> Usage | None:
-    return None if counts is None else Usage(*counts.counts())
 
 
 def _of_rollout(data: bytes) -> StoredAnswer:

@@ -14,7 +14,8 @@ from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.jsontext import shown
 from pytest_fcpivot.options import KINDS
 from pytest_fcpivot.results import inside
-from pytest_fcpivot.results.lines import MOST, MOST_REPEATS, whole_file
+from pytest_fcpivot.results.lines import MOST_REPEATS, whole_file
+from pytest_fcpivot.results.usage import MOST
 from pytest_fcpivot.trust import MARK, origin
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.model import Action, FunctionCall
 from pytest_fcpivot.results.inside import open_plain
+from pytest_fcpivot.results.usage import Count, Usage  # noqa: TC001 (msgspec reads the annotations)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
 
 LONGEST = 64 << 20  # bytes of a line; as of a row of data
 DEEPEST = 500  # values inside each other, well under what Python's decoder takes on top of pytest's own calls
-MOST = 1 << 53  # of tokens, attempts and the like: what a float counts exactly
 MOST_REPEATS = 1_000_000
 _WIDTH = 200
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
@@ -66,19 +65,6 @@ class Damage:
 # -------------------------------------------------------------------- what a line holds
 
 
-class UsageCounts(msgspec.Struct, gc=False):
-    """Tokens, as `Usage` writes them."""
-
-    input_tokens: _Count = 0
-    cached_tokens: _Count = 0
-    output_tokens: _Count = 0
-    reasoning_tokens: _Count = 0
-
-    def counts(self) -> tuple[int, int, int, int]:
-        """Return the counts in the order of a Usage."""
-        return self.input_tokens, self.cached_tokens, self.output_tokens, self.reasoning_tokens
-
-
 class Scored(msgspec.Struct, gc=False):
     """Who scored a message."""
 
@@ -86,7 +72,7 @@ class Scored(msgspec.Struct, gc=False):
     score: _Share | None = None
     reason: str | None = None
     cause: str | None = None
-    usage: UsageCounts | None = None
+    usage: Usage | None = None
 
     def scoring(self) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]:
         """Return it as a record holds it."""
@@ -142,16 +128,16 @@ class ResultLine(msgspec.Struct, gc=False):
     category: str | None = None
     path: str | None = None
     paths: list[str] = []
-    further_paths: _Count = 0
+    further_paths: Count = 0
     halves: tuple[_Share, _Share] | None = None
     schema: str | None = None
     explanation: str | None = None
     judge: Scored | None = None
     flags: list[str] = []
-    usage: UsageCounts | None = None
+    usage: Usage | None = None
     cost: _Amount | None = None
     latency_s: _Amount = 0.0
-    attempts: _Count = 0
+    attempts: Count = 0
     retried: list[str] = []
     error: str | None = None
     cause: str | None = None
@@ -211,9 +197,9 @@ class CallLine(msgspec.Struct, gc=False):
     began: str | None = None
     ended: str | None = None
     latency_s: _Amount = 0.0
-    attempts: _Count = 1
+    attempts: Count = 1
     retried: list[str] = []
-    usage: UsageCounts | None = None
+    usage: Usage | None = None
     output: msgspec.Raw = _NOT_THERE
 
     @property

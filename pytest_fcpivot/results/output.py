@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from pytest_fcpivot.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.answer_flags import AGENT_NOTES
 from pytest_fcpivot.errors import ActionError
 from pytest_fcpivot.model import Action, FunctionCall, Message
-from pytest_fcpivot.results.lines import MOST, is_too_deep
+from pytest_fcpivot.results.lines import is_too_deep
+from pytest_fcpivot.results.usage import MOST, Usage
 from pytest_fcpivot.shapes import read_output
 
 if TYPE_CHECKING:
@@ -28,29 +29,6 @@ _JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
 # What a Response says of the answer itself, and an agent beside it; the rest repeats the request, tools and all.
 _RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at", AGENT_NOTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one answer; `cached` are among the input's, `reasoning` among the output's."""
-
-    input: int = 0
-    cached: int = 0
-    output: int = 0
-    reasoning: int = 0
-
-    def counts(self) -> tuple[int, int, int, int]:
-        """Return the counts in the order of the fields, as a record holds them."""
-        return self.input, self.cached, self.output, self.reasoning
-
-    def to_builtins(self) -> dict[str, int]:
-        """Write the counts under the names of the Responses API."""
-        return {
-            "input_tokens": self.input,
-            "cached_tokens": self.cached,
-            "output_tokens": self.output,
-            "reasoning_tokens": self.reasoning,
-        }
 
 
 # The counts of tokens under the names that the APIs have for them. `apart` are counts that others include in the input

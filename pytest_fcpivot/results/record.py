@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.graders.categories import OURS
 from pytest_fcpivot.jsontext import well_formed
-from pytest_fcpivot.results.output import Usage
+from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

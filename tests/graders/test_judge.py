@@ -21,7 +21,7 @@ from pytest_fcpivot.errors import AgentError, TransientAgentError
 from pytest_fcpivot.faults import fault_of
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.judge import DEFAULT_MODEL, Judge, _verdict_in, make_judge
-from pytest_fcpivot.results.output import Usage
+from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:
     from model_server import ModelServer

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_fcpivot import Pivot
 from pytest_fcpivot.results.answers import AnswerBook, StoredAnswer
-from pytest_fcpivot.results.output import Usage
 from pytest_fcpivot.results.run import RunDirectory, RunError
+from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

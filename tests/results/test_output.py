@@ -16,12 +16,12 @@ from pytest_fcpivot.model import Action, FunctionCall, Message
 from pytest_fcpivot.results.lines import LONGEST
 from pytest_fcpivot.results.output import (
     MOST_CHARACTERS,
-    Usage,
     action_json,
     output_json,
     refuse_too_long,
     usage_of,
 )
+from pytest_fcpivot.results.usage import Usage
 
 PROPERTY = settings(deadline=None, max_examples=150)
 Namespace = types.SimpleNamespace

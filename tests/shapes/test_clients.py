@@ -16,7 +16,8 @@ import pytest
 from pytest_fcpivot import Action, ActionError, FunctionCall, Pivot, grade, load_pivots, to_action
 from pytest_fcpivot.agents import load_agent
 from pytest_fcpivot.answer_flags import flags_of
-from pytest_fcpivot.results.output import Usage, output_json, usage_of
+from pytest_fcpivot.results.output import output_json, usage_of
+from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
