@@ -75,8 +75,12 @@ def on_screen(text: str) -> str:
 
 def _cut(text: str, limit: int) -> str:
     """Make a text printable and shorten it, without looking at what is left out of a long one."""
-    kept = text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
-    return shorten(escape_unseen(kept), limit)
+    return shorten(escape_unseen(_ends(text, limit)), limit)
+
+
+def _ends(text: str, limit: int) -> str:
+    """Return as much of both ends of a text as may be left of it when it is shortened to a limit."""
+    return text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
 
 
 def well_formed(text: str) -> str:
@@ -96,8 +100,7 @@ def one_line(text: str, limit: int = 160) -> str:
     """Fold a text's white space, make it printable, and shorten it."""
     if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
         return text.strip()  # as below, at half the time
-    cut = text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
-    return shorten(escape_unseen(" ".join(cut.split())), limit)
+    return shorten(escape_unseen(" ".join(_ends(text, limit).split())), limit)
 
 
 def visible(text: str, *, joiners: bool = False) -> str:
@@ -121,6 +124,4 @@ def shown(value: Any, limit: int = 80) -> str:
         text = str(value) if type(value) is int else _encode(value)
     except (ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
-    if len(text) > 4 * limit:
-        text = text[: 3 * limit] + text[-limit:]
-    return shorten(visible(text), limit)
+    return shorten(visible(_ends(text, limit)), limit)

@@ -193,7 +193,7 @@ DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
 _DEADLINE_IN_TIMEOUTS = 3
-_MOST_REPEATS = 1000
+MOST_REPEATS = 1000
 _MOST_CONCURRENCY = 4096
 _SECONDS = ("fc_timeout", "fc_deadline")
 LATEST = "latest"
@@ -343,12 +343,13 @@ def told(config: pytest.Config) -> dict[str, Any]:
 
 def asked_for(config: pytest.Config) -> bool:
     """Tell whether any option was given in any way."""
-    return bool(told(config)) or any(
-        getattr(config.option, option.dest, None) is not None
-        or os.environ.get(option.env)
-        or config.getini(option.dest)
-        for option in _OPTIONS
-    )
+    return bool(told(config)) or any(_is_set(config, option) for option in _OPTIONS)
+
+
+def _is_set(config: pytest.Config, option: _Option) -> bool:
+    """Tell whether the command line, be it to nothing, the environment or the ini file sets an option."""
+    typed = getattr(config.option, option.dest, None) is not None
+    return typed or bool(os.environ.get(option.env) or config.getini(option.dest))
 
 
 def given_so_far(config: pytest.Config) -> bool:
@@ -462,13 +463,7 @@ class OptionReader:
 
     def given_here(self) -> frozenset[str]:
         """Name the options that this session was given, be it to nothing, and not a stored run."""
-        return frozenset(
-            option.dest
-            for option in _OPTIONS
-            if getattr(self._config.option, option.dest, None) is not None
-            or os.environ.get(option.env)
-            or self._config.getini(option.dest)
-        )
+        return frozenset(option.dest for option in _OPTIONS if _is_set(self._config, option))
 
     def read(self) -> Options:
         """Read and check all options; raises OptionError naming the option, the value and what is accepted."""
@@ -507,7 +502,7 @@ class OptionReader:
             strict_schema=self._truth("fc_strict_schema") or False,
             empty_arguments="object" if self._choice("fc_empty_arguments", "text", "object") == "object" else "text",
             bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
-            repeats=self._number("fc_repeats", int, least=1, most=_MOST_REPEATS) or 1,
+            repeats=self._number("fc_repeats", int, least=1, most=MOST_REPEATS) or 1,
             concurrency=concurrency,
             retries=self._number("fc_retries", int, least=0, most=1000),
             deadline=deadline or None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.errors import OptionError, RunError
 from pytest_fcpivot.graders import is_bundled, meaning_of
 from pytest_fcpivot.jsontext import one_line
 from pytest_fcpivot.options import (
@@ -32,9 +32,9 @@ from pytest_fcpivot.options import (
 from pytest_fcpivot.redact import HIDDEN, Redactor
 from pytest_fcpivot.results import made_here
 from pytest_fcpivot.results.answers import AnswerBook
-from pytest_fcpivot.results.damage import listed
-from pytest_fcpivot.results.described import read_with_origin
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, judge_of_run, now
+from pytest_fcpivot.results.damage import listed, would_be_missing
+from pytest_fcpivot.results.described import RUN_FORMAT, read_with_origin
+from pytest_fcpivot.results.run import RunDirectory, judge_of_run, now
 from pytest_fcpivot.trust import Origin, find_key
 
 if TYPE_CHECKING:
@@ -236,11 +236,9 @@ class StoredRun:
         else:
             book.add_rollouts(self.path)
         if self.replays and book.damages and not allow_damaged:
-            found = "\n".join(f"  {line}" for line in listed([book.damages]))
             instead = "go on with the run, which asks at their tests again (--fc-resume), or " if self.is_run else ""
             raise RunError(
-                f"{self.path}: {book.damages.losses()} would be missing in the figures:\n{found}\n{instead}leave the "
-                "lines out with --fc-allow-damaged"
+                f"{self.path}: {would_be_missing(book.damages)}\n{instead}leave the lines out with --fc-allow-damaged"
             )
         return book
 

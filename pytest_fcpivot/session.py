@@ -25,6 +25,7 @@ from pytest_fcpivot.errors import ActionError, AgentError, FatalAgentError, FcPi
 from pytest_fcpivot.first_grades import about_kept, first_grade, why_not_kept
 from pytest_fcpivot.grader_choice import choose_grader
 from pytest_fcpivot.graders import NemoGymGrader, is_bundled, passes
+from pytest_fcpivot.graders.categories import SCHEMA_INVALID
 from pytest_fcpivot.hiding import Hiding
 from pytest_fcpivot.jsontext import on_screen, one_line, well_formed
 from pytest_fcpivot.judging import JudgeRaisedError, make_judging
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.schemas import ToolSet
 
 _FAILED = "Failed: "
-SCHEMA_BROKEN = "SCHEMA_INVALID"
 _TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
@@ -248,9 +248,7 @@ class PivotSession:
         described = self.described_grader
         if is_bundled(self.grader.name):
             return described
-        said: dict[str, Any] = self.redact.within(
-            {name: described[name] for name in described if name != "source_sha256"}
-        )
+        said = {name: value for name, value in described.items() if name != "source_sha256"}
         return {**described, **self.redact.within(said)}
 
     # ---------------------------------------------------------------- data
@@ -450,12 +448,11 @@ class PivotSession:
         case.action, case.grade = action, None
         if case.output is NOT_ASKED:
             case.output = output  # a fixture of the user's gave it
-        if node.user_properties:  # a test may grade more than once: the last one counts
-            node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
+        _forget_properties(node)
         verdict = case.verdict = tools.check(action)
         grade = self._judge(node, case, action)
         if self.options.strict_schema and verdict.status in {"invalid", "unknown-tool"} and grade.reward > 0:
-            grade = Grade(0.0, SCHEMA_BROKEN, f"schema: {verdict}; {verdict.explanation}", verdict.path)
+            grade = Grade(0.0, SCHEMA_INVALID, f"schema: {verdict}; {verdict.explanation}", verdict.path)
         case.grade = grade
         return self._assert_passes(node, case)
 
@@ -463,13 +460,13 @@ class PivotSession:
         """Give a test that another plugin runs again the grade that it had: the first graded answer counts."""
         __tracebackhide__ = True
         case.take(node.stash[FIRST_GRADED])
-        node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
+        _forget_properties(node)
         return self._assert_passes(node, case)
 
     def _keep_first_grade(self, node: pytest.Item, case: Case, first: FirstGrade) -> Grade:
         """Give an answer that a secret was taken out of the grade that it had when it was whole."""
         __tracebackhide__ = True
-        node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
+        _forget_properties(node)
         case.action, case.grade, case.verdict = first.action, first.grade, SchemaVerdict(first.schema)
         return self._assert_passes(node, case)
 
@@ -847,6 +844,12 @@ class _ShortMemory:
 def _properties(reward: float, category: str, schema: str) -> tuple[tuple[str, object], ...]:
     """Return the JUnit properties of a result; thousands of tests share a few of them."""
     return ("fc.reward", reward), ("fc.category", category), ("fc.schema", schema)
+
+
+def _forget_properties(node: pytest.Item) -> None:
+    """Take back what a test was given for JUnit: it may grade more than once, and the last one counts."""
+    if node.user_properties:
+        node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]
 
 
 def _make_sendable(report: pytest.TestReport) -> None:

@@ -9,6 +9,7 @@ import re
 import string
 import tracemalloc
 from base64 import b64encode, urlsafe_b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape, quoteattr
@@ -112,7 +113,7 @@ class TestEnvironment:
         [
             ("MY_KEY", ""),
             ("MY_KEY", "short"),
-            ("MY_KEY", "/tmp/.ssh/id_ed25519"),  # noqa: S108 (nobody's)
+            ("MY_KEY", str(Path(__file__).with_name("id_ed25519"))),
             ("MY_KEY", "~/.config/key.json"),
             ("MY_KEY", "./secrets/key.json"),
             ("MY_KEY", "C:\\Users\\me\\key.json"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, EXACT, LADDER, LENIENT, Case, alone, grades
 from pytest_fcpivot.errors import FcPivotError
 from pytest_fcpivot.graders import ROUNDING, is_bundled, passes
+from pytest_fcpivot.graders.categories import SCHEMA_INVALID
 from pytest_fcpivot.jsontext import one_line, shown
 from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.results.record import shown_category
@@ -159,15 +160,9 @@ class Audit:
         flips = [flip for place in range(len(self.steps)) if (flip := self._step(place, result, found, passed))]
         helped = self._alone(case, passed)
         if result.reward is not None:
-            self.recorded.add(result.trajectory_id, result.reward, passed=passes(result.reward, mark))
             self._judge(result, found, passed)
         drift = self._check(result)
-        return {
-            "test": result.test,
-            "result": result.name,
-            "trajectory_id": result.trajectory_id,
-            "tool": result.tool,
-            "recorded": result.reward,
+        return self._add_recorded(result) | {
             "rewards": {name: None if g is None else g.reward for name, g in zip(_NAMES, found, strict=True)},
             "alone": helped,
             "flips": flips,
@@ -176,6 +171,16 @@ class Audit:
 
     def _add_redacted(self, result: Result) -> dict[str, Any]:
         self.redacted += 1
+        return self._add_recorded(result) | {
+            "rewards": dict.fromkeys(_NAMES),
+            "alone": [],
+            "flips": [],
+            "drift": None,
+            "redacted": True,
+        }
+
+    def _add_recorded(self, result: Result) -> dict[str, Any]:
+        """Count the reward that a result has on record; returns what there is to tell of it without any grading."""
         if result.reward is not None:
             passed = passes(result.reward, self.stored.pass_mark)
             self.recorded.add(result.trajectory_id, result.reward, passed=passed)
@@ -185,11 +190,6 @@ class Audit:
             "trajectory_id": result.trajectory_id,
             "tool": result.tool,
             "recorded": result.reward,
-            "rewards": dict.fromkeys(_NAMES),
-            "alone": [],
-            "flips": [],
-            "drift": None,
-            "redacted": True,
         }
 
     def _step(
@@ -256,7 +256,7 @@ class Audit:
             now: float | None = grade.reward
             category = grade.category
             if stored.strict_schema and result.schema in ("invalid", "unknown-tool"):
-                now, category = 0.0, "SCHEMA_INVALID"
+                now, category = 0.0, SCHEMA_INVALID
         except FcPivotError as error:
             now, category = None, self.redact(str(error))
         except Exception as error:  # noqa: BLE001 (a grader of the user's own raises what it likes)

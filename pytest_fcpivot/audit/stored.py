@@ -17,14 +17,14 @@ from pytest_fcpivot.audit.grader import choose
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, has_hash, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import ActionError, FcPivotError, RowProblem
+from pytest_fcpivot.errors import ActionError, FcPivotError, RowProblem, RunError
 from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.options import DEFAULT_PASS_MARK
 from pytest_fcpivot.redact import Redactor
 from pytest_fcpivot.report.grader import shown_settings
-from pytest_fcpivot.results.damage import Damages, listed
+from pytest_fcpivot.results.damage import Damages, listed, would_be_missing
 from pytest_fcpivot.results.described import read_with_origin
 from pytest_fcpivot.results.lines import (
     Damage,
@@ -37,7 +37,7 @@ from pytest_fcpivot.results.lines import (
     results_in,
 )
 from pytest_fcpivot.results.rollouts import RolloutRepeats, is_without_answer, no_rollouts, reward_of, rollouts_in
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early
+from pytest_fcpivot.results.run import RunDirectory, ended_early
 from pytest_fcpivot.schemas import tool_set
 from pytest_fcpivot.trust import Origin, find_key
 
@@ -366,8 +366,7 @@ def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArgum
 
 def _refuse_damaged(damages: Damages, instead: str, *, allowed: bool) -> None:
     if damages and not allowed:
-        found = "\n".join(f"  {line}" for line in listed([damages]))
-        raise RunError(f"{damages.losses()} would be missing in the figures:\n{found}\n{instead}, or --allow-damaged")
+        raise RunError(f"{would_be_missing(damages)}\n{instead}, or --allow-damaged")
 
 
 def _told_of(damages: Damages) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.progress import told_nobody
-from pytest_fcpivot.data.store import DAMAGED
+from pytest_fcpivot.data.store import AGAIN, DAMAGED
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.errors import DataError
@@ -165,9 +165,7 @@ def _sizes_apart(path: Path) -> dict[str, Any]:
     if done.returncode:
         said = [line.strip().removeprefix("what():").strip() for line in done.stderr.splitlines() if line.strip()]
         why = one_line(said[-1], 200) if said else "Arrow does not say why"
-        raise DataError(
-            f"{path}: damaged: its footer cannot be read: {why}; prepare the data again, or fetch the file again"
-        )
+        raise DataError(f"{path}: damaged: its footer cannot be read: {why}; {AGAIN}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

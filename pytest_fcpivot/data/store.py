@@ -42,7 +42,7 @@ _READ_RIGHTLY = frozenset({"nvidia/Nemotron-Agentic-v1"})
 METADATA_KEY = b"fcpivot"
 # What reading a damaged file may raise: Arrow's own errors, and those of what it read that is no text, or no value.
 DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
-_AGAIN = "prepare the data again, or fetch the file again"
+AGAIN = "prepare the data again, or fetch the file again"
 # One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
 # By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
 ROWS_PER_GROUP = 256
@@ -256,7 +256,7 @@ class PivotStore:
                 "prepare the data again, or install the pytest-fcpivot that wrote it"
             )
         if missing:
-            raise DataError(f"{path}: damaged: it has no column {min(missing)}; {_AGAIN}")
+            raise DataError(f"{path}: damaged: it has no column {min(missing)}; {AGAIN}")
         self.provenance: dict[str, Any] = details
         self._starts = [0]
         for group in range(self._file.num_row_groups):
@@ -384,7 +384,7 @@ class PivotStore:
         try:
             return _pivot(column[place].as_py() for column in self._columns)  # the next may be in another group
         except DAMAGED as error:
-            raise DataError(f"{self.path}: cannot read row {row}: {error}; {_AGAIN}") from error
+            raise DataError(f"{self.path}: cannot read row {row}: {error}; {AGAIN}") from error
 
     def _give_back_memory(self) -> None:
         """Return to the system what Arrow keeps of it for the next group: a fifth of what a session takes.

@@ -87,6 +87,12 @@ class Damages:
         return f"{told} ({which})"
 
 
+def would_be_missing(damages: Damages) -> str:
+    """Say, in several lines, which lines the figures would be without."""
+    found = "\n".join(f"  {line}" for line in listed([damages]))
+    return f"{damages.losses()} would be missing in the figures:\n{found}"
+
+
 def listed(damages: Iterable[Damages]) -> Iterator[str]:
     """Yield the first lost lines of some files, with file, line and reason, and how many more there are."""
     room, total = SHOWN, 0

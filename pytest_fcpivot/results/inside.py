@@ -36,15 +36,11 @@ def check(run: Path) -> None:
                 for entry in entries:
                     what = _what(entry)
                     wanted = _KINDS.get(entry.name, what)
-                    if what not in (_FILE, _FOLDER) or what != wanted:
-                        raise _refused(
-                            directory / entry.name,
-                            what
-                            if what in (_LINK, _SPECIAL)
-                            else f"no file ({what})"
-                            if wanted == _FILE
-                            else "no directory",
-                        )
+                    if what in (_LINK, _SPECIAL):
+                        raise _refused(directory / entry.name, what)
+                    if what != wanted:
+                        no = f"no file ({what})" if wanted == _FILE else "no directory"
+                        raise _refused(directory / entry.name, no)
         except (FileNotFoundError, NotADirectoryError):
             return  # whoever needs it says so
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
-from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.errors import OptionError, RunError
 from pytest_fcpivot.graders import is_binary, is_bundled, meaning_of
 from pytest_fcpivot.options import ABOUT_THE_RUN, DEFAULT_PASS_MARK, Price
 from pytest_fcpivot.redact import Redactor
@@ -36,7 +36,7 @@ from pytest_fcpivot.results.lines import (
     results_in,
 )
 from pytest_fcpivot.results.record import CaseRecord
-from pytest_fcpivot.results.run import RunDirectory, RunError, ended_early, judge_of_run
+from pytest_fcpivot.results.run import RunDirectory, ended_early, judge_of_run
 from pytest_fcpivot.results.tally import Tally
 from pytest_fcpivot.trust import Origin, find_key
 

@@ -9,13 +9,12 @@ from pytest_fcpivot.data.repeated import ROLLOUT_INDEX, rollout_index
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.jsontext import shown
+from pytest_fcpivot.options import MOST_REPEATS
 from pytest_fcpivot.results.lines import Damage, DamagedLineError, is_too_deep, lines_of, refuse_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-_MOST = 1000  # of repeats, as for --fc-repeats
 
 
 class RolloutRepeats:
@@ -36,10 +35,10 @@ class RolloutRepeats:
         self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
         number = rollout_index(row)
         repeat = self._seen[pivot_id] if number is None else number + 1
-        if number is not None and repeat > _MOST:
+        if number is not None and repeat > MOST_REPEATS:
             raise RunError(
                 f"{self._path}: a rollout of the pivot {pivot_id!r} is number {shown(number)} by {ROLLOUT_INDEX}; each "
-                f"pivot may have up to {_MOST} repeats, numbered from 0"
+                f"pivot may have up to {MOST_REPEATS} repeats, numbered from 0"
             )
         if (pivot_id, repeat) in self._taken:
             raise RunError(

@@ -17,7 +17,7 @@ from pytest_fcpivot.ending import UNTRUSTED
 from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.results import inside
 from pytest_fcpivot.results.appending import append
-from pytest_fcpivot.results.described import RUN_FILE, RUN_FORMAT, read_description
+from pytest_fcpivot.results.described import RUN_FILE, read_description
 from pytest_fcpivot.results.lines import LONGEST, Damage, DamagedLineError, result_line, results_in
 from pytest_fcpivot.trust import written
 
@@ -27,19 +27,8 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.trust import Key
 
-__all__ = [
-    "RUNS",
-    "RUN_FORMAT",
-    "RunDirectory",
-    "RunError",
-    "ended_early",
-    "judge_of_run",
-    "now",
-    "read_description",
-]
-
 RUNS = ".fcpivot"
-_RESULTS, _CALLS = "results.jsonl", "calls"
+_RESULTS = "results.jsonl"
 _OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # the ends of the names in `calls`
 _TAIL = 1 << 16
 _ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
@@ -51,7 +40,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results = path / _RESULTS
-        self.calls = path / _CALLS
+        self.calls = path / inside.CALLS
         self.repaired = 0  # bytes of a torn last line that were cut off
         self._stream: int | None = None
 

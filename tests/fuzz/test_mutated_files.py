@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mutate_files import COMMANDS, Rounds
 
 from pytest_fcpivot.results.answers import AnswerBook
+from pytest_fcpivot.results.described import RUN_FORMAT
 from pytest_fcpivot.results.merge import merge
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory
+from pytest_fcpivot.results.run import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

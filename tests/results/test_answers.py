@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import Pivot
+from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.results.answers import AnswerBook, StoredAnswer
-from pytest_fcpivot.results.run import RunDirectory, RunError
+from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:

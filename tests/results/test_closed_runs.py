@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.results.run import RUN_FORMAT
+from pytest_fcpivot.results.described import RUN_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.cli import main
+from pytest_fcpivot.errors import RunError
 from pytest_fcpivot.results.answers import AnswerBook
-from pytest_fcpivot.results.described import read_with_origin
+from pytest_fcpivot.results.described import RUN_FORMAT, read_with_origin
 from pytest_fcpivot.results.merge import merge
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError
+from pytest_fcpivot.results.run import RunDirectory
 from pytest_fcpivot.stats import mean_interval
 from pytest_fcpivot.trust import Key, Origin, find_key, written
 

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.results.run import RUN_FORMAT, RunDirectory, RunError, now, read_description
+from pytest_fcpivot.errors import RunError
+from pytest_fcpivot.results.described import RUN_FORMAT, read_description
+from pytest_fcpivot.results.run import RunDirectory, now
 
 if TYPE_CHECKING:
     from pathlib import Path
