@@ -9,10 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.version import __version__
+
 if TYPE_CHECKING:
-    from pytest_fcpivot.actions import to_action
-    from pytest_fcpivot.data import load_pivots
-    from pytest_fcpivot.errors import (
+    from pytest_fcpivot.core.actions import to_action
+    from pytest_fcpivot.core.errors import (
         ActionError,
         AgentError,
         DataError,
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
         OptionError,
         TransientAgentError,
     )
+    from pytest_fcpivot.core.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
+    from pytest_fcpivot.data import load_pivots
     from pytest_fcpivot.graders import Grader, grade
-    from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
-    from pytest_fcpivot.schemas import check_schema
-
-__version__ = "0.2.0"
+    from pytest_fcpivot.schema.toolset import check_schema
 
 __all__ = [
     "Action",
@@ -45,6 +45,7 @@ __all__ = [
     "PivotView",
     "SchemaVerdict",
     "TransientAgentError",
+    "__version__",
     "check_schema",
     "grade",
     "load_pivots",
@@ -52,9 +53,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actions": ("to_action",),
+    "core.actions": ("to_action",),
     "data": ("load_pivots",),
-    "errors": (
+    "core.errors": (
         "ActionError",
         "AgentError",
         "DataError",
@@ -65,8 +66,8 @@ _HOMES = {
         "TransientAgentError",
     ),
     "graders": ("Grader", "grade"),
-    "model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
-    "schemas": ("check_schema",),
+    "core.model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
+    "schema.toolset": ("check_schema",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot import hookspecs, options
+from pytest_fcpivot import hookspecs
+from pytest_fcpivot.session import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from pytest_fcpivot.model import Action, Grade, Pivot
-    from pytest_fcpivot.session import PivotSession
+    from pytest_fcpivot.core.model import Action, Grade, Pivot
+    from pytest_fcpivot.session.hooks import PivotSession
 
 _MARKERS = (
     "function_call: a pivot where the expert calls one or several functions (set by pytest-fcpivot)",
@@ -33,7 +34,7 @@ def _session(config: pytest.Config, begun: pytest.Session | None = None) -> Pivo
     `begun` is pytest's own session, where it has begun before.
     """
     if _SESSION not in config.stash:
-        from pytest_fcpivot.session import PivotSession  # noqa: PLC0415 (imported only when pivots are asked for)
+        from pytest_fcpivot.session.hooks import PivotSession  # noqa: PLC0415 (imported only when pivots are asked for)
 
         config.stash[_SESSION] = PivotSession.begin(config, begun)
     return config.stash[_SESSION]
@@ -66,7 +67,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         # pytest shows it by itself, before it configures anything
         if not options.given_so_far(early_config) or getattr(error, "path", None) is None:
             raise
-        from pytest_fcpivot.hiding import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
+        from pytest_fcpivot.session.hiding import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
 
         clean = without_secrets(error)
         if clean is error:
@@ -79,7 +80,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     try:
         return (yield)
     except pytest.UsageError as error:
-        from pytest_fcpivot.hiding import Hiding  # noqa: PLC0415 (only for a session that cannot begin)
+        from pytest_fcpivot.session.hiding import Hiding  # noqa: PLC0415 (only for a session that cannot begin)
 
         hiding = Hiding.of(config)
         clean = error if hiding is None else hiding.usage_error(error)
@@ -90,7 +91,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pivot" in metafunc.fixturenames:
-        from pytest_fcpivot import own_tests  # noqa: PLC0415 (only where a test may take a pivot)
+        from pytest_fcpivot.session import own_tests  # noqa: PLC0415 (only where a test may take a pivot)
 
         config, begun = metafunc.config, metafunc.definition.session
         own_tests.parametrize(metafunc, config.stash.get(_SESSION, None), lambda: _session(config, begun))
@@ -99,7 +100,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Return the agent under test, from --fc-agent; override it in a conftest to build one in code."""
-    from pytest_fcpivot import own_tests  # noqa: PLC0415 (only where an agent is wanted)
+    from pytest_fcpivot.session import own_tests  # noqa: PLC0415 (only where an agent is wanted)
 
     if own_tests.nothing_named(request.config, request.config.stash.get(_SESSION, None)):
         pytest.skip(own_tests.NOTHING_NAMED)

@@ -87,7 +87,7 @@ def test_the_core_does_not_know_pytest() -> None:
     """Data, actions, graders, schemas and statistics work in a process that never imports pytest."""
     script = (
         "import sys; from pytest_fcpivot import check_schema, grade, load_pivots; "
-        "from pytest_fcpivot.stats import mean_interval; "
+        "from pytest_fcpivot.stats.interval import mean_interval; "
         "pivots = load_pivots(); "
         "rewards = {p.id: [grade(p.expected_action, p.expected_action).reward] for p in pivots[:20]}; "
         "check_schema(pivots[0].expected_action, pivots[0].tools); "

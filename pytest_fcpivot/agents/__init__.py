@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.agents.rules import RuleAgent
 from pytest_fcpivot.agents.trivial import asks, first_tool, silent
-from pytest_fcpivot.errors import AgentError
-from pytest_fcpivot.importing import describe_failure, find_attribute, is_spec
+from pytest_fcpivot.core.errors import AgentError
+from pytest_fcpivot.core.importing import describe_failure, find_attribute, is_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from pytest_fcpivot.model import PivotView
-    from pytest_fcpivot.options import Options
+    from pytest_fcpivot.core.model import PivotView
 
 __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent", "silent"]
 
@@ -41,7 +40,7 @@ def load_agent(
     *,
     where: str = "--fc-agent",
     instantiate: bool = True,
-    settings: Options | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Callable[[PivotView], Any]:
     """Return the agent that `module:attribute` names, or a bundled one by its name alone.
 
@@ -126,15 +125,13 @@ def _answers_a_pivot(name: str, value: Any) -> bool:
     return True
 
 
-def _openai_agent(name: str, settings: Options | None) -> Callable[[PivotView], Any]:
+def _openai_agent(name: str, settings: Mapping[str, Any] | None) -> Callable[[PivotView], Any]:
     """Make one of the agents that ask a model through the openai client."""
     from pytest_fcpivot.agents.openai import OPENAI_AGENTS  # noqa: PLC0415 (only when it is asked for)
 
     if settings is None:
         raise AgentError(f"--fc-agent={name} is made from options; in code, make one of pytest_fcpivot.agents.openai")
-    chosen = {field: getattr(settings.model, field) for field in settings.model.__slots__}
-    seed = settings.seed if settings.repeats > 1 else None  # repeats are to differ, and to differ in the same way again
-    return OPENAI_AGENTS[name](**chosen, seed=seed, request_timeout=settings.timeout)
+    return OPENAI_AGENTS[name](**settings)
 
 
 def check_agent(agent: Any, where: str, spec: str | None = None) -> Callable[[PivotView], Any]:

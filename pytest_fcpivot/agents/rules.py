@@ -13,12 +13,12 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.model import FunctionCall, Message
+from pytest_fcpivot.core.model import FunctionCall, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 # What the rules weigh, set by hand. A sign counts 1: a said word of the tool's name, or an argument in the last turn.
 _DESCRIPTION_WORD = 0.5  # a said word of its description counts less: a long one shares some word with any turn

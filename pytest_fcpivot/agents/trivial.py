@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.model import FunctionCall, Message
+from pytest_fcpivot.core.model import FunctionCall, Message
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 
 def silent(_pivot: PivotView) -> None:

@@ -15,9 +15,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.apart import names_apart
 from pytest_fcpivot.audit.places import NOTHING, Place, Schemas, schemas_of
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.apart import names_apart
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.jsontext import json_path, shown
+from pytest_fcpivot.core.model import Action, FunctionCall, Grade
 from pytest_fcpivot.graders import make_grader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.arguments import decoded, expected_arguments, why_not_decoded
@@ -37,8 +39,6 @@ from pytest_fcpivot.graders.categories import (
 )
 from pytest_fcpivot.graders.keywords import keyword_overlap
 from pytest_fcpivot.graders.matching import maximum_matching
-from pytest_fcpivot.jsontext import json_path, shown
-from pytest_fcpivot.model import Action, FunctionCall, Grade
 
 if TYPE_CHECKING:
     from pytest_fcpivot.graders import Grader

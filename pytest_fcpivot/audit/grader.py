@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.errors import GraderError, OptionError
+from pytest_fcpivot.core.errors import GraderError, OptionError
+from pytest_fcpivot.core.jsontext import one_line, visible
+from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.graders import bundled_grader, describe_grader, find_grader, is_bundled
-from pytest_fcpivot.jsontext import one_line, visible
-from pytest_fcpivot.redact import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,15 +7,15 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.apart import shown_name
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, LADDER, LENIENT, Agentic
+from pytest_fcpivot.core.apart import shown_name
+from pytest_fcpivot.core.jsontext import one_line, shorten
 from pytest_fcpivot.graders.categories import (
     NO_ACTION_FOUND,
     NO_EXPECTED_CHAT_MESSAGE,
     NO_EXPECTED_TOOL_CALL,
     UNEXPECTED_TOOL,
 )
-from pytest_fcpivot.jsontext import one_line, shorten
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, EXACT, LADDER, LENIENT, Case, alone, grades
-from pytest_fcpivot.errors import FcPivotError
-from pytest_fcpivot.graders import ROUNDING, is_bundled, passes
+from pytest_fcpivot.core.errors import FcPivotError
+from pytest_fcpivot.core.jsontext import one_line, shown
+from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.graders import is_bundled, passes
+from pytest_fcpivot.graders.base import ROUNDING
 from pytest_fcpivot.graders.categories import SCHEMA_INVALID
-from pytest_fcpivot.jsontext import one_line, shown
-from pytest_fcpivot.redact import Redactor
-from pytest_fcpivot.results.record import shown_category
-from pytest_fcpivot.stats import Interval, mean_interval
+from pytest_fcpivot.runs.record import shown_category
+from pytest_fcpivot.stats.interval import Interval, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_fcpivot.audit.stored import Result, Stored
-    from pytest_fcpivot.model import Action, Grade
+    from pytest_fcpivot.core.model import Action, Grade
 
 _NAMES = tuple(rung.name for rung in LADDER)
 _EXACT, _DECODED, _LENIENT = (_NAMES.index(rung.name) for rung in (EXACT, DECODED, LENIENT))

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.audit.grader import choose
+from pytest_fcpivot.core.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.core.errors import ActionError, FcPivotError, RowProblem, RunError
+from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, has_hash, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import ActionError, FcPivotError, RowProblem, RunError
 from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
-from pytest_fcpivot.options import DEFAULT_PASS_MARK
-from pytest_fcpivot.redact import Redactor
+from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.report.grader import shown_settings
-from pytest_fcpivot.results.damage import Damages, listed, would_be_missing
-from pytest_fcpivot.results.described import read_with_origin
-from pytest_fcpivot.results.lines import (
+from pytest_fcpivot.runs.damage import Damages, listed, would_be_missing
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.directory import RunDirectory, ended_early
+from pytest_fcpivot.runs.reader import (
     Damage,
     DamagedLineError,
     ResultLine,
@@ -36,19 +37,18 @@ from pytest_fcpivot.results.lines import (
     result_line,
     results_in,
 )
-from pytest_fcpivot.results.rollouts import RolloutRepeats, is_without_answer, no_rollouts, reward_of, rollouts_in
-from pytest_fcpivot.results.run import RunDirectory, ended_early
-from pytest_fcpivot.schemas import tool_set
-from pytest_fcpivot.trust import Origin, find_key
+from pytest_fcpivot.runs.rollouts import RolloutRepeats, is_without_answer, no_rollouts, reward_of, rollouts_in
+from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.schema.toolset import tool_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_fcpivot.actions import EmptyArguments
     from pytest_fcpivot.audit.grader import Named
+    from pytest_fcpivot.core.actions import EmptyArguments
+    from pytest_fcpivot.core.model import Action, Pivot
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.graders import Grader
-    from pytest_fcpivot.model import Action, Pivot
 
 _ROLLOUTS = ".jsonl"
 _HASH_SHOWN = 16

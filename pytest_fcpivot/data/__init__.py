@@ -6,16 +6,16 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.cachedir import cache_dir
+from pytest_fcpivot.core.cachedir import cache_dir
+from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data.files import SUFFIXES, is_data_file
 from pytest_fcpivot.data.progress import told_nobody
-from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
+    from pytest_fcpivot.core.model import Pivot
     from pytest_fcpivot.data.preparing import BadRows, SamePivot
     from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import PivotStore
-    from pytest_fcpivot.model import Pivot
 
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")

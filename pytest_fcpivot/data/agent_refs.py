@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pytest_fcpivot.core.jsontext import one_line, well_formed
 from pytest_fcpivot.data.jsonparts import decoded, fields
-from pytest_fcpivot.jsontext import one_line, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -54,7 +54,7 @@ def looks_like_a_call(content: bytes, tool_names: Collection[str] = ()) -> bool:
     """
     if not may_hold_a_call((content,)):
         return False
-    from pytest_fcpivot.dialects import looks_like_call  # noqa: PLC0415 (hardly any message has a mark)
+    from pytest_fcpivot.core.dialects import looks_like_call  # noqa: PLC0415 (hardly any message has a mark)
 
     text = string(content) or ""
     return bool(_OTHER_FORMS.search(text)) or looks_like_call(text, tool_names or _NAMES.findall(text)) is not None

@@ -11,12 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import well_formed
 from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, joined, string
 from pytest_fcpivot.data.messages import EMPTY, TOOL_ROLES, Call, Message, read_tools, result_of, text_of
 from pytest_fcpivot.data.rows import StoredPivot, stem_of
 from pytest_fcpivot.data.selection import stable_hash
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

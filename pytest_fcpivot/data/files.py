@@ -14,8 +14,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from pytest_fcpivot.encodings import save_as_utf8, wide_encoding
-from pytest_fcpivot.errors import DataError, RowProblem
+from pytest_fcpivot.core.encodings import save_as_utf8, wide_encoding
+from pytest_fcpivot.core.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pytest_fcpivot.apart import shown_name
+from pytest_fcpivot.core.apart import shown_name
+from pytest_fcpivot.core.errors import DataError
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.progress import told_nobody
 from pytest_fcpivot.data.store import AGAIN, DAMAGED
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import Told
-from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_fcpivot.jsontext import quoted
+from pytest_fcpivot.core.jsontext import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,23 +15,23 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_fcpivot.chat import content_text
+from pytest_fcpivot.core.chat import content_text
+from pytest_fcpivot.core.jsontext import one_line, quoted, shown
+from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.data import open_store, resolve_data
 from pytest_fcpivot.data.progress import told_nobody
 from pytest_fcpivot.data.rows import expected_action_json
 from pytest_fcpivot.data.told import Told
-from pytest_fcpivot.jsontext import one_line, quoted, shown
-from pytest_fcpivot.model import Action
-from pytest_fcpivot.schema_accept import make_acceptor
-from pytest_fcpivot.schemas import SchemaValidator, tool_set
+from pytest_fcpivot.schema.accept import make_acceptor
+from pytest_fcpivot.schema.toolset import check_arguments, tool_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from pytest_fcpivot.core.model import Pivot
     from pytest_fcpivot.data.progress import Reached
     from pytest_fcpivot.data.store import PivotStore
-    from pytest_fcpivot.model import Pivot
 
 Severity = Literal["error", "warning", "note"]
 FailOn = Literal["error", "warning", "note", "never"]
@@ -469,5 +469,5 @@ def _schema_problem(schema_json: str) -> str | None:
     """Return why a schema cannot be used; a plain one that the acceptor understands is well-formed."""
     if make_acceptor(json.loads(schema_json)) is not None:
         return None
-    verdict = SchemaValidator(schema_json).check("{}")
+    verdict = check_arguments(schema_json, "{}")
     return verdict.explanation if verdict.status == "unusable-schema" else None

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from pytest_fcpivot.core.jsontext import quoted
 from pytest_fcpivot.data.parts import remove_abandoned
-from pytest_fcpivot.jsontext import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from pytest_fcpivot.chat import TextPart, is_text_part
+from pytest_fcpivot.core.chat import TextPart, is_text_part
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.calls_in_text import may_hold_a_call
 from pytest_fcpivot.data.jsonparts import (
     as_string,
@@ -26,7 +27,6 @@ from pytest_fcpivot.data.jsonparts import (
     string,
     unwrapped,
 )
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_fcpivot.core.errors import DataError, RowProblem
+from pytest_fcpivot.core.version import __version__
 from pytest_fcpivot.data.agent_refs import AgentRefs
 from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.listing import Listing
@@ -15,7 +17,6 @@ from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.told import KEY as TOLD
 from pytest_fcpivot.data.told import UNEQUAL, Told, doubts_of, may_be_doubtful
-from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,8 +98,6 @@ def prepare(
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
 
     audit = Audit()
-    from pytest_fcpivot import __version__  # noqa: PLC0415 (the package knows its parts only when they are asked for)
-
     details: dict[str, Any] = {**(provenance or {}), "prepared_by": __version__, "bad_rows": 0, "bad_row_reasons": []}
     if calls_in_text is not None:
         details["calls_in_text"] = calls_in_text

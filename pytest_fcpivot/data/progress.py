@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

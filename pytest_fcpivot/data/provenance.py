@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.errors import DataError
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -6,8 +6,8 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.agent_refs import agent_of
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.conversations import Conversation
 from pytest_fcpivot.data.jsonparts import Fields, decoded, fields, is_object, refuse_long_integers
 from pytest_fcpivot.data.messages import Message, Tool, is_plain
@@ -16,7 +17,6 @@ from pytest_fcpivot.data.shapes import read_by_shape
 from pytest_fcpivot.data.shapes.chat import NOT_PLAIN, refuse_what_would_be_lost
 from pytest_fcpivot.data.shapes.how import CallsInText, How
 from pytest_fcpivot.data.shapes.items import Rollout
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -11,6 +11,9 @@ import re
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import compact, one_line, quoted, shown, well_formed
+from pytest_fcpivot.core.model import Action, FunctionCall, Pivot
 from pytest_fcpivot.data.jsonparts import (
     count_objects,
     decoded,
@@ -23,9 +26,6 @@ from pytest_fcpivot.data.jsonparts import (
     unwrapped,
 )
 from pytest_fcpivot.data.selection import stable_hash
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import compact, one_line, quoted, shown, well_formed
-from pytest_fcpivot.model import Action, FunctionCall, Pivot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

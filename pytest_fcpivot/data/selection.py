@@ -16,8 +16,8 @@ from hashlib import blake2b
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.encodings import HEAD, save_as_utf8, wide_encoding
-from pytest_fcpivot.errors import OptionError
+from pytest_fcpivot.core.encodings import HEAD, save_as_utf8, wide_encoding
+from pytest_fcpivot.core.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

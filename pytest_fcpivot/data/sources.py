@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data.files import LINE_LIMIT, SUFFIXES, LineRows, Rows, open_rows
-from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

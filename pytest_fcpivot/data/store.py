@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pytest_fcpivot.core.errors import DataError
+from pytest_fcpivot.core.jsontext import shown, shows_as_it_is
+from pytest_fcpivot.core.model import Pivot
 from pytest_fcpivot.data.agent_refs import agent_of, counted_in
 from pytest_fcpivot.data.jsonparts import is_json
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.provenance import read_provenance
 from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
-from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.jsontext import shown, shows_as_it_is
-from pytest_fcpivot.model import Pivot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

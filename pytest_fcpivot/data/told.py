@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data.rows import expected_action_from_json
-from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import EMPTY_ARGUMENTS, SUBMIT_MESSAGE, to_action
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.actions import EMPTY_ARGUMENTS, SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.importing import is_spec
+from pytest_fcpivot.core.model import Action, FunctionCall, Grade, Message, Pivot, PivotView
 from pytest_fcpivot.graders.agentic import AgenticGrader
+from pytest_fcpivot.graders.base import GRADERS, Grader, SupportsGrade, is_bundled, known_specs, passes, versions_of
 from pytest_fcpivot.graders.nemo_gym import NemoGymGrader
-from pytest_fcpivot.importing import is_spec
-from pytest_fcpivot.model import Action, FunctionCall, Grade, Message, Pivot, PivotView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,45 +39,6 @@ __all__ = [
 ]
 
 DEFAULT_GRADER = "nemo-gym"
-# What sums of floats may be off by.
-ROUNDING = 1e-9
-
-
-class Grader(Protocol):
-    """Judges one action against the expected one.
-
-    `name` is what a run records; `binary` tells whether every reward is 0 or 1, so that the pass rate is the mean
-    reward; `accepts` tells whether an expected action of so many calls (0 for a message) can be judged at all. `grade`
-    is called in no certain order, and judges the same actions in the same way. A grader of a user's own may leave all
-    but `grade` out: it then goes by the name it was asked for, is not binary, and accepts everything.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def binary(self) -> bool: ...  # noqa: D102
-    def accepts(self, calls: int) -> bool: ...  # noqa: D102
-    def grade(self, expected: Action, actual: Action) -> Grade: ...  # noqa: D102
-
-
-class SupportsGrade(Protocol):
-    """What a grader of a user's own has to have, if it is no function: returns a Grade, a number or a bool."""
-
-    def grade(self, expected: Action, actual: Action, /) -> Any: ...  # noqa: D102
-
-
-# A grader's class may name its `versions`, which a spec may ask for after a colon.
-GRADERS: Mapping[str, Callable[..., Grader]] = {"nemo-gym": NemoGymGrader, "agentic": AgenticGrader}
-
-
-def known_specs() -> list[str]:
-    """List the bundled graders that `make_grader` takes: their names, and those with a version."""
-    return [spec for name in GRADERS for spec in (name, *(f"{name}:{version}" for version in _versions(name)))]
-
-
-def is_bundled(spec: str) -> bool:
-    """Tell whether a spec means one of the bundled graders, be it in a version that there is not."""
-    return spec.partition(":")[0] in GRADERS
 
 
 def graders_of(provenance: Mapping[str, Any]) -> frozenset[str]:
@@ -88,10 +50,6 @@ def graders_of(provenance: Mapping[str, Any]) -> frozenset[str]:
     of_conversations = {"agentic"} if audit.get("conversations") else set()
     of_pivots = {DEFAULT_GRADER} if audit.get("pivot_rows") or not of_conversations else set()
     return frozenset(of_conversations | of_pivots)
-
-
-def _versions(name: str) -> tuple[str, ...]:
-    return getattr(GRADERS[name], "versions", ())
 
 
 def find_grader(
@@ -117,7 +75,7 @@ def find_grader(
 
 
 def _bundled(name: str, version: str, settings: dict[str, Any]) -> Grader:
-    if version and not _versions(name):
+    if version and not versions_of(name):
         raise _unknown(f"{name}:{version}")
     if version:
         settings["version"] = version
@@ -212,11 +170,6 @@ def bundled_grader(described: Mapping[str, Any]) -> Grader | None:
     return find_grader(name, described.get("settings") or {})
 
 
-def passes(reward: float, mark: float) -> bool:
-    """Tell whether a reward reaches the pass mark, but for the rounding of sums: 0.1 + 0.7 reaches 0.8, and 0 none."""
-    return reward > 0 and reward >= mark - ROUNDING
-
-
 def expected_to_action(expected: Any) -> Action:
     """Read an expected action: a dict of the data sets (`type`: message, function_call, function_call_batch) or ours.
 
@@ -285,7 +238,7 @@ def grade(
     if empty_arguments not in EMPTY_ARGUMENTS:
         raise GraderError(f"empty_arguments={empty_arguments!r}: choose {' or '.join(EMPTY_ARGUMENTS)}")
     if isinstance(expected_action, Pivot):
-        from pytest_fcpivot.schemas import tool_set  # noqa: PLC0415 (an expected action alone needs no tools)
+        from pytest_fcpivot.schema.toolset import tool_set  # noqa: PLC0415 (an expected action alone needs no tools)
 
         expected, tools = expected_action.expected_action, tool_set(expected_action.tools_json).names
     else:

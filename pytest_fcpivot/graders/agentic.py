@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from math import lcm
 from typing import Any, NamedTuple
 
-from pytest_fcpivot.apart import names_apart, values_apart
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.apart import names_apart, values_apart
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.jsontext import json_path, one_line, shown
+from pytest_fcpivot.core.model import Action, FunctionCall, Grade
 from pytest_fcpivot.graders.arguments import decoded, expected_arguments, same_json, why_not_decoded
 from pytest_fcpivot.graders.categories import (
     ARGUMENTS_DECODE_ERROR,
@@ -32,8 +34,6 @@ from pytest_fcpivot.graders.categories import (
 )
 from pytest_fcpivot.graders.keywords import keyword_overlap, keywords
 from pytest_fcpivot.graders.matching import best_assignment
-from pytest_fcpivot.jsontext import json_path, one_line, shown
-from pytest_fcpivot.model import Action, FunctionCall, Grade
 
 MOST_PATHS = 20
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from json import JSONDecoder, loads
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fcpivot.model import FunctionCall
+    from pytest_fcpivot.core.model import FunctionCall
 
 _scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
 

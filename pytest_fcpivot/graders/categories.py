@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_fcpivot.apart import shown_name
-from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.jsontext import shown
-from pytest_fcpivot.model import Action, Grade, Pair
+from pytest_fcpivot.core.apart import shown_name
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.jsontext import shown
+from pytest_fcpivot.core.model import Action, Grade, Pair
 
 NO_ACTION_FOUND = "NO_ACTION_FOUND"
 EXPECTED_CHAT_MESSAGE_FOUND = "EXPECTED_CHAT_MESSAGE_FOUND"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.errors import ActionError, DataError, GraderError, RowProblem
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data.files import read_rows
-from pytest_fcpivot.errors import ActionError, DataError, GraderError, RowProblem
 from pytest_fcpivot.graders import grade
-from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,20 +18,20 @@ from urllib.parse import urlsplit
 from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS, RESPONSES, Connection, require_openai
 from pytest_fcpivot.agents.openai.settings import OPENAI_KEY, Endpoint
-from pytest_fcpivot.chat import content_text
-from pytest_fcpivot.error_bodies import with_reason
-from pytest_fcpivot.errors import AgentError, TransientAgentError
-from pytest_fcpivot.faults import PATIENCE_S
+from pytest_fcpivot.calls.faults import PATIENCE_S
+from pytest_fcpivot.core.chat import content_text
+from pytest_fcpivot.core.error_bodies import with_reason
+from pytest_fcpivot.core.errors import AgentError, TransientAgentError
+from pytest_fcpivot.core.jsontext import one_line, shown
+from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.core.usage import usage_of
 from pytest_fcpivot.graders.judge_prompt import Prompt, Question, bundled_prompt
-from pytest_fcpivot.jsontext import one_line, shown
-from pytest_fcpivot.redact import Redactor
-from pytest_fcpivot.results.output import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.graders.judge_cache import JudgeCache
-    from pytest_fcpivot.results.usage import Usage
 
 __all__ = ["APIS", "DEFAULT_MODEL", "OFF", "Judge", "Judgement", "Prompt", "Question", "make_judge"]
 

@@ -12,8 +12,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.cachedir import cache_dir
-from pytest_fcpivot.errors import DataError
+from pytest_fcpivot.core.cachedir import cache_dir
+from pytest_fcpivot.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,13 +10,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.chat import arguments_text, content_text, result_text
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.chat import arguments_text, content_text, result_text
+from pytest_fcpivot.core.errors import GraderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_fcpivot.model import Pivot
+    from pytest_fcpivot.core.model import Pivot
 
 PROMPT_PATH = Path(__file__).with_name("judge_prompt.md")
 # What is shown of a conversation, from its end, and of one text; the rest is left out.

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
-from pytest_fcpivot.apart import names_apart, values_apart
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.apart import names_apart, values_apart
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.jsontext import json_path, shown
+from pytest_fcpivot.core.model import Action, FunctionCall, Grade, Pair
 from pytest_fcpivot.graders.arguments import decoded, expected_arguments, why_not_decoded
 from pytest_fcpivot.graders.categories import (
     ARGUMENTS_DECODE_ERROR,
@@ -29,8 +31,6 @@ from pytest_fcpivot.graders.categories import (
     wrong_number,
 )
 from pytest_fcpivot.graders.matching import maximum_matching
-from pytest_fcpivot.jsontext import json_path, shown
-from pytest_fcpivot.model import Action, FunctionCall, Grade, Pair
 
 Version = Literal["first-call", "any-order"]
 RewardMode = Literal["binary_strict", "fractional", "f1"]

@@ -14,12 +14,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from pytest_fcpivot.errors import GraderError
-from pytest_fcpivot.graders import ROUNDING, is_bundled
+from pytest_fcpivot.core.errors import GraderError
+from pytest_fcpivot.core.importing import Attribute, describe_failure, find_attribute, is_spec
+from pytest_fcpivot.core.jsontext import one_line, well_formed
+from pytest_fcpivot.core.model import Action, Grade, Pair
+from pytest_fcpivot.graders.base import ROUNDING, is_bundled
 from pytest_fcpivot.graders.categories import ACTION_DIFFERENT, ACTION_PARTLY_EXPECTED, EXPECTED_ACTION
-from pytest_fcpivot.importing import Attribute, describe_failure, find_attribute, is_spec
-from pytest_fcpivot.jsontext import one_line, well_formed
-from pytest_fcpivot.model import Action, Grade, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

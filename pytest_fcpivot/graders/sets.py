@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.errors import GraderError
 from pytest_fcpivot.data.agent_refs import agent_of
 from pytest_fcpivot.data.sources import KNOWN
-from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders.nemo_gym import THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from pytest_fcpivot.model import Pivot
+    from pytest_fcpivot.core.model import Pivot
 
 Settings = dict[str, Any]
 

@@ -6,17 +6,17 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.apart import nearly_the_same, shown_name, texts_apart
-from pytest_fcpivot.chat import content_text
-from pytest_fcpivot.error_bodies import with_reason
-from pytest_fcpivot.jsontext import on_screen, one_line
+from pytest_fcpivot.core.apart import nearly_the_same, shown_name, texts_apart
+from pytest_fcpivot.core.chat import content_text
+from pytest_fcpivot.core.error_bodies import with_reason
+from pytest_fcpivot.core.jsontext import on_screen, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pytest
 
-    from pytest_fcpivot.model import Action, Grade, Pair, Pivot, SchemaVerdict
+    from pytest_fcpivot.core.model import Action, Grade, Pair, Pivot, SchemaVerdict
 
 _WIDTH = 200
 _LONGEST = 10_000  # characters of a text that are looked at for a difference

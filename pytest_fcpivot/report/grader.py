@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

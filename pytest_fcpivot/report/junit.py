@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import FLAGS
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.answer_flags import FLAGS
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_fcpivot.results import Tally
+    from pytest_fcpivot.runs import Tally
 
 
 class WrittenCase:

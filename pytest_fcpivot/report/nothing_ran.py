@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot import options
-from pytest_fcpivot.apart import shown_name
+from pytest_fcpivot.core.apart import shown_name
+from pytest_fcpivot.session import options
+from pytest_fcpivot.session.option_reader import where_named
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.session import PivotSession
+    from pytest_fcpivot.session.hooks import PivotSession
 
 _NOTHING = "fcpivot: no pivot was run"
 _NAMES_SHOWN = 8
@@ -80,7 +81,7 @@ def _not_started(session: PivotSession) -> str:
     path = f"pytest {shlex.quote(data)}"
     if options.on_command_line(config):
         return f"with a path, the run is what the path says, and no test there takes a pivot; to run data: {path}"
-    named = [f"{where} in addopts" if where.startswith("--") else where for where in options.where_named(config)]
+    named = [f"{where} in addopts" if where.startswith("--") else where for where in where_named(config)]
     if not named:
         return ""
     agent = session.options.agent

@@ -6,12 +6,13 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot import options
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
-from pytest_fcpivot.peers import has_option
+from pytest_fcpivot.options.table import FROM_RUN, as_arguments, without
+from pytest_fcpivot.session import options
+from pytest_fcpivot.session.peers import has_option
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.session import PivotSession
+    from pytest_fcpivot.session.hooks import PivotSession
 
 _LAST_FAILED = ("--lf", "--last-failed")
 _FORGETS = "--cache-clear"  # it would forget what failed
@@ -50,9 +51,9 @@ def _again(session: PivotSession) -> list[str] | None:
         if options.set_beside_command_line(config, "fc_resume"):
             return None
         # resumed once more, the run would only grade its stored answers again: what it was given is written out
-        arguments = [*options.without(arguments, "fc_resume"), *_of_stored_run(session)]
+        arguments = [*without(arguments, "fc_resume"), *_of_stored_run(session)]
     if session.recorder.path is not None:  # which the next session must not write to
-        arguments = options.without(arguments, "fc_run")
+        arguments = without(arguments, "fc_run")
         if options.set_beside_command_line(config, "fc_run"):
             arguments.append(f"--fc-run={session.shown_path(_free(session.recorder.path))}")
     if not set(_LAST_FAILED) & set(arguments):
@@ -64,10 +65,10 @@ def _of_stored_run(session: PivotSession) -> list[str]:
     """Write out what a resumed session took over from its run."""
     written = []
     for dest, (value, where) in session.raw_options.items():
-        if where == options.FROM_RUN and value is not None:
+        if where == FROM_RUN and value is not None:
             # a file of that name, which would be taken for it, is rare: the path is shown then
             is_sample = value == [str(SAMPLE_PATH)] and not Path(session.config.invocation_params.dir, SAMPLE).exists()
-            written += options.as_arguments(dest, [SAMPLE] if dest == "fc_data" and is_sample else value)
+            written += as_arguments(dest, [SAMPLE] if dest == "fc_data" and is_sample else value)
     return [*written, *session.paths_of_stored_run]
 
 

@@ -6,7 +6,7 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.answer_flags import (
+from pytest_fcpivot.core.answer_flags import (
     CALL_LIKE,
     CUT_OFF,
     MALFORMED,
@@ -16,23 +16,23 @@ from pytest_fcpivot.answer_flags import (
     REFUSED_CALL,
     SYSTEM_MOVED,
 )
-from pytest_fcpivot.apart import shown_name
-from pytest_fcpivot.ending import UNTRUSTED
-from pytest_fcpivot.jsontext import on_screen, one_line
-from pytest_fcpivot.redact import HIDDEN
+from pytest_fcpivot.core.apart import shown_name
+from pytest_fcpivot.core.jsontext import on_screen, one_line
+from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.report.nothing_ran import why_nothing_ran
 from pytest_fcpivot.report.rerun import rerun_line
-from pytest_fcpivot.results.error_groups import without_numbers
+from pytest_fcpivot.runs.ending import UNTRUSTED
+from pytest_fcpivot.runs.error_groups import without_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
     import pytest
 
-    from pytest_fcpivot.options import Price
-    from pytest_fcpivot.results import Tally
-    from pytest_fcpivot.session import PivotSession
+    from pytest_fcpivot.options.values import Price
+    from pytest_fcpivot.runs import Tally
+    from pytest_fcpivot.session.hooks import PivotSession
 
 _TOOLS_SHOWN = 5
 _CAUSES_SHOWN = 5

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot import FunctionCall, Message, grade, load_pivots
 from pytest_fcpivot.agents import RuleAgent, asks
-from pytest_fcpivot.model import PivotView
+from pytest_fcpivot.core.model import PivotView
 
 MARGIN = 0.05  # of the mean reward above always asking back; the sample gives about 0.075
 SECONDS = 5.0  # of the processor, for the worst input here, on a slow one; most take a few milliseconds

@@ -13,9 +13,9 @@ from served import ModelServer, tool, view_of
 from pytest_fcpivot import Action, FunctionCall, to_action
 from pytest_fcpivot.agents.openai import ChatAgent, PromptAgent, ResponsesAgent
 from pytest_fcpivot.agents.openai.malformed import CHOICE_SIGNATURES, HISTORY, REFUSED_CALL, SIGNATURES, UNPARSED
-from pytest_fcpivot.answer_flags import flags_of
-from pytest_fcpivot.errors import ReplyError
-from pytest_fcpivot.faults import Fault, fault_of
+from pytest_fcpivot.calls.faults import Fault, fault_of
+from pytest_fcpivot.core.answer_flags import flags_of
+from pytest_fcpivot.core.errors import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

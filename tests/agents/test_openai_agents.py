@@ -27,8 +27,8 @@ from pytest_fcpivot.agents.openai import (
     ResponsesAgent,
 )
 from pytest_fcpivot.agents.openai.connection import MOST_BYTES
-from pytest_fcpivot.errors import ReplyError, TransientAgentError
-from pytest_fcpivot.faults import Fault, fault_of
+from pytest_fcpivot.calls.faults import Fault, fault_of
+from pytest_fcpivot.core.errors import ReplyError, TransientAgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

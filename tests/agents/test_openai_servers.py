@@ -13,8 +13,9 @@ from pytest_fcpivot import Action, AgentError, FunctionCall, to_action
 from pytest_fcpivot.agents.openai import OPENAI_AGENTS, ChatAgent, PromptAgent, ResponsesAgent
 from pytest_fcpivot.agents.openai.refused_fields import refused_field
 from pytest_fcpivot.agents.openai.system_messages import is_refusal, with_one_system_message
-from pytest_fcpivot.answer_flags import flags_of
-from pytest_fcpivot.results.output import output_json, usage_of
+from pytest_fcpivot.core.answer_flags import flags_of
+from pytest_fcpivot.core.usage import usage_of
+from pytest_fcpivot.runs.output import output_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from pytest_fcpivot.data.conversations import Conversation, SkippedTurn
 from pytest_fcpivot.data.rowreader import RowReader
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.model import Pivot
+    from pytest_fcpivot.core.model import Pivot
 
 
 def pivots_of(row: Any, line: int) -> list[Pivot | SkippedTurn]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.core.model import Action, Pivot
 from pytest_fcpivot.data.agent_refs import AGENT_REFS, AgentRefs, agent_of
 from pytest_fcpivot.data.preparing import prepare
 from pytest_fcpivot.data.rows import StoredPivot
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import PivotStore, write_store
-from pytest_fcpivot.model import Action, Pivot
 
 if TYPE_CHECKING:
     from pathlib import Path

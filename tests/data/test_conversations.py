@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from row_reading import pivots_of
 
 from pytest_fcpivot import Pivot
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data import synth
 from pytest_fcpivot.data.conversations import Conversation, SkippedTurn, is_conversation
 from pytest_fcpivot.data.jsonparts import fields, part, string
 from pytest_fcpivot.data.messages import text_of
 from pytest_fcpivot.data.rowreader import RowReader
-from pytest_fcpivot.errors import RowProblem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fixtures"))
 

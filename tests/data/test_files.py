@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pytest_fcpivot import DataError, Pivot, load_pivots
+from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.data import SAMPLE_PATH, open_store, resolve_data
-from pytest_fcpivot.model import Action
 
 ROWS = Path(__file__).resolve().parents[2] / "fixtures" / "rows"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.rowreader import RowReader
 from pytest_fcpivot.data.rows import StoredPivot
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from pytest_fcpivot import Pivot

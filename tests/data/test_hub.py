@@ -16,9 +16,9 @@ from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
 from huggingface_hub.utils._http import close_session
 
+from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data.hub import fetch
 from pytest_fcpivot.data.sources import KNOWN, Known, resolve
-from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -298,7 +298,7 @@ def test_known_names(hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.Monkey
 FETCH = """
 import sys
 from pytest_fcpivot.data.hub import fetch
-from pytest_fcpivot.errors import DataError
+from pytest_fcpivot.core.errors import DataError
 assert "huggingface_hub" not in sys.modules
 try:
     print(fetch("o/n", None, ["*.jsonl"]).files[1].sha256)

@@ -515,7 +515,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-from pytest_fcpivot.errors import FcPivotError
+from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.data.preparing import prepare
 from pytest_fcpivot.data.sources import file_source
 

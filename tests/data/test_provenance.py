@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pytest_fcpivot import cli
+from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data import SAMPLE_PATH, open_store
 from pytest_fcpivot.data.store import METADATA_KEY
-from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data import synth
 from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.rowreader import RowReader
 from pytest_fcpivot.data.rows import StoredPivot
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_fcpivot.model import Pivot
+    from pytest_fcpivot.core.model import Pivot
 
 Json = dict[str, Any]
 Shape = Literal["auto", "fc-pivot", "conversation"]

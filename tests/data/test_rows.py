@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot import Action, FunctionCall, Pivot
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.files import read_rows
 from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import RowProblem
 
 ROWS = Path(__file__).resolve().parents[2] / "fixtures" / "rows"
 CASES = {row["case"]: row for _, row in read_rows(ROWS / "variations.jsonl")}

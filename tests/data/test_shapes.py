@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import Pivot, load_pivots
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.rowreader import RowReader
 from pytest_fcpivot.data.rows import StoredPivot
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from pathlib import Path

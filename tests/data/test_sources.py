@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_fcpivot.core.errors import DataError, RowProblem
 from pytest_fcpivot.data import resolve_data, sources
 from pytest_fcpivot.data.files import LineRows
 from pytest_fcpivot.data.hub import HubFile, HubFiles
 from pytest_fcpivot.data.sources import KNOWN, Source, resolve
 from pytest_fcpivot.data.store import SCHEMA
-from pytest_fcpivot.errors import DataError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from pytest_fcpivot.core.errors import DataError
+from pytest_fcpivot.core.model import Action, FunctionCall
 from pytest_fcpivot.data import synth
 from pytest_fcpivot.data.rows import pivot_from_row
-from pytest_fcpivot.errors import DataError
-from pytest_fcpivot.model import Action, FunctionCall
-from pytest_fcpivot.schemas import tool_set
+from pytest_fcpivot.schema.toolset import tool_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

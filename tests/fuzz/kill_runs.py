@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from pytest_fcpivot.results.run import ended_early
+from pytest_fcpivot.runs.directory import ended_early
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -45,14 +45,15 @@ import pyarrow.parquet as pq
 import pytest
 from _pytest.config import _prepareconfig
 
-from pytest_fcpivot import cli, session
-from pytest_fcpivot.actions import to_action
-from pytest_fcpivot.errors import ActionError, FcPivotError
-from pytest_fcpivot.results.calls import Crashes, under_way
-from pytest_fcpivot.results.described import read_description
-from pytest_fcpivot.results.lines import Damage, results_in
-from pytest_fcpivot.session import PivotSession
-from pytest_fcpivot.trust import find_key, written
+from pytest_fcpivot import cli
+from pytest_fcpivot.core.actions import to_action
+from pytest_fcpivot.core.errors import ActionError, FcPivotError
+from pytest_fcpivot.runs.call_log import Crashes, under_way
+from pytest_fcpivot.runs.described import read_description
+from pytest_fcpivot.runs.reader import Damage, results_in
+from pytest_fcpivot.runs.trust import find_key, written
+from pytest_fcpivot.session import hooks as session
+from pytest_fcpivot.session.hooks import PivotSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutate_files import COMMANDS, Rounds
 
-from pytest_fcpivot.results.answers import AnswerBook
-from pytest_fcpivot.results.described import RUN_FORMAT
-from pytest_fcpivot.results.merge import merge
-from pytest_fcpivot.results.run import RunDirectory
+from pytest_fcpivot.runs.answers import AnswerBook
+from pytest_fcpivot.runs.described import RUN_FORMAT
+from pytest_fcpivot.runs.directory import RunDirectory
+from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rounds]:
         warnings.simplefilter("ignore")
         for name in ("FC_CACHE_DIR", "XDG_STATE_HOME"):
             patch.setenv(name, "")  # to be put back
-        patch.setattr("pytest_fcpivot.session.surroundings", lambda _: {})  # they take the most time
+        patch.setattr("pytest_fcpivot.session.hooks.surroundings", lambda _: {})  # they take the most time
         yield Rounds(tmp_path_factory.mktemp("rounds"), seed=0)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.faults import RetryPolicy
+from pytest_fcpivot.calls.caller import AgentCaller, Call
+from pytest_fcpivot.calls.faults import RetryPolicy
 from pytest_fcpivot.graders.judge import Judge, Judgement, Question
-from pytest_fcpivot.lookahead import AgentCaller, Call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_fcpivot import Action, ActionError, FunctionCall, Grade, GraderError, Message, Pivot, grade, load_pivots
-from pytest_fcpivot.actions import SUBMIT_MESSAGE
+from pytest_fcpivot.core.actions import SUBMIT_MESSAGE
 from pytest_fcpivot.graders import make_grader
 
 CALL = {"type": "function_call", "name": "find", "arguments": '{"n": 1}'}

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import ask, body_of, calls_of, question
 
-from pytest_fcpivot.errors import AgentError, TransientAgentError
-from pytest_fcpivot.faults import fault_of
+from pytest_fcpivot.calls.faults import fault_of
+from pytest_fcpivot.core.errors import AgentError, TransientAgentError
+from pytest_fcpivot.core.usage import Usage
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.judge import DEFAULT_MODEL, Judge, _verdict_in, make_judge
-from pytest_fcpivot.results.usage import Usage
 
 if TYPE_CHECKING:
     from model_server import ModelServer

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from judging import ask, calls_of, question
 
-from pytest_fcpivot.errors import TransientAgentError
+from pytest_fcpivot.core.errors import TransientAgentError
 from pytest_fcpivot.graders.judge import Judge, Judgement
 from pytest_fcpivot.graders.judge_cache import JudgeCache
 from pytest_fcpivot.graders.judge_prompt import PROMPT_PATH, Prompt

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from judging import EXPECTED, ask, body_of, prompt_of, question
 
 from pytest_fcpivot import load_pivots
-from pytest_fcpivot.errors import GraderError
+from pytest_fcpivot.core.errors import GraderError
 from pytest_fcpivot.graders.judge import Judge, Question
 from pytest_fcpivot.graders.judge_prompt import (
     MOST_CHARACTERS,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_fcpivot import Pivot
+from pytest_fcpivot.core.errors import GraderError
 from pytest_fcpivot.data.sources import KNOWN
-from pytest_fcpivot.errors import GraderError
 from pytest_fcpivot.graders import describe_grader, make_grader, meaning_of
 from pytest_fcpivot.graders.sets import asked_by, settings_for, settings_of_pivot, settings_of_set
 

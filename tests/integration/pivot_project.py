@@ -318,9 +318,9 @@ _LOADED_BY_SESSIONS = (
     "pytest_fcpivot.data.store",
     "pytest_fcpivot.graders.judge",
     "pytest_fcpivot.graders.judge_cache",
-    "pytest_fcpivot.judging",
+    "pytest_fcpivot.session.judging",
     "pytest_fcpivot.report.terminal",
-    "pytest_fcpivot.session",
+    "pytest_fcpivot.session.hooks",
 )
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import cli
+from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.data import file_hash
 from pytest_fcpivot.data.preparing import prepare
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import footer_hash
-from pytest_fcpivot.errors import RunError
-from pytest_fcpivot.recording import Recorder
-from pytest_fcpivot.results.described import read_with_origin
-from pytest_fcpivot.trust import Origin, find_key, written
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.trust import Origin, find_key, written
+from pytest_fcpivot.session.stored import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

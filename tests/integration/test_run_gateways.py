@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.ending import UNTRUSTED
+from pytest_fcpivot.runs.ending import UNTRUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,7 @@ import warnings
 import pytest
 
 from pytest_fcpivot import Grade
-from pytest_fcpivot.errors import ReplyError
+from pytest_fcpivot.core.errors import ReplyError
 
 with open("texts.json") as stream:
     TEXTS = json.load(stream)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.results.merge import merge
+from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.ending import UNTRUSTED, exit_status
+from pytest_fcpivot.runs.ending import UNTRUSTED, exit_status
 
 if TYPE_CHECKING:
     from pivot_project import Project, Row

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.results.merge import merge
+from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted
     from pivot_project import Row
 
-    from pytest_fcpivot.results.merge import Merged
+    from pytest_fcpivot.runs.merge import Merged
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.errors import FcPivotError
-from pytest_fcpivot.results.merge import merge
+from pytest_fcpivot.core.errors import FcPivotError
+from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted

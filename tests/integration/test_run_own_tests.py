@@ -164,7 +164,7 @@ def test_a_pivot_of_the_users(project: Project, source: str) -> None:
 import sys
 
 def pytest_unconfigure():
-    assert "pytest_fcpivot.session" not in sys.modules
+    assert "pytest_fcpivot.session.hooks" not in sys.modules
     assert "pyarrow" not in sys.modules
 """,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.stats import mean_interval
+from pytest_fcpivot.stats.interval import mean_interval
 
 if TYPE_CHECKING:
     from counting_agent import Counted

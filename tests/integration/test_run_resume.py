@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.results.run import ended_early
+from pytest_fcpivot.runs.directory import ended_early
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +144,7 @@ import time
 
 import pytest
 
-from pytest_fcpivot.results.run import ended_early
+from pytest_fcpivot.runs.directory import ended_early
 
 MOMENT = os.environ.get("CTRL_C_TWICE_AT", "")
 

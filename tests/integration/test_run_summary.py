@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.ending import UNTRUSTED
+from pytest_fcpivot.runs.ending import UNTRUSTED
 
 if TYPE_CHECKING:
     from pivot_project import Project, Row

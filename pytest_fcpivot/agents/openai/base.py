@@ -11,15 +11,15 @@ from pytest_fcpivot.agents.openai.refused_fields import refused_field
 from pytest_fcpivot.agents.openai.settings import Endpoint, OpenAISettings
 from pytest_fcpivot.agents.openai.system_messages import is_refusal, with_one_system_message
 from pytest_fcpivot.agents.openai.tools import Offer
-from pytest_fcpivot.answer_flags import AGENT_NOTES, MOVED, SYSTEM_MESSAGES
-from pytest_fcpivot.errors import AgentError, TransientAgentError
-from pytest_fcpivot.faults import PATIENCE_S
-from pytest_fcpivot.jsontext import compact, one_line
+from pytest_fcpivot.calls.faults import PATIENCE_S
+from pytest_fcpivot.core.answer_flags import AGENT_NOTES, MOVED, SYSTEM_MESSAGES
+from pytest_fcpivot.core.errors import AgentError, TransientAgentError
+from pytest_fcpivot.core.jsontext import compact, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 
 class OpenAIAgent(ABC):

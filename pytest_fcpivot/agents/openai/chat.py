@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_fcpivot.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS
 from pytest_fcpivot.agents.openai.prompt import prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
-from pytest_fcpivot.chat import chat_tools, content_text
-from pytest_fcpivot.dialects import Tools, is_endless, read_calls
+from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
+from pytest_fcpivot.core.chat import chat_tools, content_text
+from pytest_fcpivot.core.dialects import Tools, is_endless, read_calls
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tool_names import ToolNames
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 _MAX_CALL_ID_LENGTH = 40
 # Why an answer ended at the limit of its tokens, in the words of servers with this API.

@@ -10,10 +10,10 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pytest_fcpivot.error_bodies import is_error, read_error_body
-from pytest_fcpivot.errors import AgentError, ReplyError, TransientAgentError
-from pytest_fcpivot.faults import SERVER_ERROR, causes
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.calls.faults import SERVER_ERROR, causes
+from pytest_fcpivot.core.error_bodies import is_error, read_error_body
+from pytest_fcpivot.core.errors import AgentError, ReplyError, TransientAgentError
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

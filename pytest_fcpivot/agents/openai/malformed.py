@@ -11,17 +11,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import MALFORMED_OUTPUT
-from pytest_fcpivot.answer_flags import REFUSED_BY_SERVER
-from pytest_fcpivot.dialects import Tools, read_calls
-from pytest_fcpivot.error_bodies import error_body_of
-from pytest_fcpivot.errors import ReplyError
-from pytest_fcpivot.jsontext import one_line
+from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
+from pytest_fcpivot.core.answer_flags import REFUSED_BY_SERVER
+from pytest_fcpivot.core.dialects import Tools, read_calls
+from pytest_fcpivot.core.error_bodies import error_body_of
+from pytest_fcpivot.core.errors import ReplyError
+from pytest_fcpivot.core.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pytest_fcpivot.error_bodies import ErrorBody
+    from pytest_fcpivot.core.error_bodies import ErrorBody
 
 # What a reply means: output that could not be parsed; a call that was parsed and refused; a request whose own
 # conversation was refused, which is the row's fault.

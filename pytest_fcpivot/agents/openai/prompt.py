@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.dialects.hermes import CLOSE, OPEN
+from pytest_fcpivot.core.dialects.hermes import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tools import Offer

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
 from pytest_fcpivot.agents.openai.connection import RESPONSES
-from pytest_fcpivot.chat import arguments_text, content_text
+from pytest_fcpivot.core.chat import arguments_text, content_text
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tool_names import ToolNames
     from pytest_fcpivot.agents.openai.tools import Offer
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 _MAX_ID_LENGTH = 64
 _STATUSES = ("in_progress", "completed", "incomplete")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from pytest_fcpivot.errors import AgentError
+from pytest_fcpivot.core.errors import AgentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

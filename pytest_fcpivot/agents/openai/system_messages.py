@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pytest_fcpivot.errors import AgentError
+from pytest_fcpivot.core.errors import AgentError
 
 _SYSTEM = ("system", "developer")
 _MARK = "[system]"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import SUBMIT_MESSAGE
 from pytest_fcpivot.agents.openai.tool_names import ToolNames
-from pytest_fcpivot.errors import AgentError
+from pytest_fcpivot.core.actions import SUBMIT_MESSAGE
+from pytest_fcpivot.core.errors import AgentError
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.settings import OpenAISettings
-    from pytest_fcpivot.model import PivotView
+    from pytest_fcpivot.core.model import PivotView
 
 _MODES = ("auto", "none", "required")
 _MESSAGE_TOOL = {

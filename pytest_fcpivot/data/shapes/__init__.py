@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data.jsonparts import is_array, is_object
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS
 from pytest_fcpivot.data.shapes.answers import read_answers
@@ -23,8 +25,6 @@ from pytest_fcpivot.data.shapes.pivot import read_pivot
 from pytest_fcpivot.data.shapes.rollouts import read_rollout
 from pytest_fcpivot.data.shapes.sharegpt import KEYS as SHAREGPT_KEYS
 from pytest_fcpivot.data.shapes.sharegpt import read_sharegpt
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.conversations import expected_calls, own_id
 from pytest_fcpivot.data.jsonparts import as_string, is_array, is_object, is_string, joined, objects
 from pytest_fcpivot.data.messages import EMPTY, read_tools
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, read_row, stem_of
 from pytest_fcpivot.data.shapes.chat import SETTINGS, SYSTEM_KEYS, TOOL_KEYS, tools_beside
 from pytest_fcpivot.data.shapes.turns import NULL, json_member, read_call
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line, well_formed
 from pytest_fcpivot.data.jsonparts import joined, objects, string
 from pytest_fcpivot.data.messages import ABSENT, EMPTY, TOOL_ROLES, Call, Function, Message
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line, well_formed
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

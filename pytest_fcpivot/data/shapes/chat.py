@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data.conversations import Conversation, id_of_content, own_id
 from pytest_fcpivot.data.jsonparts import as_string, fields, is_object, is_string, joined, string
 from pytest_fcpivot.data.messages import EMPTY, read_tools, text_of
@@ -20,8 +22,6 @@ from pytest_fcpivot.data.shapes.turns import (
     refuse_calls_in_text,
     system_message,
 )
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

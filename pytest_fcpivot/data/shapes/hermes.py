@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line, well_formed
 from pytest_fcpivot.data.calls_in_text import looks_like_a_call
 from pytest_fcpivot.data.jsonparts import as_string, fields, part, string
 from pytest_fcpivot.data.messages import ABSENT, TOOL_ROLES, Call, Function, Message, read_tools, text_of
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.core.actions import SUBMIT_MESSAGE, to_action
+from pytest_fcpivot.core.errors import ActionError, RowProblem
 from pytest_fcpivot.data.calls_in_text import looks_like_a_call, may_hold_a_call
 from pytest_fcpivot.data.conversations import SkippedTurn, own_id
 from pytest_fcpivot.data.jsonparts import as_string, decoded, joined, string
 from pytest_fcpivot.data.messages import tool_names
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, expected_action_json, read_row, stem_of
-from pytest_fcpivot.errors import ActionError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line, shown
 from pytest_fcpivot.data.conversations import SkippedTurn, id_of_content, own_id
 from pytest_fcpivot.data.jsonparts import (
     as_string,
@@ -26,8 +28,6 @@ from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, read_row, st
 from pytest_fcpivot.data.shapes.chat import SYSTEM_KEYS, conversation_of
 from pytest_fcpivot.data.shapes.items import Rollout, action_of, is_given, trajectory_id
 from pytest_fcpivot.data.shapes.turns import NULL, json_member, looks_like_tools, read_turns
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line, shown
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.jsonparts import fields, is_object
 from pytest_fcpivot.data.messages import read_tools
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS, StoredPivot, read_row
 from pytest_fcpivot.data.shapes.turns import NULL, is_object_text, json_member
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.data.jsonparts import fields, is_array, is_object, objects
 from pytest_fcpivot.data.rows import PARAMS, StoredPivot
 from pytest_fcpivot.data.shapes.logs import look_at_status, pivots_of_items
 from pytest_fcpivot.data.shapes.turns import NULL, json_member
-from pytest_fcpivot.errors import RowProblem
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pytest_fcpivot.core.errors import RowProblem
+from pytest_fcpivot.core.jsontext import one_line, well_formed
 from pytest_fcpivot.data.calls_in_text import looks_like_a_call, may_hold_a_call
 from pytest_fcpivot.data.jsonparts import (
     decoded,
@@ -38,8 +40,6 @@ from pytest_fcpivot.data.messages import (
     tool_names,
 )
 from pytest_fcpivot.data.shapes.blocks import split_blocks
-from pytest_fcpivot.errors import RowProblem
-from pytest_fcpivot.jsontext import one_line, well_formed
 
 if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields

@@ -12,9 +12,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data.synth import agentic, fc_pivot
 from pytest_fcpivot.data.synth.agentic import RAISED
-from pytest_fcpivot.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

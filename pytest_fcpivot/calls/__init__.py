@@ -1,0 +1,1 @@
+"""One callable, asked concurrently; knows neither pytest nor pivots."""

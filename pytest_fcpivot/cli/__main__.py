@@ -1,0 +1,8 @@
+"""`python -m pytest_fcpivot.cli`, where the command `fcpivot` is not on the path."""
+
+import sys
+
+from pytest_fcpivot.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

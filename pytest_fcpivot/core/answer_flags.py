@@ -1,0 +1,70 @@
+"""What is odd about an answer beside its grade: it is counted in the summary and stands with the result.
+
+Everything is read off the answer itself, so that a run which is replayed counts the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.dialects import looks_like_call
+from pytest_fcpivot.core.errors import ActionError
+from pytest_fcpivot.core.shapes import Reading, read_output
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.core.model import Action
+
+MALFORMED = "malformed"  # what the model wrote could not be parsed
+CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
+REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
+CALL_LIKE = "call_like"  # a message that attempts a call
+NO_ARGUMENTS = "no_arguments"  # a call whose arguments were null, missing or the empty text
+ONE_OF_SEVERAL_CHOICES = "one_of_several_choices"  # several alternative answers, of which one had calls
+READ_DIFFERENTLY = "read_differently"  # a stored answer was graded as another action than its output is read as now
+SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
+FLAGS = (
+    MALFORMED,
+    REFUSED_CALL,
+    CUT_OFF,
+    CALL_LIKE,
+    NO_ARGUMENTS,
+    ONE_OF_SEVERAL_CHOICES,
+    READ_DIFFERENTLY,
+    SYSTEM_MOVED,
+)
+# Those that tell of an answer which was not read as what the model meant.
+UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
+
+# What a bundled agent tells of its request, beside the server's answer.
+AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
+
+# The field of an output that tells of such a refused call.
+REFUSED_BY_SERVER = "refused_by_server"
+
+
+def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Name what is odd about an answer, given as the agent returned it and as the action that was read from it.
+
+    `tool_names` are those on offer: some forms of calls in a text count as such only with one of these names.
+    """
+    try:
+        reading = read_output(output)
+    except ActionError:  # a test of the user's may have made an action of it all the same
+        reading = Reading()
+    message = None if action is None else action.message
+    odd = {
+        MALFORMED: action is not None and action.malformed is not None,
+        REFUSED_CALL: isinstance(output, Mapping) and bool(output.get(REFUSED_BY_SERVER)),
+        CUT_OFF: reading.cut_off,
+        CALL_LIKE: bool(message) and looks_like_call(message or "", tool_names) is not None,
+        NO_ARGUMENTS: any(call.arguments == "" for call in reading.calls),
+        ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
+        SYSTEM_MOVED: _moved_system_messages(output),
+    }
+    return tuple(flag for flag, is_so in odd.items() if is_so)
+
+
+def _moved_system_messages(output: Any) -> bool:
+    notes = output.get(AGENT_NOTES) if isinstance(output, Mapping) else None
+    return isinstance(notes, Mapping) and notes.get(SYSTEM_MESSAGES) == MOVED

@@ -1,0 +1,32 @@
+"""Where this package keeps what it can make again: prepared data, and verdicts of the judge."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pytest_fcpivot.core.errors import DataError
+
+
+def cache_dir() -> Path:
+    """Return a writable directory: FC_CACHE_DIR, else the user's cache, else a temporary one.
+
+    Raises DataError if there is none.
+    """
+    named = os.environ.get("FC_CACHE_DIR")
+    if named:
+        candidates = [Path(named)]
+    else:
+        default = Path(os.environ.get("LOCALAPPDATA", "~")) if sys.platform == "win32" else Path("~/.cache")
+        home = Path(os.environ.get("XDG_CACHE_HOME") or default).expanduser()
+        candidates = [home / "pytest-fcpivot", Path(tempfile.gettempdir()) / f"pytest-fcpivot-{os.getpid()}"]
+    for candidate in candidates:
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(candidate, os.W_OK):
+            return candidate
+    raise DataError(f"no writable cache directory (tried {', '.join(map(str, candidates))}); set FC_CACHE_DIR to one")

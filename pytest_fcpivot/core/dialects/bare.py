@@ -1,0 +1,46 @@
+"""Calls without marks: JSON in a fence, or at the beginning of the text. Only calls of tools on offer count."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools
+from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_first, values
+
+NAME = "json"
+_FENCE = re.compile(r"```[ \t]*([\w-]*)[ \t]*(?:\n|(?=[\[{]))")
+_FENCE_KINDS = frozenset(("", "json", "tool_call", "tool_calls"))
+_END_OF_FENCE = re.compile(r"\s*(?:```|\Z)")
+
+
+def find_fence(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a fence that holds nothing but calls, or JSON that begins as one and is broken."""
+    while fence := _FENCE.search(text, at):
+        decoded, end, _ = values(text, fence.end())
+        closed = _END_OF_FENCE.match(text, end)
+        close = text.find("```", fence.end())
+        at = len(text) if close < 0 else close + 3
+        if fence[1].lower() not in _FENCE_KINDS:
+            continue
+        calls = calls_of(decoded, tools.names)
+        if calls and closed:
+            return Attempt(fence.start(), closed.end(), tuple(calls))
+        broken = _broken(text[fence.end() : len(text) if close < 0 else close], tools)
+        if broken:
+            return Attempt(fence.start(), at, (broken,))
+    return None
+
+
+def find_json(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find calls at the beginning of the text, or JSON there that begins as one and is broken."""
+    decoded, end, _ = values(text, at)
+    calls = calls_of(decoded, tools.names)
+    if calls:
+        return Attempt(at, end, tuple(calls))
+    broken = _broken(text[at:], tools)
+    return Attempt(at, len(text), (broken,)) if broken else None
+
+
+def _broken(rubble: str, tools: Tools) -> Call | None:
+    name = name_first(rubble, 0, tools.names)
+    return (name, rubble.strip()) if name and not values(rubble, 0)[0] else None

@@ -1,0 +1,36 @@
+"""GLM 4.5 and later: `<tool_call>find<arg_key>city</arg_key><arg_value>Lyon</arg_value></tool_call>`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Tools, quoted
+from pytest_fcpivot.core.dialects.values import typed
+
+NAME = "glm"
+MARKS = ("<tool_call>",)
+_OPEN = re.compile(r"<tool_call>\s*([^\s<>{}\[\]\"'`]+)\s*(?=(<arg_key>)|</tool_call>)")
+_PAIR = re.compile(r"\s*<arg_key>\s*([^<]*?)\s*</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_CLOSE = re.compile(r"\s*</tool_call>")
+_NEXT = re.compile(r"</tool_call>|(?=<tool_call>)|\Z")
+
+
+def find(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a block that begins with a function's name; without arguments it has to be a tool on offer."""
+    while opened := _OPEN.search(text, at):
+        name, at = opened[1], opened.end()
+        if not opened[2] and (name not in tools.names or quoted(text, opened.start())):
+            continue
+        arguments: dict[str, Any] = {}
+        # Without the look for an end first, a text of nothing but beginnings would be gone through for each of them.
+        while text.find("</arg_value>", at) >= 0 and (pair := _PAIR.match(text, at)):
+            arguments[pair[1]] = typed(pair[2], tools.schema(name, pair[1]))
+            at = pair.end()
+        if closed := _CLOSE.match(text, at):
+            return Attempt(opened.start(), closed.end(), ((name, json.dumps(arguments)),))
+        stop = _NEXT.search(text, at)
+        end = stop.end() if stop else len(text)
+        return Attempt(opened.start(), end, ((name, text[opened.start() : end]),))
+    return None

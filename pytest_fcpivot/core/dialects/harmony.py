@@ -1,0 +1,50 @@
+"""gpt-oss (harmony): `<|channel|>commentary to=functions.find <|constrain|>json<|message|>{"city": "Lyon"}<|call|>`.
+
+Where the server leaves the special tokens out, `commentary to=functions.find json{"city": "Lyon"}` remains.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Tools, quoted
+from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+
+NAME = "harmony"
+MARKS = ("to=functions.",)
+_RECIPIENT = re.compile(r"to=functions\.([^\s<{]+)")
+_BEFORE = re.compile(r"(?:<\|start\|>[^<\n]*|<\|channel\|>[^<\n]*|(?:assistant)?(?:commentary|analysis)?[ \t]*)\Z")
+_TO_MESSAGE = re.compile(r"[^<\n{]{0,100}(?:<\|(?:channel|constrain)\|>[^<\n]{0,100}){0,3}<\|message\|>")
+_TO_BARE_ARGUMENTS = re.compile(r"(?:commentary|code|json|[ \t]){0,9}(?=\{)")
+_CLOSE = re.compile(r"<\|(?:call|end|return)\|>|(?=<\|start\|>)|\Z")
+_LOOK_BACK = 200
+
+
+def find(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a message to a function, with the special tokens of its header or without any."""
+    while recipient := _RECIPIENT.search(text, at):
+        start, name = _header(text, at, recipient.start()), recipient[1]
+        message = _TO_MESSAGE.match(text, recipient.end())
+        bare = None if message else _TO_BARE_ARGUMENTS.match(text, recipient.end())
+        read = one_object(text, (message or bare or recipient).end()) if message or bare else None
+        if bare and name.removesuffix("commentary") in tools.names:
+            name = name.removesuffix("commentary")  # the next header's word, run into the name
+        closed = _CLOSE.match(text, after_space(text, read[1])) if read else None
+        if read and (closed or bare) and not quoted(text, start):
+            return Attempt(start, closed.end() if closed else read[1], ((name, json.dumps(read[0])),))
+        if message:
+            stop = _CLOSE.search(text, message.end())
+            end = stop.end() if stop else len(text)
+            return Attempt(start, end, ((name, text[message.end() : end]),))
+        if text.startswith("<|", start):
+            return Attempt(start, len(text), ((name, text[start:]),))  # cut off within the header
+        at = recipient.end()
+    return None
+
+
+def _header(text: str, at: int, end: int) -> int:
+    """Return where the header begins that names a recipient."""
+    while (before := _BEFORE.search(text, max(at, end - _LOOK_BACK), end)) and before.start() < end:
+        end = before.start()
+    return end

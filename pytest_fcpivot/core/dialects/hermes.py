@@ -1,0 +1,63 @@
+"""Hermes and Qwen: `<tool_call>{"name": "find", "arguments": {"city": "Lyon"}}</tool_call>`.
+
+It is the form that openai-prompt asks for, so it is read generously: several calls in a block, a block without its end
+at the end of the text, a fence in it, and other names for the keys.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted, stands
+from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_in, values
+
+NAME = "hermes"
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+MARKS = (OPEN,)
+_FENCE = re.compile(r"\s*```\w*")
+_END = re.compile(rf"\s*(?:```)?\s*(?:{CLOSE}|(?={OPEN})|\Z)")
+_END_OF_LINE = re.compile(r"[ \t]*(?:\r?\n|\Z)")
+
+
+def find(text: str, at: int, _tools: Tools) -> Attempt | None:
+    """Find a block, sound or broken."""
+    while (start := text.find(OPEN, at)) >= 0:
+        inside = start + len(OPEN)
+        calls, end = sound_block(text, inside)
+        if calls:
+            return Attempt(start, end, tuple(calls))
+        rubble, end, closed = _rubble(text, inside)
+        if _is_block(text, start, inside, closed):
+            name = name_in(rubble)
+            return Attempt(start, end, ((name, rubble),) if name else ())
+        at = inside
+    return None
+
+
+def sound_block(text: str, inside: int) -> tuple[list[Call], int]:
+    """Return the calls of a block of sound JSON, whatever its strings hold, and its end; no calls and -1 otherwise."""
+    fence = _FENCE.match(text, inside)
+    decoded, end, _ = values(text, fence.end() if fence else inside)
+    closed = _END.match(text, end)
+    calls = calls_of(decoded)
+    return (calls, closed.end()) if calls and closed else ([], -1)
+
+
+def _is_block(text: str, start: int, inside: int, closed: int) -> bool:
+    """Tell whether a tag begins a block and is not talked about; `closed` is where a closing tag ends, or -1."""
+    if stands(text, start, inside):
+        return True
+    if quoted(text, start) or not begins_line(text, start):
+        return False
+    return _FENCE.match(text, inside) is not None or (closed >= 0 and _END_OF_LINE.match(text, closed) is not None)
+
+
+def _rubble(text: str, inside: int) -> tuple[str, int, int]:
+    """Return what stands up to the next tag, where the text goes on after it, and that too if the tag closes."""
+    following = text.find(OPEN, inside)
+    stop = len(text) if following < 0 else following
+    close = text.find(CLOSE, inside, stop)
+    if close < 0:
+        return text[inside:stop].strip(), stop, -1
+    end = close + len(CLOSE)
+    return text[inside:close].strip(), end, end

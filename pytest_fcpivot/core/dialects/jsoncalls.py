@@ -1,0 +1,95 @@
+"""Calls that are written as JSON objects, which most dialects wrap in marks of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.core.dialects.attempts import Call
+
+_NAME_KEYS = ("name", "function", "tool")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args")
+_NAME = rf"[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:\s*[\"']([^\"'\n]+)[\"']"
+_NAME_ANYWHERE = re.compile(_NAME)
+_NAME_FIRST = re.compile(rf"\s*\[?\s*\{{\s*(?:[\"']type[\"']\s*:\s*[\"']function[\"']\s*,\s*)?{_NAME}")
+_DECODER = json.JSONDecoder()
+# How JSON's containers begin. What begins otherwise is told without the decoder, whose errors count all lines before.
+_CONTAINER = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"\]\d\-tfnNI]")
+_SPACE = re.compile(r"\s*")
+
+
+def values(text: str, at: int) -> tuple[list[Any], int, bool]:
+    """Decode the JSON objects and arrays from a place on, one after the other; tell where they end, and if at the end.
+
+    A fault after the first value ends them; the caller sees by the text that follows whether that is sound.
+    """
+    found: list[Any] = []
+    while True:
+        start = after_space(text, at)
+        if not _CONTAINER.match(text, start):
+            return found, at, bool(found) and start == len(text)
+        try:
+            value, at = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return found, at, False
+        found.append(value)
+
+
+def one_object(text: str, at: int) -> tuple[dict[str, Any], int] | None:
+    """Decode the JSON object that begins at a place, after white space; return it and its end."""
+    start = after_space(text, at)
+    if text[start : start + 1] != "{" or not _CONTAINER.match(text, start):
+        return None
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return value, end
+
+
+def after_space(text: str, at: int) -> int:
+    """Return the place of the first character from `at` on that is no white space."""
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def calls_of(decoded: list[Any], tool_names: frozenset[str] | None = None) -> list[Call]:
+    """Read decoded values as calls: all of them, or none if one is something else.
+
+    With names, only calls of these tools that have arguments count; without, arguments may be missing.
+    """
+    calls: list[Call] = []
+    for value in decoded:
+        for part in value if isinstance(value, list) else [value]:
+            call = _call(part, strict=tool_names is not None)
+            if call is None or (tool_names is not None and call[0] not in tool_names):
+                return []
+            calls.append(call)
+    return calls
+
+
+def _call(value: Any, *, strict: bool) -> Call | None:
+    if not isinstance(value, dict):
+        return None
+    name = next((value[key] for key in _NAME_KEYS if key in value), None)
+    if isinstance(name, dict):
+        return _call(name, strict=strict)  # as Chat Completions nests it
+    arguments = [value[key] for key in _ARGUMENT_KEYS if key in value]
+    if not isinstance(name, str) or not name or (strict and not arguments):
+        return None
+    written = arguments[0] if arguments else {}
+    return name, written if isinstance(written, str) else json.dumps(written)
+
+
+def name_in(rubble: str) -> str | None:
+    """Find the function that broken JSON means to call; None if it has no name, or is sound and no call."""
+    found = _NAME_ANYWHERE.search(rubble)
+    return found[1] if found and not values(rubble, 0)[2] else None
+
+
+def name_first(text: str, at: int, tool_names: frozenset[str]) -> str | None:
+    """Return the tool that JSON calls which begins at a place with the name of one, whether or not it is sound."""
+    found = _NAME_FIRST.match(text, at)
+    return found[1] if found and found[1] in tool_names else None

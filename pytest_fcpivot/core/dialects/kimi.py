@@ -1,0 +1,65 @@
+"""Kimi K2: `<|tool_call_begin|>functions.find:0<|tool_call_argument_begin|>{"city": "Lyon"}<|tool_call_end|>`.
+
+Where the server leaves the special tokens out, `functions.find:0{"city": "Lyon"}` remains.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, stands
+from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+
+NAME = "kimi"
+MARKS = ("<|tool_calls_section_begin|>", "<|tool_call_argument_begin|>")
+_SECTION = "<|tool_calls_section_begin|>"
+_OPEN = re.compile(
+    r"(?:<\|tool_calls_section_begin\|>\s*)?<\|tool_call_begin\|>(?=[^<]*<\|tool_call_argument_begin\|>)"
+)
+_FIRST = re.compile(rf"{_OPEN.pattern}|{re.escape(_SECTION)}")
+_HEADER = re.compile(r"\s*(?:functions\.)?([^<\n]*?[^<\s])(?::\d+)?\s*<\|tool_call_argument_begin\|>")
+_CLOSE = "<|tool_call_end|>"
+_END_OF_SECTION = re.compile(r"\s*<\|tool_calls_section_end\|>")
+_STOP = re.compile(r"<\|tool_call_end\|>|(?=<\|tool_call(?:_begin|s_section_end)\|>)|\Z")
+_BARE = re.compile(r"\s*functions\.([\w.\-/]+):\d+\s*(?=\{)")
+
+
+def find(text: str, at: int, _tools: Tools) -> Attempt | None:
+    """Find a call, with the section that it begins."""
+    while opened := _FIRST.search(text, at):
+        header = _HEADER.match(text, opened.end())
+        if header:
+            call, end = _call(text, header)
+            closed = _END_OF_SECTION.match(text, end)
+            return Attempt(opened.start(), closed.end() if closed else end, (call,))
+        if stands(text, opened.start(), opened.end()) or not opened[0].endswith(_SECTION):
+            return Attempt(opened.start(), len(text))
+        at = opened.end()
+    return None
+
+
+def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a text that is nothing but calls of tools on offer without the special tokens."""
+    calls: list[Call] = []
+    start = at
+    while (header := _BARE.match(text, at)) and header[1] in tools.names:
+        read = one_object(text, header.end())
+        if read is None:
+            return Attempt(start, len(text), (*calls, (header[1], text[header.end() :])))
+        calls.append((header[1], json.dumps(read[0])))
+        at = read[1]
+    return Attempt(start, len(text), tuple(calls)) if calls and not text[at:].strip() else None
+
+
+def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
+    read = one_object(text, header.end())
+    if read is not None:
+        end = after_space(text, read[1])
+        if text.startswith(_CLOSE, end):
+            return (header[1], json.dumps(read[0])), end + len(_CLOSE)
+        if end == len(text):  # servers take the end of a call away where it ends the answer
+            return (header[1], json.dumps(read[0])), end
+    stop = _STOP.search(text, header.end())
+    end = stop.end() if stop else len(text)
+    return (header[1], text[header.start() : end]), end

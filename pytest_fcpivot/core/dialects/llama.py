@@ -1,0 +1,53 @@
+"""Llama 3: `<|python_tag|>{"name": "find", "parameters": {"city": "Lyon"}}`, several with `;` between, or Python.
+
+Without the tag, the object is read as bare JSON.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted
+from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_in, values
+from pytest_fcpivot.core.dialects.pythonic import calls_at
+
+NAME = "llama"
+MARKS = ("<|python_tag|>",)
+_MARK = "<|python_tag|>"
+_END = re.compile(r"\s*(?:<\|(?:eom_id|eot_id)\|>)?\s*")
+_SEPARATOR = re.compile(r"\s*;")
+
+
+def find(text: str, at: int, _tools: Tools) -> Attempt | None:
+    """Find what follows the tag; all up to the end of the text belongs to it."""
+    while (start := text.find(_MARK, at)) >= 0:
+        at = start + len(_MARK)
+        if quoted(text, start):
+            continue
+        calls = _calls(text, at)
+        if calls:
+            return Attempt(start, len(text), tuple(calls))
+        name = name_in(text[at:])
+        if name or not text[:start].strip():
+            return Attempt(start, len(text), ((name, text[at:]),) if name else ())
+    return None
+
+
+def _calls(text: str, at: int) -> list[Call]:
+    calls: list[Call] = []
+    while True:
+        decoded, end, _ = values(text, at)
+        found = calls_of(decoded)
+        if not found:
+            read = calls_at(text, at)
+            if read is None:
+                return []
+            found, end = read
+            # The built-in tools are called by a method.
+            found = [(name.removesuffix(".call"), arguments) for name, arguments in found]
+        calls += found
+        separator = _SEPARATOR.match(text, end)
+        if separator is None:
+            closed = _END.match(text, end)
+            return calls if closed and closed.end() == len(text) else []
+        at = separator.end()

@@ -1,0 +1,166 @@
+"""Calls written as Python: `[find(city="Lyon", seats=2), book(id=1)]`, with or without the marks of Llama 4 and LFM2.
+
+Only the literals of JSON and of Python are read. Nothing is handed to Python's own parser, which warns of what models
+write, for the whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, stands
+
+NAME = "pythonic"
+MARKS = ("<|python_start|>", "<|tool_call_start|>")
+_MARK = re.compile(r"<\|(?:python_start|tool_call_start)\|>")
+_END = re.compile(r"\s*(?:<\|(?:python_end|tool_call_end|eom|eot|im_end)\|>)?\s*")
+_FUNCTION = re.compile(r"\s*([A-Za-z_][\w.\-/]*)\s*\(\s*")
+_KEYWORD = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<open>[\[({])|(?P<word>[A-Za-z]+)|(?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
+    |(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))""",
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
+_ESCAPE = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": "", "\\": "\\", "'": "'", '"': '"', "/": "/"}
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
+
+
+class _NoLiteralError(ValueError):
+    """Not a literal that is read here."""
+
+
+def find(text: str, at: int, _tools: Tools) -> Attempt | None:
+    """Find calls after a mark of Llama 4 or LFM2."""
+    while mark := _MARK.search(text, at):
+        read = calls_at(text, mark.end())
+        if read is not None:
+            calls, end = read
+            closed = _END.match(text, end)
+            return Attempt(mark.start(), closed.end() if closed else end, tuple(calls))
+        first = _first_function(text, mark.end())
+        if first:
+            return Attempt(mark.start(), len(text), ((first, text[mark.end() :]),))
+        if stands(text, mark.start(), mark.end()):
+            return Attempt(mark.start(), len(text))
+        at = mark.end()
+    return None
+
+
+def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a text that is nothing but calls of the tools on offer, or begins as a list of them."""
+    start = _after(text, at)
+    first = _first_function(text, start)
+    if first not in tools.names or first is None:
+        return None
+    read = calls_at(text, start)
+    if read is not None and not text[read[1] :].strip():
+        return Attempt(start, len(text), tuple(read[0])) if all(c[0] in tools.names for c in read[0]) else None
+    # A list that begins with a call of a tool is one; a bare call that goes on in another way may be code, or prose.
+    return Attempt(start, len(text), ((first, text[start:]),)) if text.startswith("[", start) else None
+
+
+def calls_at(text: str, at: int) -> tuple[list[Call], int] | None:
+    """Read a list of calls with keyword arguments, or one call, at a place; return them and their end."""
+    start = _after(text, at)
+    try:
+        if not text.startswith("[", start):
+            name, arguments, end = _call(text, start)
+            return [(name, json.dumps(arguments))], end
+        calls, at = [], start + 1
+        while True:
+            name, arguments, at = _call(text, at)
+            calls.append((name, json.dumps(arguments)))
+            at = _after(text, at)
+            if text.startswith("]", at):
+                return calls, at + 1
+            if not text.startswith(",", at):
+                return None
+            at += 1
+    except (_NoLiteralError, RecursionError, ValueError):
+        return None
+
+
+def literal(text: str, default: Any) -> Any:
+    """Read a text that is one literal of Python or JSON; the default if it is something else."""
+    try:
+        value, end = _value(text, 0)
+    except (_NoLiteralError, RecursionError, ValueError):
+        return default
+    return default if text[end:].strip() else value
+
+
+def _first_function(text: str, at: int) -> str | None:
+    start = _after(text, at)
+    function = _FUNCTION.match(text, start + text.startswith("[", start))
+    return function[1] if function else None
+
+
+def _call(text: str, at: int) -> tuple[str, dict[str, Any], int]:
+    function = _FUNCTION.match(text, at)
+    if function is None:
+        raise _NoLiteralError
+    arguments: dict[str, Any] = {}
+    at = function.end()
+    while not text.startswith(")", at):
+        keyword = _KEYWORD.match(text, at)
+        if keyword is None or keyword[1] in arguments:
+            raise _NoLiteralError
+        arguments[keyword[1]], at = _value(text, keyword.end())
+        at = _after(text, at)
+        if text.startswith(",", at):
+            at = _after(text, at + 1)
+        elif not text.startswith(")", at):
+            raise _NoLiteralError
+    return function[1], arguments, at + 1
+
+
+def _value(text: str, at: int) -> tuple[Any, int]:
+    token = _TOKEN.match(text, at)
+    if token is None:
+        raise _NoLiteralError
+    if token["open"]:
+        return _container(text, token.end(), token["open"])
+    if token["word"]:
+        if token["word"] not in _WORDS:
+            raise _NoLiteralError
+        return _WORDS[token["word"]], token.end()
+    if token["number"]:
+        number = token["number"].replace("_", "")
+        return (int(number) if number.lstrip("+-").isdigit() else float(number)), token.end()
+    return _ESCAPE.sub(_unescaped, token["string"][1:-1]), token.end()
+
+
+def _container(text: str, at: int, opened: str) -> tuple[Any, int]:
+    parts: list[Any] = []
+    pairs: dict[str, Any] = {}
+    at = _after(text, at)
+    while not text.startswith(_CLOSING[opened], at):
+        value, at = _value(text, at)
+        at = _after(text, at)
+        if opened == "{":
+            if not isinstance(value, str) or not text.startswith(":", at):
+                raise _NoLiteralError
+            pairs[value], at = _value(text, at + 1)
+            at = _after(text, at)
+        else:
+            parts.append(value)
+        if text.startswith(",", at):
+            at = _after(text, at + 1)
+        elif not text.startswith(_CLOSING[opened], at):
+            raise _NoLiteralError
+    return (pairs if opened == "{" else parts), at + 1
+
+
+def _after(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2] or found[3]
+    return chr(int(code, 16)) if code else _ESCAPED.get(found[4], found[0])

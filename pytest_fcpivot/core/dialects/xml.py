@@ -1,0 +1,68 @@
+"""Qwen3-Coder, Nemotron: `<function=find><parameter=city>Lyon</parameter></function>`, in `<tool_call>` or not.
+
+Llama 3.1 writes JSON in the same tags: `<function=find>{"city": "Lyon"}</function>`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted
+from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+from pytest_fcpivot.core.dialects.values import typed
+
+NAME = "xml"
+MARKS = ("<function=",)
+_OPEN = re.compile(r"(?P<outer><tool_call>\s*)?<function=\s*(?P<name>[^>\n<{(]*[^>\n<{(\s])\s*(?P<sound>>)?")
+_CLOSE = "</function>"
+_END_OF_OUTER = re.compile(r"\s*</tool_call>")
+_PARAMETER = re.compile(r"\s*<parameter=\s*([^>\n]*[^>\n\s])\s*>(.*?)</parameter>", re.DOTALL)
+_NEXT = re.compile(r"</function>|<function=|</?tool_call>")
+
+
+def find(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a function's tags, sound or broken."""
+    while opened := _OPEN.search(text, at):
+        start, name = opened.start(), opened["name"]
+        read = _arguments(text, opened.end(), name, tools) if opened["sound"] else None
+        if read is not None:
+            arguments, end = read
+            return Attempt(start, _after_outer(text, end, opened["outer"]), ((name, arguments),))
+        stop = _NEXT.search(text, opened.end())
+        closed = stop is not None and stop[0] == _CLOSE
+        if not quoted(text, start) and (closed or opened["outer"] or begins_line(text, start)):
+            end = len(text) if stop is None else stop.end() if closed else stop.start()
+            broken: Call = (name, text[start:end].strip())
+            return Attempt(start, _after_outer(text, end, opened["outer"]), (broken,))
+        at = opened.end()
+    return None
+
+
+def _after_outer(text: str, end: int, outer: str | None) -> int:
+    closed = _END_OF_OUTER.match(text, end) if outer else None
+    return closed.end() if closed else end
+
+
+def _arguments(text: str, at: int, name: str, tools: Tools) -> tuple[str, int] | None:
+    """Read what stands between a function's tags as JSON text; return it and the end of the closing tag."""
+    whole = one_object(text, at)
+    if whole is not None:
+        end = after_space(text, whole[1])
+        return (json.dumps(whole[0]), end + len(_CLOSE)) if text.startswith(_CLOSE, end) else None
+    arguments: dict[str, Any] = {}
+    # Without the look for an end first, a text of nothing but beginnings would be gone through for each of them.
+    while text.find("</parameter>", at) >= 0 and (parameter := _PARAMETER.match(text, at)):
+        arguments[parameter[1]] = typed(_unwrapped(parameter[2]), tools.schema(name, parameter[1]))
+        at = parameter.end()
+    end = after_space(text, at)
+    if text.startswith(_CLOSE, end):
+        return json.dumps(arguments), end + len(_CLOSE)
+    # Where only the inner closing tag is missing, the outer one says that the call is complete.
+    return (json.dumps(arguments), end) if arguments and _END_OF_OUTER.match(text, at) else None
+
+
+def _unwrapped(value: str) -> str:
+    """Take off the one line break on each side that the form puts around a value."""
+    return value.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,291 @@
+"""Secrets out of text: known values in every form that they are written in, and what looks like a key.
+
+Everything that is written or shown goes through a Redactor. Two rules apply, for two kinds of text:
+
+- What is shown, and what says something about an answer (errors, explanations): every known value of six characters.
+- Answers, which are graded again: only values that cannot be ordinary text, of twelve characters with letters and
+  digits; an answer that is changed cannot be graded any more, and whoever stores it has to say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+import threading
+from functools import lru_cache
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+from pytest_fcpivot.core import secret_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HIDDEN = "***"
+SHORTEST = 6  # of the values that are hidden where text is shown
+SHORTEST_IN_ANSWERS = 12
+_LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
+_PATTERNS = (
+    re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(?i)(\b(?:proxy-)?authorization\b['\"]?\s*[:=]\s*['\"]?(?:[a-z]+\s+)?)[^\s'\",;}]+"),
+    re.compile(
+        r"(?i)(\b(?:x-)?(?:api|access|secret|subscription)[-_]?(?:key|token)\b['\"]?\s*[:=]\s*['\"]?)(?!\$)[^\s'\",;&}]+"
+    ),
+    re.compile(r"()\b(?:sk|pk|rk|hf|gsk|xai|ghp|glpat)[-_][A-Za-z0-9_*-]{8,}"),
+    re.compile(r"(://)[^/\s:@]+:[^/\s@]+(?=@)"),
+)
+# One of these is in whatever a pattern finds; looking for them takes a tenth of the time of a pattern.
+_SIGNS = (
+    *("bearer", "basic", "authorization", "key", "token", "@"),
+    *(f"{prefix}{joined}" for prefix in ("sk", "pk", "rk", "hf", "xai", "ghp", "glpat") for joined in "-_"),
+)
+_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # without a way back, which would take memory for each character
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
+_PLAIN_RUN = re.compile("[A-Za-z0-9]+")
+_ESCAPED = frozenset("\\'\"")
+_WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.-]+")
+# All are asked for again whenever a secret comes to the others.
+_remembered = lru_cache(maxsize=4096)
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+
+
+class Redactor:
+    """Replaces secrets in text: values that the environment holds, or held, and those that are added.
+
+    The environment is looked at again at each use: an agent, or a conftest, may put a key there at any time. May be
+    used by several threads.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._values: set[str] = set()
+        self._seen: dict[Any, Any] = {}
+        self._shown = self._in_answers = _Finder(())
+        self.add(values)
+        self._look()
+
+    def add(self, values: Iterable[str]) -> None:
+        """Take further values for secrets; those that are shorter than six characters are left alone."""
+        with self._lock:
+            new = {value for value in values if len(value) >= SHORTEST} - self._values
+            if new:
+                self._values |= new
+                self._shown = _Finder(self._values, cut=True)
+                self._in_answers = _Finder(value for value in self._values if _is_unmistakable(value))
+
+    def _look(self) -> None:
+        """Learn of secrets that came into the environment since; those that were there stay secrets."""
+        held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
+        if held == self._seen:
+            return
+        now = dict(held)  # in one step, whatever other threads do
+        # pytest itself sets a variable for every test, so that only what is new is looked at
+        seen = self._seen
+        changed = {key: value for key, value in now.items() if seen.get(key) is not value}
+        new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
+        self.add(secret_values.in_environment(new))
+        self._seen = now
+
+    def __call__(self, text: str) -> str:
+        """Return a text without the known secrets, and without what looks like a key, a token or such a header."""
+        self._look()
+        text = self._shown.clean(text)
+        lowered = text.lower()
+        if any(sign in lowered for sign in _SIGNS):
+            for pattern in _PATTERNS:
+                text = pattern.sub(rf"\1{HIDDEN}", text)
+        return text
+
+    def within(self, value: Any) -> Any:
+        """Return a JSON value with the secrets taken out of its texts; keys, and what is no text, stay as they are."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, dict):
+            return {key: self.within(part) for key, part in value.items()}
+        return [self.within(part) for part in value] if isinstance(value, list | tuple) else value
+
+    def answer(self, text: str) -> str:
+        """Return the JSON text of an answer without the secrets that no ordinary text holds; it stays JSON."""
+        self._look()
+        if not self._in_answers.holds(text):
+            return text
+        return _JSON_STRING.sub(lambda found: self._clean_string(found[0]), text)
+
+    def _clean_string(self, written: str) -> str:
+        # decoded, for what is found in the text of an escape, such as \nabc, is not there
+        decoded = json.loads(written)
+        clean = self._in_answers.clean(decoded)
+        return written if clean == decoded else json.dumps(clean)
+
+
+def _is_unmistakable(value: str) -> bool:
+    return len(value) >= SHORTEST_IN_ANSWERS and bool(_LETTER.search(value) and _DIGIT.search(value))
+
+
+class _Finder:
+    """Finds any of many texts in a text, in a time that hardly depends on how many they are.
+
+    Where they are many, pieces of the text at a distance are looked up: whatever is as long as the distance and a piece
+    together, less one, holds one of them whole.
+    """
+
+    _SHORT = (4, 3)  # length of a piece, and distance from one to the next: for what has 6 characters or more
+    _LONG = (6, 7)  # the same, for what has 12 or more
+    _FEW = 64  # as many are sooner looked for one by one
+    _AT_LEAST = sum(_LONG) - 1
+    _ENDS = 10  # characters of a text's end that tell it, where another shortened it
+
+    def __init__(self, values: Iterable[str], *, cut: bool = False) -> None:
+        self._encoded: set[str] = set()  # of base64, of which a neighbour is a part of the secret as well
+        self._heads: dict[str, list[str]] = {}
+        self._tails: dict[str, list[str]] = {}
+        short: set[str] = set()
+        long: set[str] = set()
+        self._escaped: list[tuple[str, re.Pattern[str]]] = []
+        for value in values:
+            if not (value.isascii() and value.isprintable()) or not _ESCAPED.isdisjoint(value):
+                self._escaped.append((max(_PLAIN_RUN.findall(value), key=len, default=""), _escaped(value)))
+            encoded = _encodings(value)
+            self._encoded |= encoded
+            for form in _forms(value) | encoded:
+                (long if len(form) >= self._AT_LEAST else short).add(form)
+                if cut and len(form) >= self._AT_LEAST:
+                    self._tails.setdefault(form[-self._ENDS :], []).append(form)
+                    if "://" not in form[: self._ENDS]:  # many addresses begin alike
+                        self._heads.setdefault(form[: self._ENDS], []).append(form)
+        short |= self._heads.keys() | self._tails.keys()
+        self._few: list[str] = []
+        self._many: list[tuple[int, int, Mapping[str, list[str]]]] = []
+        for (size, step), forms in ((self._SHORT, short), (self._LONG, long)):
+            if len(forms) <= self._FEW:
+                self._few += forms
+            else:
+                self._many.append((size, step, _by_piece(forms, size, step)))
+
+    def _found(self, text: str) -> list[str]:
+        """Return the known texts that a text holds, the longest first."""
+        found = {form for form in self._few if form in text}
+        for size, step, by_piece in self._many:
+            for piece in by_piece.keys() & {text[at : at + size] for at in range(0, len(text), step)}:
+                found.update(form for form in by_piece[piece] if form in text)
+        return sorted(found, key=len, reverse=True)
+
+    def holds(self, text: str) -> bool:
+        """Tell whether any is in a text."""
+        return any(part in text and written.search(text) for part, written in self._escaped) or bool(self._found(text))
+
+    def clean(self, text: str) -> str:
+        """Replace all that are in a text."""
+        for part, written in self._escaped:
+            if part in text:
+                text = written.sub(HIDDEN, text)
+        for form in self._found(text):
+            if form in self._encoded:
+                text = _without_run(text, form)
+            elif form in self._heads or form in self._tails:
+                text = self._without_rest(text, form)
+            else:
+                text = text.replace(form, HIDDEN)
+        return text
+
+    def _without_rest(self, text: str, end: str) -> str:
+        """Replace what is left of known texts that begin or end so, and were shortened."""
+        before = [form[: -len(end)] for form in self._tails.get(end, ())]
+        after = [form[len(end) :] for form in self._heads.get(end, ())]
+        parts, done = [], 0
+        while (start := text.find(end, done)) >= 0:
+            stop = start + len(end)
+            left = [_in_common(text[max(done, start - len(form)) : start], form, -1) for form in before]
+            right = [_in_common(text[stop : stop + len(form)], form) for form in after]
+            parts += [text[done : start - max(left, default=0)], HIDDEN]
+            done = stop + max(right, default=0)
+        return "".join([*parts, text[done:]])
+
+
+def _in_common(text: str, form: str, step: int = 1) -> int:
+    """Return how many characters two texts begin with alike; end, for a step of -1."""
+    pairs = zip(text[::step], form[::step], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[str]]:
+    """Return the known texts by their first pieces: of so many, one is at a place that is looked at."""
+    found: dict[str, list[str]] = {}
+    for form in forms:
+        for at in range(step):
+            found.setdefault(form[at : at + size], []).append(form)
+    return found
+
+
+def _without_run(text: str, core: str) -> str:
+    """Replace what is written in base64 around a piece of it, such as a user's name before the password."""
+    parts, done = [], 0
+    while (start := text.find(core, done)) >= 0:
+        end = start + len(core)
+        while start > done and text[start - 1] in _BASE64:
+            start -= 1
+        while end < len(text) and (text[end] in _BASE64 or text[end] == "="):
+            end += 1
+        parts += [text[done:start], HIDDEN]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+@_remembered
+def _escaped(value: str) -> re.Pattern[str]:
+    """Match a value in JSON, in Python's reprs, and in any of these inside another: only backslashes are added then."""
+    return re.compile("".join(map(_escaped_character, value)))
+
+
+def _escaped_character(character: str) -> str:
+    if character == "\\":
+        return r"\\+"
+    if character in "'\"":
+        return rf"\\*{character}"
+    if character.isascii() and character.isprintable():
+        return re.escape(character)
+    ways = dict.fromkeys(way(character)[1:-1] for way in (json.dumps, repr, ascii))
+    written = ["".join(rf"\\+{re.escape(unit)}" for unit in way.split("\\")[1:]) for way in ways]
+    raw = "".join(rf"\\+{re.escape(repr(bytes([byte]))[3:-1])}" for byte in _bytes(character))
+    return f"(?:{'|'.join(filter(None, [re.escape(character), *written, raw]))})"
+
+
+@_remembered
+def _forms(value: str) -> frozenset[str]:
+    """Return how a value is written in text that is not escaped by backslashes: in addresses, HTML and XML."""
+    if _WRITTEN_ALIKE.fullmatch(value):
+        return frozenset((value,))
+    forms = {
+        value,
+        " ".join(value.split()),  # as reports fold blanks
+        value.replace("/", "\\/"),  # as some servers write JSON
+        html.escape(value),
+        html.escape(value, quote=False),
+        html.escape(value).replace("&#x27;", "&#39;"),
+        html.escape(value).replace("&#x27;", "&apos;"),
+        html.escape(value, quote=False).replace('"', "&quot;"),
+        quote(_bytes(value), safe=""),
+        quote(_bytes(value)),
+        quote_plus(_bytes(value)),
+    }
+    forms |= {_PERCENT.sub(lambda found: found[0].lower(), form) for form in forms}
+    return frozenset(form for form in forms | set(map(html.escape, forms)) if len(form) >= SHORTEST)
+
+
+@_remembered
+def _encodings(value: str) -> frozenset[str]:
+    """Return the characters of base64 that a value gives wherever it stands in what is encoded."""
+    raw, found = _bytes(value), set()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw).decode()
+        core = encoded[(8 * before + 5) // 6 : 8 * (before + len(raw)) // 6]
+        found |= {core, core.replace("+", "-").replace("/", "_"), quote(core, safe="")}
+    return frozenset(core for core in found if len(core) >= SHORTEST)
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape" if value.isprintable() else "surrogatepass")

@@ -1,0 +1,1 @@
+"""What pytest-xdist's workers and machines need."""

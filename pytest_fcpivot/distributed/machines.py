@@ -1,0 +1,164 @@
+"""pytest-xdist's gateways to other machines: that all run the same session, and what becomes of one that is lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.core.errors import DataError, OptionError
+from pytest_fcpivot.core.jsontext import on_screen
+from pytest_fcpivot.session.options import told
+from pytest_fcpivot.session.peers import xdist_controller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from pytest_fcpivot.session.datasets import Dataset
+    from pytest_fcpivot.session.hooks import PivotSession
+
+# The session whose modules this process holds, if it is a worker.
+_SERVED: dict[str, str] = {}
+
+
+def own_version() -> str | None:
+    """Return the version of this package; None if it was not installed."""
+    try:
+        return version("pytest-fcpivot")
+    except PackageNotFoundError:
+        return None
+
+
+def shares_disk(spec: Any) -> bool:
+    """Tell whether a worker runs on the controller's own machine."""
+    return bool(spec.popen) and not spec.via
+
+
+def check_same_session(config: pytest.Config, datasets: Iterable[Dataset]) -> None:
+    """Refuse, in a worker, to run something else than the controller's session under its name.
+
+    Raises DataError for another file or selection, OptionError for another version of this package, or for a process
+    that holds the modules of an earlier session, as execnet's socket server does.
+    """
+    ours, theirs = own_version(), told(config)["version"]
+    if ours != theirs:
+        raise OptionError(f"pytest-fcpivot {ours} is installed there, and {theirs} here: install the same")
+    for dataset, data in zip(datasets, told(config)["data"], strict=False):
+        found = dataset.describe()
+        if found["sha256"] != data["sha256"]:
+            raise DataError(
+                f"{dataset.label}: {found['path']} there and {data['path']} here are different files "
+                f"(sha256 {found['sha256'][:12]}… and {data['sha256'][:12]}…): copy it"
+            )
+        if found["selected"] != data["selected"]:
+            raise DataError(
+                f"{dataset.label}: {found['selected']} pivots are selected there and {data['selected']} here: "
+                "copy the file of --fc-ids"
+            )
+    session = config.workerinput["testrunuid"]  # type: ignore[attr-defined] # xdist's
+    if _SERVED.setdefault("session", session) != session:
+        raise OptionError(
+            "this process ran another session, and holds its modules, the agent's among them: start the server anew"
+        )
+
+
+class Machines:
+    """The controller's part in starting workers, and in doing without those that are lost."""
+
+    def __init__(self, session: PivotSession) -> None:
+        self._session = session
+        self._starting: list[Any] = []
+        self._ready: set[str] = set()
+        self._ended: list[Any] = []
+        self._lost = False
+        self._start_again: Callable[[Any], Any]
+
+    @property
+    def _controller(self) -> Any:
+        return xdist_controller(self._session.config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionstart(self) -> Generator[None, None, None]:
+        """Name the machine that cannot be reached, where xdist would show its own traceback."""
+        controller = self._controller
+        if hasattr(controller, "_clone_node"):
+            # There is no hook for it: xdist ends with an internal error when a machine does not come back.
+            self._start_again, controller._clone_node = controller._clone_node, self._replace  # noqa: SLF001
+        try:
+            yield
+        except pytest.UsageError:
+            raise
+        except Exception as error:
+            if not self._starting:
+                raise
+            self._session.recorder.finish(pytest.ExitCode.USAGE_ERROR, complete=False)
+            hint = "; name data by --fc-data=FILE" if "rsync root" in str(error) else ""
+            raise pytest.UsageError(f"{machine_name(self._starting[0])}: {_reason(error)}{hint}") from error
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_setupnodes(self, specs: Iterable[Any]) -> None:
+        """Remember what is to be started."""
+        self._starting = list(specs)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Forget it: the machine was reached."""
+        self._starting = [spec for spec in self._starting if spec is not node.gateway.spec]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self, node: Any) -> None:
+        """Remember which workers have begun."""
+        self._ready.add(node.gateway.id)
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Stop if a worker could not begin, and said why: it would not the next time either. Raises UsageError."""
+        if error is None:
+            if not (node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]):
+                self._ended.append(node)
+            if self._lost and self._controller._active_nodes <= {node}:  # noqa: SLF001
+                self._use_ended()
+        elif not isinstance(error, str) and node.gateway.id not in self._ready:
+            raise pytest.UsageError(f"{machine_name(node.gateway.spec)}: {_reason(error)}")
+
+    def _replace(self, node: Any) -> Any:
+        """Start a worker again, in the place of one that died; without its machine, go on with the others."""
+        lost = machine_name(node.gateway.spec)
+        try:
+            return self._start_again(node)
+        except Exception as error:  # noqa: BLE001 (whatever keeps it from coming back)
+            self._lost = True
+            lost = f"{lost} is lost: {_reason(error)}"
+        if not self._controller.sched.collection_is_completed:  # xdist waits for as many as were named
+            raise pytest.UsageError(lost)
+        self._controller.report_line(lost)
+        others = self._controller._active_nodes - {node}  # noqa: SLF001
+        return node if others else (self._use_ended() or node)  # xdist takes the dead one off its list in any case
+
+    def _use_ended(self) -> Any:
+        """Start a worker again where one had ended, if tests came back after that; None if none is needed or starts."""
+        controller = self._controller
+        if controller.shouldstop or not controller.sched.has_pending:
+            return None
+        while self._ended:
+            node = self._ended.pop()
+            node.gateway.exit()  # a socket server takes no other connection before
+            with suppress(Exception):  # as above
+                return self._start_again(node)
+        controller.triggershutdown()  # what is left of the tests is reported as lost
+        return None
+
+
+def machine_name(spec: Any) -> str:
+    """Name a worker and its machine, but not its whole specification, which may set a variable to a key."""
+    place = next((f"{kind}={getattr(spec, kind)}" for kind in ("ssh", "socket") if getattr(spec, kind)), "popen")
+    return f"{spec.id} ({place})"
+
+
+def _reason(error: object) -> str:
+    """Say why something failed in a worker: the end of its traceback."""
+    text = str(error).strip()
+    _, found, message = text.rpartition("UsageError: ")
+    return on_screen(message if found else text.splitlines()[-1] if text else type(error).__name__)

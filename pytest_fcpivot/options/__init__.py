@@ -1,0 +1,1 @@
+"""The options: their table, and their values once they are checked."""

@@ -1,0 +1,132 @@
+"""What the options say, checked: plain values that nothing changes any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_fcpivot.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from pytest_fcpivot.core.actions import EmptyArguments
+    from pytest_fcpivot.data.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for, checked."""
+
+    agent: str | None
+    agent_from: str  # the name that it was given under, for messages
+    data: tuple[tuple[str, Path], ...]  # each name with the directory that it is relative to
+    grader: str | None  # None: as the data ask for
+    grader_from: str  # the name that it was given under, for messages
+    grader_settings: tuple[tuple[str, Any], ...]
+    grader_settings_from: str  # the name that they were given under
+    pass_mark: float
+    selection: Selection
+    seed: int
+    timeout: float | None
+    strict_schema: bool
+    empty_arguments: EmptyArguments
+    bad_rows: Literal["refuse", "skip"]
+    repeats: int
+    concurrency: int
+    retries: int | None  # None: as the agent likes it
+    deadline: float | None
+    max_errors: ErrorBound | None
+    max_unread: ErrorBound | None
+    run: Path | None
+    keep_run: bool  # False: nothing is recorded
+    allow_damaged: bool
+    model: ModelOptions
+    judge: JudgeOptions
+    price: Price | None
+
+    def openai_settings(self) -> dict[str, Any]:
+        """Return the settings of the openai agents, by the names that these have for them."""
+        chosen = {field: getattr(self.model, field) for field in self.model.__slots__}
+        seed = self.seed if self.repeats > 1 else None  # repeats are to differ, and to differ in the same way again
+        return {**chosen, "seed": seed, "request_timeout": self.timeout}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBound:
+    """How many tests may end in a certain way: a number, or a share of all."""
+
+    text: str
+    number: int | None = None
+    share: float = 0.0
+
+    def exceeded(self, count: int, total: int) -> bool:
+        """Tell whether so many are more than a run of so many tests may end with."""
+        return count > (self.share * total if self.number is None else self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Prices of a million tokens."""
+
+    input: float
+    cached: float
+    output: float
+
+    def of(self, read: int, cached: int, written: int) -> float:
+        """Return what so many tokens cost; `cached` are among those read."""
+        return ((read - cached) * self.input + cached * self.cached + written * self.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What the openai agents are told; named as their settings are."""
+
+    model: str | None
+    base_url: str | None
+    temperature: float | None
+    top_p: float | None
+    max_output_tokens: int | None
+    reasoning_effort: str | None
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    extra_body: Mapping[str, Any] | None
+    headers: Mapping[str, str] | None
+    message_tool: bool
+    omit: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """What is asked of the judge of messages; `model` is None for the default, if there is a key."""
+
+    model: str | None
+    model_from: str  # the name that it was given under, for messages
+    base_url: str | None
+    api: str
+    key_variable: str | None
+    fallback: bool
+    concurrency: int
+
+
+def settings_of(texts: Iterable[str], where: str) -> tuple[tuple[str, Any], ...]:
+    """Read a grader's settings, each KEY=VALUE; raises OptionError, which begins with `where`, for another text."""
+    settings = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise OptionError(f"{where}={text}: write KEY=VALUE, as in word_count_similarity_threshold=0.3")
+        settings.append((key.strip(), _plain(value.strip())))
+    return tuple(settings)
+
+
+def _plain(text: str) -> bool | float | str:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if isfinite(number) else text  # JSON, which run.json is, has no other numbers

@@ -1,6 +1,0 @@
-"""Results of cases: one record each, their running tally, and the run on disk."""
-
-from pytest_fcpivot.results.record import CaseRecord
-from pytest_fcpivot.results.tally import Tally
-
-__all__ = ["CaseRecord", "Tally"]

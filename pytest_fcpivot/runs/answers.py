@@ -1,0 +1,322 @@
+"""Answers on disk, to be graded again instead of asked again: of our own runs, and of NeMo Gym's rollouts.
+
+Only where each answer stands is held in memory; it is read when its test comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pytest_fcpivot.core.errors import RowProblem, RunError
+from pytest_fcpivot.core.model import Grade
+from pytest_fcpivot.core.usage import usage_of
+from pytest_fcpivot.data.rows import pivot_from_row
+from pytest_fcpivot.runs.damage import Damages
+from pytest_fcpivot.runs.reader import (
+    CallLine,
+    Damage,
+    DamagedLineError,
+    ResultLine,
+    call_line,
+    calls_in,
+    line_at,
+    output_of,
+    result_line,
+    results_in,
+)
+from pytest_fcpivot.runs.rollouts import (
+    RolloutRepeats,
+    is_without_answer,
+    no_rollouts,
+    reward_of,
+    rollouts_in,
+    row_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_fcpivot.core.model import Action, SchemaStatus
+    from pytest_fcpivot.core.usage import Usage
+    from pytest_fcpivot.runs.directory import RunDirectory
+    from pytest_fcpivot.runs.record import Scoring
+
+
+@dataclass(frozen=True, slots=True)
+class FirstGrade:
+    """What is kept of an answer that a secret was taken out of: how it was graded when it was whole.
+
+    `action` is what is left of what was graded, `schema` the status of its check, and `scoring` who scored a message.
+    """
+
+    grade: Grade
+    action: Action
+    schema: SchemaStatus
+    flags: tuple[str, ...]
+    scoring: Scoring | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """One answer as it was recorded; `error` says why there is no output, if there is none.
+
+    `reported` tells that its test was reported too; `judged` then holds the message that was graded, and who scored it,
+    unless this is for a replay. `action` is what was graded, if that is on record. `redacted` tells that a secret was
+    taken out of the output, and `first` is the grade that it keeps, if it had one.
+    """
+
+    output: Any = None
+    usage: Usage | None = None
+    latency_s: float = 0.0
+    attempts: int = 1
+    retried: tuple[str, ...] = ()
+    error: str | None = None
+    cause: str | None = None
+    reported: bool = False
+    judged: tuple[str, Scoring] | None = None
+    action: Action | None = None
+    redacted: bool = False
+    first: FirstGrade | None = None
+
+
+@dataclass(slots=True)
+class _Source:
+    path: Path
+    read: Callable[[bytes], StoredAnswer]
+    stream: BinaryIO | None = None
+
+
+class AnswerBook:
+    """Where the stored answers stand, by test; a later line takes the place of an earlier one.
+
+    With `replays`, errors of the agent count as answers, and a test that has none by its node id gets that of its pivot
+    and repeat, whatever file the run had the pivot from.
+    """
+
+    def __init__(self, *, replays: bool) -> None:
+        self._replays = replays
+        self._sources: list[_Source] = []
+        self._by_test: dict[str, tuple[int, int]] = {}
+        self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
+        # What the rollouts say that each answer earned; None where they do not.
+        self.own_rewards: dict[tuple[str, int], float | None] = {}
+        self.repeats = 1
+        self.reported = 0
+        self.damages, self.damaged_calls = Damages(), Damages()
+        self.without_answer = 0  # rollouts that nothing says the right answer of
+        self._redacted: set[str] = set()
+
+    @property
+    def redacted(self) -> int:
+        """How many of the stored answers had a secret taken out of them."""
+        return len(self._redacted)
+
+    @property
+    def waiting(self) -> int:
+        """How many of a run's answers wait for their tests, which have no result yet."""
+        return len(self._by_test) - self.reported
+
+    def __len__(self) -> int:
+        return len(self._by_test) or len(self._by_pivot)
+
+    # ---------------------------------------------------------------- filling
+
+    def add_run(self, run: RunDirectory) -> None:
+        """Add the results of a run, and the answers whose tests did not come."""
+        for path in sorted(run.calls.glob("*.jsonl")) if run.calls.is_dir() else ():
+            self.add_calls(path)
+        if self._replays or run.results.exists():  # a run that was killed at once has none, and can be gone on with
+            self._add_results(run.results)
+
+    def _add_results(self, path: Path) -> None:
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_result))
+        lost: set[tuple[int, int] | None] = set()
+        for offset, line in self.damages.watch(results_in(path)):
+            if isinstance(line, Damage):
+                if line.test is not None:
+                    lost.add(self._by_test.pop(line.test, None))
+                    self._redacted.discard(line.test)
+                continue
+            self._redacted.discard(line.test)
+            if not self._replays and (line.has_no_answer or (line.redacted and line.is_error)):
+                self._forget_error(line, source)
+                continue
+            if line.redacted and not line.has_no_answer:
+                self._redacted.add(line.test)
+            self._by_test[line.test] = source, offset
+            if self._replays:
+                self._by_pivot[line.pivot_id, line.repeat] = source, offset
+            self.repeats = max(self.repeats, line.repeat)
+        if lost:
+            self._by_pivot = {pivot: place for pivot, place in self._by_pivot.items() if place not in lost}
+        self.reported = sum(place[0] == source for place in self._by_test.values())
+
+    def _forget_error(self, line: ResultLine, source: int) -> None:
+        """Have a test asked again that ended in an error, unless an answer waits that has come since.
+
+        What is left of an answer with a secret in it is of no use without a grade. An error without any output did not
+        come of an answer; so one that waits for the test is of a later session, which asked again and was ended.
+        """
+        place = self._by_test.get(line.test)
+        if place is not None and (place[0] == source or (line.has_output and not line.redacted)):
+            del self._by_test[line.test]
+
+    def add_calls(self, path: Path) -> None:
+        """Add the answers that a process kept until their tests come."""
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_call))
+        for offset, line in self.damaged_calls.watch(calls_in(path)):
+            if isinstance(line, Damage):
+                if line.test is not None:
+                    self._by_test.pop(line.test, None)
+            elif line.ended is not None and line.has_output:
+                self._by_test[line.ended] = source, offset
+
+    def add_rollouts(self, path: Path) -> None:
+        """Add NeMo Gym's rollouts: rows with a response; several of one pivot are its repeats.
+
+        A row says which repeat it is (`_ng_rollout_index`), else they are counted. Raises RunError if there are none.
+        """
+        source = len(self._sources)
+        self._sources.append(_Source(path, _of_rollout))
+        repeats = RolloutRepeats(path)
+        for number, offset, row in rollouts_in(path):
+            if isinstance(row, Damage):
+                self.damages.add(row)
+                continue
+            if "response" not in row:
+                continue
+            if is_without_answer(row):
+                self.without_answer += 1
+                continue
+            try:
+                pivot_id = pivot_from_row(row, number).id
+            except RowProblem as problem:
+                self.damages.add(Damage(path, number, problem.reason, 0))
+                continue
+            place = pivot_id, repeats.next(pivot_id, row)
+            self._by_pivot[place] = source, offset
+            self.own_rewards[place] = reward_of(row)
+        if not repeats.most:
+            raise RunError(f"{path}: {no_rollouts(self.without_answer)}")
+        self.repeats = repeats.most
+
+    # ---------------------------------------------------------------- reading
+
+    def _place(self, test: str, pivot_id: str, repeat: int) -> tuple[int, int] | None:
+        place = self._by_test.get(test)
+        if place is not None or self.damages.of_test(test) is not None:
+            return place  # what another test over the pivot was answered is not what is lost of this one
+        return self._by_pivot.get((pivot_id, repeat))
+
+    def has(self, test: str, pivot_id: str, repeat: int) -> bool:
+        """Tell whether there is an answer for a test."""
+        return self._place(test, pivot_id, repeat) is not None
+
+    def had(self, test: str, pivot_id: str, repeat: int) -> bool:
+        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error.
+
+        A torn last line is like those that did not come: the run was killed.
+        """
+        damage = self.damages.of_test(test)
+        return self.has(test, pivot_id, repeat) or (damage is not None and not damage.torn)
+
+    def read(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
+        """Read the answer for a test, by its node id, or else by its pivot and repeat; None if there is none."""
+        place = self._place(test, pivot_id, repeat)
+        if place is None:
+            return None
+        source = self._sources[place[0]]
+        if source.stream is None:
+            source.stream = source.path.open("rb")
+        try:
+            stored = source.read(line_at(source.stream, place[1]))
+        except DamagedLineError as error:
+            stored = StoredAnswer(error=f"{source.path}: changed while it was read: {error}")
+        return replace(stored, judged=None) if self._replays else stored
+
+    def why_none(self, test: str) -> str:
+        """Say why a replay has no answer for a test."""
+        damage = self.damages.of_test(test)
+        if damage is not None:
+            return f"its stored answer cannot be read (line {damage.number}): {damage.reason}"
+        if self.damages:
+            return "there is no stored answer for this test that can be read"
+        return "there is no stored answer for this test; it was not part of the run that is replayed"
+
+    def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
+        """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""
+        stored = self.read(test, pivot_id, repeat)
+        if self._replays:
+            return None if stored is None else replace(stored, reported=False)  # by the run that is replayed
+        self._by_test.pop(test, None)
+        return stored
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self._sources:
+            if source.stream is not None:
+                source.stream.close()
+                source.stream = None
+
+
+def _of_result(data: bytes) -> StoredAnswer:
+    line = result_line(data)
+    return StoredAnswer(
+        output=output_of(line),
+        usage=line.usage,
+        latency_s=line.latency_s,
+        attempts=line.attempts,
+        retried=tuple(line.retried),
+        error=line.error if line.has_no_answer else None,
+        cause=line.cause if line.has_no_answer else None,
+        reported=not line.is_error,
+        judged=_judged(line),
+        action=line.graded() if line.has_action and not line.is_error else None,
+        redacted=line.redacted,
+        first=_first_grade(line) if line.redacted else None,
+    )
+
+
+def _first_grade(line: ResultLine) -> FirstGrade | None:
+    if line.reward is None or not line.has_action:
+        return None
+    grade = Grade(
+        line.reward,
+        line.category or "",
+        line.explanation or "",
+        line.path,
+        paths=tuple(line.paths),
+        further_paths=line.further_paths,
+        halves=line.halves,
+    )
+    schema: SchemaStatus = line.schema or "no-call"  # type: ignore[assignment] # shown, and compared with the known ones
+    scoring = None if line.judge is None else line.judge.scoring()
+    return FirstGrade(grade, line.graded(), schema, tuple(line.flags), scoring)
+
+
+def _judged(line: ResultLine) -> tuple[str, Scoring] | None:
+    if line.is_error or line.judge is None or line.message is None:
+        return None
+    return line.message, line.judge.scoring()
+
+
+def _of_call(data: bytes) -> StoredAnswer:
+    line: CallLine = call_line(data)
+    return StoredAnswer(
+        output=output_of(line),
+        usage=line.usage,
+        latency_s=line.latency_s,
+        attempts=line.attempts,
+        retried=tuple(line.retried),
+    )
+
+
+def _of_rollout(data: bytes) -> StoredAnswer:
+    response = row_of(data)["response"]
+    if response is None:
+        return StoredAnswer(error="the rollout has no response")
+    return StoredAnswer(output=response, usage=usage_of(response))

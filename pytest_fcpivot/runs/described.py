@@ -1,0 +1,267 @@
+"""The one reader of `run.json`, which says what a run was about.
+
+The file may have been edited, damaged or made by somebody else: every member that any code of ours uses is checked
+here, so that none of that code has to. Members that are not known are carried on as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.core.jsontext import shown
+from pytest_fcpivot.core.usage import MOST
+from pytest_fcpivot.options.table import KINDS
+from pytest_fcpivot.runs import inside
+from pytest_fcpivot.runs.reader import MOST_REPEATS, whole_file
+from pytest_fcpivot.runs.trust import MARK, origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from pytest_fcpivot.runs.trust import Key, Origin
+
+RUN_FORMAT = 1
+RUN_FILE = "run.json"
+LARGEST = 16 << 20  # bytes; that of a run which was merged from a thousand shards has 2 MB
+_DEEPEST = 64
+_WIDTH = 80
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the `run.json` of a run; raises RunError if it is missing, damaged or of another version."""
+    return _unmarked(_read(path)[0])
+
+
+def read_with_origin(path: Path, key: Key) -> tuple[dict[str, Any], Origin]:
+    """Read the `run.json` of a run, and tell by its mark where the run comes from; raises as `read_description`."""
+    description, data = _read(path)
+    return _unmarked(description), origin(data, description, key)
+
+
+def _unmarked(description: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name != MARK}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Read what a run was about, and the bytes that say so; raises RunError for a link in its directory too."""
+    inside.check(path)
+    file = path / RUN_FILE
+    try:
+        data = whole_file(file, LARGEST)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: not a run's directory: {RUN_FILE}: {error.strerror}") from error
+    except NotADirectoryError as error:
+        raise RunError(f"{path}: not a run's directory, but a file") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise RunError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if data is None:
+        raise RunError(f"{file}: larger than {LARGEST >> 20} MB, which no run.json of pytest-fcpivot is; not read")
+    description = _decoded(file, data)
+    found = description.get("format")
+    if type(found) is not int or found != RUN_FORMAT:
+        raise RunError(f"{file}: {_of_another_version(found)}")
+    try:
+        _check_members(description)
+    except _OddError as odd:
+        raise RunError(f"{file}: not as pytest-fcpivot writes it: {odd}") from None
+    return description, data
+
+
+def _decoded(file: Path, data: bytes) -> dict[str, Any]:
+    try:
+        description = json.loads(data.decode(), parse_constant=_refuse_constant)
+        _check_all(description)
+    except RecursionError:
+        raise RunError(f"{file}: not a run.json: nested too deep") from None
+    except (ValueError, _OddError) as error:
+        raise RunError(f"{file}: damaged, not JSON: {error}") from None
+    if not isinstance(description, dict):
+        raise RunError(
+            f"{file}: not as pytest-fcpivot writes it: an object is needed, not {shown(description, _WIDTH)}"
+        )
+    return description
+
+
+def _of_another_version(found: Any) -> str:
+    if type(found) is int and found > RUN_FORMAT:
+        return (
+            f"this run was written by a newer version of pytest-fcpivot (format {shown(found)}, this one reads "
+            f"{RUN_FORMAT}); update this one to read it"
+        )
+    return (
+        f"this run was written by another version of pytest-fcpivot (format {shown(found, _WIDTH)}, this one reads "
+        f"{RUN_FORMAT}); read it with that version, or begin a new run"
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check_all(value: Any) -> None:
+    """Refuse what could not be written again: depth, and numbers that are not finite."""
+    waiting = [(value, 0)]
+    for each, depth in waiting:  # it grows meanwhile
+        if depth > _DEEPEST:
+            raise _OddError(f"nested too deep: more than {_DEEPEST} values inside each other")
+        if isinstance(each, float) and not math.isfinite(each):
+            raise _OddError("a number that is too large")
+        parts = each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        waiting += [(part, depth + 1) for part in parts]
+
+
+# -------------------------------------------------------------------- what each member has to be
+
+
+class _OddError(Exception):
+    """A member is not what it has to be; the message names it, what is needed and what came."""
+
+
+def _refuse(value: Any, at: str, wanted: str) -> NoReturn:
+    raise _OddError(f"{at}: {wanted} is needed, not {shown(value, _WIDTH)}")
+
+
+def _text(value: Any, at: str) -> None:
+    if not isinstance(value, str):
+        _refuse(value, at, "a string")
+
+
+def _count(value: Any, at: str) -> None:
+    if type(value) is not int or not 0 <= value <= MOST:
+        _refuse(value, at, "a whole number from 0")
+
+
+def _repeats(value: Any, at: str) -> None:
+    if type(value) is not int or not 1 <= value <= MOST_REPEATS:
+        _refuse(value, at, f"a whole number from 1 to {MOST_REPEATS}")
+
+
+def _whole(value: Any, at: str) -> None:
+    if type(value) is not int or abs(value) > MOST:
+        _refuse(value, at, "a whole number")
+
+
+def _truth(value: Any, at: str) -> None:
+    if not isinstance(value, bool):
+        _refuse(value, at, "true or false")
+
+
+def _pass_mark(value: Any, at: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        _refuse(value, at, "a number over 0 and up to 1")
+
+
+def _setting(value: Any, at: str) -> None:
+    if not isinstance(value, str | bool | int | float | None):
+        _refuse(value, at, "a string, a number, true or false")
+
+
+def _option(value: Any, at: str) -> None:
+    """Check an option's raw value: what a command line, the environment or an ini file gives, or a conftest's code."""
+    kind = KINDS.get(at.rpartition(".")[2])
+    if value is None or isinstance(value, str):
+        return
+    if kind in ("list", None) and isinstance(value, list):
+        _list_of(_text)(value, at)
+    elif kind == "list":
+        _refuse(value, at, "a list of strings")
+    elif kind == "flag":
+        _truth(value, at)
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse(value, at, "a string")
+
+
+def _maybe(check: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    def check_if_there(value: Any, at: str) -> None:
+        if value is not None:
+            check(value, at)
+
+    return check_if_there
+
+
+def _list_of(check: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    def check_list(value: Any, at: str) -> None:
+        if not isinstance(value, list):
+            _refuse(value, at, "a list")
+        for number, each in enumerate(value):
+            check(each, f"{at}[{number}]")
+
+    return check_list
+
+
+def _table_of(check: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    def check_table(value: Any, at: str) -> None:
+        if not isinstance(value, dict):
+            _refuse(value, at, "an object")
+        for name, each in value.items():
+            check(each, f"{at}.{name}")
+
+    return check_table
+
+
+def _object(
+    needed: Mapping[str, Callable[[Any, str], None]], others: Mapping[str, Callable[[Any, str], None]]
+) -> Callable[[Any, str], None]:
+    def members(value: dict[str, Any], at: str) -> Iterator[tuple[str, Callable[[Any, str], None]]]:
+        for name, check in needed.items():
+            if name not in value:
+                raise _OddError(f"{at}.{name} is missing")
+            yield name, check
+        yield from ((name, check) for name, check in others.items() if name in value)
+
+    def check_object(value: Any, at: str) -> None:
+        if not isinstance(value, dict):
+            _refuse(value, at, "an object")
+        for name, check in members(value, at):
+            check(value[name], f"{at}.{name}")
+
+    return check_object
+
+
+def _data(value: Any, at: str) -> None:
+    _list_of(_object(_OF_DATA, {}))(value, at)
+    seen: set[str] = set()
+    for name in (data["name"] for data in value):
+        if name in seen:
+            raise _OddError(f"{at}: two of them have the name {shown(name, _WIDTH)}")
+        seen.add(name)
+
+
+_OF_DATA = {"name": _text, "path": _text, "sha256": _text, "pivots": _count, "selected": _count}
+_SESSIONS = _list_of(_object({}, {"started": _maybe(_text), "ended": _maybe(_text), "exit_status": _maybe(_whole)}))
+_GRADER = _object(
+    {"name": _text, "settings": _table_of(_setting)},
+    {"spec": _text, "source_sha256": _maybe(_text), "cause": _text, "binary": _truth, "package": _text},
+)
+_NEEDED = frozenset(("agent", "grader", "data", "repeats", "options"))
+_MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
+    "agent": _text,
+    "model": _maybe(_text),
+    "grader": _GRADER,
+    "pass_mark": _pass_mark,
+    "judge": _maybe(_object({"model": _maybe(_text)}, {"why": _maybe(_text), "prompt_version": _maybe(_setting)})),
+    "data": _data,
+    "repeats": _repeats,
+    "arguments": _maybe(_list_of(_text)),
+    "replays": _maybe(_text),
+    "options": _table_of(_option),
+    "selected_by_shard": _table_of(_option),
+    "started": _maybe(_text),
+    "ended": _maybe(_text),
+    "sessions": _SESSIONS,
+    "counts": _maybe(_table_of(_count)),
+    "judged": _maybe(_table_of(_count)),
+    "merged": _list_of(_object({"run": _text, "shards": _list_of(_text)}, {"results": _count, "sessions": _SESSIONS})),
+}
+
+
+def _check_members(description: dict[str, Any]) -> None:
+    for name, check in _MEMBERS.items():
+        if name in description:
+            check(description[name], name)
+        elif name in _NEEDED:
+            raise _OddError(f"{name} is missing")

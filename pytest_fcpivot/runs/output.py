@@ -1,0 +1,152 @@
+"""What an agent returned, as JSON text that gives the same action when it is read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
+from pytest_fcpivot.core.answer_flags import AGENT_NOTES
+from pytest_fcpivot.core.errors import ActionError
+from pytest_fcpivot.core.model import Action, FunctionCall, Message
+from pytest_fcpivot.core.shapes import read_output
+from pytest_fcpivot.runs.reader import is_too_deep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_fcpivot.core.shapes import Reading
+
+# Of an answer's texts together. A character may take 24 bytes of a line, 12 in the output and 12 in the action.
+MOST_CHARACTERS = 2_000_000
+_LONGEST = 32 << 20  # bytes; twice as much is what a line may have
+_JSON_TYPES = frozenset((str, int, float, bool, type(None)))
+_NO_RESPONSE = frozenset(("type", "choices"))
+# What a Response says of the answer itself, and an agent beside it; the rest repeats the request, tools and all.
+_RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at", AGENT_NOTES)
+
+
+def output_json(output: Any) -> str:
+    """Write an agent's output as JSON text in ASCII, from which `to_action` reads the same action.
+
+    Objects of SDKs are written as their fields, a Response without what it repeats of the request, and what was wrapped
+    around an answer is left out. An output that is no action, and has no such text, is named by its type.
+    """
+    text = _written(output)
+    return text if len(text) <= _LONGEST else json.dumps(f"an answer of {len(text) >> 20} MB, which is not recorded")
+
+
+def refuse_too_long(action: Action) -> None:
+    """Raise ActionError for an answer that could not be recorded whole, and so is not graded either."""
+    texts = (action.message, action.malformed, *(part for call in action.calls for part in (call.name, call.arguments)))
+    length = sum(len(text) for text in texts if text)
+    if length > MOST_CHARACTERS:
+        raise ActionError(
+            f"the agent's answer has {length:,} characters; more than {MOST_CHARACTERS:,} cannot be recorded, and it "
+            "is not graded"
+        )
+
+
+def _written(output: Any) -> str:
+    if output is None or isinstance(output, str):
+        return json.dumps(output)
+    try:
+        reading = read_output(output)
+    except ActionError:
+        reading = None
+    try:
+        kept = _without_request(output if reading is None else reading.answer)
+        text = _ENCODER.encode(kept)
+        if len(text) > _LONGEST:
+            raise ValueError  # noqa: TRY301 (what stands beside the answer may be left out)
+        if is_too_deep(text.encode()):
+            raise RecursionError  # noqa: TRY301 (as what the encoder makes of still more)
+        if _is_json(kept) or (reading is not None and _same(read_output(json.loads(text)), reading)):
+            return text
+    except (TypeError, ValueError, RecursionError, ActionError):
+        pass
+    if reading is None:
+        return json.dumps(f"{type(output).__name__}, which is no action")
+    try:
+        return json.dumps(_fields(Action(tuple(reading.calls), reading.text, reading.malformed)))
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(f"{type(output).__name__}, which cannot be written")
+
+
+def _same(one: Reading, other: Reading) -> bool:
+    """Tell whether two outputs were read alike, and have the same that is odd about them."""
+    return replace(one, answer=None) == replace(other, answer=None, is_part=one.is_part)
+
+
+def action_json(action: Action | None) -> str:
+    """Write an action as the data sets write expected ones; `null` for none at all."""
+    if action is None:
+        return "null"
+    if action.malformed is not None:
+        return json.dumps(_fields(action))
+    calls: Iterable[dict[str, str]] = [_fields(call) for call in action.calls]
+    calls = list(calls)
+    if len(calls) == 1:
+        return json.dumps(calls[0])
+    if calls:
+        return json.dumps({"type": "function_call_batch", "calls": calls})
+    # a fixture of the user's may have made an action of anything
+    return json.dumps({"type": "message", "content": action.message}) if isinstance(action.message, str) else "null"
+
+
+def _is_json(value: Any) -> bool:
+    """Tell whether a value is made of JSON's own types alone, and so comes back as it was."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _is_json(part) for key, part in value.items())
+    if kind is list:
+        return all(map(_is_json, value))
+    return kind in _JSON_TYPES
+
+
+def _without_request(output: Any) -> Any:
+    if not isinstance(output, Mapping) and callable(getattr(output, "model_dump", None)):
+        output = _dumped(output)
+    if isinstance(output, Mapping) and isinstance(output.get("output"), list) and not output.keys() & _NO_RESPONSE:
+        return {key: output[key] for key in _RESPONSE_KEYS if output.get(key) is not None}
+    return output
+
+
+def _dumped(model: Any) -> Any:
+    """Return a pydantic model's fields; raises TypeError for what only looks like one: a mock has no end of them."""
+    fields = model.model_dump(mode="json", warnings=False)
+    if not isinstance(fields, dict | list | str | int | float | None):
+        raise TypeError(f"model_dump of {type(model).__name__} gives no JSON")
+    return fields
+
+
+def _fields(value: Any) -> Any:
+    """Give JSON what stands for an object in it."""
+    if isinstance(value, FunctionCall):
+        return {"type": "function_call", "name": value.name, "arguments": value.arguments}
+    if isinstance(value, Message):
+        return {"type": "message", "role": "assistant", "content": value.content}
+    if isinstance(value, Action):
+        if value.malformed is not None:
+            return {"type": MALFORMED_OUTPUT, "text": value.malformed}
+        return [_fields(call) for call in value.calls] if value.calls else value.message
+    if callable(getattr(value, "model_dump", None)):
+        return _dumped(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(default=_fields, allow_nan=False)

@@ -1,0 +1,204 @@
+"""The record of one case: how it travels from a worker to the controller, and its line in `results.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.jsontext import well_formed
+from pytest_fcpivot.core.usage import Usage
+from pytest_fcpivot.graders.categories import OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fcpivot.core.redact import Redactor
+    from pytest_fcpivot.data.store import IndexEntry
+    from pytest_fcpivot.runs.reader import ResultLine
+
+# Among the reasons of further attempts: a plugin ran the test again after an error, and the agent was asked anew.
+RUN_AGAIN = "test run again"
+
+# What a record has in words of others, beside its category and the judge's reason.
+_SAID = ("path", "explanation", "error", "cause", "refusal")
+
+Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]
+
+
+@dataclass(slots=True)
+class CaseRecord:
+    """One test's result; `reward` is None when there was no answer to grade, and `error` then says why.
+
+    `output_json` and `action_json` hold JSON text; `usage` counts tokens of input, cached input, output and reasoning;
+    `retried` names why each attempt but the last was not enough, and `cause` what kind of fault an error was. `own`
+    tells a pivot's own item from a user's test that took the `pivot` fixture; `kept` tells that the result stands in
+    the run's file already. `paths`, `further_paths` and `halves` are as in a Grade, and in the file only if a grader
+    gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
+    the tokens that it took, and the fault of a judge that gave none. `flags` names what is odd about the answer, as
+    `answer_flags` does. `refusal` has the words in which a server refused the request; the file has them as the error.
+    `redacted` tells that a secret was taken out of the answer, which cannot be graded again then.
+    """
+
+    pivot_id: str
+    trajectory_id: str
+    expected: str
+    tool: str | None
+    repeat: int = 1
+    actual: str | None = None
+    reward: float | None = None
+    category: str | None = None
+    path: str | None = None
+    schema: str | None = None
+    explanation: str | None = None
+    output_json: str | None = None
+    action_json: str | None = None
+    usage: tuple[int, int, int, int] | None = None
+    latency_s: float = 0.0
+    attempts: int = 0
+    retried: tuple[str, ...] = ()
+    error: str | None = None
+    cause: str | None = None
+    own: bool = True
+    kept: bool = False
+    paths: tuple[str, ...] = ()
+    further_paths: int = 0
+    halves: tuple[float, float] | None = None
+    judge: Scoring | None = None
+    flags: tuple[str, ...] = ()
+    refusal: str | None = None
+    redacted: bool = False
+
+    @classmethod
+    def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
+        """Make the record of a case that did not come to its pivot: its process died, a fixture failed, or a mark."""
+        tool = entry.expected_names[0] if entry.expected_names else None
+        return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error, own=own)
+
+    @classmethod
+    def of_line(cls, line: ResultLine, *, own: bool) -> CaseRecord:
+        """Make the record that a line of `results.jsonl` holds, as far as it can be counted: without the texts."""
+        return cls(
+            pivot_id=line.pivot_id,
+            trajectory_id=line.trajectory_id,
+            expected=line.expected,
+            tool=line.tool,
+            repeat=line.repeat,
+            actual=line.kind,
+            reward=line.reward,
+            category=line.category,
+            schema=line.schema,
+            usage=None if line.usage is None else line.usage.counts(),
+            latency_s=line.latency_s,
+            attempts=line.attempts,
+            retried=tuple(line.retried),
+            flags=tuple(line.flags),
+            error=line.error,
+            cause=line.cause,
+            own=own,
+            judge=None if line.judge is None else line.judge.scoring(),
+            redacted=line.redacted,
+        )
+
+    def to_builtins(self) -> tuple[Any, ...]:
+        """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""
+        values: tuple[Any, ...] = _all_fields(self)
+        if (
+            self.error is None
+            and self.path is None
+            and self.judge is None
+            and self.trajectory_id.isascii()
+            and (self.tool or "").isascii()
+        ):
+            return values  # nothing in it that UTF-8 cannot hold: the JSON texts are ASCII
+        return tuple(_sendable(value) for value in values)
+
+    @classmethod
+    def from_builtins(cls, values: tuple[Any, ...]) -> CaseRecord:
+        """Read what `to_builtins` wrote."""
+        return cls(*values)
+
+    def hide_secrets(self, redact: Redactor) -> None:
+        """Take secrets out of all that a user's code or a server has said, and note it if the answer is changed.
+
+        Of the answer, by which it is graded again, only what no ordinary text holds is taken. Names of tests, pivots
+        and the data's tools are left as they are.
+        """
+        for name in _SAID:
+            text = getattr(self, name)
+            if text:
+                setattr(self, name, redact(text))
+        if self.category is not None:
+            self.category = shown_category(self.category, redact)
+        if self.paths:
+            self.paths = tuple(map(redact, self.paths))
+        if self.retried:
+            self.retried = tuple(reason if reason == RUN_AGAIN else redact(reason) for reason in self.retried)
+        if self.judge is not None:
+            by, score, reason, tokens, cause = self.judge
+            self.judge = by, score, redact(reason), tokens, None if cause is None else redact(cause)
+        for name in ("output_json", "action_json"):
+            text = getattr(self, name)
+            clean = text and redact.answer(text)
+            if clean != text:
+                setattr(self, name, clean)
+                self.redacted = True
+
+    def line(self, test: str, outcome: str, cost: float | None = None) -> str:
+        """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
+        usage = self.usage
+        partial: dict[str, Any] = {}
+        if self.paths:
+            partial["paths"] = self.paths
+        if self.further_paths:
+            partial["further_paths"] = self.further_paths
+        if self.halves is not None:
+            partial["halves"] = self.halves
+        if self.judge is not None:
+            by, score, reason, tokens, cause = self.judge
+            told = {"by": by, "score": score, "reason": reason, "cause": cause}
+            partial["judge"] = told | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
+        if self.flags:
+            partial["flags"] = self.flags
+        if self.redacted:
+            partial["redacted"] = True
+        head = json.dumps(
+            {
+                "pivot_id": self.pivot_id,
+                "repeat": self.repeat,
+                "outcome": outcome,
+                "reward": self.reward,
+                "category": self.category,
+                "path": self.path,
+                **partial,
+                "schema": self.schema,
+                "explanation": self.explanation,
+                "usage": None if usage is None else Usage(*usage).to_builtins(),
+                "cost": cost,
+                "latency_s": round(self.latency_s, 6),
+                "attempts": self.attempts,
+                "retried": self.retried,
+                "error": self.error,
+                "cause": self.cause,
+                "trajectory_id": self.trajectory_id,
+                "expected": self.expected,
+                "tool": self.tool,
+                "test": test,
+            }
+        )
+        return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
+
+
+def shown_category(category: str, redact: Callable[[str], str]) -> str:
+    """Return a category without secrets, which a grader of a user's own may put there."""
+    return category if category in OURS else redact(category)
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_sendable(part) for part in value)
+    return well_formed(value) if isinstance(value, str) else value
+
+
+_all_fields = attrgetter(*(field.name for field in fields(CaseRecord)))

@@ -1,0 +1,95 @@
+"""The one reader of NeMo Gym's rollouts: rows of pivots with a response each, whose answers can be graded again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.core.jsontext import shown
+from pytest_fcpivot.data.jsonparts import decoded
+from pytest_fcpivot.data.repeated import ROLLOUT_INDEX, rollout_index
+from pytest_fcpivot.data.rows import EXPECTED, PARAMS
+from pytest_fcpivot.options.table import MOST_REPEATS
+from pytest_fcpivot.runs.reader import Damage, DamagedLineError, is_too_deep, lines_of, refuse_depth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+class RolloutRepeats:
+    """Which repeat of its pivot each rollout is, from 1; `most` is the largest number so far."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: dict[str, int] = {}
+        self._taken: set[tuple[str, int]] = set()
+        self.most = 0
+
+    def next(self, pivot_id: str, row: Mapping[str, Any]) -> int:
+        """Return the number of the next rollout of a pivot: what its row says, or how many there were.
+
+        Raises RunError if another one has that number, so that one of the two would be lost, or if it is no number of
+        a repeat.
+        """
+        self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
+        number = rollout_index(row)
+        repeat = self._seen[pivot_id] if number is None else number + 1
+        if number is not None and repeat > MOST_REPEATS:
+            raise RunError(
+                f"{self._path}: a rollout of the pivot {pivot_id!r} is number {shown(number)} by {ROLLOUT_INDEX}; each "
+                f"pivot may have up to {MOST_REPEATS} repeats, numbered from 0"
+            )
+        if (pivot_id, repeat) in self._taken:
+            raise RunError(
+                f"{self._path}: two rollouts of the pivot {pivot_id!r} are number {repeat - 1} by {ROLLOUT_INDEX}, "
+                "or by their order where a row has none; one of them would not be graded. If the file was joined from "
+                "several, replay them one by one, or take the key out of all rows"
+            )
+        self._taken.add((pivot_id, repeat))
+        self.most = max(self.most, repeat)
+        return repeat
+
+
+def is_without_answer(row: Mapping[str, Any]) -> bool:
+    """Tell whether a rollout is one that nothing says the right answer of."""
+    return PARAMS in row and EXPECTED not in row
+
+
+def no_rollouts(without_answer: int) -> str:
+    """Say why a file holds no rollouts to grade; so many of its rows had a response, and no expected action."""
+    if without_answer:
+        return (
+            f"{without_answer} rollouts without an expected_action, such as those of several turns: nothing can be "
+            "graded by them; as data (--fc-data) their turns are pivots"
+        )
+    return "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response"
+
+
+def reward_of(row: Mapping[str, Any]) -> float | None:
+    """Return the reward that a rollout has on record; None if it has none, or something that is no number."""
+    reward = row.get("reward")
+    return None if isinstance(reward, bool) or not isinstance(reward, int | float) else float(reward)
+
+
+def rollouts_in(path: Path) -> Iterator[tuple[int, int, dict[str, Any] | Damage]]:
+    """Yield number, offset and row of each line; raises RunError if the file, which may be a link, cannot be read."""
+    for number, (offset, row) in enumerate(lines_of(path, row_of, None, is_given=True), 1):
+        yield number, offset, row
+
+
+def row_of(data: bytes) -> dict[str, Any]:
+    """Read a line of rollouts; raises DamagedLineError, and nothing else."""
+    if is_too_deep(data):
+        refuse_depth()
+    try:
+        row = decoded(data)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DamagedLineError(f"not JSON: {error}" if data.strip() else "an empty line") from None
+    if not isinstance(row, dict):
+        raise DamagedLineError("a row must be an object")
+    reward = row.get("reward")
+    if isinstance(reward, int | float) and not isinstance(reward, bool) and not 0 <= reward <= 1:
+        # no mean with its interval can be made of it; NaN is refused here, too
+        raise DamagedLineError(f"reward: a number from 0 to 1 is needed, not {shown(reward)}")
+    return row

@@ -1,0 +1,176 @@
+"""The running tally of a run: it grows with trajectories and categories, not with the text of results."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.core.answer_flags import UNREAD
+from pytest_fcpivot.runs.error_groups import group_of
+from pytest_fcpivot.runs.record import RUN_AGAIN
+from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.runs.record import CaseRecord
+
+_EXAMPLES_PER_CATEGORY = 3
+_TOLERANCE = 1e-9
+
+
+class Tally:
+    """Counts results as they are reported, in any order, to the same figures."""
+
+    def __init__(self, repeats: int = 1) -> None:
+        self.repeats = repeats
+        self.passed = 0
+        self.failed = 0
+        self.errors = 0
+        self.skipped = 0  # by a mark, a fixture or the agent, or an expected failure: not among the selected
+        self.not_run = 0  # selected, and without any report when the session ended
+        self.again = 0  # errors whose tests were run again
+        self.redacted = 0  # answers that a secret was taken out of before they were recorded
+        self.repeated = 0  # further results of tests that had one, which are not counted
+        self.categories: Counter[str] = Counter()
+        self.schemas: Counter[str] = Counter()
+        self.error_causes: Counter[str] = Counter()
+        self.error_texts: dict[str, tuple[str, bool]] = {}  # of each cause: a text, and whether there are others
+        self.confusion: Counter[tuple[str, str]] = Counter()
+        self.tools_graded: Counter[str] = Counter()
+        self.tools_failed: Counter[str] = Counter()
+        self.example_ids: set[str] = set()
+        self._rewards: dict[str, list[float]] = {}
+        self._own_passed = 0
+        self._own_rewards: list[float] = []
+        self._examples: Counter[str] = Counter()
+        self.usage = [0, 0, 0, 0]  # tokens of input, cached input, output, reasoning
+        self.with_usage = 0
+        self.latencies = array("f")
+        self.judged: Counter[str] = (
+            Counter()
+        )  # messages by who scored them: the judge, its cache, keywords in its place
+        self.judge_usage = [0, 0, 0, 0]
+        self.judge_faults: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self.retried = 0
+        self.flags: Counter[str] = Counter()  # what is odd about answers
+        self.unread = 0  # answers with a flag that says that they were not read as what the model meant
+        self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
+
+    def add(self, record: CaseRecord, test: str, outcome: str) -> None:
+        """Count one result by what pytest makes of it; what pytest skips, such as an xfail, is counted apart."""
+        if outcome in ("passed", "failed"):
+            self.count(record, test, passed=outcome == "passed")
+        elif outcome == "skipped":
+            self.skipped += 1
+
+    def count(self, record: CaseRecord, test: str, *, passed: bool) -> None:
+        """Count one result of a test, by its node id; one without a reward is an error, unless it passed."""
+        self._add_call(record)
+        self.redacted += record.redacted
+        if record.reward is None:
+            if not passed:
+                self.errors += 1
+                group, text = group_of(record.cause, record.error)
+                self.error_causes[group] += 1
+                self._note_text(group, text)
+                self._keep_example(group, test)
+            return
+        self.passed += passed
+        self.failed += not passed
+        self._rewards.setdefault(record.trajectory_id, []).append(record.reward)
+        if record.own:
+            self._own_passed += passed
+            self._own_rewards.append(record.reward)
+        if self.repeats > 1:
+            counts = self._by_pivot.setdefault(test.replace(f"[r{record.repeat}]", "", 1), [0, 0])
+            counts[0] += 1
+            counts[1] += passed
+        self.categories[record.category or ""] += 1
+        self.schemas[record.schema or ""] += 1
+        self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
+        if record.tool is not None:
+            self.tools_graded[record.tool] += 1
+            self.tools_failed[record.tool] += not passed
+        if not passed:
+            self._keep_example(record.category or "", test)
+
+    def _add_call(self, record: CaseRecord) -> None:
+        if record.attempts:
+            self.latencies.append(record.latency_s)
+        self.again += record.retried.count(RUN_AGAIN)
+        retries = [reason for reason in record.retried if reason != RUN_AGAIN]
+        if retries:
+            self.retried += 1
+            self.retries.update(retries)
+        self.flags.update(record.flags)
+        self.unread += not UNREAD.isdisjoint(record.flags)
+        if record.judge is not None:
+            by, _, _, tokens, cause = record.judge
+            self.judged[by] += 1
+            self.judge_usage = [total + n for total, n in zip(self.judge_usage, tokens or (0, 0, 0, 0), strict=True)]
+            if cause is not None:
+                self.judge_faults[cause] += 1
+        if record.usage is not None:
+            self.with_usage += 1
+            self.usage = [total + count for total, count in zip(self.usage, record.usage, strict=True)]
+
+    def _note_text(self, group: str, text: str) -> None:
+        known, varies = self.error_texts.get(group, (text, False))
+        self.error_texts[group] = min(known, text), varies or known != text
+
+    def _keep_example(self, cause: str, nodeid: str) -> None:
+        if self._examples[cause] < _EXAMPLES_PER_CATEGORY:
+            self._examples[cause] += 1
+            self.example_ids.add(nodeid)
+
+    @property
+    def graded(self) -> int:
+        """How many answers were graded."""
+        return self.passed + self.failed
+
+    @property
+    def selected(self) -> int:
+        """How many tests count: not those that were skipped, nor those of the user's that passed and graded nothing."""
+        return self.passed + self.failed + self.errors + self.not_run
+
+    def counts(self) -> dict[str, int]:
+        """Return what became of the tests: the first number is the sum of the next four; the skipped stand apart."""
+        names = ("selected", "passed", "failed", "errors", "not_run", "skipped")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Share of passed tests among those graded."""
+        return self.passed / self.graded if self.graded else None
+
+    def mean_reward(self) -> Interval | None:
+        """Mean reward over the graded, with its interval."""
+        return mean_interval(self._rewards)
+
+    def mean_with_errors(self) -> float | None:
+        """Mean reward with every error counted as 0."""
+        total = self.graded + self.errors
+        return math.fsum(r for values in self._rewards.values() for r in values) / total if total else None
+
+    def latency_quantiles(self, *shares: float) -> list[float]:
+        """Return quantiles of the calls' latencies in seconds, nearest rank; an empty list without calls."""
+        ranked = sorted(self.latencies)
+        return [ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in shares] if ranked else []
+
+    def pass_at(self, k: int) -> tuple[float, float, int] | None:
+        """Return pass@k, pass^k and over how many pivots: those graded at least k times; None if there are none."""
+        return pass_at_k(self._by_pivot.values(), k)
+
+    def identity_broken(self) -> bool:
+        """Tell whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
+        return abs(self._own_passed - math.fsum(self._own_rewards)) > _TOLERANCE * max(1, len(self._own_rewards))
+
+    def identity_figures(self) -> tuple[int, float, int]:
+        """Return passed items, summed reward and number of items of the identity check."""
+        return self._own_passed, math.fsum(self._own_rewards), len(self._own_rewards)
+
+
+def _side(kind: str) -> str:
+    return "call" if kind.startswith("function_call") else kind

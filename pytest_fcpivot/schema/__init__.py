@@ -1,0 +1,1 @@
+"""Tools' JSON schemas, and arguments checked against them."""

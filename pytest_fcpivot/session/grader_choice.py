@@ -1,0 +1,186 @@
+"""Which grader a session judges by: the one that was named, or a conftest gives, or the data ask for.
+
+The settings of `nemo-gym` belong to the data set, as `graders.sets` has them. Pivots that ask for different ones are
+refused: a run has one grader, by which it is recorded, resumed, merged and audited, and one mean reward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.core.errors import GraderError, OptionError
+from pytest_fcpivot.core.importing import describe_failure, is_spec
+from pytest_fcpivot.core.jsontext import well_formed
+from pytest_fcpivot.graders import (
+    DEFAULT_GRADER,
+    NemoGymGrader,
+    describe_grader,
+    find_grader,
+    graders_of,
+    is_bundled,
+    meaning_of,
+    sets,
+)
+from pytest_fcpivot.options.table import FROM_RUN
+from pytest_fcpivot.report.grader import shown_settings
+from pytest_fcpivot.session.options import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.options.values import Options
+    from pytest_fcpivot.session.datasets import Dataset
+
+_HOOK = "pytest_fcpivot_grader"
+_VERSION = "version"
+_BEFORE_SETS = "the run was recorded before settings belonged to sets"
+
+
+@dataclass(frozen=True, slots=True)
+class GraderChoice:
+    """The session's grader, and how run.json describes it."""
+
+    grader: Grader
+    described: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """Settings of `nemo-gym`, and why it has them."""
+
+    values: dict[str, Any]
+    cause: str
+
+
+def choose_grader(
+    config: pytest.Config, chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[str, Any] | None = None
+) -> GraderChoice:
+    """Return the session's grader; `recorded` describes that of the run which is gone on with, or replayed.
+
+    Raises GraderError if there is none of that name or settings, OptionError if data that are graded differently come
+    together and none is named, or if a worker comes to another grader than its controller.
+    """
+    settings, cause = dict(chosen.grader_settings), None
+    grader = _of_hook(config, chosen.grader, settings)
+    if grader is None:
+        datasets = list(datasets)
+        spec = chosen.grader or _of_data(datasets)
+        if _is_nemo_gym(spec):
+            found = _settings(chosen, datasets, recorded)
+            settings, cause = found.values, found.cause
+        search = [config.rootpath, config.invocation_params.dir]
+        grader = find_grader(spec, settings, search=search, where=chosen.grader_from)
+        if isinstance(grader, NemoGymGrader):
+            settings = grader.settings
+    ours, theirs = describe_grader(grader, settings, cause), told(config).get("grader")
+    if theirs is not None and meaning_of(ours) != meaning_of(theirs):
+        raise OptionError(f"the grader there is {ours}, and here {theirs}: copy its file, or install the same package")
+    return GraderChoice(grader, ours)
+
+
+def _of_hook(config: pytest.Config, name: str | None, settings: dict[str, Any]) -> Grader | None:
+    if name is not None and (is_bundled(name) or is_spec(name)):
+        return None
+    try:
+        found = config.hook.pytest_fcpivot_grader(config=config, name=name, settings=settings)
+    except (pytest.UsageError, GraderError):
+        raise
+    except Exception as error:
+        raise GraderError(f"the hook {_HOOK} failed: {describe_failure(error)}") from error
+    if found is None:
+        return None
+    from pytest_fcpivot.graders.own import given_grader  # noqa: PLC0415 (most runs have none)
+
+    return given_grader(found, {}, where=f"the hook {_HOOK}", name=name)
+
+
+def _of_data(datasets: Iterable[Dataset]) -> str:
+    """Name the grader that the data ask for: all the same one."""
+    asked: dict[str, list[str]] = {}
+    for dataset in datasets:
+        for spec in graders_of(dataset.store.provenance):
+            asked.setdefault(spec, []).append(dataset.label)
+    if len(asked) > 1:
+        listed = ", and ".join(f"{spec} by {', '.join(labels)}" for spec, labels in sorted(asked.items()))
+        raise OptionError(
+            "these data ask for different graders (agentic for turns of conversations, nemo-gym for rows that are "
+            f"pivots): {listed}; name one for all of them with --fc-grader, or run them one by one"
+        )
+    return next(iter(asked), DEFAULT_GRADER)
+
+
+# -------------------------------------------------------------------- the settings of nemo-gym
+
+
+def _is_nemo_gym(spec: str) -> bool:
+    return spec.partition(":")[0] == DEFAULT_GRADER
+
+
+def _settings(chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[str, Any] | None) -> _Settings:
+    """Return what the user set, over what the run had that is gone on with, or else over what the data ask for."""
+    given = dict(chosen.grader_settings)
+    if sets.SET in given:
+        given = sets.settings_of_set(given.pop(sets.SET)) | given
+    of_run = _of_run(recorded, named=chosen.grader is not None)
+    base = of_run or _of_sets(datasets, given)
+    where = chosen.grader_settings_from
+    if not given or (of_run is not None and where == FROM_RUN):
+        return base
+    values = base.values | given
+    if given.keys() >= base.values.keys() - {_VERSION}:
+        return _Settings(values, where)
+    return _Settings(values, f"{base.cause}; {sets.listed(list(given), 'and')} by {where}")
+
+
+def _of_run(recorded: Mapping[str, Any] | None, *, named: bool) -> _Settings | None:
+    """Return the settings that a run was recorded with; None if it was not graded by `nemo-gym`.
+
+    `named` tells that this session was told a grader, whose version is then not the run's.
+    """
+    if recorded is None:
+        return None
+    name, settings = recorded["name"], recorded["settings"]
+    if not _is_nemo_gym(name):
+        return None
+    version = {} if named else {_VERSION: name.partition(":")[2]}
+    return _Settings({**sets.FIRST, **settings, **version}, well_formed(str(recorded.get("cause", _BEFORE_SETS))))
+
+
+def _of_sets(datasets: Iterable[Dataset], given: dict[str, Any]) -> _Settings:
+    """Return the settings that the data ask for; raises OptionError if, under what the user set, they differ."""
+    asked = [(dataset, asked) for dataset in datasets for asked in _asked_by(dataset)]
+    if not asked:
+        return _Settings(dict(sets.FIRST), sets.NO_SET)
+    by_meaning: dict[str, list[tuple[Dataset, sets.Asked]]] = {}
+    for dataset, one in asked:
+        by_meaning.setdefault(shown_settings(one.settings | given), []).append((dataset, one))
+    if len(by_meaning) > 1:
+        options = [shown_settings(one.settings) for _, one in asked]
+        listed = "\n".join(
+            f"  {option} for {one.pivots} of {dataset.label} ({one.cause})"
+            for option, (dataset, one) in zip(options, asked, strict=True)
+        )
+        raise OptionError(
+            "these pivots are of sets for which the verifier has different settings, and a run has one grader:\n"
+            f"{listed}\n"
+            "run them one by one (--fc-ids chooses pivots), or give all of them the same settings, as with "
+            f"--fc-grader-option={options[0].split()[0]}"
+        )
+    causes = dict.fromkeys(one.cause for _, one in asked)
+    return _Settings(dict(asked[0][1].settings), sets.listed(list(causes), "and"))
+
+
+def _asked_by(dataset: Dataset) -> list[sets.Asked]:
+    """Return the settings that the selected pivots of a data file ask for."""
+    store, rows = dataset.store, [entry.row for entry in dataset.entries]
+    sources = store.provenance.get("sources") or ()
+    if not rows:
+        return []
+    asked = sets.asked_by(store.agent_refs(), sources)
+    if len(asked) > 1 and len(rows) < len(store):
+        return sets.asked_by(store.agent_refs(rows), sources)
+    return asked

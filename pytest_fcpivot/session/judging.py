@@ -1,0 +1,252 @@
+"""The judge's verdicts on messages: asked for as soon as an agent has answered, while earlier tests still run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedError
+from pytest_fcpivot.calls.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
+from pytest_fcpivot.core.actions import to_action
+from pytest_fcpivot.core.errors import FatalAgentError, OptionError
+from pytest_fcpivot.schema.toolset import tool_set
+from pytest_fcpivot.session.hiding import Hiding
+from pytest_fcpivot.session.options import told
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fcpivot.calls.caller import Call, Server, Servers
+    from pytest_fcpivot.core.model import Action
+    from pytest_fcpivot.core.usage import Usage
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.graders.judge import Judge, Judgement, Question
+    from pytest_fcpivot.options.values import Options
+    from pytest_fcpivot.runs.record import Scoring
+    from pytest_fcpivot.session.case import Case
+
+ASKED, CACHED, FALLBACK = "asked", "cached", "keyword"
+
+
+@dataclass(slots=True)
+class Held:
+    """A question to the judge and where its verdict comes from: the cache, or a call that may be under way."""
+
+    question: Question
+    judgement: Judgement | None
+    call: Call | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """How a message came to its score: `by` the judge that was asked, its cache, or keywords in its place.
+
+    `cause` says which fault of the judge's made keywords take its place. `question` is what the verdict answers.
+    """
+
+    by: str
+    score: float | None = None
+    reason: str = ""
+    usage: Usage | None = None
+    cause: str | None = None
+    question: Question | None = None
+
+    def to_builtins(self) -> Scoring:
+        """Return it as a record holds it."""
+        tokens = None if self.usage is None else self.usage.counts()
+        return self.by, self.score, self.reason, tokens, self.cause
+
+
+class JudgeRaisedError(Exception):
+    """The judge gave no verdict: it raised `error`, by a fault that is called `cause`, in so many attempts.
+
+    `note` is what is to be said beside that.
+    """
+
+    def __init__(self, error: BaseException, cause: str | None, attempts: int, note: str | None = None) -> None:
+        super().__init__()
+        self.error = error
+        self.cause = cause
+        self.attempts = attempts
+        self.note = note
+
+
+def make_judging(
+    config: pytest.Config, chosen: Options, grader: Grader, servers: Servers
+) -> tuple[Judging | None, dict[str, str | None] | None]:
+    """Return what gets the judge's verdicts, if messages are to be judged, and how run.json describes it.
+
+    The description is None for a grader that has no use for a judge; without a judge it says why there is none. Raises
+    OptionError if one is named for such a grader, AgentError if it cannot be made.
+    """
+    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
+    from pytest_fcpivot.graders.judge import OFF, make_judge  # noqa: PLC0415 (most graders need none)
+    from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
+
+    wanted, controller = chosen.judge, told(config)
+    if not hasattr(grader, "grade_message"):
+        if wanted.model not in (None, OFF):
+            raise OptionError(
+                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so a judge has nothing to "
+                "say; leave it out, or choose --fc-grader=agentic"
+            )
+        return None, None
+    # A worker elsewhere may have a key where its controller has none, or the other way round.
+    model = (controller["judge"] or {}).get("model") or OFF if controller else wanted.model
+    key = wanted.key_variable or OPENAI_KEY
+    judge = make_judge(
+        model,
+        base_url=wanted.base_url,
+        key_variable=wanted.key_variable,
+        api=wanted.api,
+        timeout=chosen.timeout,
+        cache=JudgeCache(redact=Hiding.begin(config).redact),
+    )
+    if judge is None:
+        why = f"--fc-judge={OFF}" if model == OFF else f"{key} is not set"
+        return None, {"model": None, "why": why}
+    judging = Judging(
+        judge,
+        concurrency=wanted.concurrency,
+        timeout=chosen.timeout,
+        policy=RetryPolicy.chosen(judge, chosen.retries, chosen.deadline),
+        server=servers.of(judge),
+        fallback=wanted.fallback,
+        settings=SettingNames(key, "--fc-judge", "--fc-judge-base-url"),
+    )
+    return judging, dict(judge.facts())
+
+
+class Judging:
+    """Gets a judge's verdicts for a process's tests, in an event loop of the judge's own.
+
+    Up to `concurrency` questions are asked at once, whatever the agent's calls do. With `fallback`, a question that the
+    judge does not answer is left to the grader's keywords.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        *,
+        concurrency: int,
+        timeout: float | None,
+        policy: RetryPolicy,
+        fallback: bool,
+        settings: SettingNames,
+        server: Server | None = None,
+    ) -> None:
+        self.judge = judge
+        self._fallback = fallback
+        self._settings = settings
+        self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
+        self._lock = threading.Lock()
+        self._closed = self._stopping = False
+        self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read
+
+    def ahead(self, case: Case, output: Any) -> None:
+        """Ask about an answer whose test has not come yet, if it is one to judge; may be called by any thread."""
+        if self._closed or self._stopping or case.pivot.expected_action.calls or case.judging is not None:
+            return  # a thread of a synchronous agent may come back after the end
+        tools = tool_set(case.pivot.tools_json).names  # how empty arguments are read makes no message another
+        question = _question(case, to_action(output, tools))
+        if question is None:
+            return
+        case.judging = self._begin(question)
+        with self._lock:
+            self.ahead_of_tests += 1
+
+    def verdict(self, case: Case, action: Action) -> Judgement | None:
+        """Return the judge's verdict on an action; None if it is not the judge's to say.
+
+        Raises JudgeRaisedError if the judge gave none, FatalAgentError if it cannot give any.
+        """
+        before, case.scored = case.scored, None
+        question = _question(case, action)
+        held = self.forget(case)
+        if question is None:
+            return None
+        if before is not None and before.score is not None and before.question == question:  # graded a second time
+            case.scored = before
+            return self._again(before)
+        if case.stored is not None and case.stored.judged is not None and case.stored.judged[0] == action.message:
+            return self._recorded(case, case.stored.judged[1])
+        if held is None or held.question != question:
+            held = self._begin(question)
+        judgement = held.judgement
+        if judgement is not None:
+            case.scored = Scored(CACHED, judgement.score, judgement.reason, question=question)
+            return judgement
+        assert held.call is not None  # noqa: S101 (where there is no verdict there is a call)
+        began = time.perf_counter()
+        try:
+            self._caller.wait_for(held.call)
+            if isinstance(held.call.error, DroppedError):  # the test of this question still runs
+                held.call = self._caller.start(question)
+            asked: Judgement = self._caller.finish(held.call)
+        except BaseException as error:
+            if held.call.error is not error:
+                raise  # not the judge's: the user's Ctrl-C, while waiting
+            case.scored = self._without(error, held.call)
+            return None
+        finally:
+            case.waited_s += time.perf_counter() - began
+        case.scored = Scored(ASKED, asked.score, asked.reason, asked.usage, question=question)
+        return asked
+
+    def _recorded(self, case: Case, scoring: Scoring) -> Judgement | None:
+        """Return the verdict that stands in the run's results: what is kept is neither paid for nor scored twice."""
+        from pytest_fcpivot.core.usage import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
+
+        by, score, reason, tokens, cause = scoring
+        case.scored = Scored(by, score, reason, None if tokens is None else Usage(*tokens), cause)
+        return self._again(case.scored)
+
+    def _again(self, scored: Scored) -> Judgement | None:
+        from pytest_fcpivot.graders.judge import Judgement  # noqa: PLC0415 (loaded with the judge)
+
+        return None if scored.score is None else Judgement(scored.score, scored.reason, scored.usage)
+
+    def forget(self, case: Case) -> Held | None:
+        """Return what was asked ahead for a test, which is read or will not be."""
+        held, case.judging = case.judging, None
+        if held is not None:
+            with self._lock:
+                self.ahead_of_tests -= 1
+        return held
+
+    def stop(self) -> None:
+        """Ask nothing more ahead of tests, for the session ends; may be called by any thread."""
+        self._stopping = True
+        self._caller.drop_waiting()
+
+    def close(self) -> None:
+        """End all calls, and close the cache."""
+        self._closed = True
+        self._caller.close()
+        self.judge.close()
+
+    def _begin(self, question: Question) -> Held:
+        judgement = self.judge.cached(question)
+        return Held(question, judgement, None if judgement is not None else self._caller.start(question))
+
+    def _without(self, error: BaseException, call: Call) -> Scored:
+        """Leave a message to the grader's keywords, if that is allowed; raises as `verdict` does."""
+        fault = fault_of(error)
+        cause = TIMEOUT if isinstance(error, AgentTimeoutError) else None if fault is None else fault.cause
+        if self._fallback:
+            return Scored(FALLBACK, cause=cause or type(error).__name__)
+        if fault is not None and self._caller.is_fatal(fault):
+            raise FatalAgentError(f"the judge: {why_stopped(error, fault, self._settings)}") from error
+        note = None if fault is None else about_waiting(fault, self._caller.policy.deadline) or None
+        raise JudgeRaisedError(error, cause, call.attempts, note) from None
+
+
+def _question(case: Case, action: Action) -> Question | None:
+    """Return what to ask about an action: only a message that is not blank, where one is expected, is to be judged."""
+    if case.pivot.expected_action.calls or action.calls or not (action.message or "").strip():
+        return None
+    from pytest_fcpivot.graders.judge import Question  # noqa: PLC0415 (loaded with the judge)
+
+    return Question.of(case.pivot, action.message or "", case.repeat)

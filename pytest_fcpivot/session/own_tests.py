@@ -1,0 +1,118 @@
+"""Tests of the user's own that take our fixtures: whether they run, on which pivots, and whether an agent is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.session import forked
+from pytest_fcpivot.session.option_reader import names_a_run
+from pytest_fcpivot.session.reruns import refuse_repeats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_fcpivot.session.hooks import PivotSession
+
+FIXTURE_HOME = "pytest_fcpivot.plugin"
+NO_AGENT = (
+    "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
+    "or override the fixture fc_agent in a conftest.py"
+)
+NOTHING_NAMED = (
+    "neither data nor an agent is named: pass --fc-agent=module:fn to run this on the bundled sample, "
+    "and --fc-data=FILE to run it on data of yours"
+)
+NOT_TOLD = (
+    "a worker of pytest-xdist came to a test that takes a pivot, of which the session that counts the results knows "
+    "nothing: the fixture fc_agent stands where only workers find it; name the data as well, in the ini file "
+    "(fc_data = sample) or by FC_DATA=sample, or move the fixture to a conftest.py beside the ini file"
+)
+_TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
+
+
+def is_ours(definition: Any) -> bool:
+    """Tell whether the definition of a fixture is the plugin's own."""
+    return bool(definition.func.__module__ == FIXTURE_HOME)
+
+
+def brings_agent(definitions: Sequence[Any]) -> bool:
+    """Tell whether the fixture `fc_agent` is overridden by one that does not need ours, which the options make."""
+    for definition in reversed(definitions):
+        if is_ours(definition):
+            return False
+        if "fc_agent" not in definition.argnames:
+            return True
+    return False
+
+
+def nothing_named(config: pytest.Config, session: PivotSession | None) -> bool:
+    """Tell whether the user named neither data nor an agent, by options, settings or paths."""
+    return not names_a_run(config) and (session is None or not session.datasets.named)
+
+
+def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Callable[[], PivotSession]) -> None:
+    """Run a test that takes our `pivot` over the data, or skip it if nothing says on what to run it, and of whom.
+
+    Raises CollectError for data without an agent to ask, and for data that leave nothing to run or cannot be graded.
+    """
+    if not _takes_our_pivot(metafunc):
+        return
+    definitions = _definitions(metafunc, "fc_agent")
+    # a fixture `fc_action` of the user's need not ask an agent
+    answers_itself = "fc_action" in metafunc.fixturenames and "fc_agent" not in metafunc.fixturenames
+    has_agent = answers_itself or brings_agent(definitions)
+    if nothing_named(metafunc.config, begun) and not has_agent:
+        _skip(metafunc, NOTHING_NAMED)
+        return
+    session = begin()
+    needs_agent = "fc_agent" in metafunc.fixturenames and not has_agent
+    if needs_agent and session.options.agent is None and not session.replays:
+        _refuse_without_agent(metafunc)
+        return
+    refusal = refuse_repeats(metafunc.config, metafunc.definition)
+    if forked.is_forked(metafunc.config, metafunc.definition):
+        refusal = forked.WHY_NOT
+    if refusal is not None:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {refusal}")
+    cases = session.cases_of_own_tests()
+    marks = {
+        kind: getattr(pytest.mark, "message" if kind == "message" else "function_call")
+        for kind in ("message", "function_call", "function_call_batch")
+    }
+    parameters = [pytest.param(case, id=name, marks=marks[case[1].expected_type]) for name, case in cases]
+    metafunc.parametrize("pivot", parameters, indirect=True)
+
+
+def _refuse_without_agent(metafunc: pytest.Metafunc) -> None:
+    """Say once, not once a pivot or a module, that there is nobody to ask."""
+    stash = metafunc.config.stash
+    if stash.get(_TOLD_OF_NO_AGENT, False):
+        _skip(metafunc, NO_AGENT)
+        return
+    stash[_TOLD_OF_NO_AGENT] = True
+    raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {NO_AGENT}")
+
+
+def _skip(metafunc: pytest.Metafunc, reason: str) -> None:
+    metafunc.parametrize("pivot", [pytest.param(None, id="no-pivot", marks=pytest.mark.skip(reason))], indirect=True)
+
+
+def _takes_our_pivot(metafunc: pytest.Metafunc) -> bool:
+    """Tell whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
+    for marker in metafunc.definition.iter_markers("parametrize"):
+        names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
+        if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
+            return False
+    definitions = _definitions(metafunc, "pivot")
+    return bool(definitions) and is_ours(definitions[-1])
+
+
+def _definitions(metafunc: pytest.Metafunc, fixture: str) -> Sequence[Any]:
+    """Return what defines a fixture where a test stands, the innermost last, also if the test does not take it."""
+    node: Any = metafunc.definition  # nothing public tells
+    found = node._fixtureinfo.name2fixturedefs.get(fixture)  # noqa: SLF001
+    if found is None:
+        found = node.session._fixturemanager.getfixturedefs(fixture, node)  # noqa: SLF001
+    return found or ()

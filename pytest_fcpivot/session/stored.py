@@ -1,0 +1,494 @@
+"""What a session has to do with runs on disk: the one it records, and the one whose answers it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.errors import OptionError, RunError
+from pytest_fcpivot.core.jsontext import one_line
+from pytest_fcpivot.core.redact import HIDDEN, Redactor
+from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
+from pytest_fcpivot.data.files import is_data_file
+from pytest_fcpivot.graders import is_bundled, meaning_of
+from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, as_arguments, without
+from pytest_fcpivot.runs import made_here
+from pytest_fcpivot.runs.answers import AnswerBook
+from pytest_fcpivot.runs.damage import listed, would_be_missing
+from pytest_fcpivot.runs.described import RUN_FORMAT, read_with_origin
+from pytest_fcpivot.runs.directory import RunDirectory, judge_of_run, now
+from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.session.options import command_line, is_typed, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pytest
+
+    from pytest_fcpivot.runs import CaseRecord
+    from pytest_fcpivot.runs.trust import Key
+    from pytest_fcpivot.session.option_reader import OptionReader
+
+_PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
+_GIT_PATIENCE_S = 5
+_NAMING_A_RUN = ("--fc-resume", "--fc-replay")
+_FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
+# Two sessions may name these differently and mean the same.
+_COMPARED_BY_MEANING = frozenset(
+    (
+        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark"),
+        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run, or a file of rollouts, whose answers are taken: to go on with it, or to grade them again."""
+
+    path: Path
+    replays: bool
+    description: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = Origin.HERE  # rollouts are named by the user, and name nothing
+
+    @classmethod
+    def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
+        """Find the run that --fc-resume or --fc-replay names; raises RunError or OptionError if it cannot be used."""
+        _refuse_blank(config)
+        resume, resume_from = reader.value("fc_resume")
+        run, run_from = reader.value("fc_run")
+        only_resume_typed = is_typed(config, "fc_resume") and not is_typed(config, "fc_run")
+        if resume is not None and run is not None and not only_resume_typed:
+            raise OptionError(
+                f"{resume_from} and {run_from}: a run that is resumed is recorded where it is; choose one"
+            )
+        replay, replay_from = reader.value("fc_replay")
+        if resume is None and replay is None:
+            return None
+        if resume is not None and replay is not None:
+            raise OptionError(f"{resume_from} and {replay_from}: choose one")
+        if replay is not None:
+            try:
+                found = cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
+            except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
+                raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
+            found.refuse_strangers_choices(config, reader)
+            found.refuse_hidden_options(config, reader)
+            return found
+        if told(config):
+            path = Path(told(config)["run"])  # "the latest" is the controller's to say
+        elif resume == LATEST:
+            path = RunDirectory.latest(config.rootpath)
+        else:
+            path = Path(config.invocation_params.dir, resume).expanduser()
+        description, origin = read_with_origin(path, find_key())
+        if description.get("replays"):
+            of = one_line(description["replays"], 200)
+            raise RunError(f"{path}: this is a replay, which asks nobody; resume {of}, or replay that")
+        if description.get("selected_by_shard"):
+            raise RunError(
+                f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
+                "single session does; resume the shards' runs, and merge them again"
+            )
+        found = cls(path, replays=False, description=description, origin=origin)
+        found.refuse_strangers_choices(config, reader)
+        if resume == LATEST and not told(config):
+            found._refuse_strangers_latest(config, resume_from)
+        found.refuse_hidden_options(config, reader)
+        return found
+
+    @classmethod
+    def _replayed(cls, path: Path, where: str) -> StoredRun:
+        if path.is_dir():
+            description, origin = read_with_origin(path, find_key())
+            return cls(path, replays=True, description=description, origin=origin)
+        if not path.is_file():
+            raise RunError(f"{where}={path}: there is no such run or file")
+        if path.name == "results.jsonl" and (path.parent / "run.json").is_file():
+            return cls._replayed(path.parent, where)
+        if path.suffix != ".jsonl":
+            raise RunError(f"{where}={path}: name a run's directory, or rollouts as .jsonl (not compressed)")
+        return cls(path, replays=True)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is one of our own runs."""
+        return bool(self.description)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that the run was given, in their raw form; its data are named by where they were."""
+        if not self.is_run:
+            return {"fc_data": [str(self.path)]}
+        if self.is_made_here:
+            options = dict(self.description.get("options", {}))
+            if self.replays:
+                options.pop("fc_header", None)  # its variables need not be there where nobody is asked
+            named = self.description.get("data", ())
+        else:
+            options = dict(made_here.taken_over(self.description))
+            named = [data for data in self.description.get("data", ()) if data["name"] == SAMPLE]
+        # the sample is the bundled one, wherever it was when the run was made
+        options["fc_data"] = [str(SAMPLE_PATH) if data["name"] == SAMPLE else data["path"] for data in named]
+        # a number was set by code of the user's; a command line has texts
+        return {name: str(value) if type(value) in (int, float) else value for name, value in options.items() if value}
+
+    @property
+    def arguments(self) -> list[str]:
+        """The paths that the run was given, if it was not the data alone."""
+        if not self.is_made_here:
+            return made_here.arguments_taken_over(self.description)
+        return [str(argument) for argument in self.description.get("arguments") or ()]
+
+    @property
+    def is_made_here(self) -> bool:
+        """Whether all that it names may be used: this user gave it, in this session or in one before."""
+        return self.origin is Origin.HERE
+
+    def refuse_strangers_choices(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse a run that was not made here and names what this session was not given; raises RunError.
+
+        A worker does as its controller has decided, whose key another machine does not have.
+        """
+        if self.is_made_here or told(config):
+            return
+        named = made_here.named_by(self.description, self._given(config, reader))
+        if named:
+            shown = os.path.relpath(self.path, config.invocation_params.dir)
+            dest = "fc_replay" if self.replays else "fc_resume"
+            typed = [Redactor()(argument) for argument in without(command_line(config), dest)]
+            why = self.origin.value
+            if self.origin is Origin.UNCHECKED:
+                why += f" ({find_key().trouble})"
+            raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], why, named))
+
+    def _refuse_strangers_latest(self, config: pytest.Config, where: str) -> None:
+        """Refuse to take a run that was not made here for the user's latest: a project that is copied may bring one.
+
+        Where none can be made, a user's own runs have no mark either. Raises RunError.
+        """
+        if self.is_made_here or find_key(make=True).secret is None:
+            return
+        shown = shlex.quote(os.path.relpath(self.path, config.invocation_params.dir))
+        raise RunError(
+            f"{where}: the latest run, {shown}, was not made here: {self.origin.value}. If you mean it, name it: "
+            f"--fc-resume={shown}"
+        )
+
+    def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
+        here, given = config.invocation_params.dir, reader.given_here()
+        named = reader.value("fc_grader")[0] if "fc_grader" in given else self.description["options"].get("fc_grader")
+        hooks = config.hook.pytest_fcpivot_grader.get_hookimpls()  # which are asked where nobody names a grader
+        typed = [argument.partition("::")[0] for argument in config.args]
+        typed = typed if config.args_source is config.ArgsSource.ARGS else []
+        return made_here.Given(
+            replays=self.replays,
+            options=given,
+            data=frozenset(os.path.normpath(Path(base, name).expanduser()) for name, base in reader.data()),
+            paths=bool(typed),
+            types_data=any(name == SAMPLE or is_data_file(here / name) for name in typed),
+            bundled_grader=is_bundled(str(named)) if named else not hooks,
+            sample_is_ours=not os.path.lexists(here / SAMPLE),
+        )
+
+    def refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
+        """Refuse to take over an option whose secret part was not recorded; raises OptionError.
+
+        A worker takes what its controller was given, by an environment that another machine does not have.
+        """
+        if told(config):
+            return
+        given = reader.given_here()
+        for name, value in self.options.items():
+            if self.replays and name in _FOR_ASKING:
+                continue
+            if HIDDEN in json.dumps(value) and name not in given:
+                raise OptionError(
+                    f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
+                    "pass it again"
+                )
+
+    def book(self, *, allow_damaged: bool) -> AnswerBook:
+        """Find the stored answers; raises RunError for lines that a replay cannot read, unless they are left out.
+
+        To go on with a run needs no leave: what was in such lines is asked again.
+        """
+        book = AnswerBook(replays=self.replays)
+        if self.is_run:
+            book.add_run(RunDirectory(self.path))
+        else:
+            book.add_rollouts(self.path)
+        if self.replays and book.damages and not allow_damaged:
+            instead = "go on with the run, which asks at their tests again (--fc-resume), or " if self.is_run else ""
+            raise RunError(
+                f"{self.path}: {would_be_missing(book.damages)}\n{instead}leave the lines out with --fc-allow-damaged"
+            )
+        return book
+
+    def told_of(self, book: AnswerBook) -> Iterator[str]:
+        """Yield what a session's heading says of lines that cannot be read."""
+        if book.damages:
+            what = "left out" if self.replays else "what was in them is asked again"
+            yield f"{book.damages.losses()}; {what}:"
+            yield from (f"  {line}" for line in listed([book.damages]))
+        if book.damages.torn is not None and self.replays:
+            yield f"its last line is torn ({book.damages.torn.size} bytes), and left out"
+        if book.damaged_calls:
+            yield f"{len(book.damaged_calls)} kept answers cannot be read, and are asked again:"
+            yield from (f"  {line}" for line in listed([book.damaged_calls]))
+        if book.without_answer:
+            yield f"{book.without_answer} rollouts without an expected_action are left out"
+
+    def refuse_another(self, facts: Mapping[str, Any]) -> None:
+        """Refuse, showing the difference, to resume a run of other data, another agent, grader, pass mark or judge.
+
+        `facts` describes this session as run.json would. Raises RunError.
+        """
+        differences = []
+        stored = self.description.get("options", {})
+        for name in sorted(ABOUT_THE_RUN - _COMPARED_BY_MEANING):
+            values = stored.get(name) or None, facts["options"].get(name) or None
+            if values[0] != values[1]:
+                differences.append("--{}: {} → {}".format(name.replace("_", "-"), *map(_shown, values)))
+        before = {data["name"]: data["sha256"] for data in self.description.get("data", ())}
+        present = {data["name"]: data["sha256"] for data in facts["data"]}
+        for name in before.keys() | present.keys():
+            if before.get(name) != present.get(name):
+                what = "content changed" if name in before and name in present else "only in one of them"
+                differences.append(f"data {name}: {what}")
+        differences += [
+            f"{name}: {_shown(self.description.get(name, default))} → {_shown(facts[name])}"
+            for name, default in (("agent", None), ("pass_mark", DEFAULT_PASS_MARK))
+            if self.description.get(name, default) != facts[name]
+        ]
+        graders = meaning_of(self.description.get("grader")), meaning_of(facts["grader"])
+        if graders[0] != graders[1]:
+            differences.append("grader: {} → {}".format(*map(_shown, graders)))
+        judges = judge_of_run(self.description), judge_of_run(facts)
+        if judges[0] != judges[1]:
+            differences.append("judge: {} → {}".format(*map(_shown, judges)))
+        if differences:
+            listed = "\n".join(f"  {line}" for line in sorted(differences))
+            raise RunError(
+                f"{self.path}: this run was begun with something else, and its results would be mixed with those of "
+                f"this session:\n{listed}\nresume it without these options, or begin a new run"
+            )
+
+
+def _refuse_blank(config: pytest.Config) -> None:
+    """Refuse a run that is named after a blank: pytest knows the option too late, and takes the name for a path.
+
+    It then has its root there, and its settings from a pytest.ini of that directory: what that says has run by now.
+    """
+    typed = command_line(config)
+    for argument, value in pairwise(typed):
+        if (
+            argument in _NAMING_A_RUN
+            and not value.startswith("-")
+            and Path(config.invocation_params.dir, value).exists()
+        ):
+            raise OptionError(
+                f"{argument} {value}: write {argument}={value}, with the =; after a blank, pytest takes the name for a "
+                "path of tests, and its own settings from there"
+            )
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value)
+
+
+class Recorder:
+    """Writes the run of this session; without a directory, it does nothing.
+
+    With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
+    """
+
+    def __init__(self, path: Path | None, *, resumes: bool, must: bool, marks: bool) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._no_mark = None if marks else "it goes on from a run that was not made here"
+        self._marks = marks
+        self._key: Key | None = None
+        self._resumes = resumes
+        self._must = must  # the user named the directory
+        self._run: RunDirectory | None = None
+        self._session: dict[str, Any] = {}
+        self._sessions: list[dict[str, Any]] = []
+        self._description: dict[str, Any] = {}
+        self.repaired = 0
+        self.written = 0
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make or open the directory; raises RunError if it cannot be used and was named by the user."""
+        if self.path is None:
+            return
+        self._session = {"started": now(), "ended": None, "exit_status": None}
+        if self._marks:
+            self._key = find_key(make=True)
+            self._no_mark = self._key.trouble or None
+        try:
+            if self._resumes:
+                self._run = RunDirectory.resume(self.path)
+                self.repaired = self._run.repaired
+                # Read once more, now that no other session writes it: the mark is for what is here now.
+                self._description, origin = read_with_origin(self.path, self._key or find_key())
+                if self._marks and origin is not Origin.HERE:
+                    self._key, self._no_mark = None, "its run.json was changed while this session began"
+                self._description.pop("counts", None)  # of the session before
+            else:
+                self._description = {"format": RUN_FORMAT, **description}
+                self._run = RunDirectory.begin(self.path, self._description, self._key)
+            self._sessions = [*self._description.get("sessions", ()), self._session]
+            self._describe()
+        except RunError as error:
+            if self._must:
+                raise
+            self.trouble = f"the run is not recorded: {error}; name a directory with --fc-run"
+            self.path = self._run = None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    @property
+    def unmarked(self) -> str | None:
+        """Say that the run is not marked as made here, and what follows; None if it is, or is not recorded."""
+        if self.path is None or self._no_mark is None:
+            return None
+        return (
+            f"the run is not marked as made here ({self._no_mark}): to resume or replay it, its agent, data and "
+            "addresses have to be given again"
+        )
+
+    @property
+    def calls(self) -> Path | None:
+        """Where processes keep answers whose tests have not come."""
+        return None if self.path is None else RunDirectory(self.path).calls
+
+    def add(self, record: CaseRecord, test: str, outcome: str, cost: float | None) -> str | None:
+        """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
+        if self._run is None:
+            return None
+        try:
+            self._run.append(record.line(test, outcome, cost))
+        except OSError as error:
+            self.trouble = (
+                f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
+                f"make room, and go on with --fc-resume={self.path}"
+            )
+            self._run.close()
+            self._run = None
+            return self.trouble
+        self.written += 1
+        return None
+
+    def finish(
+        self,
+        exit_status: int,
+        *,
+        complete: bool,
+        counts: Mapping[str, int] | None = None,
+        judged: Mapping[str, int] | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Note the end; after that, what was kept of calls is removed, if every test was reported.
+
+        `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
+        judge. A new run without results is removed, unless it is to be kept.
+        """
+        if self._run is None:
+            return
+        answers_wait = self.calls is not None and self.calls.exists() and not complete
+        if not (self._resumes or answers_wait or keep) and self._run.discard_if_empty():
+            self.path = None
+            return
+        self._session |= {"ended": now(), "exit_status": exit_status}
+        if counts is not None:
+            self._description["counts"] = dict(counts)
+        if judged is not None:
+            counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
+            self._description["judged"] = dict(sorted(counts.items()))
+        try:
+            self._describe()
+            described = True
+        except OSError as error:
+            described = False
+            self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
+        if complete:
+            if not self._answers_wait():
+                self._run.forget_calls()
+            if not described:
+                self._describe_in_freed_room()
+        self._run.close()
+
+    def _answers_wait(self) -> bool:
+        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        if self._run is None or not (self._resumes and self._run.calls.is_dir()):
+            return False
+        book = AnswerBook(replays=False)
+        try:
+            book.add_run(self._run)
+        except RunError:
+            return True
+        return book.waiting > 0
+
+    def _describe_in_freed_room(self) -> None:
+        with suppress(OSError):
+            self._describe()
+            self.trouble = None
+
+    def _describe(self) -> None:
+        assert self._run is not None  # noqa: S101 (the callers have one)
+        first = self._sessions[0]
+        self._description |= {
+            "started": first.get("started"),
+            "ended": self._session["ended"],
+            "sessions": self._sessions,
+        }
+        self._run.write_description(self._description, self._key)
+
+
+def surroundings(directory: Path) -> dict[str, Any]:
+    """Describe what a run depends on beside its options: versions, platform, and the commit of the user's code."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "packages": packages,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git": _git_commit(directory),
+    }
+
+
+def _git_commit(directory: Path) -> dict[str, Any] | None:
+    """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
+    if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
+        return None
+    # A project that was copied may bring settings of git's that run a program.
+    settings = ["-c", "core.fsmonitor=false"]
+    command = ["git", *settings, "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(  # noqa: S603 (a fixed command)
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_PATIENCE_S,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.splitlines()
+    commit = next((line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")), None)
+    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}
