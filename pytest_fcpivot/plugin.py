@@ -34,9 +34,9 @@ def _session(config: pytest.Config, begun: pytest.Session | None = None) -> Pivo
     `begun` is pytest's own session, where it has begun before.
     """
     if _SESSION not in config.stash:
-        from pytest_fcpivot.session.hooks import PivotSession  # noqa: PLC0415 (imported only when pivots are asked for)
+        from pytest_fcpivot.distributed.begin import begin  # noqa: PLC0415 (imported only when pivots are asked for)
 
-        config.stash[_SESSION] = PivotSession.begin(config, begun)
+        config.stash[_SESSION] = begin(config, begun)
     return config.stash[_SESSION]
 
 

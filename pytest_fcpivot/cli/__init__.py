@@ -303,10 +303,11 @@ def _add_allow_damaged(command: Any) -> None:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from pytest_fcpivot.runs.merge import merge  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.report.merged import merged_lines  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.runs.merge import merge  # noqa: PLC0415
 
     merged = merge(options.runs, options.output, allow_damaged=options.allow_damaged)
-    for line in merged.report():
+    for line in merged_lines(merged):
         _say(line)
     return 1 if merged.missing and not options.allow_missing else 0
 

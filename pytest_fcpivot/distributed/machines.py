@@ -3,65 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.core.errors import DataError, OptionError
 from pytest_fcpivot.core.jsontext import on_screen
-from pytest_fcpivot.session.options import told
-from pytest_fcpivot.session.peers import xdist_controller
+from pytest_fcpivot.distributed.compat import xdist_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from pytest_fcpivot.session.datasets import Dataset
     from pytest_fcpivot.session.hooks import PivotSession
-
-# The session whose modules this process holds, if it is a worker.
-_SERVED: dict[str, str] = {}
-
-
-def own_version() -> str | None:
-    """Return the version of this package; None if it was not installed."""
-    try:
-        return version("pytest-fcpivot")
-    except PackageNotFoundError:
-        return None
 
 
 def shares_disk(spec: Any) -> bool:
     """Tell whether a worker runs on the controller's own machine."""
     return bool(spec.popen) and not spec.via
-
-
-def check_same_session(config: pytest.Config, datasets: Iterable[Dataset]) -> None:
-    """Refuse, in a worker, to run something else than the controller's session under its name.
-
-    Raises DataError for another file or selection, OptionError for another version of this package, or for a process
-    that holds the modules of an earlier session, as execnet's socket server does.
-    """
-    ours, theirs = own_version(), told(config)["version"]
-    if ours != theirs:
-        raise OptionError(f"pytest-fcpivot {ours} is installed there, and {theirs} here: install the same")
-    for dataset, data in zip(datasets, told(config)["data"], strict=False):
-        found = dataset.describe()
-        if found["sha256"] != data["sha256"]:
-            raise DataError(
-                f"{dataset.label}: {found['path']} there and {data['path']} here are different files "
-                f"(sha256 {found['sha256'][:12]}… and {data['sha256'][:12]}…): copy it"
-            )
-        if found["selected"] != data["selected"]:
-            raise DataError(
-                f"{dataset.label}: {found['selected']} pivots are selected there and {data['selected']} here: "
-                "copy the file of --fc-ids"
-            )
-    session = config.workerinput["testrunuid"]  # type: ignore[attr-defined] # xdist's
-    if _SERVED.setdefault("session", session) != session:
-        raise OptionError(
-            "this process ran another session, and holds its modules, the agent's among them: start the server anew"
-        )
 
 
 class Machines:
@@ -93,7 +50,7 @@ class Machines:
         except Exception as error:
             if not self._starting:
                 raise
-            self._session.recorder.finish(pytest.ExitCode.USAGE_ERROR, complete=False)
+            self._session.ledger.recorder.finish(pytest.ExitCode.USAGE_ERROR, complete=False)
             hint = "; name data by --fc-data=FILE" if "rsync root" in str(error) else ""
             raise pytest.UsageError(f"{machine_name(self._starting[0])}: {_reason(error)}{hint}") from error
 

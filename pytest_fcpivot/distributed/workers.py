@@ -1,8 +1,4 @@
-"""pytest-xdist: what a worker has in its queue, and how the controller fills it.
-
-A worker can ask ahead only at pivots that stand in its own queue, and a pivot that was taken back would be asked twice.
-So queues are kept long enough for the calls that may be under way, and nothing is taken back; xdist's own scheduler
-lets a queue run down to two tests near the end.
+"""The controller's part in a session with workers of pytest-xdist.
 
 Workers die. Whatever they leave is run by others or, where none is left, reported as errors that say who died, and at
 which test: a test that was handed out is never without a result.
@@ -10,190 +6,30 @@ which test: a test that was handed out is never without a result.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.distributed.machines import machine_name, own_version, shares_disk
-from pytest_fcpivot.report.failure import as_error
+from pytest_fcpivot.distributed.compat import xdist_controller
+from pytest_fcpivot.distributed.machines import machine_name, shares_disk
+from pytest_fcpivot.distributed.scheduler import make_scheduler
+from pytest_fcpivot.distributed.stop import stop_workers
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.runs.call_log import Crashes, under_way
 from pytest_fcpivot.runs.ending import INTERRUPTED
 from pytest_fcpivot.runs.record import CaseRecord
-from pytest_fcpivot.session.own_tests import NOT_TOLD
-from pytest_fcpivot.session.peers import xdist_controller
+from pytest_fcpivot.session.reports import as_error, put_record
+from pytest_fcpivot.session.worker_plan import WorkerPlan, notes_from, own_version, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Generator, Iterable
     from pathlib import Path
-
-    from xdist.scheduler import Scheduling
 
     from pytest_fcpivot.session.hooks import PivotSession
 
 WORKER_DIED = "worker died"  # the outcome of a report that tells of it, and is no result of the test that it names
 
-_BY_US = ("load", "worksteal")
-_BY_GROUPS = {
-    "loadscope": "LoadScopeScheduling",
-    "loadfile": "LoadFileScheduling",
-    "loadgroup": "LoadGroupScheduling",
-}
 _DEATHS_SHOWN = 3
-_LEAST_QUEUE = 2
-_STOP = "fcpivot_stop"  # a command to a worker
-# How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
-# tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held. With
-# 2, a slow head stalled its worker, and a run with log-normal latencies took 2.4 times as long.
-_WINDOW_IN_CALLS = 16
-# At least so many, refilled when half is used up, so that neither thread wakes the other for every pivot: with an agent
-# that answers at once, 16 made a session of pivots a tenth slower. An agent that takes longer than pytest takes for a
-# test never gets this far ahead.
-_LEAST_WINDOW = 128
-
-
-def window(config: pytest.Config, concurrency: int) -> int:
-    """Return how far a process may look ahead; one that stops at failures keeps its calls under way, and no more."""
-    if config.getoption("maxfail", 0):
-        return concurrency
-    return max(_LEAST_WINDOW, _WINDOW_IN_CALLS * concurrency)
-
-
-def queued_items(config: pytest.Config, session: pytest.Session) -> list[pytest.Item] | None:
-    """Return the items in this worker's queue, in order; None if this process is no worker.
-
-    Nothing public gives the queue; without it, a worker looks no further than its own item.
-    """
-    if not hasattr(config, "workerinput"):
-        return None
-    interactor = _interactor(config)
-    queue = getattr(interactor, "torun", None)
-    if queue is None or not hasattr(queue, "lock"):
-        return []
-    following = getattr(interactor, "nextitem_index", None)
-    with queue.lock() as waiting:
-        indices = [following, *waiting]
-    return [session.items[index] for index in indices if isinstance(index, int)]
-
-
-def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Scheduling | None:
-    """Return a scheduler for a session of pivots; None for a kind of distribution that is left to xdist as it is."""
-    dist = config.getoption("dist")
-    if dist in _BY_GROUPS:
-        return _group_scheduler(config, log, _BY_GROUPS[dist])
-    if dist not in _BY_US:
-        return None
-    from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
-
-    enough = window(config, concurrency) + _LEAST_QUEUE
-
-    class PivotScheduling(LoadScheduling):  # type: ignore[misc] # xdist is not typed
-        """Keeps enough pivots in every worker's queue, and hands the last ones out evenly."""
-
-        def __init__(self) -> None:
-            super().__init__(config, log)
-            if config.getoption("maxfail", 0):
-                self.maxschedchunk: int | None = min(config.getoption("maxschedchunk") or enough, enough)
-
-        def check_schedule(self, node: Any, duration: float = 0) -> None:  # noqa: ARG002 (its own signature)
-            if node.shutting_down:
-                return
-            if not self.pending:
-                node.shutdown()
-                return
-            outstanding = len(self.pending) + sum(map(len, self.node2pending.values()))
-            fair = -(-outstanding // max(1, len(self.node2pending)))
-            wanted = max(_LEAST_QUEUE, min(enough, fair))
-            present = len(self.node2pending[node])
-            if present <= max(_LEAST_QUEUE, wanted * 3 // 4):
-                self._send_tests(node, max(wanted, _LEAST_QUEUE) - present)
-
-        def schedule(self) -> None:
-            super().schedule()
-            for node in self.nodes:
-                if self.pending:
-                    self.check_schedule(node)
-
-    scheduler: Scheduling = PivotScheduling()
-    return scheduler
-
-
-def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
-    """Return xdist's scheduler that keeps groups of tests together, mended for workers that die.
-
-    As it is, a worker that takes the place of a dead one is given one group of what came back, and waits for ever for a
-    second one or the end if that is a single test; groups that were done are handed out again, and waited for; and when
-    two workers die at a time, the session ends with an internal error.
-    """
-    from xdist import scheduler as xdist_schedulers  # noqa: PLC0415 (xdist asks for it)
-
-    class GroupScheduling(getattr(xdist_schedulers, name)):  # type: ignore[misc] # xdist is not typed
-        """Hands out what a dead worker left, and nothing else, to workers that know their tests."""
-
-        def remove_node(self, node: Any) -> str | None:
-            work = self.assigned_work[node]
-            for group in [group for group, tests in work.items() if all(tests.values())]:
-                del work[group]
-            crashed: str | None = super().remove_node(node)
-            return crashed
-
-        def _reschedule(self, node: Any) -> None:
-            waiting = None
-            while node in self.registered_collections and not node.shutting_down and waiting != len(self.workqueue):
-                waiting = len(self.workqueue)
-                super()._reschedule(node)
-
-    scheduler: Scheduling = GroupScheduling(config, log)
-    return scheduler
-
-
-def _interactor(config: pytest.Config) -> Any | None:
-    """Return the plugin by which pytest-xdist runs a worker."""
-    return next((plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "torun")), None)
-
-
-def stop_workers(config: pytest.Config, reason: str) -> None:
-    """Let the controller end the run, and its workers at once; in a session without workers, pytest itself does.
-
-    To end, xdist has every worker run first what is in its queue, which may be a large part of the run.
-    """
-    controller = xdist_controller(config)
-    if controller is None:
-        return
-    if hasattr(controller, "shouldstop"):
-        controller.shouldstop = controller.shouldstop or reason
-    for node in list(getattr(controller, "_active_nodes", ())):
-        with suppress(Exception):  # whatever keeps it from hearing: it has ended, or does
-            node.sendcommand(_STOP, reason=reason)
-
-
-def listen_for_stop(config: pytest.Config, stop: Callable[[str], None]) -> None:
-    """Have `stop` called in a worker, by a thread of its own, when the controller wants it to end.
-
-    There is no hook for it: the command comes in the channel that xdist has, which passes over what it does not know.
-    """
-    interactor = _interactor(config)
-    handle = getattr(interactor, "handle_command", None)
-    if interactor is None or handle is None:
-        return
-
-    def handle_command(command: Any) -> None:
-        if isinstance(command, tuple) and command[0] == _STOP:
-            stop(command[1]["reason"])
-        else:
-            handle(command)
-
-    interactor.handle_command = handle_command
-
-
-class Untold:
-    """Stops a session whose controller does not know that its workers have pivots: exit code 1 is for results."""
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Have the worker tell its controller, which it does when it has collected: a worker that ends is replaced."""
-        session.shouldstop = f"fcpivot: {NOT_TOLD}"
 
 
 class Workers:
@@ -208,8 +44,12 @@ class Workers:
         self._deaths: dict[str, str] = {}  # how each worker died, by its id
         self._suspects: set[str] = set()
 
+    def stop(self, reason: str) -> None:
+        """Have the workers end at once."""
+        stop_workers(self._session.config, reason)
+
     @property
-    def distribute(self) -> bool:
+    def distributes(self) -> bool:
         """Whether there are any; without gateways, xdist is installed and does nothing."""
         return xdist_controller(self._session.config) is not None
 
@@ -228,8 +68,8 @@ class Workers:
         None if the session ended before any had.
         """
         if not self._has_collected:
-            return self._session.all_tests() if self._deaths else None
-        return (test for test in self._collected if self._session.find_test(test) is not None)
+            return self._session.names.all(self._session.config) if self._deaths else None
+        return (test for test in self._collected if self._session.names.find(test) is not None)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -246,41 +86,45 @@ class Workers:
         return result
 
     def _report_lost(self) -> None:
-        lost = self._session.ending.left(self.tests() or ())
+        lost = self._session.ledger.ending.left(self.tests() or ())
         if not lost:
             return
         deaths = list(self._deaths.values())
         shown = "; ".join(deaths[:_DEATHS_SHOWN])
         more = len(deaths) - _DEATHS_SHOWN
         why = f"no worker is left; {shown}" + (f"; and {more} more" if more > 0 else "")
-        self._session.ending.lost, self._session.ending.why = len(lost), why
+        self._session.ledger.ending.lost, self._session.ledger.ending.why = len(lost), why
         for test in lost:
             text = f"not run, for {why}"
             if test in self._suspects:
                 text += "\nThe agent was being asked at this test when a worker died: it may be the one that ends it."
             place, _, name = test.partition("::")
             report = pytest.TestReport(test, (place, None, name), {}, "failed", text, "setup")
-            found = self._session.find_test(test)
+            found = self._session.names.find(test)
             assert found is not None  # noqa: S101 (`tests` has looked)
             entry, repeat, own = found
             record = CaseRecord.of_entry(entry, repeat, error=text, own=own)
-            report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+            put_record(report, record)
             self._session.config.hook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker what is run, and where the run is recorded."""
-        run, calls = self._session.recorder.path, self._session.calls
-        node.workerinput["fcpivot"] = {
-            "run": None if run is None else str(run),
-            # of no use on another machine, where it would be made anew
-            "calls": str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
-            "options": self._session.raw_options,
-            "data": [dataset.describe() for dataset in self._session.datasets],
-            "grader": self._session.described_grader,
-            "version": own_version(),
-            "judge": self._session.judge,
-        }
+        session, plan = self._session, self._session.plan
+        run, calls = session.ledger.recorder.path, session.calls.directory
+        tell(
+            node.workerinput,
+            WorkerPlan(
+                run=None if run is None else str(run),
+                # of no use on another machine, where it would be made anew
+                calls=str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
+                options=plan.raw_options,
+                data=[dataset.describe() for dataset in plan.datasets],
+                grader=plan.described_grader,
+                judge=plan.judge,
+                version=own_version(),
+            ),
+        )
         if self._crashes is None and calls is not None:
             self._crashes = Crashes(calls)
             self._crashes.forget()
@@ -288,9 +132,8 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Bring the scheduler of pivots."""
-        return (
-            make_scheduler(config, log, self._session.options.concurrency) if self._session.datasets.are_run else None
-        )
+        plan = self._session.plan
+        return make_scheduler(config, log, plan.options.concurrency) if plan.datasets.are_run else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -299,7 +142,7 @@ class Workers:
         The report comes a moment before the word that the test is over; a worker that dies between the two would have
         its last test counted twice. This comes before the scheduler takes the worker's tests back.
         """
-        self._session.judge_notes.update(getattr(node, "workeroutput", {}).get("fcpivot", ()))
+        self._session.judge_notes.update(notes_from(getattr(node, "workeroutput", {})))
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"
@@ -324,7 +167,7 @@ class Workers:
         """
         worker = _worker_of(report)
         self._deaths[worker] = f"{self._deaths.get(worker, f'worker {worker} died')} while running {crashitem}"
-        found = self._session.find_test(crashitem)
+        found = self._session.names.find(crashitem)
         if found is None:
             return
         logs = self._new_logs(worker)
@@ -347,11 +190,11 @@ class Workers:
         as_error(report)
         entry, repeat, own = found
         record = CaseRecord.of_entry(entry, repeat, error=str(report.longrepr), own=own)
-        report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+        put_record(report, record)
 
     def _new_logs(self, worker: str) -> list[Path]:
         """Return the call files of a worker that has died."""
-        calls = self._session.calls
+        calls = self._session.calls.directory
         if calls is None or self._crashes is None or not worker:
             return []
         return [log for log in calls.glob(f"{worker}-*.jsonl") if log.name not in self._crashes.logs]

@@ -75,6 +75,14 @@ class Price:
     cached: float
     output: float
 
+    @classmethod
+    def of_text(cls, text: str) -> Price:
+        """Read prices written as INPUT/CACHED/OUTPUT, or INPUT/OUTPUT; raises ValueError for another text."""
+        prices = [float(part) for part in text.split("/")]
+        if len(prices) not in (2, 3) or any(not 0 <= price < float("inf") for price in prices):
+            raise ValueError(text)
+        return cls(prices[0], prices[-2], prices[-1])
+
     def of(self, read: int, cached: int, written: int) -> float:
         """Return what so many tokens cost; `cached` are among those read."""
         return ((read - cached) * self.input + cached * self.cached + written * self.output) / 1e6

@@ -14,8 +14,6 @@ from pytest_fcpivot.core.jsontext import on_screen, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pytest
-
     from pytest_fcpivot.core.model import Action, Grade, Pair, Pivot, SchemaVerdict
 
 _WIDTH = 200
@@ -26,11 +24,6 @@ _PAIRS_SHOWN = 12
 _FRAMES_SHOWN = 6
 _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 _PACKAGE = str(Path(__file__).parent.parent)
-
-
-def as_error(report: pytest.TestReport) -> None:
-    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
-    report.when = "setup"
 
 
 def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict, mark: float | None) -> str:

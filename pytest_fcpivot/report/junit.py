@@ -9,11 +9,11 @@ from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.report.grader import shown_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import pytest
 
-    from pytest_fcpivot.runs import Tally
+    from pytest_fcpivot.report.summary import Figures, Subject
 
 
 class WrittenCase:
@@ -80,40 +80,38 @@ def _say_nothing(*_: object) -> None:
     pass
 
 
-def write_suite_properties(
-    config: pytest.Config,
-    tally: Tally,
-    mark: float | None,
-    judge: Mapping[str, Any] | None,
-    grader: Mapping[str, Any],
-) -> None:
+def write_suite_properties(config: pytest.Config, subject: Subject, figures: Figures) -> None:
     """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
 
-    `mark` is the pass mark of a grader with other rewards than 0 and 1, `judge` says who scored messages, and `grader`
-    what graded, as run.json does.
     The fixture that pytest has for this, `record_testsuite_property`, does not cross from workers to the controller.
     """
-    interval = tally.mean_reward()
-    properties: dict[str, object] = {"fc.grader": grader["name"]}
-    if grader["settings"]:
-        properties["fc.grader_settings"] = shown_settings(grader["settings"])
-    if "cause" in grader:
-        properties["fc.grader_settings_cause"] = one_line(grader["cause"], 400)
-    properties |= {"fc.graded": tally.graded, "fc.errors": tally.errors, "fc.not_run": tally.not_run}
-    for name in FLAGS:
-        if tally.flags[name]:
-            properties[f"fc.{name}"] = tally.flags[name]
-    if interval is not None:
-        properties["fc.mean_reward"] = interval.mean
-        properties["fc.mean_reward_low"] = round(interval.low, 6)
-        properties["fc.mean_reward_high"] = round(interval.high, 6)
-        properties["fc.pass_rate"] = tally.pass_rate
-    if mark is not None:
-        properties["fc.pass_mark"] = mark
-    if judge is not None:
-        properties["fc.judge"] = judge.get("model") or "keyword overlap"
+    properties = suite_properties(subject, figures)
     for plugin in config.pluginmanager.get_plugins():
         add = getattr(plugin, "add_global_property", None)
         if callable(add):
             for name, value in properties.items():
                 add(name, value)
+
+
+def suite_properties(subject: Subject, figures: Figures) -> dict[str, object]:
+    """Return the aggregate by the names that JUnit's suite has for it."""
+    grader, judge, interval = subject.grader, subject.judge, figures.interval
+    properties: dict[str, object] = {"fc.grader": grader["name"]}
+    if grader["settings"]:
+        properties["fc.grader_settings"] = shown_settings(grader["settings"])
+    if "cause" in grader:
+        properties["fc.grader_settings_cause"] = one_line(grader["cause"], 400)
+    properties |= {"fc.graded": figures.graded, "fc.errors": figures.errors, "fc.not_run": figures.not_run}
+    for name in FLAGS:
+        if figures.flags.get(name):
+            properties[f"fc.{name}"] = figures.flags[name]
+    if interval is not None:
+        properties["fc.mean_reward"] = interval.mean
+        properties["fc.mean_reward_low"] = round(interval.low, 6)
+        properties["fc.mean_reward_high"] = round(interval.high, 6)
+        properties["fc.pass_rate"] = figures.pass_rate
+    if subject.mark is not None:
+        properties["fc.pass_mark"] = subject.mark
+    if judge is not None:
+        properties["fc.judge"] = judge.get("model") or "keyword overlap"
+    return properties

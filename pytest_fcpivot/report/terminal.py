@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,15 @@ from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import on_screen, one_line
 from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.report.grader import settings_line
-from pytest_fcpivot.report.nothing_ran import why_nothing_ran
-from pytest_fcpivot.report.rerun import rerun_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Container, Generator, Mapping, Sequence
 
     import pytest
 
-    from pytest_fcpivot.options.values import Price
-    from pytest_fcpivot.runs import Tally
-    from pytest_fcpivot.session.hooks import PivotSession
+    from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
 
 _TOOLS_SHOWN = 5
 _CAUSES_SHOWN = 5
@@ -49,7 +46,7 @@ def _write(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None
 
 
 @contextmanager
-def few_failures(reporter: pytest.TerminalReporter, tally: Tally) -> Generator[None, None, None]:
+def few_failures(reporter: pytest.TerminalReporter, examples: Container[str]) -> Generator[None, None, None]:
     """Let pytest's own sections show a few examples per category, unless the user set --tb; counts stay whole.
 
     A benchmark fails thousands of tests by nature, and pytest looks through all passed reports for each of them.
@@ -61,7 +58,7 @@ def few_failures(reporter: pytest.TerminalReporter, tally: Tally) -> Generator[N
     if reporter.config.getoption("tbstyle", "auto") == "auto":
         for name in ("failed", "error"):
             if len(stats.get(name, ())) > _ALWAYS_SHOWN:
-                stats[name] = [r for r in stats[name] if not hasattr(r, "fcpivot") or r.nodeid in tally.example_ids]
+                stats[name] = [r for r in stats[name] if not hasattr(r, "fcpivot") or r.nodeid in examples]
     hidden = sum(len(kept[name]) - len(stats[name]) for name in ("failed", "error") if name in kept)
     try:
         yield
@@ -71,147 +68,138 @@ def few_failures(reporter: pytest.TerminalReporter, tally: Tally) -> Generator[N
             _write(reporter, f"… and {hidden} more like these; --tb=short shows every one")
 
 
-def write_summary(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Write what the run found."""
-    tally = session.tally
-    if reporter.config.option.collectonly:
+    figures, subject = summary.figures, summary.subject
+    if not figures.selected and not figures.skipped:
+        if summary.nothing:
+            _write(reporter, summary.nothing)
+        _write_uncollected(reporter, summary.uncollected)
         return
-    if not tally.selected and not tally.skipped:
-        nothing = why_nothing_ran(session)
-        if nothing:
-            _write(reporter, nothing)
-        _write_uncollected(reporter, session)
-        return
-    grader = session.shown_grader
-    title = summary_title((dataset.label for dataset in session.datasets), session.agent_name, grader["name"])
-    reporter.write_sep("=", title, bold=True)
-    settings = settings_line(grader)
-    if settings is not None:
-        _write(reporter, settings)
-    for line in summary_lines(tally, session.options.price, session.mark, session.redact.within(session.judge)):
+    reporter.write_sep("=", summary_title(subject), bold=True)
+    for line in summary_lines(subject, figures):
         _write(reporter, line)
-    for dataset in session.datasets:
-        if dataset.note is not None:
-            _write(reporter, f"data {dataset.label}: {dataset.note}")
-    for note in sorted(session.judge_notes):
-        _write(reporter, session.redact(note))
-    for line in session.own_rewards.lines():
-        _write(reporter, line)
-    if session.replays and session.book is not None and session.book.damages:
-        _write(reporter, f"left out of these figures: {session.book.damages.losses()}", red=True)
-    _write_identity(reporter, session)
-    _write_reruns(reporter, session)
-    _write_lost(reporter, session)
-    _write_uncollected(reporter, session)
-    _write_run(reporter, session)
-    rerun = rerun_line(session) if tally.failed or tally.errors else None
-    if rerun is not None:
-        _write(reporter, rerun)
+    for label, note in subject.data.items():
+        if note is not None:
+            _write(reporter, f"data {label}: {note}")
+    for note in summary.notes:
+        _write(reporter, note)
+    if summary.left_out is not None:
+        _write(reporter, f"left out of these figures: {summary.left_out}", red=True)
+    identity = identity_line(subject, figures)
+    if identity is not None:
+        _write(reporter, identity, red=figures.identity.broken, bold=figures.identity.broken)
+    _write_reruns(reporter, summary)
+    _write_lost(reporter, summary)
+    _write_uncollected(reporter, summary.uncollected)
+    _write_run(reporter, summary)
+    if summary.rerun is not None:
+        _write(reporter, summary.rerun)
 
 
-def summary_title(data: Iterable[str], agent: str, grader: str) -> str:
+def summary_title(subject: Subject) -> str:
     """Say what a summary is of."""
-    return f"pivots: {one_line(', '.join(data), _ERROR)} | {one_line(agent, _ERROR)} | {one_line(grader, _ERROR)}"
+    data, agent = one_line(", ".join(subject.data), _ERROR), one_line(subject.agent, _ERROR)
+    return f"pivots: {data} | {agent} | {one_line(subject.grader['name'], _ERROR)}"
 
 
-def summary_lines(tally: Tally, price: Price | None, mark: float | None, judge: Mapping[str, Any] | None) -> list[str]:
-    """Write the figures of a run, of which at least one test was reported.
-
-    `mark` is the pass mark of a grader with other rewards than 0 and 1, under which the pass rate is another figure;
-    `judge` says who scored messages, as run.json does.
-    """
-    lines = []
-    interval = tally.mean_reward()
+def summary_lines(subject: Subject, figures: Figures) -> list[str]:
+    """Write the figures of a run, of which at least one test was reported."""
+    settings = settings_line(subject.grader)
+    lines = [] if settings is None else [settings]
+    interval = figures.interval
     if interval is not None:
         trajectories = "trajectory" if interval.clusters == 1 else "trajectories"
         lines.append(
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
             f"{interval.n} pivots in {interval.clusters} {trajectories})"
         )
-    counts = f"passed {tally.passed}, failed {tally.failed}, errors {tally.errors}"
-    if tally.not_run:
-        counts += f", not run {tally.not_run} of {tally.selected}"
-    if tally.pass_rate is not None:
-        at_mark = "" if mark is None else f" at reward ≥ {mark:.12g}:"
-        counts += f"; pass rate{at_mark} {tally.pass_rate:.4f}" + (" of those graded" if tally.errors else "")
-    if tally.errors and tally.graded:
-        counts += f"; mean reward {tally.mean_with_errors():.4f} with errors as 0"
-    if tally.skipped:
-        counts += f"; besides, skipped or expected to fail {tally.skipped}"
-    lines.append(counts)
-    lines += _repeat_lines(tally)
-    if tally.graded:
-        lines += _confusion_lines(tally)
-        lines += _judge_lines(tally, judge)
+    lines.append(_counts_line(subject, figures))
+    lines += [
+        f"pass@{each.k} {each.any_passes:.4f}  pass^{each.k} {each.all_pass:.4f}  (over {each.pivots} pivots)"
+        for each in figures.pass_at
+    ]
+    if figures.graded:
+        lines += _confusion_lines(figures)
+        lines += _judge_lines(subject, figures)
         lines.append("categories")
-        lines += [f"  {count:>7}  {one_line(name, _NAME)}" for name, count in _ranked(tally.categories)]
-        broken = {name: n for name, n in tally.schemas.items() if name not in ("valid", "no-call", "")}
-        if broken:
-            calls = sum(n for name, n in tally.schemas.items() if name not in ("no-call", ""))
-            details = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in sorted(broken.items()))
-            lines.append(f"schemas: {tally.schemas['valid']} of {calls} calls valid; {details}")
-        lines += _tool_lines(tally)
-        lines += _flag_lines(tally)
-    if tally.redacted:
+        lines += [f"  {count:>7}  {one_line(name, _NAME)}" for name, count in _ranked(figures.categories)]
+        lines += _schema_lines(figures)
+        lines += _tool_lines(figures)
+        lines += _flag_lines(figures)
+    if figures.redacted:
         lines.append(
-            f"answers with a secret in them, recorded with {HIDDEN} in its place: {tally.redacted}; "
+            f"answers with a secret in them, recorded with {HIDDEN} in its place: {figures.redacted}; "
             "their first grade is kept, as what is left cannot be graded again"
         )
-    lines += _call_lines(tally, price)
-    if tally.errors:
-        lines += _error_lines(tally)
+    lines += _call_lines(subject, figures)
+    if figures.errors:
+        lines += _error_lines(figures)
     return lines
 
 
-def _error_lines(tally: Tally) -> list[str]:
+def _counts_line(subject: Subject, figures: Figures) -> str:
+    counts = f"passed {figures.passed}, failed {figures.failed}, errors {figures.errors}"
+    if figures.not_run:
+        counts += f", not run {figures.not_run} of {figures.selected}"
+    if figures.pass_rate is not None:
+        at_mark = "" if subject.mark is None else f" at reward ≥ {subject.mark:.12g}:"
+        counts += f"; pass rate{at_mark} {figures.pass_rate:.4f}" + (" of those graded" if figures.errors else "")
+    if figures.errors and figures.graded:
+        counts += f"; mean reward {figures.mean_with_errors:.4f} with errors as 0"
+    if figures.skipped:
+        counts += f"; besides, skipped or expected to fail {figures.skipped}"
+    return counts
+
+
+def _schema_lines(figures: Figures) -> list[str]:
+    broken = {name: n for name, n in figures.schemas.items() if name not in ("valid", "no-call", "")}
+    if not broken:
+        return []
+    calls = sum(n for name, n in figures.schemas.items() if name not in ("no-call", ""))
+    details = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in sorted(broken.items()))
+    return [f"schemas: {figures.schemas.get('valid', 0)} of {calls} calls valid; {details}"]
+
+
+def _error_lines(figures: Figures) -> list[str]:
     """Count the errors by what they have in common, with the text of one of each."""
     lines = ["errors"]
-    ranked = _ranked(tally.error_causes)
-    for cause, n in ranked[:_CAUSES_SHOWN]:
-        text, varies = tally.error_texts.get(cause, ("", False))
-        if without_numbers(text) == cause:  # the text is the group, so that one of them says it all
-            shown = f"{text} (and alike, with other numbers)" if varies else text
+    ranked = sorted(figures.error_groups, key=lambda group: (-group.count, group.cause))
+    for group in ranked[:_CAUSES_SHOWN]:
+        text = group.text
+        if without_numbers(text) == group.cause:  # the text is the group, so that one of them says it all
+            shown = f"{text} (and alike, with other numbers)" if group.varies else text
         else:
-            shown = cause if not text else f"{cause}, such as: {text}" if varies else f"{cause}: {text}"
-        lines.append(f"  {n:>7}  {one_line(shown, _ERROR)}")
+            shown = group.cause if not text else f"{group.cause}{', such as' if group.varies else ''}: {text}"
+        lines.append(f"  {group.count:>7}  {one_line(shown, _ERROR)}")
     if len(ranked) > _CAUSES_SHOWN:
         rest = ranked[_CAUSES_SHOWN:]
-        lines.append(f"  {sum(n for _, n in rest):>7}  of {len(rest)} other kinds")
+        lines.append(f"  {sum(group.count for group in rest):>7}  of {len(rest)} other kinds")
     return lines
 
 
-def _repeat_lines(tally: Tally) -> list[str]:
-    """Tell how pivots fare that are asked several times: pass@k and pass^k for powers of two, and for all repeats."""
-    if tally.repeats == 1:
-        return []
-    powers = [2**power for power in range(tally.repeats.bit_length()) if 2**power < tally.repeats]
-    lines = []
-    for k in (*powers, tally.repeats):
-        rates = tally.pass_at(k)
-        if rates is not None:
-            lines.append(f"pass@{k} {rates[0]:.4f}  pass^{k} {rates[1]:.4f}  (over {rates[2]} pivots)")
-    return lines
-
-
-def _judge_lines(tally: Tally, judge: Mapping[str, Any] | None) -> list[str]:
+def _judge_lines(subject: Subject, figures: Figures) -> list[str]:
     """Tell who scored the messages, and what that took."""
-    if judge is None or not (tally.judged or tally.confusion["message", "message"]):
+    judge, judged = subject.judge, Counter(figures.judged)
+    if judge is None or not (figures.judged or figures.confusion.get(("message", "message"))):
         return []
     if judge.get("model") is None:
         return [f"messages scored by keyword overlap, not by a judge: {one_line(str(judge.get('why')), _ERROR)}"]
-    counts = [f"{tally.judged['asked']} asked, {tally.judged['cached']} from the cache"]
-    if tally.judged["keyword"]:
-        causes = ", ".join(f"{one_line(cause, _NAME)} {n}" for cause, n in _ranked(tally.judge_faults))
-        counts.append(f"{tally.judged['keyword']} by keyword overlap in its place ({causes})")
+    counts = [f"{judged['asked']} asked, {judged['cached']} from the cache"]
+    if judged["keyword"]:
+        causes = ", ".join(f"{one_line(cause, _NAME)} {n}" for cause, n in _ranked(figures.judge_faults))
+        counts.append(f"{judged['keyword']} by keyword overlap in its place ({causes})")
     model, prompt = one_line(str(judge["model"]), _NAME), one_line(str(judge.get("prompt_version")), _NAME)
     lines = [f"messages judged by {model} (prompt {prompt}): {', '.join(counts)}"]
-    read, cached, written, reasoning = tally.judge_usage
-    if read or written:
-        lines.append(
-            f"the judge's tokens: {read:,} in ({cached:,} cached), {written:,} out"
-            + (f" ({reasoning:,} reasoning)" if reasoning else "")
-        )
+    tokens = figures.judge_tokens
+    if tokens.read or tokens.written:
+        lines.append(f"the judge's tokens: {_shown_tokens(tokens)}")
     return lines
+
+
+def _shown_tokens(tokens: Tokens) -> str:
+    shown = f"{tokens.read:,} in ({tokens.cached:,} cached), {tokens.written:,} out"
+    return shown + (f" ({tokens.reasoning:,} reasoning)" if tokens.reasoning else "")
 
 
 # What the summary says of odd answers, in this order.
@@ -233,67 +221,65 @@ _FLAG_TEXTS = (
 )
 
 
-def _flag_lines(tally: Tally) -> list[str]:
+def _flag_lines(figures: Figures) -> list[str]:
     """Count the odd answers, and say what each kind is."""
-    lines = [f"  {tally.flags[flag]:>7}  {text}" for flag, text in _FLAG_TEXTS if tally.flags[flag]]
+    lines = [f"  {figures.flags[flag]:>7}  {text}" for flag, text in _FLAG_TEXTS if figures.flags.get(flag)]
     return ["odd answers", *lines] if lines else []
 
 
-def _call_lines(tally: Tally, price: Price | None) -> list[str]:
+def _call_lines(subject: Subject, figures: Figures) -> list[str]:
     """Tell what the calls took: time, further attempts, tokens and money."""
     lines = []
-    quantiles = tally.latency_quantiles(0.5, 0.95, 1.0)
-    if quantiles and quantiles[1] >= _WORTH_TELLING_S:
-        lines.append("latency: median {:.2f} s, 95 % within {:.2f} s, longest {:.2f} s".format(*quantiles))
-    if tally.retried:
-        causes = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in _ranked(tally.retries))
-        lines.append(f"retries: {tally.retries.total()} in {tally.retried} calls ({causes})")
-    if tally.with_usage:
-        read, cached, written, reasoning = tally.usage
-        details = f"tokens: {read:,} in ({cached:,} cached), {written:,} out"
-        details += f" ({reasoning:,} reasoning)" if reasoning else ""
+    latency = figures.latency
+    if latency is not None and latency.p95 >= _WORTH_TELLING_S:
+        lines.append(
+            f"latency: median {latency.median:.2f} s, 95 % within {latency.p95:.2f} s, longest {latency.longest:.2f} s"
+        )
+    if figures.retried_calls:
+        causes = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in _ranked(figures.retries))
+        lines.append(f"retries: {sum(figures.retries.values())} in {figures.retried_calls} calls ({causes})")
+    if figures.answers_with_tokens:
+        tokens, price = figures.tokens, subject.price
+        details = f"tokens: {_shown_tokens(tokens)}"
         if price is not None:
-            details += f"; cost {price.of(read, cached, written):.4f}"
-        missing = len(tally.latencies) - tally.with_usage
+            details += f"; cost {price.of(tokens.read, tokens.cached, tokens.written):.4f}"
+        missing = figures.calls - figures.answers_with_tokens
         details += f"; {missing} answers did not tell" if missing > 0 else ""
         lines.append(details)
     return lines
 
 
-def _write_reruns(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+def _write_reruns(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Tell what became of what other plugins were asked to run again."""
-    tally = session.tally
-    if session.reruns.asked is not None or tally.again:
-        asked = "" if session.reruns.asked is None else f"asked for by {session.reruns.asked}; "
-        errors = "1 error was" if tally.again == 1 else f"{tally.again} errors were"
+    again, repeated = summary.figures.again, summary.figures.repeated
+    if summary.reruns is not None or again:
+        asked = "" if summary.reruns is None else f"asked for by {summary.reruns}; "
+        errors = "1 error was" if again == 1 else f"{again} errors were"
         _write(reporter, f"reruns: {asked}a wrong answer is never asked again; {errors} asked again")
-    if tally.repeated:
+    if repeated:
         _write(
             reporter,
-            f"{tally.repeated} results of tests that had one already are not counted: "
-            "a plugin runs tests several times",
+            f"{repeated} results of tests that had one already are not counted: a plugin runs tests several times",
         )
 
 
-def _write_lost(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+def _write_lost(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Say loudly that tests were lost, and why."""
-    lost, selected = session.ending.lost, session.tally.selected
-    if not lost:
+    if not summary.lost:
         return
     _write(
         reporter,
-        f"ERROR: {lost} of the {selected} selected tests were not run: {session.ending.why}. "
+        f"ERROR: {summary.lost} of the {summary.figures.selected} selected tests were not run: {summary.why_lost}. "
         f"These figures are not those of the whole; the exit code is {UNTRUSTED}.",
         red=True,
         bold=True,
     )
-    if session.recorder.path is None:
+    if summary.recorded.path is None:
         _write(reporter, "the run was not recorded, so that nothing can go on with it: run it again")
 
 
-def _write_uncollected(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+def _write_uncollected(reporter: pytest.TerminalReporter, files: Sequence[str]) -> None:
     """Say loudly that whole files are missing."""
-    files = session.ending.uncollected
     if files:
         count = "1 file" if len(files) == 1 else f"{len(files)} files"
         shown = ", ".join(files[:_FILES_SHOWN]) + (" and more" if len(files) > _FILES_SHOWN else "")
@@ -306,17 +292,16 @@ def _write_uncollected(reporter: pytest.TerminalReporter, session: PivotSession)
         )
 
 
-def _write_run(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
+def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Tell where the run is recorded, and how to go on with it if it is not complete."""
-    recorder = session.recorder
-    if recorder.trouble is not None:
-        _write(reporter, recorder.trouble, red=True)
-    if recorder.path is None:
+    recorded = summary.recorded
+    if recorded.trouble is not None:
+        _write(reporter, recorded.trouble, red=True)
+    if recorded.path is None:
         return
-    shown = session.shown_path(recorder.path)
-    _write(reporter, f"run recorded in {shown}")
-    if not session.replays and (not session.complete or session.tally.errors):
-        _write(reporter, how_to_go_on(shown, marked=recorder.unmarked is None))
+    _write(reporter, f"run recorded in {recorded.path}")
+    if summary.to_complete:
+        _write(reporter, how_to_go_on(recorded.path, marked=recorded.marked))
 
 
 def how_to_go_on(run: str, *, marked: bool) -> str:
@@ -325,47 +310,38 @@ def how_to_go_on(run: str, *, marked: bool) -> str:
     return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}{again}"
 
 
-def _confusion_lines(tally: Tally) -> list[str]:
+def _confusion_lines(figures: Figures) -> list[str]:
     columns = ("call", "message", "none")
     lines = [f"{'':18}" + "".join(f"{name:>10}" for name in ("call", "message", "nothing")) + "   (answered)"]
     for expected in ("call", "message"):
-        counts = [tally.confusion[expected, actual] for actual in columns]
+        counts = [figures.confusion.get((expected, actual), 0) for actual in columns]
         if any(counts):
             lines.append(f"{'expected ' + expected:18}" + "".join(f"{count:>10}" for count in counts))
     return lines
 
 
-def _tool_lines(tally: Tally) -> list[str]:
+def _tool_lines(figures: Figures) -> list[str]:
     """List the expected tools with the most failures."""
-    worst = sorted(
-        ((failed, tool) for tool, failed in tally.tools_failed.items() if failed), key=lambda pair: (-pair[0], pair[1])
-    )
+    worst = sorted((-failed, tool, graded) for tool, (graded, failed) in figures.tools.items() if failed)
     if not worst:
         return []
-    shown = [f"{shown_name(tool, _NAME)} {failed}/{tally.tools_graded[tool]}" for failed, tool in worst[:_TOOLS_SHOWN]]
+    shown = [f"{shown_name(tool, _NAME)} {-failed}/{graded}" for failed, tool, graded in worst[:_TOOLS_SHOWN]]
     return [f"worst tools (failed/graded): {', '.join(shown)}"]
 
 
-def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def _write_identity(reporter: pytest.TerminalReporter, session: PivotSession) -> None:
-    """State that the pass rate is the mean reward, or loudly that it is not."""
-    line = identity_line(session.tally) if session.grader.binary else None
-    if line is not None:
-        broken = session.tally.identity_broken()
-        _write(reporter, line, red=broken, bold=broken)
-
-
-def identity_line(tally: Tally) -> str | None:
+def identity_line(subject: Subject, figures: Figures) -> str | None:
     """Say whether the pass rate is the mean reward, as a 0/1 grader promises; None if there is nothing to check."""
-    passed, reward, n = tally.identity_figures()
-    if not n:
+    identity = figures.identity
+    if subject.mark is not None or not identity.tests:
         return None
-    if tally.identity_broken():
+    if identity.broken:
         return (
-            f"ERROR: the pass rate is not the mean reward: {passed} of {n} pivots passed, but their rewards sum to "
-            f"{reward:g}. A hook, a plugin or a mark changed outcomes; do not trust this run's pass rate."
+            f"ERROR: the pass rate is not the mean reward: {identity.passed} of {identity.tests} pivots passed, but "
+            f"their rewards sum to {identity.rewards:g}. A hook, a plugin or a mark changed outcomes; do not trust "
+            "this run's pass rate."
         )
-    return f"pass rate = mean reward: checked over {n} pivots"
+    return f"pass rate = mean reward: checked over {identity.tests} pivots"

@@ -18,13 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError, RunError
 from pytest_fcpivot.core.redact import Redactor
-from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.data.selection import parse_shard
-from pytest_fcpivot.graders import is_binary, is_bundled, meaning_of
+from pytest_fcpivot.graders import meaning_of
 from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK
-from pytest_fcpivot.options.values import Price
-from pytest_fcpivot.report.grader import settings_line
-from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 from pytest_fcpivot.runs.damage import Damages, listed
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, ended_early, judge_of_run
@@ -59,7 +55,6 @@ _SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
 _OFFSET_BITS = 48
 _OFFSET = (1 << _OFFSET_BITS) - 1
 _SHOWN = 5
-_WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,39 +72,6 @@ class Merged:
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     made_here: bool
-
-    def report(self) -> Iterator[str]:
-        """Yield the lines of the summary, as a session shows them, and what there is to tell of the merge."""
-        description, tally = self.description, self.tally
-        redact = Redactor()
-        if tally.graded or tally.errors:
-            names = [data["name"] for data in description["data"]] or [SAMPLE]  # what own tests run over by default
-            grader = description["grader"]
-            grader = grader if is_bundled(str(grader["name"])) else redact.within(grader)
-            yield _heading(summary_title(names, redact(description["agent"]), grader["name"]))
-            settings = settings_line(grader)
-            if settings is not None:
-                yield settings
-            binary = is_binary(description["grader"])
-            mark = None if binary else description.get("pass_mark", DEFAULT_PASS_MARK)
-            yield from summary_lines(
-                tally, _price(description["options"]), mark, redact.within(description.get("judge"))
-            )
-            identity = identity_line(tally) if binary else None
-            if identity is not None:
-                yield identity
-        else:
-            yield "fcpivot: no pivot was run"
-        yield f"run recorded in {self.path}"
-        if self.missing or tally.errors:
-            yield (
-                how_to_go_on(str(self.path), marked=self.made_here)
-                if "selected_by_shard" not in description
-                else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
-            )
-        yield f"merged: {_count(len(description['merged']), 'run')}, {_count(self.results, 'result')}"
-        yield from (f"note: {line}" for line in self.notes)
-        yield from (f"missing: {line}" for line in self.missing)
 
 
 @dataclass(slots=True)
@@ -560,22 +522,6 @@ def _left_out(parts: Sequence[_Run]) -> Iterator[str]:
 
 
 # -------------------------------------------------------------------- words
-
-
-def _heading(title: str) -> str:
-    """Write a title as wide as the terminal, as pytest does."""
-    width = shutil.get_terminal_size((_WIDTH, 0)).columns
-    width = width if width >= _LEAST_WIDTH else _WIDTH
-    side = "=" * max((width - len(title) - 2) // 2, 1)
-    return f"{side} {title} {side}".ljust(width, "=")
-
-
-def _price(options: Mapping[str, Any]) -> Price | None:
-    try:
-        prices = [float(text) for text in str(options["fc_price"]).split("/")]
-        return Price(prices[0], prices[-2], prices[-1])
-    except (KeyError, ValueError, IndexError):
-        return None
 
 
 def _flag(option: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Action, Grade, Pivot, SchemaVerdict
     from pytest_fcpivot.runs.answers import StoredAnswer
     from pytest_fcpivot.runs.record import Scoring
-    from pytest_fcpivot.session.judging import Held, Scored
+    from pytest_fcpivot.session.scoring import Held, Scored
 
 NOT_ASKED = object()
 
@@ -130,3 +130,11 @@ class Case:
 CASE = pytest.StashKey[Case]()
 FIRST_GRADED = pytest.StashKey[Graded]()  # of a test that another plugin may run again
 EARLIER_REASONS = pytest.StashKey[tuple[str, ...]]()  # of one that ended in an error
+
+
+def case_of(node: pytest.Item, pivot: Pivot) -> Case:
+    """Return what is known of a test; a user's own `pivot` fixture may have given it another pivot."""
+    case = node.stash.get(CASE, None)
+    if case is None or case.pivot is not pivot:
+        case = node.stash[CASE] = Case(pivot)
+    return case

@@ -14,6 +14,7 @@ from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.data.progress import Progress, told_nobody
 from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.session import options
+from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ class Datasets:
         self._named: set[str] = set()
         self.named = False  # whether the user named any
         # Another machine may have another rootdir, and node ids have to be the same.
-        self._names = [data["name"] for data in options.told(config).get("data", ())]
+        self._told = plan_told(config)
+        self._names = [] if self._told is None else [data["name"] for data in self._told.data]
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self._open.values())
@@ -165,7 +167,7 @@ class Datasets:
         if config.args_source is config.ArgsSource.TESTPATHS:
             config.args = [name for name in config.args if not is_data_file(config.invocation_params.dir / name)]
             return []
-        typed = config.args if of_run or options.told(config) else options.command_line(config)
+        typed = config.args if of_run or self._told is not None else options.command_line(config)
         found = []
         for position, argument in enumerate(config.args):
             name, separator, rest = argument.partition("::")
@@ -207,7 +209,7 @@ class Datasets:
     def _progress(self, path: Path) -> Iterator[Reached]:
         """Tell on the screen, which pytest captures by now, how far a file is that takes long to prepare."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
-        if options.told(self._config):  # a worker, for which the controller prepared it
+        if self._told is not None:  # a worker, for which the controller prepared it
             yield told_nobody
             return
         uncaptured = nullcontext() if capture is None else capture.global_and_fixture_disabled()

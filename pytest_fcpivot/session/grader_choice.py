@@ -26,7 +26,7 @@ from pytest_fcpivot.graders import (
 )
 from pytest_fcpivot.options.table import FROM_RUN
 from pytest_fcpivot.report.grader import shown_settings
-from pytest_fcpivot.session.options import told
+from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,7 +76,8 @@ def choose_grader(
         grader = find_grader(spec, settings, search=search, where=chosen.grader_from)
         if isinstance(grader, NemoGymGrader):
             settings = grader.settings
-    ours, theirs = describe_grader(grader, settings, cause), told(config).get("grader")
+    ours, told = describe_grader(grader, settings, cause), plan_told(config)
+    theirs = None if told is None else told.grader
     if theirs is not None and meaning_of(ours) != meaning_of(theirs):
         raise OptionError(f"the grader there is {ours}, and here {theirs}: copy its file, or install the same package")
     return GraderChoice(grader, ours)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_fcpivot.core.errors import WrongAction
+from pytest_fcpivot.session.case import CASE, Case
 from pytest_fcpivot.session.datasets import Dataset
-from pytest_fcpivot.session.own_tests import NO_AGENT, brings_agent, is_ours
+from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
+from pytest_fcpivot.session.test_names import repeat_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_fcpivot.core.model import Action, Grade
+    from pytest_fcpivot.core.model import Action, Grade, Pivot
     from pytest_fcpivot.data.store import IndexEntry
-    from pytest_fcpivot.session.hooks import PivotSession
+    from pytest_fcpivot.session.plan import Plan
 
 _OURS = ("pivot", "fc_action", "fc_grade")
 
@@ -40,9 +42,16 @@ def pivot_of(item: pytest.Item) -> tuple[IndexEntry, int] | None:
     return case[1:] if isinstance(case, tuple) and case and isinstance(case[0], Dataset) else None
 
 
-def repeat_name(pivot_id: str, repeat: int) -> str:
-    """Name one repeat of a pivot; the first has the pivot's own name, which selects the others too."""
-    return pivot_id if repeat == 1 else f"{pivot_id}[r{repeat}]"
+class Pivots(Protocol):
+    """What data files and their items need of the session that they are in."""
+
+    @property
+    def plan(self) -> Plan: ...  # noqa: D102
+    def check_gradable(self, dataset: Dataset) -> None: ...  # noqa: D102
+    def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry, int] | None) -> Pivot: ...  # noqa: D102
+    def agent(self) -> Callable[..., Any]: ...  # noqa: D102
+    def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action: ...  # noqa: D102
+    def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]: ...  # noqa: D102
 
 
 class PivotFile(pytest.Module):
@@ -51,7 +60,7 @@ class PivotFile(pytest.Module):
     It is a module so that fixtures of module scope have a place to live; the module object is an empty one.
     """
 
-    pivots: PivotSession
+    pivots: Pivots
     dataset: Dataset
     # The agent, once a session-scoped fixture made it, if nobody overrides our other fixtures; see PivotItem.setup.
     agent: Callable[..., Any] | None = None
@@ -59,7 +68,7 @@ class PivotFile(pytest.Module):
     hooks: Any = None
 
     @classmethod
-    def make(cls, parent: pytest.Collector, path: Path, dataset: Dataset, pivots: PivotSession) -> PivotFile:
+    def make(cls, parent: pytest.Collector, path: Path, dataset: Dataset, pivots: Pivots) -> PivotFile:
         """Create the collector of a data set."""
         node: PivotFile = cls.from_parent(parent, path=path, nodeid=dataset.label)
         node.dataset, node.pivots = dataset, pivots
@@ -90,17 +99,18 @@ class PivotFile(pytest.Module):
 
     def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
         """Yield what runs: every repeat of every selected pivot; in a replay, those that have, or had, an answer."""
-        pivots = self.pivots
-        book = pivots.book if pivots.replays else None
+        plan = self.pivots.plan
+        book = plan.book if plan.replays else None
         for entry in self.dataset.entries:
-            for repeat in range(1, pivots.repeats + 1):
+            for repeat in range(1, plan.repeats + 1):
                 if book is None or book.had(f"{self.nodeid}::{repeat_name(entry.id, repeat)}", entry.id, repeat):
                     yield entry, repeat
 
     def _refuse_without_agent(self, item: PivotItem) -> None:
         """Say once, not once a pivot, that nobody named an agent."""
         agents = item._fixtureinfo.name2fixturedefs.get("fc_agent", ())  # noqa: SLF001
-        if self.pivots.options.agent is None and not self.pivots.replays and agents and not brings_agent(agents):
+        plan = self.pivots.plan
+        if plan.options.agent is None and not plan.replays and agents and not brings_agent(agents):
             raise self.CollectError(NO_AGENT)
 
     def _nothing_overridden(self, item: PivotItem) -> bool:
@@ -144,6 +154,12 @@ class PivotItem(pytest.Function):
         if matches:  # not the empty set that every node begins with
             self._keyword_matches = matches
 
+    def case(self) -> Case:
+        """Read the item's case, unless that was done already, when its call was started ahead."""
+        if CASE not in self.stash:
+            self.stash[CASE] = Case(self.parent.dataset.store.read(self.entry.row), self.repeat)
+        return self.stash[CASE]
+
     def agent_fixture(self) -> Any:
         """Return the definition of the fixture that makes this item's agent."""
         return self._fixtureinfo.name2fixturedefs["fc_agent"][-1]
@@ -163,7 +179,7 @@ class PivotItem(pytest.Function):
         values: dict[str, Any] = self.funcargs
         values["pivot"], values["fc_action"] = pivot, None
         values["fc_grade"] = pivots.grader_for(self, pivot)
-        if pivots.replays:
+        if pivots.plan.replays:
             file.agent = pivots.agent()  # a fixture of the user's might want a key for the agent that it makes
         if file.agent is not None:
             values["fc_agent"] = file.agent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedError
@@ -13,50 +12,19 @@ from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
 from pytest_fcpivot.schema.toolset import tool_set
 from pytest_fcpivot.session.hiding import Hiding
-from pytest_fcpivot.session.options import told
+from pytest_fcpivot.session.scoring import ASKED, CACHED, FALLBACK, Held, Scored
+from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.calls.caller import Call, Server, Servers
     from pytest_fcpivot.core.model import Action
-    from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.graders.judge import Judge, Judgement, Question
     from pytest_fcpivot.options.values import Options
     from pytest_fcpivot.runs.record import Scoring
     from pytest_fcpivot.session.case import Case
-
-ASKED, CACHED, FALLBACK = "asked", "cached", "keyword"
-
-
-@dataclass(slots=True)
-class Held:
-    """A question to the judge and where its verdict comes from: the cache, or a call that may be under way."""
-
-    question: Question
-    judgement: Judgement | None
-    call: Call | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """How a message came to its score: `by` the judge that was asked, its cache, or keywords in its place.
-
-    `cause` says which fault of the judge's made keywords take its place. `question` is what the verdict answers.
-    """
-
-    by: str
-    score: float | None = None
-    reason: str = ""
-    usage: Usage | None = None
-    cause: str | None = None
-    question: Question | None = None
-
-    def to_builtins(self) -> Scoring:
-        """Return it as a record holds it."""
-        tokens = None if self.usage is None else self.usage.counts()
-        return self.by, self.score, self.reason, tokens, self.cause
 
 
 class JudgeRaisedError(Exception):
@@ -85,7 +53,7 @@ def make_judging(
     from pytest_fcpivot.graders.judge import OFF, make_judge  # noqa: PLC0415 (most graders need none)
     from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
 
-    wanted, controller = chosen.judge, told(config)
+    wanted, told = chosen.judge, plan_told(config)
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
             raise OptionError(
@@ -94,7 +62,7 @@ def make_judging(
             )
         return None, None
     # A worker elsewhere may have a key where its controller has none, or the other way round.
-    model = (controller["judge"] or {}).get("model") or OFF if controller else wanted.model
+    model = wanted.model if told is None else (told.judge or {}).get("model") or OFF
     key = wanted.key_variable or OPENAI_KEY
     judge = make_judge(
         model,

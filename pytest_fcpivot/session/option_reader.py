@@ -24,7 +24,8 @@ from pytest_fcpivot.options.table import (
     option_of,
 )
 from pytest_fcpivot.options.values import ErrorBound, JudgeOptions, ModelOptions, Options, Price, settings_of
-from pytest_fcpivot.session.options import is_set, told
+from pytest_fcpivot.session.options import is_set
+from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +64,8 @@ class OptionReader:
         self._config = config
         self._stored = stored or {}
         self._may_decline = stored is not None
-        self._told: dict[str, tuple[Any, str]] | None = told(config).get("options")
+        told = plan_told(config)
+        self._told = None if told is None else told.options
 
     def everything(self) -> dict[str, tuple[Any, str]]:
         """Return the raw value of every option and the name it was given under, for a worker."""
@@ -287,12 +289,9 @@ class OptionReader:
         if text is None:
             return None
         try:
-            prices = [float(part) for part in text.split("/")]
+            return Price.of_text(text)
         except ValueError:
-            prices = []
-        if len(prices) not in (2, 3) or any(not 0 <= price < float("inf") for price in prices):
             raise OptionError(
                 f"{where}={text}: write the prices of a million tokens as INPUT/CACHED/OUTPUT, as in 1.25/0.125/10, "
                 "or INPUT/OUTPUT"
-            )
-        return Price(prices[0], prices[-2], prices[-1])
+            ) from None

@@ -60,15 +60,9 @@ def on_command_line(config: pytest.Config) -> bool:
     return any(argument.startswith("--fc-") for argument in command_line(config))
 
 
-def told(config: pytest.Config) -> dict[str, Any]:
-    """Return what the controller tells this worker of the session; nothing in another process."""
-    found: dict[str, Any] = getattr(config, "workerinput", {}).get("fcpivot", {})
-    return found
-
-
 def asked_for(config: pytest.Config) -> bool:
     """Tell whether any option was given in any way."""
-    return bool(told(config)) or any(is_set(config, option) for option in OPTIONS)
+    return "fcpivot" in getattr(config, "workerinput", {}) or any(is_set(config, option) for option in OPTIONS)
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fcpivot.session import forked
 from pytest_fcpivot.session.option_reader import names_a_run
+from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
 from pytest_fcpivot.session.reruns import refuse_repeats
 
 if TYPE_CHECKING:
@@ -15,41 +16,16 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.session.hooks import PivotSession
 
-FIXTURE_HOME = "pytest_fcpivot.plugin"
-NO_AGENT = (
-    "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
-    "or override the fixture fc_agent in a conftest.py"
-)
 NOTHING_NAMED = (
     "neither data nor an agent is named: pass --fc-agent=module:fn to run this on the bundled sample, "
     "and --fc-data=FILE to run it on data of yours"
 )
-NOT_TOLD = (
-    "a worker of pytest-xdist came to a test that takes a pivot, of which the session that counts the results knows "
-    "nothing: the fixture fc_agent stands where only workers find it; name the data as well, in the ini file "
-    "(fc_data = sample) or by FC_DATA=sample, or move the fixture to a conftest.py beside the ini file"
-)
 _TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
-
-
-def is_ours(definition: Any) -> bool:
-    """Tell whether the definition of a fixture is the plugin's own."""
-    return bool(definition.func.__module__ == FIXTURE_HOME)
-
-
-def brings_agent(definitions: Sequence[Any]) -> bool:
-    """Tell whether the fixture `fc_agent` is overridden by one that does not need ours, which the options make."""
-    for definition in reversed(definitions):
-        if is_ours(definition):
-            return False
-        if "fc_agent" not in definition.argnames:
-            return True
-    return False
 
 
 def nothing_named(config: pytest.Config, session: PivotSession | None) -> bool:
     """Tell whether the user named neither data nor an agent, by options, settings or paths."""
-    return not names_a_run(config) and (session is None or not session.datasets.named)
+    return not names_a_run(config) and (session is None or not session.plan.datasets.named)
 
 
 def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Callable[[], PivotSession]) -> None:
@@ -68,7 +44,7 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
         return
     session = begin()
     needs_agent = "fc_agent" in metafunc.fixturenames and not has_agent
-    if needs_agent and session.options.agent is None and not session.replays:
+    if needs_agent and session.plan.options.agent is None and not session.plan.replays:
         _refuse_without_agent(metafunc)
         return
     refusal = refuse_repeats(metafunc.config, metafunc.definition)

@@ -109,15 +109,6 @@ def _refused(config: pytest.Config) -> Iterator[str]:
         retries, where = _setting(config, "retries")
         if retries:
             yield f"{where} (pytest-retry): {_UNTIL_RIGHT}"
-    if config.getoption("dist", "no") == "each":
-        from xdist.workermanage import parse_tx_spec_config  # noqa: PLC0415 (xdist has defined the option)
-
-        workers = len(parse_tx_spec_config(config))
-        if workers > 1:
-            yield (
-                f"--dist=each with {workers} workers: each of them would run every pivot, and each result would be "
-                f"counted {workers} times; use --dist=load, and --fc-repeats={workers} to ask at each pivot again"
-            )
 
 
 def _asked(config: pytest.Config) -> str | None:

@@ -1,15 +1,11 @@
-"""What a session has to do with runs on disk: the one it records, and the one whose answers it takes."""
+"""The stored run whose answers a session takes: to go on with it, or to grade them again."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
-import subprocess
-from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,22 +20,19 @@ from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATES
 from pytest_fcpivot.runs import made_here
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.damage import listed, would_be_missing
-from pytest_fcpivot.runs.described import RUN_FORMAT, read_with_origin
-from pytest_fcpivot.runs.directory import RunDirectory, judge_of_run, now
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.directory import RunDirectory, judge_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
-from pytest_fcpivot.session.options import command_line, is_typed, told
+from pytest_fcpivot.session.options import command_line, is_typed
+from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pytest
 
-    from pytest_fcpivot.runs import CaseRecord
-    from pytest_fcpivot.runs.trust import Key
     from pytest_fcpivot.session.option_reader import OptionReader
 
-_PACKAGES = ("pytest-fcpivot", "pytest", "pytest-xdist", "pyarrow", "jsonschema", "tenacity", "openai")
-_GIT_PATIENCE_S = 5
 _NAMING_A_RUN = ("--fc-resume", "--fc-replay")
 _FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
 # Two sessions may name these differently and mean the same.
@@ -84,8 +77,9 @@ class StoredRun:
             found.refuse_strangers_choices(config, reader)
             found.refuse_hidden_options(config, reader)
             return found
-        if told(config):
-            path = Path(told(config)["run"])  # "the latest" is the controller's to say
+        told = plan_told(config)
+        if told is not None and told.run is not None:
+            path = Path(told.run)  # "the latest" is the controller's to say
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:
@@ -101,7 +95,7 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        if resume == LATEST and not told(config):
+        if resume == LATEST and told is None:
             found._refuse_strangers_latest(config, resume_from)
         found.refuse_hidden_options(config, reader)
         return found
@@ -159,7 +153,7 @@ class StoredRun:
 
         A worker does as its controller has decided, whose key another machine does not have.
         """
-        if self.is_made_here or told(config):
+        if self.is_made_here or plan_told(config) is not None:
             return
         named = made_here.named_by(self.description, self._given(config, reader))
         if named:
@@ -205,7 +199,7 @@ class StoredRun:
 
         A worker takes what its controller was given, by an environment that another machine does not have.
         """
-        if told(config):
+        if plan_told(config) is not None:
             return
         given = reader.given_here()
         for name, value in self.options.items():
@@ -304,191 +298,3 @@ def _refuse_blank(config: pytest.Config) -> None:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else json.dumps(value)
-
-
-class Recorder:
-    """Writes the run of this session; without a directory, it does nothing.
-
-    With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
-    """
-
-    def __init__(self, path: Path | None, *, resumes: bool, must: bool, marks: bool) -> None:
-        self.path = path
-        self.trouble: str | None = None
-        self._no_mark = None if marks else "it goes on from a run that was not made here"
-        self._marks = marks
-        self._key: Key | None = None
-        self._resumes = resumes
-        self._must = must  # the user named the directory
-        self._run: RunDirectory | None = None
-        self._session: dict[str, Any] = {}
-        self._sessions: list[dict[str, Any]] = []
-        self._description: dict[str, Any] = {}
-        self.repaired = 0
-        self.written = 0
-
-    def begin(self, description: Mapping[str, Any]) -> None:
-        """Make or open the directory; raises RunError if it cannot be used and was named by the user."""
-        if self.path is None:
-            return
-        self._session = {"started": now(), "ended": None, "exit_status": None}
-        if self._marks:
-            self._key = find_key(make=True)
-            self._no_mark = self._key.trouble or None
-        try:
-            if self._resumes:
-                self._run = RunDirectory.resume(self.path)
-                self.repaired = self._run.repaired
-                # Read once more, now that no other session writes it: the mark is for what is here now.
-                self._description, origin = read_with_origin(self.path, self._key or find_key())
-                if self._marks and origin is not Origin.HERE:
-                    self._key, self._no_mark = None, "its run.json was changed while this session began"
-                self._description.pop("counts", None)  # of the session before
-            else:
-                self._description = {"format": RUN_FORMAT, **description}
-                self._run = RunDirectory.begin(self.path, self._description, self._key)
-            self._sessions = [*self._description.get("sessions", ()), self._session]
-            self._describe()
-        except RunError as error:
-            if self._must:
-                raise
-            self.trouble = f"the run is not recorded: {error}; name a directory with --fc-run"
-            self.path = self._run = None
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-
-    @property
-    def unmarked(self) -> str | None:
-        """Say that the run is not marked as made here, and what follows; None if it is, or is not recorded."""
-        if self.path is None or self._no_mark is None:
-            return None
-        return (
-            f"the run is not marked as made here ({self._no_mark}): to resume or replay it, its agent, data and "
-            "addresses have to be given again"
-        )
-
-    @property
-    def calls(self) -> Path | None:
-        """Where processes keep answers whose tests have not come."""
-        return None if self.path is None else RunDirectory(self.path).calls
-
-    def add(self, record: CaseRecord, test: str, outcome: str, cost: float | None) -> str | None:
-        """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
-        if self._run is None:
-            return None
-        try:
-            self._run.append(record.line(test, outcome, cost))
-        except OSError as error:
-            self.trouble = (
-                f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
-                f"make room, and go on with --fc-resume={self.path}"
-            )
-            self._run.close()
-            self._run = None
-            return self.trouble
-        self.written += 1
-        return None
-
-    def finish(
-        self,
-        exit_status: int,
-        *,
-        complete: bool,
-        counts: Mapping[str, int] | None = None,
-        judged: Mapping[str, int] | None = None,
-        keep: bool = False,
-    ) -> None:
-        """Note the end; after that, what was kept of calls is removed, if every test was reported.
-
-        `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
-        judge. A new run without results is removed, unless it is to be kept.
-        """
-        if self._run is None:
-            return
-        answers_wait = self.calls is not None and self.calls.exists() and not complete
-        if not (self._resumes or answers_wait or keep) and self._run.discard_if_empty():
-            self.path = None
-            return
-        self._session |= {"ended": now(), "exit_status": exit_status}
-        if counts is not None:
-            self._description["counts"] = dict(counts)
-        if judged is not None:
-            counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
-            self._description["judged"] = dict(sorted(counts.items()))
-        try:
-            self._describe()
-            described = True
-        except OSError as error:
-            described = False
-            self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
-        if complete:
-            if not self._answers_wait():
-                self._run.forget_calls()
-            if not described:
-                self._describe_in_freed_room()
-        self._run.close()
-
-    def _answers_wait(self) -> bool:
-        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
-        if self._run is None or not (self._resumes and self._run.calls.is_dir()):
-            return False
-        book = AnswerBook(replays=False)
-        try:
-            book.add_run(self._run)
-        except RunError:
-            return True
-        return book.waiting > 0
-
-    def _describe_in_freed_room(self) -> None:
-        with suppress(OSError):
-            self._describe()
-            self.trouble = None
-
-    def _describe(self) -> None:
-        assert self._run is not None  # noqa: S101 (the callers have one)
-        first = self._sessions[0]
-        self._description |= {
-            "started": first.get("started"),
-            "ended": self._session["ended"],
-            "sessions": self._sessions,
-        }
-        self._run.write_description(self._description, self._key)
-
-
-def surroundings(directory: Path) -> dict[str, Any]:
-    """Describe what a run depends on beside its options: versions, platform, and the commit of the user's code."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "packages": packages,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "git": _git_commit(directory),
-    }
-
-
-def _git_commit(directory: Path) -> dict[str, Any] | None:
-    """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
-    if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
-        return None
-    # A project that was copied may bring settings of git's that run a program.
-    settings = ["-c", "core.fsmonitor=false"]
-    command = ["git", *settings, "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        done = subprocess.run(  # noqa: S603 (a fixed command)
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_PATIENCE_S,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    lines = done.stdout.splitlines()
-    commit = next((line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")), None)
-    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}

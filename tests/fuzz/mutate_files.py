@@ -52,11 +52,13 @@ from pytest_fcpivot.runs.call_log import Crashes, under_way
 from pytest_fcpivot.runs.described import read_description
 from pytest_fcpivot.runs.reader import Damage, results_in
 from pytest_fcpivot.runs.trust import find_key, written
-from pytest_fcpivot.session import hooks as session
-from pytest_fcpivot.session.hooks import PivotSession
+from pytest_fcpivot.session import hooks
+from pytest_fcpivot.session.begin import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_fcpivot.session.hooks import PivotSession
 
 AGENT = '''
 """An agent that is right, wrong, silent or broken by turns."""
@@ -446,13 +448,13 @@ class Reader:
         made = None
         try:
             try:
-                made = PivotSession(config)
-            except OSError:  # as `PivotSession.begin` has it, whose message names the file
+                made = make_session(config)
+            except OSError:  # as the session's `begin` has it, whose message names the file
                 return "refused"
             made._begin_run()
             told = made.pytest_report_header()
             self._read_all(made)
-            made.recorder.finish(2, complete=False)
+            made.ledger.recorder.finish(2, complete=False)
         except (FcPivotError, pytest.UsageError):
             return "refused"
         finally:
@@ -460,25 +462,25 @@ class Reader:
             config.option.__dict__.clear()
             config.option.__dict__.update(before)
             if made is not None:
-                made._asker.close()
-                if made.recorder._run is not None:
-                    made.recorder._run.close()
-                for dataset in made.datasets:
+                made.asker.close()
+                if made.ledger.recorder._run is not None:
+                    made.ledger.recorder._run.close()
+                for dataset in made.plan.datasets:
                     dataset.store.close()
             config._cleanup_stack.close()
         return "told" if len(told) > 3 else "read"
 
     @staticmethod
     def _read_all(made: PivotSession) -> None:
-        assert made.book is not None
-        if made.repeats > 1000:
-            raise Fault(f"{made.repeats} repeats of each pivot")
-        for dataset in made.datasets:
+        assert made.plan.book is not None
+        if made.plan.repeats > 1000:
+            raise Fault(f"{made.plan.repeats} repeats of each pivot")
+        for dataset in made.plan.datasets:
             made.check_gradable(dataset)
             for entry in dataset.entries:
-                for repeat in range(1, made.repeats + 1):
+                for repeat in range(1, made.plan.repeats + 1):
                     name = f"{dataset.label}::{entry.id}" + (f"[r{repeat}]" if repeat > 1 else "")
-                    stored = made.book.take(name, entry.id, repeat)
+                    stored = made.plan.book.take(name, entry.id, repeat)
                     if stored is not None and stored.error is None:
                         with contextlib.suppress(ActionError):
                             to_action(stored.output)
@@ -596,7 +598,7 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     # Versions of packages, which take the most time, and no file that is damaged.
-    vars(session)["surroundings"] = lambda _: {}
+    vars(hooks)["surroundings"] = lambda _: {}
     with tempfile.TemporaryDirectory(prefix="mutate-") as base:
         rounds = Rounds(Path(base), options.seed)
         began = time.monotonic()

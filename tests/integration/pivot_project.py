@@ -320,7 +320,8 @@ _LOADED_BY_SESSIONS = (
     "pytest_fcpivot.graders.judge_cache",
     "pytest_fcpivot.session.judging",
     "pytest_fcpivot.report.terminal",
-    "pytest_fcpivot.session.hooks",
+    "pytest_fcpivot.distributed.begin",
+    "pytest_fcpivot.session.summing_up",
 )
 
 

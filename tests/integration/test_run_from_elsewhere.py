@@ -21,8 +21,8 @@ from pytest_fcpivot.data.preparing import prepare
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import footer_hash
 from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.recorder import Recorder
 from pytest_fcpivot.runs.trust import Origin, find_key, written
-from pytest_fcpivot.session.stored import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.report.merged import merged_lines
 from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
@@ -784,7 +785,7 @@ def test_merged_shards(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     assert court.described("merged")["judged"] == dict(judged) == court.described("whole")["judged"]
     assert judged["keyword"] == 1
     assert court.described("merged")["judge"] == court.described("whole")["judge"]
-    report = list(merged.report())
+    report = list(merged_lines(merged))
     assert len(_summary(whole)) == 2
     assert [line for line in report if line.startswith(("messages ", "the judge", "mean reward", "passed "))] == [
         line for line in whole.outlines if line.startswith(("messages ", "the judge", "mean reward", "passed "))
@@ -810,7 +811,7 @@ def test_shards_without_a_judge(court: Court) -> None:
     court.run(*options, "--fc-shard=1/2", "--fc-run=shard-1")
     court.run(*options, "--fc-shard=2/2", "--fc-run=shard-2", "--fc-judge=off")
     place = court.project.path
-    report = list(merge([place / "shard-1", place / "shard-2"], place / "merged").report())
+    report = list(merged_lines(merge([place / "shard-1", place / "shard-2"], place / "merged")))
     assert "messages scored by keyword overlap, not by a judge: OPENAI_API_KEY is not set" in report
     assert not any(line.startswith("note: ") for line in report)
     assert court.described("merged")["judge"]["model"] is None

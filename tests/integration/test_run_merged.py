@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fcpivot.report.merged import merged_lines
 from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _summary(counted: Counted, result: pytest.RunResult) -> list[str]:
 def _report(counted: Counted, merged: Merged) -> list[str]:
     """Return the same of a merged run."""
     apart = ("run recorded in", "latency:", "ask again", "merged: ")
-    return [counted.project.redact(line) for line in merged.report() if not line.startswith(apart)]
+    return [counted.project.redact(line) for line in merged_lines(merged) if not line.startswith(apart)]
 
 
 def test_four_shards_are_the_whole(counted: Counted) -> None:
@@ -107,7 +108,7 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     assert _report(counted, merged) == _summary(counted, whole)
     for shown in ("errors", "retries: ", "tokens: ", "schemas: ", "pass@2 ", "categories", "worst tools", "pass rate"):
         assert any(line.startswith(shown) for line in _report(counted, merged)), shown
-    assert list(merged.report())[-1] == f"merged: 4 runs, {merged.results} results"
+    assert list(merged_lines(merged))[-1] == f"merged: 4 runs, {merged.results} results"
 
     described, one = counted.described(Path("merged")), counted.described(Path("whole"))
     own = ("started", "ended", "sessions", "merged", "mark")
@@ -157,7 +158,7 @@ def test_what_is_missing_is_told_and_asked(counted: Counted) -> None:
         f"3: its last line was torn ({len(kept[-1]) - 20} bytes), and is left out",
     )
     assert merged.notes == ()
-    command = next(line for line in merged.report() if line.startswith("ask again"))
+    command = next(line for line in merged_lines(merged) if line.startswith("ask again"))
     wanted = {name.partition("::")[2] for name in (*counted.results(runs[1]), json.loads(kept[-1])["test"])}
     result = counted.run_here(*command.partition("pytest ")[2].split())
     assert set(counted.asked()) == wanted

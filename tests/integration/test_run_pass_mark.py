@@ -11,6 +11,7 @@ import pytest
 
 from pytest_fcpivot import grade, load_pivots
 from pytest_fcpivot.core.errors import FcPivotError
+from pytest_fcpivot.report.merged import merged_lines
 from pytest_fcpivot.runs.merge import merge
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def test_shards_merged(project: Project) -> None:
         project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=shard-{number}")
     merged = merge([project.path / "shard-1", project.path / "shard-2"], project.path / "merged")
     assert merged.missing == ()
-    report = [line for line in merged.report() if not line.startswith(("run recorded", "merged: ", "latency"))]
+    report = [line for line in merged_lines(merged) if not line.startswith(("run recorded", "merged: ", "latency"))]
     summary = project.summary(whole).splitlines()
     assert report == [line for line in summary if not line.startswith(("run recorded", "latency"))]
     assert any("pass rate at reward ≥ 0.75: " in line for line in report)

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.report.merged import merged_lines
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.described import RUN_FORMAT, read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory
@@ -552,9 +553,13 @@ def test_what_is_missing(tmp_path: Path, name: str) -> None:
     runs = [write(tmp_path / "one", first, line("a"), line("b")), write(tmp_path / "two", second, *lines)]
     merged = merge(runs, Path("merged"))
     assert list(merged.missing) == told
-    assert [text for text in merged.report() if text.startswith("missing: ")] == [f"missing: {text}" for text in told]
+    assert [text for text in merged_lines(merged) if text.startswith("missing: ")] == [
+        f"missing: {text}" for text in told
+    ]
     asks = bool(told) or merged.tally.errors > 0
-    assert asks == ("ask again what is missing or ended in an error:  pytest --fc-resume=merged" in merged.report())
+    assert asks == (
+        "ask again what is missing or ended in an error:  pytest --fc-resume=merged" in merged_lines(merged)
+    )
 
 
 def test_runs_of_the_same_name(tmp_path: Path) -> None:
@@ -588,7 +593,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interval = mean_interval({"a": [1.0], "b": [0.0]})
     assert interval is not None
     merged = _merged(tmp_path, *lines, options={"fc_price": "2/8"})
-    assert list(merged.report()) == [
+    assert list(merged_lines(merged)) == [
         "======== pivots: data.jsonl | my:agent | nemo-gym:first-call =========",
         f"mean reward 0.5000  (95 % interval {interval.low:.4f} to {interval.high:.4f}, 2 pivots in 2 trajectories)",
         "passed 1, failed 1, errors 1; pass rate 0.5000 of those graded; mean reward 0.3333 with errors as 0",
@@ -613,7 +618,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_broken_identity_is_told(tmp_path: Path) -> None:
     """A pivot's outcome that is not its reward is told as a session tells it; one of an own test is no such thing."""
     merged = _merged(tmp_path, line("a", "failed", reward=1.0), line("b", "failed", test="t.py::t[b]", reward=1.0))
-    (told,) = [text for text in merged.report() if "pass rate is" in text]
+    (told,) = [text for text in merged_lines(merged) if "pass rate is" in text]
     assert told.startswith(
         "ERROR: the pass rate is not the mean reward: 0 of 1 pivots passed, but their rewards sum to 1"
     )
@@ -625,22 +630,22 @@ def test_graded_in_parts(tmp_path: Path) -> None:
     merged = _merged(
         tmp_path, line("a", "failed", reward=0.5), grader={"name": "nemo-gym:any-order", "settings": settings}
     )
-    assert not [text for text in merged.report() if "pass rate = mean" in text]
-    assert any(text.startswith("mean reward 0.5000") for text in merged.report())
+    assert not [text for text in merged_lines(merged) if "pass rate = mean" in text]
+    assert any(text.startswith("mean reward 0.5000") for text in merged_lines(merged))
 
 
 def test_nothing_was_run(tmp_path: Path) -> None:
     """Runs without a result can be merged too."""
     run = write(tmp_path / "run", described("1/2"))
     merged = merge([run], Path("merged"))
-    assert next(merged.report()) == "fcpivot: no pivot was run"
+    assert next(merged_lines(merged)) == "fcpivot: no pivot was run"
     assert merged.missing == ("shard 2 of 2", "run: 0 of 2 tests of data.jsonl have a result")
 
 
 def test_an_unresumable_run_is_told(tmp_path: Path) -> None:
     """Where shards chose for themselves, the report does not offer to resume the merged run."""
     merged = _merged(tmp_path, line("a"), options={"fc_limit": "1", "fc_shard": "1/2"})
-    text = "\n".join(merged.report())
+    text = "\n".join(merged_lines(merged))
     assert "--fc-resume" not in text
     assert "resume the shards' runs, and merge them again" in text
 

@@ -15,7 +15,7 @@ from pytest_fcpivot.session import options
 from pytest_fcpivot.session.option_reader import where_named
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.session.hooks import PivotSession
+    from pytest_fcpivot.session.plan import Plan
 
 _NOTHING = "fcpivot: no pivot was run"
 _NAMES_SHOWN = 8
@@ -25,27 +25,31 @@ _CAME_TO_ITS_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.Exi
 _OPERATORS = frozenset(("and", "or", "not"))
 
 
-def why_nothing_ran(session: PivotSession) -> str:
-    """Write the line that a summary has in place of figures; "" if no pivot was to be expected."""
-    wanted = session.datasets.named or session.datasets.are_run or session.runs_own_tests
-    if session.exit_status not in _CAME_TO_ITS_END:
+def why_nothing_ran(config: pytest.Config, plan: Plan, status: int, *, runs_own_tests: bool) -> str:
+    """Write the line that a summary has in place of figures; "" if no pivot was to be expected.
+
+    `status` is the session's exit status; `runs_own_tests` tells that tests of the user's run over the data.
+    """
+    datasets = plan.datasets
+    wanted = datasets.named or datasets.are_run or runs_own_tests
+    if status not in _CAME_TO_ITS_END:
         return _NOTHING if wanted else ""
-    reason = session.datasets.why_nothing() if wanted else ""
-    if not reason and wanted and session.exit_status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        reason = _by_pytest(session)
-    if not reason and session.runs_own_tests:
+    reason = datasets.why_nothing() if wanted else ""
+    if not reason and wanted and status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        reason = _by_pytest(config, plan)
+    if not reason and runs_own_tests:
         return "fcpivot: no pivot was graded"
-    if not reason and not session.datasets.are_run:
-        reason = _not_started(session)
+    if not reason and not datasets.are_run:
+        reason = _not_started(config, plan)
         if not reason:
             return ""
     return f"{_NOTHING}: {reason}" if reason else _NOTHING
 
 
-def _by_pytest(session: PivotSession) -> str:
+def _by_pytest(config: pytest.Config, plan: Plan) -> str:
     """Say which of pytest's own filters may have left nothing, and which names they know."""
-    option = session.config.option
-    entries = [entry for dataset in session.datasets for entry in dataset.entries]
+    option = config.option
+    entries = [entry for dataset in plan.datasets for entry in dataset.entries]
     if not entries:
         return ""
     filters, known, near = [], [], []
@@ -65,7 +69,7 @@ def _by_pytest(session: PivotSession) -> str:
     if not filters:
         return ""
     meant = f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
-    left = f"{' '.join(filters)} left none of {session.repeats * len(entries)} pivots"
+    left = f"{' '.join(filters)} left none of {plan.repeats * len(entries)} pivots"
     return "; ".join([left, *known]) + meant
 
 
@@ -74,16 +78,15 @@ def _nearest(expression: str, names: list[str]) -> list[str]:
     return [close for word in words for close in get_close_matches(word, names, n=1) if close not in words]
 
 
-def _not_started(session: PivotSession) -> str:
+def _not_started(config: pytest.Config, plan: Plan) -> str:
     """Say what would have run the data, where options or settings name data or an agent and nothing runs them."""
-    config = session.config
-    data = session.options.data[0][0] if session.options.data else "sample"
+    data = plan.options.data[0][0] if plan.options.data else "sample"
     path = f"pytest {shlex.quote(data)}"
     if options.on_command_line(config):
         return f"with a path, the run is what the path says, and no test there takes a pivot; to run data: {path}"
     named = [f"{where} in addopts" if where.startswith("--") else where for where in where_named(config)]
     if not named:
         return ""
-    agent = session.options.agent
+    agent = plan.options.agent
     way = f"pytest --fc-agent={shlex.quote(agent)}" if agent else f"pytest --fc-data={shlex.quote(data)}"
     return f"{', '.join(named)} alone never starts a run of data; to run it, pass an option or a path: {way}, or {path}"

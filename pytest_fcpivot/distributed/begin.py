@@ -1,0 +1,69 @@
+"""How a session that runs pivots begins, where pytest-xdist may take part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fcpivot.distributed.compat import has_xdist
+from pytest_fcpivot.session import begin as alone
+from pytest_fcpivot.session.worker_plan import is_worker
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.session.hooks import PivotSession
+
+
+def begin(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
+    """Begin a session in this process, be it a worker, the controller of workers, or all there is.
+
+    `begun` is pytest's own session, where it has begun before: a fixture is the first to need the pivots. Raises
+    UsageError for what cannot be run, and CollectError in a worker that was told nothing of pivots.
+    """
+    if begun is not None and is_worker(config):
+        from pytest_fcpivot.distributed.untold import refuse_untold  # noqa: PLC0415 (few sessions come here)
+
+        refuse_untold(config)
+    if has_xdist(config):
+        _refuse_each(config)
+    session = alone.begin(config)
+    if is_worker(config):
+        _serve(session)
+    elif has_xdist(config):
+        _distribute(session)
+    if begun is not None:
+        session.pytest_sessionstart(begun)
+    return session
+
+
+def _serve(session: PivotSession) -> None:
+    """Run as a worker: from its queue, and until its controller says so."""
+    from pytest_fcpivot.distributed.queue import WorkerQueue  # noqa: PLC0415 (only in workers)
+    from pytest_fcpivot.distributed.stop import listen_for_stop  # noqa: PLC0415
+
+    session.asker.take_from(WorkerQueue(session.config))
+    listen_for_stop(session.config, session.be_stopped)
+
+
+def _distribute(session: PivotSession) -> None:
+    """Run as the controller of workers, if there are going to be any."""
+    from pytest_fcpivot.distributed.machines import Machines  # noqa: PLC0415 (only where xdist is installed)
+    from pytest_fcpivot.distributed.workers import Workers  # noqa: PLC0415
+
+    workers = session.distribution = Workers(session)
+    session.config.pluginmanager.register(workers, "fcpivot-workers")
+    session.config.pluginmanager.register(Machines(session), "fcpivot-machines")
+
+
+def _refuse_each(config: pytest.Config) -> None:
+    """Refuse a distribution by which each result would be counted several times; raises UsageError."""
+    if config.getoption("dist", "no") != "each":
+        return
+    from xdist.workermanage import parse_tx_spec_config  # noqa: PLC0415 (xdist has defined the option)
+
+    workers = len(parse_tx_spec_config(config))
+    if workers > 1:
+        raise pytest.UsageError(
+            f"--dist=each with {workers} workers: each of them would run every pivot, and each result would be "
+            f"counted {workers} times; use --dist=load, and --fc-repeats={workers} to ask at each pivot again"
+        )

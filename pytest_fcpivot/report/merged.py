@@ -1,0 +1,79 @@
+"""What the command `merge` prints: the summary of the new run, as a session shows it, and what the merge left open."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.data import SAMPLE
+from pytest_fcpivot.graders import is_binary, is_bundled
+from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
+from pytest_fcpivot.options.values import Price
+from pytest_fcpivot.report.summary import Figures, Subject
+from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_fcpivot.runs.merge import Merged
+
+_WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has them
+
+
+def merged_lines(merged: Merged) -> Iterator[str]:
+    """Yield the lines of the summary, and what there is to tell of the merge."""
+    description, figures = merged.description, Figures.of(merged.tally)
+    if figures.graded or figures.errors:
+        subject = _subject(description)
+        yield _heading(summary_title(subject))
+        yield from summary_lines(subject, figures)
+        identity = identity_line(subject, figures)
+        if identity is not None:
+            yield identity
+    else:
+        yield "fcpivot: no pivot was run"
+    yield f"run recorded in {merged.path}"
+    if merged.missing or figures.errors:
+        yield (
+            how_to_go_on(str(merged.path), marked=merged.made_here)
+            if "selected_by_shard" not in description
+            else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
+        )
+    yield f"merged: {_count(len(description['merged']), 'run')}, {_count(merged.results, 'result')}"
+    yield from (f"note: {line}" for line in merged.notes)
+    yield from (f"missing: {line}" for line in merged.missing)
+
+
+def _subject(description: Mapping[str, Any]) -> Subject:
+    """Return what a run is of, from how run.json describes it."""
+    redact = Redactor()
+    grader = description["grader"]
+    return Subject(
+        # what own tests run over by default
+        data={data["name"]: None for data in description["data"]} or {SAMPLE: None},
+        agent=redact(description["agent"]),
+        grader=grader if is_bundled(str(grader["name"])) else redact.within(grader),
+        judge=redact.within(description.get("judge")),
+        mark=None if is_binary(grader) else description.get("pass_mark", DEFAULT_PASS_MARK),
+        price=_price(description["options"]),
+    )
+
+
+def _price(options: Mapping[str, Any]) -> Price | None:
+    try:
+        return Price.of_text(str(options["fc_price"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _heading(title: str) -> str:
+    """Write a title as wide as the terminal, as pytest does."""
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns
+    width = width if width >= _LEAST_WIDTH else _WIDTH
+    side = "=" * max((width - len(title) - 2) // 2, 1)
+    return f"{side} {title} {side}".ljust(width, "=")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,216 @@
+"""What a run found, as plain values: whoever shows it needs no session, and nothing that is shown can change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fcpivot.options.values import Price
+    from pytest_fcpivot.runs.tally import Tally
+    from pytest_fcpivot.stats.interval import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassAt:
+    """Of the pivots that were graded at least `k` times: how many there are, and their pass@k and pass^k."""
+
+    k: int
+    any_passes: float
+    all_pass: float
+    pivots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whether the pass rate of the pivots' own tests is their mean reward, as a grader of rewards 0 and 1 promises."""
+
+    passed: int
+    rewards: float
+    tests: int
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Tokens that were read, of them from a cache, and written, of them for reasoning."""
+
+    read: int
+    cached: int
+    written: int
+    reasoning: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Quantiles of the calls' latencies, in seconds."""
+
+    median: float
+    p95: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorGroup:
+    """Errors that have a cause in common, with the text of one of them; `varies` tells that there are others."""
+
+    cause: str
+    count: int
+    text: str
+    varies: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures of a run.
+
+    `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` stands apart. `mean_with_errors` is
+    the mean reward with every error as 0. `confusion` counts what was expected against what was answered, `tools` how
+    many answers were graded and failed by expected tool, `flags` what is odd about answers. `again` counts errors whose
+    tests were run again, `repeated` further results that are not counted, `redacted` answers that a secret was taken
+    out of.
+    """
+
+    selected: int
+    passed: int
+    failed: int
+    errors: int
+    not_run: int
+    skipped: int
+    again: int
+    repeated: int
+    redacted: int
+    interval: Interval | None
+    pass_rate: float | None
+    mean_with_errors: float | None
+    pass_at: tuple[PassAt, ...]
+    identity: Identity
+    categories: Mapping[str, int]
+    schemas: Mapping[str, int]
+    confusion: Mapping[tuple[str, str], int]
+    tools: Mapping[str, tuple[int, int]]
+    flags: Mapping[str, int]
+    error_groups: tuple[ErrorGroup, ...]
+    latency: Latency | None
+    calls: int
+    retried_calls: int
+    retries: Mapping[str, int]
+    answers_with_tokens: int
+    tokens: Tokens
+    judged: Mapping[str, int]
+    judge_tokens: Tokens
+    judge_faults: Mapping[str, int]
+
+    @property
+    def graded(self) -> int:
+        """How many answers were graded."""
+        return self.passed + self.failed
+
+    @classmethod
+    def of(cls, tally: Tally) -> Figures:
+        """Take the figures of a tally as they stand."""
+        quantiles = tally.latency_quantiles(0.5, 0.95, 1.0)
+        passed, rewards, tests = tally.identity_figures()
+        return cls(
+            selected=tally.selected,
+            passed=tally.passed,
+            failed=tally.failed,
+            errors=tally.errors,
+            not_run=tally.not_run,
+            skipped=tally.skipped,
+            again=tally.again,
+            repeated=tally.repeated,
+            redacted=tally.redacted,
+            interval=tally.mean_reward(),
+            pass_rate=tally.pass_rate,
+            mean_with_errors=tally.mean_with_errors(),
+            pass_at=tuple(_pass_at(tally)),
+            identity=Identity(passed=passed, rewards=rewards, tests=tests, broken=tally.identity_broken()),
+            categories=dict(tally.categories),
+            schemas=dict(tally.schemas),
+            confusion=dict(tally.confusion),
+            tools={tool: (graded, tally.tools_failed[tool]) for tool, graded in tally.tools_graded.items()},
+            flags=dict(tally.flags),
+            error_groups=tuple(
+                ErrorGroup(cause=cause, count=count, text=text, varies=varies)
+                for cause, count in tally.error_causes.items()
+                for text, varies in [tally.error_texts.get(cause, ("", False))]
+            ),
+            latency=Latency(median=quantiles[0], p95=quantiles[1], longest=quantiles[2]) if quantiles else None,
+            calls=len(tally.latencies),
+            retried_calls=tally.retried,
+            retries=dict(tally.retries),
+            answers_with_tokens=tally.with_usage,
+            tokens=_tokens(tally.usage),
+            judged=dict(tally.judged),
+            judge_tokens=_tokens(tally.judge_usage),
+            judge_faults=dict(tally.judge_faults),
+        )
+
+
+def _pass_at(tally: Tally) -> list[PassAt]:
+    """Return pass@k and pass^k for powers of two, and for all repeats; nothing where pivots are asked once."""
+    if tally.repeats == 1:
+        return []
+    powers = [2**power for power in range(tally.repeats.bit_length()) if 2**power < tally.repeats]
+    found = ((k, tally.pass_at(k)) for k in (*powers, tally.repeats))
+    return [
+        PassAt(k=k, any_passes=rates[0], all_pass=rates[1], pivots=rates[2]) for k, rates in found if rates is not None
+    ]
+
+
+def _tokens(counts: list[int]) -> Tokens:
+    read, cached, written, reasoning = counts
+    return Tokens(read=read, cached=cached, written=written, reasoning=reasoning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a run is of: its data, each with what is to be known of it, the agent, and what graded and judged.
+
+    `grader` and `judge` are as run.json describes them, without secrets. `mark` is the pass mark of a grader with other
+    rewards than 0 and 1, under which the pass rate is another figure; None for one that has only these.
+    """
+
+    data: Mapping[str, str | None]
+    agent: str
+    grader: Mapping[str, Any]
+    judge: Mapping[str, Any] | None
+    mark: float | None
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Where a run is recorded, as the user would type it, and what is wrong with that; `marked`: as made here."""
+
+    path: str | None
+    trouble: str | None
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """All that is told at the end of a session over pivots.
+
+    `nothing` says why no pivot was run, "" if none was to be expected; `notes` are the judge's and those of a replay;
+    `left_out` says what of a damaged run is not among the figures; `reruns` how another plugin was told to run tests
+    again. `lost` counts tests that have no result though nobody stopped the session, for the reason `why_lost`, and
+    `uncollected` names files that could not be collected. `to_complete` tells that the run can be gone on with; `rerun`
+    is the command that runs the failures again.
+    """
+
+    subject: Subject
+    figures: Figures
+    recorded: Recorded
+    nothing: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: str | None = None
+    reruns: str | None = None
+    lost: int = 0
+    why_lost: str = ""
+    uncollected: tuple[str, ...] = ()
+    to_complete: bool = False
+    rerun: str | None = None

@@ -1,0 +1,168 @@
+"""The run that a session records: begun, written line by line, and ended."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.runs.answers import AnswerBook
+from pytest_fcpivot.runs.described import RUN_FORMAT, read_with_origin
+from pytest_fcpivot.runs.directory import RunDirectory, now
+from pytest_fcpivot.runs.trust import Origin, find_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_fcpivot.runs.record import CaseRecord
+    from pytest_fcpivot.runs.trust import Key
+
+
+class Recorder:
+    """Writes the run of this session; without a directory, it does nothing.
+
+    With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
+    """
+
+    def __init__(self, path: Path | None, *, resumes: bool, must: bool, marks: bool) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._no_mark = None if marks else "it goes on from a run that was not made here"
+        self._marks = marks
+        self._key: Key | None = None
+        self._resumes = resumes
+        self._must = must  # the user named the directory
+        self._run: RunDirectory | None = None
+        self._session: dict[str, Any] = {}
+        self._sessions: list[dict[str, Any]] = []
+        self._description: dict[str, Any] = {}
+        self.repaired = 0
+        self.written = 0
+
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Make or open the directory; raises RunError if it cannot be used and was named by the user."""
+        if self.path is None:
+            return
+        self._session = {"started": now(), "ended": None, "exit_status": None}
+        if self._marks:
+            self._key = find_key(make=True)
+            self._no_mark = self._key.trouble or None
+        try:
+            if self._resumes:
+                self._run = RunDirectory.resume(self.path)
+                self.repaired = self._run.repaired
+                # Read once more, now that no other session writes it: the mark is for what is here now.
+                self._description, origin = read_with_origin(self.path, self._key or find_key())
+                if self._marks and origin is not Origin.HERE:
+                    self._key, self._no_mark = None, "its run.json was changed while this session began"
+                self._description.pop("counts", None)  # of the session before
+            else:
+                self._description = {"format": RUN_FORMAT, **description}
+                self._run = RunDirectory.begin(self.path, self._description, self._key)
+            self._sessions = [*self._description.get("sessions", ()), self._session]
+            self._describe()
+        except RunError as error:
+            if self._must:
+                raise
+            self.trouble = f"the run is not recorded: {error}; name a directory with --fc-run"
+            self.path = self._run = None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    @property
+    def unmarked(self) -> str | None:
+        """Say that the run is not marked as made here, and what follows; None if it is, or is not recorded."""
+        if self.path is None or self._no_mark is None:
+            return None
+        return (
+            f"the run is not marked as made here ({self._no_mark}): to resume or replay it, its agent, data and "
+            "addresses have to be given again"
+        )
+
+    @property
+    def calls(self) -> Path | None:
+        """Where processes keep answers whose tests have not come."""
+        return None if self.path is None else RunDirectory(self.path).calls
+
+    def add(self, record: CaseRecord, test: str, outcome: str, cost: float | None) -> str | None:
+        """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
+        if self._run is None:
+            return None
+        try:
+            self._run.append(record.line(test, outcome, cost))
+        except OSError as error:
+            self.trouble = (
+                f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
+                f"make room, and go on with --fc-resume={self.path}"
+            )
+            self._run.close()
+            self._run = None
+            return self.trouble
+        self.written += 1
+        return None
+
+    def finish(
+        self,
+        exit_status: int,
+        *,
+        complete: bool,
+        counts: Mapping[str, int] | None = None,
+        judged: Mapping[str, int] | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Note the end; after that, what was kept of calls is removed, if every test was reported.
+
+        `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
+        judge. A new run without results is removed, unless it is to be kept.
+        """
+        if self._run is None:
+            return
+        answers_wait = self.calls is not None and self.calls.exists() and not complete
+        if not (self._resumes or answers_wait or keep) and self._run.discard_if_empty():
+            self.path = None
+            return
+        self._session |= {"ended": now(), "exit_status": exit_status}
+        if counts is not None:
+            self._description["counts"] = dict(counts)
+        if judged is not None:
+            counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
+            self._description["judged"] = dict(sorted(counts.items()))
+        try:
+            self._describe()
+            described = True
+        except OSError as error:
+            described = False
+            self.trouble = f"{self.path}: run.json cannot be written: {error.strerror or error}"
+        if complete:
+            if not self._answers_wait():
+                self._run.forget_calls()
+            if not described:
+                self._describe_in_freed_room()
+        self._run.close()
+
+    def _answers_wait(self) -> bool:
+        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        if self._run is None or not (self._resumes and self._run.calls.is_dir()):
+            return False
+        book = AnswerBook(replays=False)
+        try:
+            book.add_run(self._run)
+        except RunError:
+            return True
+        return book.waiting > 0
+
+    def _describe_in_freed_room(self) -> None:
+        with suppress(OSError):
+            self._describe()
+            self.trouble = None
+
+    def _describe(self) -> None:
+        assert self._run is not None  # noqa: S101 (the callers have one)
+        first = self._sessions[0]
+        self._description |= {
+            "started": first.get("started"),
+            "ended": self._session["ended"],
+            "sessions": self._sessions,
+        }
+        self._run.write_description(self._description, self._key)

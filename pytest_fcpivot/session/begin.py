@@ -1,0 +1,89 @@
+"""How a session that runs pivots begins: its parts are made, and it takes part in pytest's session."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fcpivot.calls.caller import Servers
+from pytest_fcpivot.core.errors import FcPivotError
+from pytest_fcpivot.core.jsontext import on_screen
+from pytest_fcpivot.runs.directory import RunDirectory
+from pytest_fcpivot.runs.recorder import Recorder
+from pytest_fcpivot.session import forked
+from pytest_fcpivot.session.asking import Asker
+from pytest_fcpivot.session.grading import Grading
+from pytest_fcpivot.session.hiding import Hiding
+from pytest_fcpivot.session.hooks import PivotSession
+from pytest_fcpivot.session.kept_calls import KeptCalls
+from pytest_fcpivot.session.ledger import Ledger
+from pytest_fcpivot.session.plan import make_plan
+from pytest_fcpivot.session.reruns import OneCaseEach
+from pytest_fcpivot.session.stored_answers import StoredAnswers
+from pytest_fcpivot.session.worker_plan import is_worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fcpivot.session.plan import Plan
+
+
+def begin(config: pytest.Config) -> PivotSession:
+    """Check the options, open the data, and take part in the session; raises UsageError."""
+    redact = Hiding.begin(config).redact
+    try:
+        session = make_session(config)
+    except FcPivotError as error:
+        raise pytest.UsageError(on_screen(redact(str(error)))) from error
+    except OSError as error:  # a directory that is closed to this user, a name that is too long
+        raise pytest.UsageError(on_screen(redact(f"{error.filename}: {error.strerror or error}"))) from error
+    if session.plan.datasets.are_run and forked.is_forked(config):
+        raise pytest.UsageError(forked.WHY_NOT)
+    config.pluginmanager.register(session, "fcpivot-session")
+    if session.plan.reruns.runners and not is_worker(config):
+        config.pluginmanager.register(OneCaseEach(config, session.names.find), "fcpivot-junit-cases")
+    config.add_cleanup(gc.unfreeze)
+    return session
+
+
+def make_session(config: pytest.Config) -> PivotSession:
+    """Make the parts of a session; raises FcPivotError or OSError for what cannot be run."""
+    redact, servers = Hiding.begin(config).redact, Servers()
+    plan, judging = make_plan(config, redact, servers)
+    recorder = _recorder(config, plan)
+    calls = KeptCalls(config, recorder, redact)
+    grading = Grading(plan, judging)
+    asker = Asker(
+        config,
+        plan,
+        grading,
+        stored=StoredAnswers(plan.book, replays=plan.replays, crashes=calls.crashes),
+        judging=judging,
+        log=calls.log,
+        servers=servers,
+    )
+    return PivotSession(
+        config,
+        plan,
+        ledger=Ledger(plan, recorder),
+        grading=grading,
+        judging=judging,
+        asker=asker,
+        calls=calls,
+    )
+
+
+def _recorder(config: pytest.Config, plan: Plan) -> Recorder:
+    """Decide where the controller records the run; workers record nothing."""
+    chosen = plan.options
+    path: Path | None = None
+    if not is_worker(config) and chosen.keep_run and not plan.only_looks:
+        if plan.stored is not None and plan.resumes:
+            path = plan.stored.path
+        else:
+            path = chosen.run or RunDirectory.new_path(config.rootpath)
+    must = plan.resumes or chosen.run is not None
+    marks = plan.stored is None or plan.stored.is_made_here
+    return Recorder(path, resumes=plan.resumes, must=must, marks=marks)

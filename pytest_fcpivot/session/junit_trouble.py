@@ -1,0 +1,38 @@
+"""A JUnit file that cannot be written: whoever waits for it has to learn of it, and how to write it after all."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fcpivot.report.junit import guard_writing
+from pytest_fcpivot.session.ledger import TO_THE_END
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.runs.recorder import Recorder
+    from pytest_fcpivot.session.plan import Plan
+
+
+class JUnitTrouble:
+    """Takes note that the file is missing; `told` says so, None while there is nothing to say."""
+
+    def __init__(self, session: pytest.Session, plan: Plan, recorder: Recorder) -> None:
+        self._session = session
+        self._plan = plan
+        self._recorder = recorder
+        self.told: str | None = None
+        guard_writing(session.config, self._note)
+
+    def _note(self, error: OSError) -> None:
+        path = self._session.config.getoption("xmlpath", None)
+        told = f"ERROR: the JUnit file {path} cannot be written: {error.strerror or error}"
+        if self._recorder.path is not None and self._recorder.trouble is None:
+            run = shlex.quote(self._plan.shown_path(self._recorder.path))
+            told += (
+                f"; what it was to tell is recorded: write it with --fc-replay={run} --junitxml=FILE, which asks nobody"
+            )
+        self.told = told
+        if self._session.exitstatus in TO_THE_END:
+            self._session.exitstatus = pytest.ExitCode.INTERNAL_ERROR

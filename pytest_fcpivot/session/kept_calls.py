@@ -1,0 +1,56 @@
+"""Where a session keeps the answers whose tests have not come, so that a process that dies loses none."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.calls.caller import CallLog
+from pytest_fcpivot.runs.call_log import CallFile, Crashes
+from pytest_fcpivot.session.worker_plan import is_worker, plan_told
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fcpivot.core.redact import Redactor
+    from pytest_fcpivot.runs.recorder import Recorder
+
+
+class KeptCalls:
+    """The directory of the files, one a process; None where nothing is kept."""
+
+    def __init__(self, config: pytest.Config, recorder: Recorder, redact: Redactor) -> None:
+        self._config = config
+        self._recorder = recorder
+        self.directory = self._find()
+        worker = is_worker(config)
+        self.log: CallLog = CallLog()
+        if self.directory is not None:
+            self.log = CallFile(self.directory, self._process_name(), redact, begins=worker)
+        self.crashes = Crashes(self.directory) if worker and self.directory is not None else None
+
+    def find_again(self) -> None:
+        """Find another directory, if that of the run cannot be written."""
+        self.directory = self._find()
+
+    def _find(self) -> Path | None:
+        told = plan_told(self._config)
+        if told is not None:
+            return Path(told.calls) if told.calls else None
+        if self._recorder.path is None and self._config.getoption("dist", "no") != "no":
+            # not to be kept, but needed should a worker die
+            directory = tempfile.TemporaryDirectory(prefix="fcpivot-")
+            self._config.add_cleanup(directory.cleanup)
+            return Path(directory.name)
+        return self._recorder.calls
+
+    def _process_name(self) -> str:
+        worker = getattr(self._config, "workerinput", {}).get("workerid", "main")
+        return f"{worker}-{os.getpid()}"
+
+    def close(self) -> None:
+        """Close the file of this process."""
+        if isinstance(self.log, CallFile):
+            self.log.close()

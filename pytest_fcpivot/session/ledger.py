@@ -1,0 +1,150 @@
+"""What the process that hears of all results keeps of them: the figures, the run on disk, and which tests have one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fcpivot.graders import NemoGymGrader
+from pytest_fcpivot.runs.ending import Ending, exit_status
+from pytest_fcpivot.runs.own_rewards import OwnRewards
+from pytest_fcpivot.runs.record import CaseRecord
+from pytest_fcpivot.runs.tally import Tally
+from pytest_fcpivot.session import options
+from pytest_fcpivot.session.refusals import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_fcpivot.runs.recorder import Recorder
+    from pytest_fcpivot.session.plan import Plan
+
+TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+
+
+class Ledger:
+    """Counts and records results as they are reported.
+
+    `complete` tells, once the session has ended, whether each test of the selection has a result. `uncollected` names
+    what pytest could not collect.
+    """
+
+    def __init__(self, plan: Plan, recorder: Recorder) -> None:
+        self._plan = plan
+        self.recorder = recorder
+        self.tally = Tally(plan.repeats)
+        self.ending = Ending()
+        self.uncollected: list[str] = []
+        self.complete = False
+        # Those of another grader were never meant to be the verifier's.
+        compares = plan.book is not None and isinstance(plan.grader, NemoGymGrader)
+        self.own_rewards = OwnRewards(plan.book.own_rewards if plan.book is not None and compares else {})
+        self._refusals = Refusals()
+
+    # ---------------------------------------------------------------- results
+
+    def add(self, report: pytest.TestReport, session: pytest.Session | None) -> str | None:
+        """Count and record what a report tells; returns why the session has to stop, if it has to."""
+        if getattr(report, "fcpivot", None) is None:
+            if report.outcome in ("failed", "skipped") or (report.when == "call" and report.outcome == "passed"):
+                self.ending.add_result(report.nodeid)  # a test without a pivot, whose name may look as if it had one
+            return None
+        record = CaseRecord.from_builtins(report.fcpivot)
+        record.hide_secrets(self._plan.redact)
+        report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
+        if report.outcome not in ("passed", "failed", "skipped"):
+            return None  # no result yet: another plugin runs the test again
+        if self.ending.has_result(report.nodeid):
+            self.tally.repeated += 1
+            return None
+        graded_nothing = report.outcome == "passed" and record.reward is None  # a test of the user's
+        is_result = report.outcome != "skipped" and not graded_nothing
+        trouble = self._record(record, report) if is_result and not record.kept else None
+        self.tally.add(record, report.nodeid, report.outcome)
+        self.own_rewards.add(record)
+        self.ending.add_result(report.nodeid)  # last: a Ctrl-C may come at any moment
+        if trouble is None and is_result and not self.ending.lost:
+            trouble = self._refusals.add(record) or self._too_many(session)
+        return trouble
+
+    def _record(self, record: CaseRecord, report: pytest.TestReport) -> str | None:
+        """Write a result to the run; returns what is wrong if that cannot be done any more."""
+        outcome = report.outcome if record.reward is not None else "error"
+        price, usage = self._plan.options.price, record.usage
+        cost = None if price is None or usage is None else price.of(*usage[:3])
+        return self.recorder.add(record, report.nodeid, outcome, cost)
+
+    def _too_many(self, session: pytest.Session | None) -> str | None:
+        """Say that more tests than the user allows ended in errors, or with answers that were not read; None if not."""
+        chosen = self._plan.options
+        for count, what, option, bound in (
+            (self.tally.errors, "errors", "--fc-max-errors", chosen.max_errors),
+            (self.tally.unread, "malformed, cut-off or call-like answers", "--fc-max-unread", chosen.max_unread),
+        ):
+            if bound is None or not count:
+                continue
+            total = self._expected_tests(session)
+            if bound.exceeded(count, total):
+                return f"{count} {what}: a run of {total} tests may have no more than {option}={bound.text}"
+        return None
+
+    def _expected_tests(self, session: pytest.Session | None) -> int:
+        if session is not None and session.items:
+            return len(session.items)
+        # the workers hold the items
+        return self._plan.repeats * sum(len(dataset.entries) for dataset in self._plan.datasets)
+
+    # ---------------------------------------------------------------- the end
+
+    def settle(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
+        """Count what is left, and settle the exit code.
+
+        `selected` are the tests that were to be run, None if the session ended before that was known.
+        """
+        self._count_left(session, selected, interrupted=interrupted)
+        self._name_uncollected(session)
+        lost = self.ending.lost + len(self.ending.uncollected)
+        broken = self._plan.grader.binary and self.tally.identity_broken()
+        self.complete = (
+            session.exitstatus in TO_THE_END
+            and not (interrupted or session.shouldstop or session.shouldfail)
+            and self.ending.selection
+            and not (lost or self.tally.not_run)
+        )
+        session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken, interrupted=interrupted)
+
+    def close(self, status: int, *, workers_answer: bool, judged: bool) -> None:
+        """Note the end of the run on disk; every moment of it is one to be ended in.
+
+        What was told of answers is removed as the very last, and only if each test of the selection has a result.
+        `workers_answer` tells that answers may still come to other processes, `judged` that a judge scored messages.
+        """
+        # what workers are being answered has to have a place; not if one could not begin
+        waits = workers_answer and self.ending.selection and status != pytest.ExitCode.USAGE_ERROR
+        self.recorder.finish(
+            status,
+            complete=self.complete,
+            counts=self.tally.counts() if self.ending.selection else None,
+            judged=self.tally.judged if judged else None,
+            keep=bool(self.ending.lost) or waits,
+        )
+
+    def _count_left(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
+        """Count the tests that have no result; they are lost unless somebody stopped the session."""
+        self.ending.selection = selected is not None
+        left = self.tally.not_run = len(self.ending.left(selected or ()))
+        stopped_at_failures = session.shouldfail and session.config.getoption("maxfail", 0)
+        if left and session.exitstatus in TO_THE_END and not (stopped_at_failures or interrupted):
+            self.ending.lost += left
+            self.ending.why = self.ending.why or "nothing says why: a plugin or a hook of yours took them"
+
+    def _name_uncollected(self, session: pytest.Session) -> None:
+        """Name the files that could not be collected, where the session went on without: with workers, it does."""
+        config, datasets = session.config, self._plan.datasets
+        over_pivots = datasets.are_run or self.tally.selected or options.on_command_line(config)
+        if session.exitstatus not in TO_THE_END or not over_pivots:
+            return
+        labels = {dataset.label for dataset in datasets}
+        wanted = config.getoption("continue_on_collection_errors", False)  # but not of the data
+        self.ending.uncollected = [name for name in self.uncollected if name in labels or not wanted]

@@ -1,0 +1,29 @@
+"""The plugin's fixtures, told from those of the same names that users override them with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FIXTURE_HOME = "pytest_fcpivot.plugin"
+NO_AGENT = (
+    "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
+    "or override the fixture fc_agent in a conftest.py"
+)
+
+
+def is_ours(definition: Any) -> bool:
+    """Tell whether the definition of a fixture is the plugin's own."""
+    return bool(definition.func.__module__ == FIXTURE_HOME)
+
+
+def brings_agent(definitions: Sequence[Any]) -> bool:
+    """Tell whether the fixture `fc_agent` is overridden by one that does not need ours, which the options make."""
+    for definition in reversed(definitions):
+        if is_ours(definition):
+            return False
+        if "fc_agent" not in definition.argnames:
+            return True
+    return False

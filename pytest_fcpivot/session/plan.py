@@ -1,0 +1,201 @@
+"""What a session does: decided once, before any test, and not changed any more."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.graders import is_bundled
+from pytest_fcpivot.session import options
+from pytest_fcpivot.session.datasets import Datasets
+from pytest_fcpivot.session.grader_choice import choose_grader
+from pytest_fcpivot.session.hiding import secrets_in_options
+from pytest_fcpivot.session.judging import make_judging
+from pytest_fcpivot.session.option_reader import OptionReader
+from pytest_fcpivot.session.reruns import Reruns
+from pytest_fcpivot.session.same_session import check_same_session
+from pytest_fcpivot.session.stored import StoredRun
+from pytest_fcpivot.session.worker_plan import plan_told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_fcpivot.calls.caller import Servers
+    from pytest_fcpivot.core.redact import Redactor
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.options.values import Options
+    from pytest_fcpivot.runs.answers import AnswerBook
+    from pytest_fcpivot.session.judging import Judging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A session's options, data and grader, and the run whose answers it takes.
+
+    `given` are the raw values of the options that were given, `raw_options` those of all with the name that each was
+    given under. `arguments` are the paths that the session is given, None if it is the data alone; `stored_arguments`
+    those of them that come from the stored run. `judge` says, as run.json does, who scores messages, None for a grader
+    without use for a judge. `here` is the directory that pytest was called in. `only_looks` tells that no test is run,
+    `only_sets_up` that tests are set up and go no further.
+    """
+
+    options: Options
+    given: Mapping[str, Any]
+    raw_options: Mapping[str, tuple[Any, str]]
+    datasets: Datasets
+    arguments: list[str] | None
+    stored: StoredRun | None
+    book: AnswerBook | None
+    stored_arguments: list[str]
+    grader: Grader
+    described_grader: dict[str, Any]
+    judge: dict[str, str | None] | None
+    repeats: int
+    reruns: Reruns
+    redact: Redactor
+    here: Path
+    only_looks: bool
+    only_sets_up: bool
+
+    @property
+    def replays(self) -> bool:
+        """Whether nobody is asked: stored answers are graded again."""
+        return self.stored is not None and self.stored.replays
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a stored run is gone on with."""
+        return self.stored is not None and not self.stored.replays
+
+    @property
+    def mark(self) -> float | None:
+        """The pass mark, where it is one among many rewards; None for a 0/1 grader, which it changes nothing for."""
+        return None if self.grader.binary else self.options.pass_mark
+
+    @property
+    def agent_name(self) -> str:
+        """How reports name the agent; in a replay, the one that gave the answers."""
+        if self.stored is not None and self.replays:
+            return self.redact(str(self.stored.description.get("agent") or self.stored.path.name))
+        agent, model = self.options.agent or "fc_agent fixture", self.options.model.model
+        return self.redact(agent if model is None else f"{agent} {model}")
+
+    @property
+    def shown_grader(self) -> dict[str, Any]:
+        """What graded, as run.json and reports have it: a user's grader may have a secret in its name or settings."""
+        described = self.described_grader
+        if is_bundled(self.grader.name):
+            return described
+        said = {name: value for name, value in described.items() if name != "source_sha256"}
+        return {**described, **self.redact.within(said)}
+
+    @property
+    def shown_judge(self) -> dict[str, Any] | None:
+        """Who scores messages, as run.json and reports have it."""
+        shown: dict[str, Any] | None = self.redact.within(self.judge)
+        return shown
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the run as run.json does, without secrets; names of files and tests are left as they are."""
+        return {
+            "agent": self.agent_name,
+            "model": self.redact.within(self.options.model.model),
+            "grader": self.shown_grader,
+            "pass_mark": self.options.pass_mark,
+            "judge": self.shown_judge,
+            "data": [dataset.describe() for dataset in self.datasets],
+            "repeats": self.repeats,
+            "arguments": self.arguments,
+            "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
+            "options": self.redact.within(self.given),
+        }
+
+    def shown_path(self, path: Path) -> str:
+        """Write a path as the user would type it."""
+        try:
+            return os.path.relpath(path, self.here)
+        except ValueError:  # another drive
+            return str(path)
+
+
+def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tuple[Plan, Judging | None]:
+    """Read the options, open the data, choose the grader and the judge; returns the plan, and what asks the judge.
+
+    Raises FcPivotError for what cannot be run, OSError for a file or directory that cannot be reached.
+    """
+    reader = OptionReader(config)
+    stored = StoredRun.named(config, reader)
+    if stored is not None:
+        reader = OptionReader(config, stored.options)
+    chosen = reader.read()
+    redact.add(secrets_in_options(chosen))
+    given, raw_options = reader.given(), reader.everything()
+    stored_arguments = _take_arguments(config, stored)
+    is_rollouts = stored is not None and not stored.is_run
+    datasets = Datasets(config, chosen, "repeat" if is_rollouts else "problem")
+    arguments = _find_data(config, datasets, of_run=bool(stored_arguments))
+    told = plan_told(config)
+    if told is not None:
+        check_same_session(config, told, datasets)
+    recorded = None if stored is None else stored.description.get("grader")
+    choice = choose_grader(config, chosen, datasets, recorded)
+    book = None if stored is None else stored.book(allow_damaged=chosen.allow_damaged)
+    reruns = Reruns(config, replays=stored is not None and stored.replays)
+    repeats = datasets.repeats(chosen.repeats if "fc_repeats" in given else None)
+    if book is not None and is_rollouts:
+        repeats = max(repeats, book.repeats)  # rollouts tell how often they were made
+    only_looks = any(config.getoption(name, False) for name in _LOOKS)
+    judging, judge = (None, None) if only_looks else make_judging(config, chosen, choice.grader, servers)
+    plan = Plan(
+        options=chosen,
+        given=given,
+        raw_options=raw_options,
+        datasets=datasets,
+        arguments=arguments,
+        stored=stored,
+        book=book,
+        stored_arguments=stored_arguments,
+        grader=choice.grader,
+        described_grader=choice.described,
+        judge=judge,
+        repeats=repeats,
+        reruns=reruns,
+        redact=redact,
+        here=config.invocation_params.dir,
+        only_looks=only_looks,
+        only_sets_up=bool(config.getoption("setuponly", False)),
+    )
+    return plan, judging
+
+
+_LOOKS = ("collectonly", "setuponly", "setupplan", "showfixtures")
+
+
+def _take_arguments(config: pytest.Config, stored: StoredRun | None) -> list[str]:
+    """Run what the stored run was given, unless paths are typed; returns that, if it is not the data alone."""
+    if config.args_source is config.ArgsSource.ARGS or not options.on_command_line(config):
+        return []
+    paths = [] if stored is None else stored.arguments
+    if paths:
+        config.args, config.args_source = [*paths], config.ArgsSource.ARGS
+    return paths
+
+
+def _find_data(config: pytest.Config, datasets: Datasets, *, of_run: bool) -> list[str] | None:
+    """Open the data, and return the paths that the session is given; None if it is the data alone."""
+    typed = [*config.args] if config.args_source is config.ArgsSource.ARGS else None
+    datasets.find(of_run=of_run)
+    if typed is None and not datasets.are_run:
+        typed = config.args  # where pytest looks for tests of the user's, which the run is made of
+    return None if typed is None else [_absolute(argument, config) for argument in typed]
+
+
+def _absolute(argument: str, config: pytest.Config) -> str:
+    """Write a path argument so that it means the same from anywhere; `sample` and the like stay as they are."""
+    name, separator, rest = argument.partition("::")
+    path = config.invocation_params.dir / name
+    return f"{path}{separator}{rest}" if path.exists() else argument

@@ -1,0 +1,104 @@
+"""What the process that runs a test puts on its report: the record of the result, in types that can be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.core.jsontext import on_screen, well_formed
+from pytest_fcpivot.runs.record import CaseRecord
+from pytest_fcpivot.session.case import CASE, EARLIER_REASONS, FIRST_GRADED
+from pytest_fcpivot.session.items import PivotItem, pivot_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fcpivot.session.asking import Asker
+    from pytest_fcpivot.session.case import Case
+    from pytest_fcpivot.session.plan import Plan
+
+_FAILED = "Failed: "
+
+
+def as_error(report: pytest.TestReport) -> None:
+    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
+    report.when = "setup"
+
+
+def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
+    """Have a report carry a record to whoever counts results."""
+    report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
+
+
+class Reports:
+    """Completes the reports of a process's tests; `is_worker`: they are sent to a controller."""
+
+    def __init__(self, plan: Plan, asker: Asker, *, is_worker: bool) -> None:
+        self._plan = plan
+        self._asker = asker
+        self._is_worker = is_worker
+
+    def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Put onto a report what became of its pivot."""
+        if CASE not in item.stash:
+            self._complete_without_case(item, report)
+            return
+        case = item.stash[CASE]
+        if report.sections or report.longrepr is not None:
+            _make_sendable(report)
+        if call.when == "teardown":
+            del item.stash[CASE]  # the conversation is not needed any more
+            self._asker.forget(case)
+            if self._plan.reruns.may_follow(item):
+                _remember(item, case)
+            return
+        if call.when == "setup":
+            # the time of the agent is that of the test, however long it was waited for
+            report.duration = max(0.0, report.duration - case.waited_s) + (case.latency_s if report.failed else 0.0)
+        elif case.attempts:
+            report.duration = case.latency_s
+        if call.when == "call" or report.outcome != "passed":
+            if case.grade is None and report.failed and (case.ungraded or isinstance(item, PivotItem)):
+                as_error(report)  # the grader, not the model, is at fault
+            error = _error_text(report, item.name) if case.grade is None and report.failed else None
+            case.before = item.stash.get(EARLIER_REASONS, None)
+            self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
+
+    def _complete_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Record a test that did not come to its pivot: it was skipped, or a fixture before it failed."""
+        over = pivot_of(item) if report.when == "setup" and report.outcome != "passed" else None
+        if over is not None:
+            _make_sendable(report)
+            error = _error_text(report, item.name) if report.failed else None
+            self._put(report, CaseRecord.of_entry(*over, error=error, own=isinstance(item, PivotItem)))
+
+    def _put(self, report: pytest.TestReport, record: CaseRecord) -> None:
+        if self._is_worker:
+            record.hide_secrets(self._plan.redact)  # those of this machine's environment; the controller has its own
+        put_record(report, record)
+
+
+def _remember(item: pytest.Item, case: Case) -> None:
+    """Keep what counts of a test that may be run again: its first grade, or that it had none."""
+    if case.grade is not None:
+        item.stash.setdefault(FIRST_GRADED, case.graded())
+    else:
+        item.stash[EARLIER_REASONS] = case.reasons()
+
+
+def _make_sendable(report: pytest.TestReport) -> None:
+    """Escape, in what an agent printed, logged or gave as the reason of a skip, what a worker could not send."""
+    if report.sections:
+        report.sections = [(name, well_formed(content)) for name, content in report.sections]
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = path, line, on_screen(reason)
+
+
+def _error_text(report: pytest.TestReport, test: str) -> str:
+    """Return what a report shows of an error, with the place where an exception of a test of the user's came from."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return str(report.longrepr)
+    if crash.message.startswith(_FAILED):  # by pytest.fail(): a text alone
+        return str(crash.message.removeprefix(_FAILED))
+    return f"{crash.message}\n  {crash.path}:{crash.lineno} in {test.partition('[')[0]}"
