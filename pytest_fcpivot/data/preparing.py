@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,6 +74,20 @@ class Audit:
         """Return the counts as builtins."""
         names = ("rows", "pivot_rows", "conversations", "broken", "turns", "skipped", "repeats", "pivots")
         return {name: getattr(self, name) for name in names} | {"kinds": dict(sorted(self.kinds.items()))}
+
+
+def refuse_other_ending(target: Path) -> None:
+    """Refuse a file to be written that no later command would take for parquet; raises DataError."""
+    if target.suffix != ".parquet":
+        raise DataError(f"-o {target}: the name has to end in .parquet")
+
+
+def refuse_overwriting(sources: Iterable[Source], target: Path, listing: Path) -> None:
+    """Refuse to write over what is read, under whatever name; raises DataError."""
+    written = {os.path.realpath(target), os.path.realpath(listing)}
+    for source in sources:
+        if source.path is not None and os.path.realpath(source.path) in written:
+            raise DataError(f"-o {target}: this would be written over a source, {source.label}; name another file")
 
 
 def prepare(

@@ -18,8 +18,9 @@ from pytest_fcpivot.data.synth.agentic import RAISED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["KINDS", "RAISED", "agentic_lines", "fc_pivot_lines", "write"]
+__all__ = ["KINDS", "RAISED", "agentic_lines", "fc_pivot_lines", "write", "write_file"]
 
 KINDS = ("fc-pivot", "agentic")
 _SPLITS = (None, "interactive_agent", "tool_calling")
@@ -55,3 +56,16 @@ def write(kind: str, pivots: int, seed: int, out: BinaryIO) -> int:
 def _check(pivots: int) -> None:
     if pivots < 0:
         raise DataError(f"cannot generate {pivots} pivots: give 0 or more")
+
+
+def write_file(kind: str, pivots: int, seed: int, target: Path) -> int:
+    """Write rows into a file, which is there whole or not at all; returns how many there are."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as stream:
+            rows = write(kind, pivots, seed, stream)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return rows

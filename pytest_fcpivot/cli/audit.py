@@ -1,0 +1,90 @@
+"""`fcpivot audit`: a stored run under other comparators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.cli.say import say
+from pytest_fcpivot.cli.shared import add_allow_damaged
+from pytest_fcpivot.core.errors import OptionError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pytest_fcpivot.audit.grader import Named
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "audit",
+        help="grade a run again under stricter and more lenient comparators: is it the model or the matcher?",
+        description="Grades the stored answers of a run under a ladder of comparators, asking nobody, and tells who "
+        "passes under which. Exit code 1: the run's own grader does not give the rewards that were recorded.",
+    )
+    command.add_argument(
+        "run_path", metavar="RUN", type=Path, help="a run's directory, or NeMo Gym's rollouts as .jsonl"
+    )
+    command.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the run's data, if they are not where they were; may be given again",
+    )
+    command.add_argument(
+        "--grader",
+        metavar="SPEC",
+        help="check the recorded rewards with this grader, module:fn or that of an installed package: a grader that "
+        "only the run names is not loaded",
+    )
+    command.add_argument(
+        "--grader-option",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a setting of that grader, in place of those that the run records; may be given again",
+    )
+    command.add_argument(
+        "--flips",
+        type=int,
+        default=5,
+        metavar="N",
+        help="how many pivots to show that flip from one comparator to the next (default: 5)",
+    )
+    command.add_argument(
+        "--json", type=Path, dest="output", metavar="FILE", help="write every result and figure into a file, too"
+    )
+    add_allow_damaged(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_fcpivot.audit import report  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.audit.running import audit  # noqa: PLC0415
+    from pytest_fcpivot.audit.stored import open_stored  # noqa: PLC0415
+
+    shown = max(0, options.flips)
+    stored = open_stored(options.run_path, options.data, _named_grader(options), allow_damaged=options.allow_damaged)
+    if options.output is None:
+        found = audit(stored, shown)
+    else:
+        with report.json_file(options.output) as file:
+            found = audit(stored, shown, file.add)
+            file.end(found.summary())
+    for line in report.lines(found, shown):
+        say(line)
+    return 1 if found.drifted else 0
+
+
+def _named_grader(options: argparse.Namespace) -> Named | None:
+    from pytest_fcpivot.audit.grader import Named  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.options.values import settings_of  # noqa: PLC0415
+
+    given: list[str] | None = options.grader_option
+    if options.grader is None:
+        if given is not None:
+            raise OptionError(f"--grader-option={given[0]}: name its grader too: --grader=SPEC")
+        return None
+    return Named(options.grader, None if given is None else dict(settings_of(filter(None, given), "--grader-option")))

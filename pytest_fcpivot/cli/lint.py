@@ -1,0 +1,52 @@
+"""`fcpivot lint`: a data file's own faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.cli.say import say
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "lint",
+        help="look for a data file's own faults",
+        description="Looks for pivots that cannot be answered rightly (error), are doubtful (warning) or odd (note).",
+    )
+    command.add_argument("file", metavar="FILE", help="a data file, or sample")
+    command.add_argument("--ids", action="store_true", help="write each finding, a line with its id, before the table")
+    command.add_argument("--json", action="store_true", help="write each finding as a line of JSON, then the counts")
+    command.add_argument(
+        "--fail-on",
+        choices=("error", "warning", "note", "never"),
+        default="error",
+        help="exit with 1 if there is a finding as severe as this, or more (default: error)",
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_fcpivot.data import lint  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
+
+    def tell(finding: lint.Finding) -> None:
+        if options.json:
+            print(finding.json())
+        elif options.ids:
+            say(str(finding))
+
+    with Progress.of_file(Path(options.file)) as progress:
+        found = lint.lint(options.file, say=tell, progress=progress)
+    if options.json:
+        print(json.dumps({"summary": found.summary()}))
+    else:
+        for line in found.table():
+            say(line)
+    return found.exit_code(options.fail_on)
