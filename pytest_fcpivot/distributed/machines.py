@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.core.jsontext import on_screen
-from pytest_fcpivot.distributed.compat import xdist_controller
+from pytest_fcpivot.distributed.compat import active_workers, replace_restart, xdist_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -40,9 +40,10 @@ class Machines:
     def pytest_sessionstart(self) -> Generator[None, None, None]:
         """Name the machine that cannot be reached, where xdist would show its own traceback."""
         controller = self._controller
-        if hasattr(controller, "_clone_node"):
-            # There is no hook for it: xdist ends with an internal error when a machine does not come back.
-            self._start_again, controller._clone_node = controller._clone_node, self._replace  # noqa: SLF001
+        # There is no hook for it: xdist ends with an internal error when a machine does not come back.
+        start_again = replace_restart(controller, self._replace)
+        if start_again is not None:
+            self._start_again = start_again
         try:
             yield
         except pytest.UsageError:
@@ -75,7 +76,7 @@ class Machines:
         if error is None:
             if not (node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]):
                 self._ended.append(node)
-            if self._lost and self._controller._active_nodes <= {node}:  # noqa: SLF001
+            if self._lost and active_workers(self._controller) <= {node}:
                 self._use_ended()
         elif not isinstance(error, str) and node.gateway.id not in self._ready:
             raise pytest.UsageError(f"{machine_name(node.gateway.spec)}: {_reason(error)}")
@@ -91,7 +92,7 @@ class Machines:
         if not self._controller.sched.collection_is_completed:  # xdist waits for as many as were named
             raise pytest.UsageError(lost)
         self._controller.report_line(lost)
-        others = self._controller._active_nodes - {node}  # noqa: SLF001
+        others = active_workers(self._controller) - {node}
         return node if others else (self._use_ended() or node)  # xdist takes the dead one off its list in any case
 
     def _use_ended(self) -> Any:

@@ -1,13 +1,10 @@
-"""What a worker of pytest-xdist has in its queue.
-
-Nothing public gives it; without it, a worker looks no further than its own test.
-"""
+"""What a worker of pytest-xdist has in its queue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.distributed.compat import interactor_of
+from pytest_fcpivot.distributed.compat import queue_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,11 +26,4 @@ class WorkerQueue:
 
     def waiting(self, session: pytest.Session) -> Iterable[pytest.Item]:
         """Return what is in the queue, in order."""
-        interactor = interactor_of(self._config)
-        queue = getattr(interactor, "torun", None)
-        if queue is None or not hasattr(queue, "lock"):
-            return []
-        following = getattr(interactor, "nextitem_index", None)
-        with queue.lock() as waiting:
-            indices = [following, *waiting]
-        return [session.items[index] for index in indices if isinstance(index, int)]
+        return [session.items[place] for place in queue_of(self._config)]

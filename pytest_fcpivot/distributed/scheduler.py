@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.distributed.compat import has_all
 from pytest_fcpivot.session.queue import window
 
 if TYPE_CHECKING:
@@ -22,10 +23,16 @@ _BY_GROUPS = {
     "loadgroup": "LoadGroupScheduling",
 }
 _LEAST_QUEUE = 2
+# What the schedulers build on, of xdist's own.
+LOAD_NEEDS = ("nodes", "pending", "node2pending", "_send_tests")
+GROUPS_NEED = ("assigned_work", "registered_collections", "workqueue", "_reschedule")
 
 
 def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Scheduling | None:
-    """Return a scheduler for a session of pivots; None for a kind of distribution that is left to xdist as it is."""
+    """Return a scheduler for a session of pivots; None for a kind of distribution that is left to xdist as it is.
+
+    So is all distribution of an xdist that does not have what these schedulers build on.
+    """
     dist = config.getoption("dist")
     if dist in _BY_GROUPS:
         return _group_scheduler(config, log, _BY_GROUPS[dist])
@@ -63,10 +70,10 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
                     self.check_schedule(node)
 
     scheduler: Scheduling = PivotScheduling()
-    return scheduler
+    return scheduler if has_all(scheduler, LOAD_NEEDS) else None
 
 
-def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
+def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling | None:
     """Return xdist's scheduler that keeps groups of tests together, mended for workers that die.
 
     As it is, a worker that takes the place of a dead one is given one group of what came back, and waits for ever for a
@@ -92,4 +99,4 @@ def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling:
                 super()._reschedule(node)
 
     scheduler: Scheduling = GroupScheduling(config, log)
-    return scheduler
+    return scheduler if has_all(scheduler, GROUPS_NEED) else None

@@ -6,9 +6,9 @@ To end, xdist has every worker run first what is in its queue, which may be a la
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_fcpivot.distributed.compat import interactor_of, xdist_controller
+from pytest_fcpivot.distributed.compat import active_workers, hear_commands, xdist_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,25 +28,11 @@ def stop_workers(config: pytest.Config, reason: str) -> None:
         return
     if hasattr(controller, "shouldstop"):
         controller.shouldstop = controller.shouldstop or reason
-    for node in list(getattr(controller, "_active_nodes", ())):
+    for node in list(active_workers(controller)):
         with suppress(Exception):  # whatever keeps it from hearing: it has ended, or does
             node.sendcommand(_STOP, reason=reason)
 
 
 def listen_for_stop(config: pytest.Config, stop: Callable[[str], None]) -> None:
-    """Have `stop` called in a worker, by a thread of its own, when the controller wants it to end.
-
-    There is no hook for it: the command comes in the channel that xdist has, which passes over what it does not know.
-    """
-    interactor = interactor_of(config)
-    handle = getattr(interactor, "handle_command", None)
-    if interactor is None or handle is None:
-        return
-
-    def handle_command(command: Any) -> None:
-        if isinstance(command, tuple) and command[0] == _STOP:
-            stop(command[1]["reason"])
-        else:
-            handle(command)
-
-    interactor.handle_command = handle_command
+    """Have `stop` called in a worker, by a thread of its own, when the controller wants it to end."""
+    hear_commands(config, _STOP, lambda told: stop(told["reason"]))

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.distributed.compat import xdist_controller
+from pytest_fcpivot.distributed.compat import (
+    active_workers,
+    has_tests_left,
+    put_back,
+    runs_crashed_test_again,
+    units_of,
+    xdist_controller,
+)
 from pytest_fcpivot.distributed.machines import machine_name, shares_disk
 from pytest_fcpivot.distributed.scheduler import make_scheduler
 from pytest_fcpivot.distributed.stop import stop_workers
@@ -78,7 +85,7 @@ class Workers:
             result = yield
         except RuntimeError:
             controller = xdist_controller(self._session.config)
-            if getattr(controller, "_active_nodes", True):
+            if active_workers(controller, default=True):
                 raise
             result = True  # all have died, or ended before their time: that is an internal error to xdist
         if self._deaths:
@@ -146,14 +153,16 @@ class Workers:
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"
-        elif _has_tests(scheduler, node) and not (node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]):
+        elif has_tests_left(scheduler, node) and not (
+            node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]
+        ):
             # pytest.exit in the worker, which is an internal error to xdist
             code = node.workeroutput["exitstatus"]
             node.workeroutput["shouldstop"] = f"worker {node.gateway.id} ended with exit code {code} before its tests"
         if not error and (stopped := _why_stopped(node)) is not None:
             stop_workers(self._session.config, stopped)
         last = self._reported.get(node.gateway.id, "")
-        for unit in getattr(scheduler, "assigned_work", {}).get(node, {}).values():
+        for unit in units_of(scheduler, node):
             if last in unit:
                 unit[last] = True
 
@@ -173,12 +182,12 @@ class Workers:
         logs = self._new_logs(worker)
         suspects = {crashitem}.union(*map(under_way, logs))
         # The kinds that group tests give it out again, whatever happens.
-        runs_again = hasattr(sched, "workqueue") or report.outcome not in ("failed", WORKER_DIED)
+        runs_again = runs_crashed_test_again(sched) or report.outcome not in ("failed", WORKER_DIED)
         known = suspects == {crashitem} and self._crashes is not None and crashitem in self._crashes.suspects
         if self._reported.get(worker) == crashitem:
             suspects.discard(crashitem)  # it was over, but for its teardown
             known = False
-        elif not known and not runs_again and not _put_back(sched, crashitem):
+        elif not known and not runs_again and not put_back(sched, crashitem):
             suspects, known = {crashitem}, True
         if len(suspects) > 1:
             self._deaths[worker] += f", with calls at {len(suspects) - 1} more under way"
@@ -224,21 +233,6 @@ def _why_stopped(node: Any) -> str | None:
     return str(reason) if reason else None
 
 
-def _has_tests(scheduler: Any, node: Any) -> bool:
-    """Tell whether a worker was given tests that it has not run."""
-    groups = getattr(scheduler, "assigned_work", {}).get(node, {}).values()
-    return bool(getattr(scheduler, "node2pending", {}).get(node)) or not all(all(group.values()) for group in groups)
-
-
 def _worker_of(report: Any) -> str:
     """Return the id of the worker that died, of the report that xdist makes of it."""
     return str(getattr(getattr(getattr(report, "node", None), "gateway", None), "id", ""))
-
-
-def _put_back(scheduler: Any, test: str) -> bool:
-    """Have a test run again; False if this kind of distribution cannot."""
-    try:
-        scheduler.mark_test_pending(test)
-    except NotImplementedError:
-        return False
-    return True

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.calls.output import current_output
+from pytest_fcpivot.session.compat import standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,23 +95,18 @@ class OutputRouter:
             if handler.formatter is not None:
                 handler.setFormatter(_CleanFormatter(handler.formatter, redact))
         # pytest sets sys.stdout to one of two streams whenever it begins or pauses capturing; an agent may print at
-        # any moment, so the two themselves are replaced. Nothing public gives them.
-        capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
-        for name, attribute in (("stdout", "out"), ("stderr", "err")):
-            capture = getattr(capturing, attribute, None)
-            capture = getattr(capture, "syscapture", capture)
+        # any moment, so the two themselves are replaced.
+        captured = []
+        for name, owner, attribute in standard_streams(config):
+            stream = getattr(owner, attribute)
+            self._undo.append((owner, attribute, stream))
+            if attribute == "tmpfile":
+                captured.append(stream)
+            setattr(owner, attribute, _Stream(name, stream, None if attribute == "tmpfile" else redact))
+        for name in ("stdout", "stderr"):
             present = getattr(sys, name)
-            captures = present is getattr(capture, "tmpfile", None)
-            self._replace(name, capture, "tmpfile", None)
-            self._replace(name, capture, "_old", redact)
+            captures = any(present is stream for stream in captured)
             setattr(sys, name, _Stream(name, present, None if captures else redact))
-
-    def _replace(self, name: str, owner: Any, attribute: str, redact: Callable[[str], str] | None) -> None:
-        present = getattr(owner, attribute, None)
-        if present is None:
-            return
-        self._undo.append((owner, attribute, present))
-        setattr(owner, attribute, _Stream(name, present, redact))
 
     def remove(self) -> None:
         """Put everything back as it was."""

@@ -16,6 +16,7 @@ import pytest
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.core.secret_values import in_address, names_a_secret
+from pytest_fcpivot.session.compat import shown_interrupt
 
 if TYPE_CHECKING:
     import warnings
@@ -137,8 +138,7 @@ class Hiding:
         """Clean the reason of pytest.exit(), and what pytest keeps of the interrupt to show it at the end."""
         self._clean_exit(excinfo.value)
         result = yield
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        _cleaned(getattr(reporter, "_keyboardinterrupt_memo", None), self.redact)  # nothing public holds it
+        _cleaned(shown_interrupt(self._config), self.redact)
         return result
 
     @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,13 @@ import pytest
 
 from pytest_fcpivot.core.errors import WrongAction
 from pytest_fcpivot.session.case import CASE, Case
+from pytest_fcpivot.session.compat import (
+    fixture_definitions,
+    has_fixture_request,
+    put_off_fixture_request,
+    shared_fixtures,
+    take_id_apart,
+)
 from pytest_fcpivot.session.datasets import Dataset
 from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
 from pytest_fcpivot.session.test_names import repeat_name
@@ -88,13 +95,12 @@ class PivotFile(pytest.Module):
                 self, name=repeat_name(entry.id, repeat), callobj=_run_message if is_message else _run_call, **shared
             )
             if not shared:
-                shared["fixtureinfo"] = item._fixtureinfo  # noqa: SLF001 (the constructor takes it, nothing else gives it)
                 self._refuse_without_agent(item)
                 self.direct = self._nothing_overridden(item)
+                shared = shared_fixtures(item) or {"fixtureinfo": None}
             item.entry, item.repeat = entry, repeat
-            if repeat > 1 and hasattr(item, "id"):
-                # pytest's cache compares ids that it took apart, so the name with its bracket has to be, too
-                item._id = type(item.id).parse(item.nodeid)  # noqa: SLF001 (there is no argument for it)
+            if repeat > 1:
+                take_id_apart(item)
             yield item
 
     def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
@@ -108,7 +114,7 @@ class PivotFile(pytest.Module):
 
     def _refuse_without_agent(self, item: PivotItem) -> None:
         """Say once, not once a pivot, that nobody named an agent."""
-        agents = item._fixtureinfo.name2fixturedefs.get("fc_agent", ())  # noqa: SLF001
+        agents = fixture_definitions(item, "fc_agent")
         plan = self.pivots.plan
         if plan.options.agent is None and not plan.replays and agents and not brings_agent(agents):
             raise self.CollectError(NO_AGENT)
@@ -116,10 +122,8 @@ class PivotFile(pytest.Module):
     def _nothing_overridden(self, item: PivotItem) -> bool:
         if any(self.config.getoption(name, False) for name in ("setupplan", "setupshow", "setuponly")):
             return False  # these show or skip fixtures, so the fixtures have to be there
-        definitions = item._fixtureinfo.name2fixturedefs  # noqa: SLF001
-        return all(is_ours(definitions[name][-1]) for name in _OURS) and (
-            definitions["fc_agent"][-1].scope == "session"
-        )
+        ours = all(is_ours(fixture_definitions(item, name)[-1]) for name in _OURS)
+        return ours and item.agent_fixture().scope == "session"
 
 
 class PivotItem(pytest.Function):
@@ -137,10 +141,10 @@ class PivotItem(pytest.Function):
 
         Made at collection, a million requests are half a minute and a gigabyte.
         """
-        if hasattr(self, "_request"):
+        if has_fixture_request(self):
             super()._initrequest()
         else:
-            self._request = False  # type: ignore[assignment] # what pytest itself leaves after a test
+            put_off_fixture_request(self)
 
     @property
     def extra_keyword_matches(self) -> set[str]:
@@ -162,7 +166,7 @@ class PivotItem(pytest.Function):
 
     def agent_fixture(self) -> Any:
         """Return the definition of the fixture that makes this item's agent."""
-        return self._fixtureinfo.name2fixturedefs["fc_agent"][-1]
+        return fixture_definitions(self, "fc_agent")[-1]
 
     def setup(self) -> None:
         """Set up the fixtures; the agent is asked last, after every autouse fixture.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fcpivot.session import forked
+from pytest_fcpivot.session.compat import fixture_definitions
 from pytest_fcpivot.session.option_reader import names_a_run
 from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
 from pytest_fcpivot.session.reruns import refuse_repeats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pytest_fcpivot.session.hooks import PivotSession
 
@@ -35,7 +36,7 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
     """
     if not _takes_our_pivot(metafunc):
         return
-    definitions = _definitions(metafunc, "fc_agent")
+    definitions = fixture_definitions(metafunc.definition, "fc_agent")
     # a fixture `fc_action` of the user's need not ask an agent
     answers_itself = "fc_action" in metafunc.fixturenames and "fc_agent" not in metafunc.fixturenames
     has_agent = answers_itself or brings_agent(definitions)
@@ -81,14 +82,5 @@ def _takes_our_pivot(metafunc: pytest.Metafunc) -> bool:
         names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
         if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
             return False
-    definitions = _definitions(metafunc, "pivot")
+    definitions = fixture_definitions(metafunc.definition, "pivot")
     return bool(definitions) and is_ours(definitions[-1])
-
-
-def _definitions(metafunc: pytest.Metafunc, fixture: str) -> Sequence[Any]:
-    """Return what defines a fixture where a test stands, the innermost last, also if the test does not take it."""
-    node: Any = metafunc.definition  # nothing public tells
-    found = node._fixtureinfo.name2fixturedefs.get(fixture)  # noqa: SLF001
-    if found is None:
-        found = node.session._fixturemanager.getfixturedefs(fixture, node)  # noqa: SLF001
-    return found or ()

@@ -1,0 +1,98 @@
+"""What pytest has and does not publish is still there: each fails here first when a new pytest takes it away."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fcpivot.session import compat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def item(request: pytest.FixtureRequest) -> pytest.Function:
+    """Return the test that runs."""
+    assert isinstance(request.node, pytest.Function)
+    return request.node
+
+
+def test_fixtures_are_shared(item: pytest.Function) -> None:
+    """What pytest resolved for one item makes another one, without being resolved again."""
+    shared = compat.shared_fixtures(item)
+    other = pytest.Function.from_parent(item.parent, name="other", callobj=item.obj, **shared)
+    assert compat.shared_fixtures(other)["fixtureinfo"] is shared["fixtureinfo"]
+
+
+def test_fixture_definitions(item: pytest.Function) -> None:
+    """The definitions of a fixture are told, be it that the test takes it or not; none for a name without any."""
+    assert [definition.argname for definition in compat.fixture_definitions(item, "item")] == ["item"]
+    assert [definition.scope for definition in compat.fixture_definitions(item, "fc_agent")] == ["session"]
+    assert not compat.fixture_definitions(item, "no_such_fixture")
+
+
+def test_a_pytest_that_does_not_tell() -> None:
+    """Without the place where pytest keeps fixtures, data are not collected, and the message says what to install."""
+    node: Any = SimpleNamespace()
+    with pytest.raises(pytest.Collector.CollectError, match=r"does not tell which fixtures .*pip install"):
+        compat.fixture_definitions(node, "fc_agent")
+
+
+def test_request_is_put_off(item: pytest.Function) -> None:
+    """An item is given its fixture request when it is made, which can be taken away again."""
+    other = pytest.Function.from_parent(item.parent, name="other", callobj=item.obj)
+    assert compat.has_fixture_request(other)
+    compat.put_off_fixture_request(other)
+    assert compat.has_fixture_request(other)
+    assert not other._request
+
+
+def test_ids_are_taken_apart(item: pytest.Function) -> None:
+    """An item whose name has brackets has the id that the same text has, read from pytest's cache."""
+    other = pytest.Function.from_parent(item.parent, name="pivot[r2]", callobj=item.obj)
+    compat.take_id_apart(other)
+    assert other.id == type(other.id).parse(other.nodeid)
+
+
+def test_standard_streams(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> None:
+    """Both places of both streams are found while pytest captures, one of them what sys.stdout is."""
+    with capfd.disabled():
+        pass  # the global capture is there however this session was started
+    found = list(compat.standard_streams(request.config))
+    if request.config.getoption("capture") == "no":
+        assert found == []
+        return
+    assert [(name, place) for name, _, place in found] == [
+        ("stdout", "tmpfile"),
+        ("stdout", "_old"),
+        ("stderr", "tmpfile"),
+        ("stderr", "_old"),
+    ]
+    assert all(hasattr(getattr(owner, place), "write") for _, owner, place in found)
+
+
+def test_shown_interrupt(pytester: pytest.Pytester) -> None:
+    """What pytest shows of a Ctrl-C at the end is found."""
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_fcpivot.session import compat
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_keyboard_interrupt(excinfo):
+            print("shown:", type(compat.shown_interrupt(CONFIGS[0])).__name__)
+
+        CONFIGS = []
+
+        def pytest_runtest_call(item):
+            CONFIGS.append(item.config)
+            raise KeyboardInterrupt
+        """
+    )
+    path: Path = pytester.makepyfile("def test_one(): pass")
+    result = pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", path)
+    result.stdout.fnmatch_lines(["*shown: ExceptionChainRepr"])
