@@ -34,17 +34,18 @@ MODULES: dict[str, tuple[str, ...]] = {
     "core/actions": ("tests/core/test_actions.py",),
     "data/selection": ("tests/data/test_selection.py",),
     "graders/__init__": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
-    "graders/agentic": ("tests/graders/test_agentic.py",),
+    "graders/agentic": ("tests/graders/test_agentic.py", "tests/graders/test_contract.py"),
     "graders/arguments": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
     "graders/base": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
     "graders/categories": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
     "graders/conformance": ("tests/graders/test_conformance.py",),
+    "graders/contract": ("tests/graders/test_contract.py",),
     "graders/judge": ("tests/graders/test_judge.py",),
     "graders/judge_cache": ("tests/graders/test_judge_cache.py",),
     "graders/judge_prompt": ("tests/graders/test_judge_prompt.py",),
     "graders/keywords": ("tests/graders/test_keywords.py",),
     "graders/matching": ("tests/graders/test_matching.py",),
-    "graders/nemo_gym": ("tests/graders/test_nemo_gym.py",),
+    "graders/nemo_gym": ("tests/graders/test_nemo_gym.py", "tests/graders/test_grade.py"),
     "graders/own": ("tests/graders/test_own_graders.py",),
     "graders/sets": ("tests/graders/test_sets.py",),
     "runs/answers": ("tests/runs/test_answers.py",),
@@ -65,8 +66,10 @@ _SETTINGS = """
 [tool.mutmut]
 source_paths = ["pytest_fcpivot"]
 only_mutate = ["pytest_fcpivot/{module}.py"]
-also_copy = ["conftest.py", "fixtures"]
-pytest_add_cli_args = ["-pno:xdist", "-pno:cacheprovider", "-mnot hypothesis", "-Wignore::UserWarning:syrupy"]
+also_copy = ["conftest.py", "fixtures", "docs", "mutation_fresh.py"]
+pytest_add_cli_args = [
+  "-pmutation_fresh", "-pno:xdist", "-pno:cacheprovider", "-mnot hypothesis", "-Wignore::UserWarning:syrupy",
+]
 pytest_add_cli_args_test_selection = {tests}
 timeout_multiplier = 8.0
 timeout_constant = 1.5
@@ -114,8 +117,8 @@ def run(module: str, children: int, *, again: bool) -> dict[str, int]:
     if not names:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        for name in ("pytest_fcpivot", "tests", "fixtures", "conftest.py"):
-            (work / name).symlink_to(ROOT / name)
+        for name in ("pytest_fcpivot", "tests", "fixtures", "docs", "conftest.py", "benchmarks/mutation_fresh.py"):
+            (work / Path(name).name).symlink_to(ROOT / name)
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     settings += _SETTINGS.format(module=module, tests=json.dumps(MODULES[module]))
     (work / "pyproject.toml").write_text(settings, encoding="utf-8")
