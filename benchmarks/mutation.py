@@ -68,7 +68,8 @@ source_paths = ["pytest_fcpivot"]
 only_mutate = ["pytest_fcpivot/{module}.py"]
 also_copy = ["conftest.py", "fixtures", "docs", "mutation_fresh.py"]
 pytest_add_cli_args = [
-  "-pmutation_fresh", "-pno:xdist", "-pno:cacheprovider", "-mnot hypothesis", "-Wignore::UserWarning:syrupy",
+  "-pmutation_fresh", "-mnot hypothesis", "-pno:xdist", "-pno:cacheprovider", "-pno:unraisableexception",
+  "-Wignore::UserWarning:syrupy",
 ]
 pytest_add_cli_args_test_selection = {tests}
 timeout_multiplier = 8.0
