@@ -42,9 +42,7 @@ def to_action(
     return chosen(read_output(output), tool_names, empty_arguments)
 
 
-def chosen(
-    reading: Reading, tool_names: frozenset[str] = frozenset(), empty_arguments: EmptyArguments = "text"
-) -> Action:
+def chosen(reading: Reading, tool_names: frozenset[str], empty_arguments: EmptyArguments) -> Action:
     """Choose the action out of what was read, by the rules of `to_action`."""
     calls = reading.calls
     if len(calls) == 1 and calls[0].name != SUBMIT_MESSAGE and calls[0].arguments:

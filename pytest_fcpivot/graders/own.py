@@ -55,9 +55,10 @@ class OwnGrader:
 
     def grade(self, expected: Action, actual: Action) -> Grade:
         """Judge `actual` against `expected`; what the grader raises comes through."""
-        return self._checked(self.judge(expected, actual))
+        return self.checked(self.judge(expected, actual))
 
-    def _checked(self, verdict: Any) -> Grade:
+    def checked(self, verdict: Any) -> Grade:
+        """Make a Grade of what the grader returned; raises GraderError for a verdict that is none."""
         if not isinstance(verdict, Grade):
             reward = self._reward(verdict, verdict)
             return Grade(reward, _category(reward))
@@ -89,7 +90,7 @@ class OwnMessageGrader(OwnGrader):
 
     def grade_message(self, expected: str, answer: str, score: float, explanation: str) -> Grade:
         """Make the grade of a message from its score, from 0 to 1; what the grader raises comes through."""
-        return self._checked(self.score_message(expected, answer, score, explanation))
+        return self.checked(self.score_message(expected, answer, score, explanation))
 
 
 def _category(reward: float) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 _EXACT_TO_DF = 2
+_SMALLEST_STEP = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +29,29 @@ class Interval:
 def student_t_quantile(p: float, df: int) -> float:
     """Return the quantile of Student's t distribution, 0.5 <= p < 1, df >= 1.
 
-    Closed forms for one and two degrees of freedom, else Newton steps on the distribution function from the
-    Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5).
+    Closed forms for one and two degrees of freedom, else Newton steps on the distribution function from the normal
+    quantile. That one is smaller, and to the right of 0 the function is concave, so the steps never go too far.
     """
     if df == 1:
         return math.tan(math.pi * (p - 0.5))
     if df == _EXACT_TO_DF:
         return (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
-    z = NormalDist().inv_cdf(p)
-    t = (
-        z
-        + (z**3 + z) / (4 * df)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * df**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * df**3)
-    )
+    t = NormalDist().inv_cdf(p)
     log_scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
-    for _ in range(4):
+    step = math.inf
+    while step > _SMALLEST_STEP:
         density = math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df))
-        t -= (_student_t_cdf(t, df) - p) / density
+        step = (p - _student_t_cdf(t, df)) / density
+        t += step
     return t
 
 
 def _student_t_cdf(t: float, df: int) -> float:
-    """Return P(T <= t) for a whole number of degrees of freedom (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    """Return P(T <= t) for a whole number of degrees of freedom from 2 (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
     theta = math.atan2(t, math.sqrt(df))
     cos_squared = math.cos(theta) ** 2
     term = math.cos(theta) if df % 2 else 1.0
-    total = 0.0 if df == 1 else term
+    total = term
     for k in range(2 if df % 2 else 1, df - 2, 2):
         term *= cos_squared * k / (k + 1)
         total += term

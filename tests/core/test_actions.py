@@ -17,7 +17,7 @@ from pytest_fcpivot import Action, ActionError, FunctionCall, Message, to_action
 CALL = FunctionCall("find", '{"n": 1}')
 NESTED = {"id": "call_1", "type": "function", "function": {"name": "find", "arguments": '{"n": 1}'}}
 ITEM = {"type": "function_call", "id": "fc_1", "call_id": "fc_1", "name": "find", "arguments": '{"n": 1}'}
-SAID = {
+SAID: dict[str, Any] = {
     "type": "message",
     "id": "msg_1",
     "role": "assistant",
@@ -186,7 +186,14 @@ def test_arguments_that_are_not_text_are_encoded(value: Any, text: str) -> None:
         ('{"text": "Hello"}', HELLO),
         ('{"to": 7, "body": "Hello"}', HELLO),
         ('{"tone": "kind", "message": "Hello"}', HELLO),
+        ('{"tone": "kind", "content": "Hello"}', HELLO),
+        ('{"tone": "kind", "text": "Hello"}', HELLO),
+        ('{"content": "Again", "message": "Hello"}', HELLO),
+        ('{"text": "Again", "content": "Hello"}', HELLO),
+        ('{"content": "Hello", "message": 7}', HELLO),
         ('"Hello"', HELLO),
+        ("7", Action(message="7")),
+        ('["Hello"]', Action(message='["Hello"]')),
         ("Hello", HELLO),
         ("{}", Action(message="")),
         ('{"message": 7}', Action(message="")),
@@ -198,12 +205,65 @@ def test_submit_message_is_a_message(arguments: str, action: Action) -> None:
     assert to_action(FunctionCall("submit_message", arguments)) == action
 
 
+NO_TEXT, NO_FIELDS = FunctionCall("find", ""), FunctionCall("find", "{}")
+SUBMIT = FunctionCall("submit_message", '{"message": "Hello"}')
+
+
+@pytest.mark.parametrize(
+    ("calls", "as_text", "as_object"),
+    [
+        pytest.param([NO_TEXT], (NO_TEXT,), (NO_FIELDS,), id="one call"),
+        pytest.param([NO_TEXT, CALL], (NO_TEXT, CALL), (NO_FIELDS, CALL), id="beside a call with arguments"),
+        pytest.param([SUBMIT, NO_TEXT], (NO_TEXT,), (NO_FIELDS,), id="beside submit_message"),
+        pytest.param([CALL], (CALL,), (CALL,), id="none are empty"),
+    ],
+)
+def test_empty_arguments(
+    calls: list[FunctionCall], as_text: tuple[FunctionCall, ...], as_object: tuple[FunctionCall, ...]
+) -> None:
+    """Arguments that a server left empty stay the text "", or are an object without fields if that is asked for."""
+    assert to_action(calls) == to_action(calls, empty_arguments="text") == Action(as_text)
+    assert to_action(calls, empty_arguments="object") == Action(as_object)
+
+
+MALFORMED = {"type": "malformed_output", "text": "<function=find{n: 1}"}
+
+
+@pytest.mark.parametrize(
+    ("output", "action"),
+    [
+        pytest.param(MALFORMED, Action(malformed="<function=find{n: 1}"), id="alone"),
+        pytest.param([MALFORMED, SAID], HELLO, id="beside a text"),
+        pytest.param([MALFORMED, ITEM], ONE, id="beside a call"),
+        pytest.param(Action(malformed="<oops>"), Action(malformed="<oops>"), id="an Action"),
+    ],
+)
+def test_malformed_output(output: Any, action: Action) -> None:
+    """What a server could not parse is no action, and gives way to a text or a call that could be read."""
+    assert to_action(output) == action
+
+
+def test_the_first_text_counts() -> None:
+    """Of several texts the first one is the message: of messages, and of the parts of a message."""
+    again = {**SAID, "content": [{"type": "output_text", "text": "Again"}]}
+    assert to_action([SAID, again]) == HELLO
+    assert to_action({**SAID, "content": [*SAID["content"], *again["content"]]}) == HELLO
+
+
+def test_nesting_without_end() -> None:
+    """An output that is nested too deep to be read is refused by an ActionError that says so."""
+    output: Any = SAID
+    for _ in range(5_000):
+        output = {"role": "assistant", "content": [output]}
+    with pytest.raises(ActionError, match="a dict that is nested too deep to be read"):
+        to_action(output)
+
+
 def test_submit_message_gives_way() -> None:
     """It counts as a call if the pivot itself has such a tool, and gives way to a real call beside it."""
-    submit = FunctionCall("submit_message", '{"message": "Hello"}')
-    assert to_action(submit, frozenset({"submit_message"})) == Action((submit,))
-    assert to_action([submit, CALL]) == ONE
-    assert to_action([submit, FunctionCall("submit_message", '{"message": "Again"}')]) == HELLO
+    assert to_action(SUBMIT, frozenset({"submit_message"})) == Action((SUBMIT,))
+    assert to_action([SUBMIT, CALL]) == to_action([CALL, SUBMIT]) == ONE
+    assert to_action([SUBMIT, FunctionCall("submit_message", '{"message": "Again"}')]) == HELLO
 
 
 @pytest.mark.parametrize(

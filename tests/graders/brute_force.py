@@ -33,10 +33,13 @@ def left_without(edges: Sequence[Sequence[int]], n_right: int) -> list[int]:
 
 
 def greatest_total(weights: Sequence[Sequence[float]]) -> float:
-    """Return the greatest sum that a one-to-one pairing of rows and columns can have, by trying every one."""
-    n_columns = len(weights[0]) if weights else 0
-    padded = [[*row, *[0.0] * len(weights)] for row in weights]
+    """Return the greatest sum that a one-to-one pairing of rows and columns can have, by trying every one.
+
+    No weight is negative, so that a pairing of all rows or of all columns is among the best.
+    """
+    columns = max(len(weights[0]) if weights else 0, len(weights))
+    padded = [[*row, *[0.0] * (columns - len(row))] for row in weights]
     return max(
         sum(padded[row][column] for row, column in enumerate(chosen))
-        for chosen in permutations(range(n_columns + len(weights)), len(weights))
+        for chosen in permutations(range(columns), len(weights))
     )

@@ -321,10 +321,10 @@ def test_hostile_arguments_that_do_not_decode(name: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        pytest.param({"n": "x" * 5_000_000}, id="5 MB in one word"),
-        pytest.param({"n": "x y " * 1_000_000}, id="4 MB in many words"),
-        pytest.param({"n": [0] * 1_000_000}, id="a million elements"),
-        pytest.param({str(n): n for n in range(100_000)}, id="many keys"),
+        pytest.param({"n": "x" * 500_000}, id="half a MB in one word"),
+        pytest.param({"n": "x y " * 100_000}, id="half a MB in many words"),
+        pytest.param({"n": [0] * 100_000}, id="many elements"),
+        pytest.param({str(n): n for n in range(10_000)}, id="many keys"),
         pytest.param({"\ud800\x00": "\udfff\x1b[31m"}, id="not printable"),
         pytest.param({"k" * 100_000: 1}, id="long key"),
         pytest.param({"n": 10**4_000}, id="long integer"),

@@ -72,14 +72,23 @@ def test_faulty_expected_actions(expected: Any, parts: list[str]) -> None:
         ("nemo", {}, ["'nemo'", "nemo-gym:first-call", "nemo-gym:any-order"]),
         ("", {}, ["''", "nemo-gym"]),
         ("Nemo-Gym", {}, ["Nemo-Gym", "nemo-gym"]),
-        ("nemo-gym:newest", {}, ["newest", "first-call", "any-order"]),
+        ("nemo-gym:newest", {}, ["unknown version 'newest' of grader nemo-gym; known: first-call, any-order"]),
         ("nemo-gym", {"treshold": 0.2}, ["nemo-gym", "treshold"]),
         (
             "nemo-gym:any-order",
             {"parallel_tool_call_reward_mode": "harmonic"},
-            ["harmonic", "binary_strict", "fractional", "f1"],
+            ["parallel_tool_call_reward_mode 'harmonic'; known: binary_strict, fractional, f1"],
         ),
-        ("nemo-gym:first-call", {"parallel_tool_call_rewarding": True}, ["any-order", "first-call"]),
+        *(
+            ("nemo-gym:any-order", {switch: "yes"}, [f"{switch} must be true or false, not 'yes'"])
+            for switch in ("parallel_tool_call_rewarding", "allow_subset", "allow_superset")
+        ),
+        ("nemo-gym", {"word_count_similarity_threshold": True}, ["must be a number, not True"]),
+        (
+            "nemo-gym:first-call",
+            {"parallel_tool_call_rewarding": True},
+            ["the switches on parallel calls need nemo-gym:any-order; first-call has none"],
+        ),
         ("nemo-gym", {"allow_subset": True}, ["any-order", "first-call"]),
         ("nemo-gym", {"allow_superset": True}, ["any-order", "first-call"]),
         ("nemo-gym", {"word_count_similarity_threshold": "high"}, ["word_count_similarity_threshold", "high"]),

@@ -115,7 +115,7 @@ def test_independent_pivots_give_the_textbook_interval(successes: int, n: int) -
     assert found.high == pytest.approx(high, abs=0.002)
 
 
-@pytest.mark.parametrize(("successes", "n", "t"), [(3, 10, 2.2622), (1, 5, 2.7764), (20, 31, 2.0423)])
+@pytest.mark.parametrize(("successes", "n", "t"), [(3, 10, 2.2622), (1, 5, 2.7764), (20, 31, 2.0423), (1, 2, 12.7062)])
 def test_independent_pivots_in_closed_form(successes: int, n: int, t: float) -> None:
     """One pivot a trajectory: Wilson's interval at n - 1 samples with Student's t, exactly."""
     found = interval(singles(successes, n))
@@ -146,6 +146,20 @@ def test_clusters_that_balance_do_not_narrow_the_interval_much() -> None:
         balanced = interval({f"t{i}": values for i, values in enumerate([[1.0, 0.0]] * (100 - len(odd)) + odd)})
         assert balanced.n == independent.n
         assert width(balanced) >= width(independent) * 0.99
+
+
+@pytest.mark.parametrize(("clusters", "t"), [(2, 12.7062), (3, 4.3027), (6, 2.5706)])
+def test_clusters_that_balance_in_closed_form(clusters: int, t: float) -> None:
+    """If all trajectories have the same mix, their pivots count as independent: n - 1 samples, as many as n tell."""
+    found = interval({f"t{i}": [1.0, 0.0] for i in range(clusters)})
+    assert (found.low, found.high) == pytest.approx(wilson(0.5, 2 * clusters - 1, t), abs=1e-4)
+
+
+@pytest.mark.parametrize("n", range(2, 60))
+def test_no_rounding_leads_out_of_the_range(n: int) -> None:
+    """If all rewards are 1 or all are 0, the interval ends there exactly."""
+    assert interval(singles(n, n)).high == 1.0
+    assert interval(singles(0, n)).low == 0.0
 
 
 def test_more_data_narrow_the_interval() -> None:
@@ -256,11 +270,19 @@ def test_pass_at_k_is_what_enumeration_gives(counts: list[tuple[int, int]], k: i
         ([(5, 3)], 2, 9 / 10, 3 / 10),
         ([(2, 2), (2, 0)], 2, 1 / 2, 1 / 2),
         ([(1000, 1)], 1000, 1.0, 0.0),
+        ([(1, 0), (2, 1), (1, 1), (3, 2)], 2, 1.0, 1 / 6),
     ],
 )
 def test_pass_at_k_by_hand(counts: list[tuple[int, int]], k: int, any_passes: float, all_pass: float) -> None:
-    """Small tables have the figures that a pencil gives."""
-    assert pass_at_k(counts, k) == pytest.approx((any_passes, all_pass, len(counts)))
+    """Small tables have the figures that a pencil gives; pivots with fewer samples are left out."""
+    enough = sum(samples >= k for samples, _ in counts)
+    assert pass_at_k(counts, k) == pytest.approx((any_passes, all_pass, enough))
+
+
+@pytest.mark.parametrize("counts", [[], [(2, 2)]])
+def test_too_few_samples_have_no_pass_at_k(counts: list[tuple[int, int]]) -> None:
+    """Without a pivot that was sampled k times there is no figure."""
+    assert pass_at_k(counts, 3) is None
 
 
 @PROPERTY

@@ -1,0 +1,180 @@
+"""Change the code in small ways, one at a time, and count the changes that the module's unit tests notice.
+
+python benchmarks/mutation.py graders/matching            one module
+python benchmarks/mutation.py graders schema              all modules of two packages
+python benchmarks/mutation.py graders/matching --show     and the difference that each surviving change makes
+python benchmarks/mutation.py graders/matching --again    only those that survived the last time, with the tests of now
+
+The changes are made and tried by mutmut: it forks a process that has imported everything already, and runs only the
+tests that call the changed function, so that a change costs a fraction of a second. It leaves alone what is evaluated
+when a module is imported (tables, constants) and functions with decorators, such as properties. Property tests, which
+hypothesis feeds with random values, are left out: a change that only luck finds counts as surviving. What is known to
+survive because it makes no difference is listed in tests/mutants.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / "build" / "mutation"
+
+# Each module with the files, or single tests, that are its unit tests: a change that only other tests notice survives.
+MODULES: dict[str, tuple[str, ...]] = {
+    "calls/caller": ("tests/calls",),
+    "calls/faults": ("tests/calls",),
+    "calls/output": ("tests/calls",),
+    "core/actions": ("tests/core/test_actions.py",),
+    "data/selection": ("tests/data/test_selection.py",),
+    "graders/__init__": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
+    "graders/agentic": ("tests/graders/test_agentic.py", "tests/graders/test_contract.py"),
+    "graders/arguments": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
+    "graders/base": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
+    "graders/categories": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
+    "graders/conformance": ("tests/graders/test_conformance.py",),
+    "graders/contract": ("tests/graders/test_contract.py",),
+    "graders/judge": ("tests/graders/test_judge.py",),
+    "graders/judge_cache": ("tests/graders/test_judge_cache.py",),
+    "graders/judge_prompt": ("tests/graders/test_judge_prompt.py",),
+    "graders/keywords": ("tests/graders/test_keywords.py",),
+    "graders/matching": ("tests/graders/test_matching.py",),
+    "graders/nemo_gym": ("tests/graders/test_nemo_gym.py", "tests/graders/test_grade.py"),
+    "graders/own": ("tests/graders/test_own_graders.py",),
+    "graders/sets": ("tests/graders/test_sets.py",),
+    "runs/answers": ("tests/runs/test_answers.py",),
+    "runs/reader": ("tests/runs/test_reader.py",),
+    "schema/accept": ("tests/schema",),
+    "schema/process": ("tests/schema",),
+    "schema/toolset": ("tests/schema",),
+    "schema/validator": ("tests/schema",),
+    "stats/interval": ("tests/stats",),
+}
+
+# What mutmut makes of pytest's exit codes and signals; a change that never ends is noticed too.
+_SURVIVED, _UNTESTED = {0}, {5, 33}
+_NOTICED_BY_NONE = _SURVIVED | _UNTESTED
+_SHOWN = ("mutants", "killed", "survived", "untested", "percent")
+
+_SETTINGS = """
+[tool.mutmut]
+source_paths = ["pytest_fcpivot"]
+only_mutate = ["pytest_fcpivot/{module}.py"]
+also_copy = ["conftest.py", "fixtures", "docs", "mutation_fresh.py"]
+pytest_add_cli_args = [
+  "-pmutation_fresh", "-mnot hypothesis", "-pno:xdist", "-pno:cacheprovider", "-pno:unraisableexception",
+  "-Wignore::UserWarning:syrupy",
+]
+pytest_add_cli_args_test_selection = {tests}
+timeout_multiplier = 8.0
+timeout_constant = 1.5
+use_git_change_detection = false
+"""
+
+
+def main() -> int:
+    """Run what was asked for, and print a table; 1 if something survived."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="+", help="as in graders/matching, or a whole package, as in graders")
+    parser.add_argument("--show", action="store_true", help="show the difference that each surviving change makes")
+    parser.add_argument("--again", action="store_true", help="try only the changes that survived the last time")
+    parser.add_argument("--children", type=int, default=1, help="changes tried at the same time (default: 1)")
+    options = parser.parse_args()
+    chosen = [
+        known for known in MODULES for asked in options.modules if known == asked or known.startswith(asked + "/")
+    ]
+    if not chosen:
+        parser.error(f"no such module; known: {', '.join(MODULES)}")
+    rows, survivors = [], []
+    for module in dict.fromkeys(chosen):
+        verdicts = run(module, options.children, again=options.again)
+        rows.append((module, verdicts))
+        survivors += [(module, name) for name, code in verdicts.items() if code in _NOTICED_BY_NONE]
+    for module, name in survivors:
+        print(f"{module}: {name}")
+        if options.show:
+            print(difference(module, name))
+    print(f"{'module':24}" + "".join(f"{title:>10}" for title in _SHOWN))
+    total: Counter[str] = Counter()
+    for module, verdicts in rows:
+        counts = count(verdicts)
+        total += counts
+        print(f"{module:24}{line(counts)}")
+    if len(rows) > 1:
+        print(f"{'together':24}{line(total)}")
+    return 1 if survivors else 0
+
+
+def run(module: str, children: int, *, again: bool) -> dict[str, int]:
+    """Try the changes of one module; returns the exit code of the tests by the name of the change."""
+    work = WORK / module
+    names = [name for name, code in _verdicts(module).items() if code in _NOTICED_BY_NONE] if again else []
+    if not names:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        for name in ("pytest_fcpivot", "tests", "fixtures", "docs", "conftest.py", "benchmarks/mutation_fresh.py"):
+            (work / Path(name).name).symlink_to(ROOT / name)
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings += _SETTINGS.format(module=module, tests=json.dumps(MODULES[module]))
+    (work / "pyproject.toml").write_text(settings, encoding="utf-8")
+    print(f"{module} …", file=sys.stderr, flush=True)
+    with (work / "output.txt").open("w", encoding="utf-8") as output:
+        ended = subprocess.run(
+            [*_mutmut("run"), "--max-children", str(children), *names],
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={
+                name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+            },  # so it is fast
+            check=False,
+        )
+    verdicts = _verdicts(module)
+    if ended.returncode or not verdicts or None in verdicts.values():
+        raise SystemExit(f"mutmut could not try the changes of {module}; see {work / 'output.txt'}")
+    return verdicts
+
+
+def _verdicts(module: str) -> dict[str, int]:
+    """Read what mutmut wrote down."""
+    written = WORK / module / "mutants" / "pytest_fcpivot" / f"{module}.py.meta"
+    if not written.exists():
+        return {}
+    found: dict[str, int] = json.loads(written.read_text(encoding="utf-8"))["exit_code_by_key"]
+    return found
+
+
+def _mutmut(command: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("mutmut")), command]
+
+
+def difference(module: str, name: str) -> str:
+    """Return the lines that a change replaces, as a diff without its heading."""
+    shown = subprocess.run([*_mutmut("show"), name], cwd=WORK / module, check=True, capture_output=True, text=True)
+    return "\n".join(line for line in shown.stdout.splitlines() if line[:2] in ("+ ", "- ", "@@"))
+
+
+def count(verdicts: dict[str, int]) -> Counter[str]:
+    """Count the changes by what became of them."""
+    counts = Counter(
+        "survived" if code in _SURVIVED else "untested" if code in _UNTESTED else "killed" for code in verdicts.values()
+    )
+    counts["mutants"] = len(verdicts)
+    return counts
+
+
+def line(counts: Counter[str]) -> str:
+    """Write a line of the table; the share is that of the noticed changes among all."""
+    share = 100 * counts["killed"] / counts["mutants"] if counts["mutants"] else 100.0
+    return "".join(f"{counts[title]:>10}" for title in _SHOWN[:-1]) + f"{share:>9.1f}%"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
