@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.agents import check_agent
-from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, CallLog, DroppedError
-from pytest_fcpivot.calls.faults import (
-    TIMEOUT,
-    RetryPolicy,
-    SettingNames,
-    about_waiting,
-    fault_of,
-    refusal_of,
-    why_stopped,
-)
+from pytest_fcpivot.calls.call import AgentTimeoutError, CallLog, DroppedError
+from pytest_fcpivot.calls.caller import Caller as AgentCaller
+from pytest_fcpivot.calls.faults import TIMEOUT, fault_of, refusal_of
+from pytest_fcpivot.calls.reasons import SettingNames, about_waiting, why_stopped
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.errors import AgentError, FatalAgentError
 from pytest_fcpivot.distributed.workers import queued_items, window
 from pytest_fcpivot.session.agent_output import OutputRouter
@@ -29,7 +24,8 @@ from pytest_fcpivot.session.items import PivotItem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_fcpivot.calls.caller import Call, Servers
+    from pytest_fcpivot.calls.call import Call
+    from pytest_fcpivot.calls.servers import Servers
     from pytest_fcpivot.options.values import Options
     from pytest_fcpivot.runs.answers import AnswerBook
     from pytest_fcpivot.runs.call_log import Crashes

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.agents import load_agent
-from pytest_fcpivot.calls.caller import CallLog, Servers, TooManyHungCallsError
+from pytest_fcpivot.calls.call import CallLog, TooManyHungCallsError
+from pytest_fcpivot.calls.servers import Servers
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import ActionError, AgentError, FatalAgentError, FcPivotError, GraderError, WrongAction
 from pytest_fcpivot.core.jsontext import on_screen, one_line, well_formed

@@ -7,8 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedError
-from pytest_fcpivot.calls.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
+from pytest_fcpivot.calls.call import AgentTimeoutError, DroppedError
+from pytest_fcpivot.calls.caller import Caller as AgentCaller
+from pytest_fcpivot.calls.faults import TIMEOUT, fault_of
+from pytest_fcpivot.calls.reasons import SettingNames, about_waiting, why_stopped
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
 from pytest_fcpivot.schema.toolset import tool_set
@@ -18,7 +21,8 @@ from pytest_fcpivot.session.options import told
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_fcpivot.calls.caller import Call, Server, Servers
+    from pytest_fcpivot.calls.call import Call
+    from pytest_fcpivot.calls.servers import Server, Servers
     from pytest_fcpivot.core.model import Action
     from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.graders import Grader

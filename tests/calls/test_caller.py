@@ -18,17 +18,13 @@ import pytest
 
 from pytest_fcpivot import AgentError, Pivot
 from pytest_fcpivot.calls import caller as module
-from pytest_fcpivot.calls.caller import (
-    AgentCaller,
-    AgentTimeoutError,
-    Call,
-    CallLog,
-    DroppedError,
-    Servers,
-    TooManyHungCallsError,
-)
-from pytest_fcpivot.calls.faults import Fault, RetryPolicy, fault_of
+from pytest_fcpivot.calls import loop
+from pytest_fcpivot.calls.call import AgentTimeoutError, Call, CallLog, DroppedError, TooManyHungCallsError
+from pytest_fcpivot.calls.caller import Caller
+from pytest_fcpivot.calls.faults import Fault, fault_of
 from pytest_fcpivot.calls.output import current_output
+from pytest_fcpivot.calls.retry import RetryPolicy
+from pytest_fcpivot.calls.servers import Servers
 from pytest_fcpivot.core.errors import TransientAgentError
 
 if TYPE_CHECKING:
@@ -47,7 +43,7 @@ SIZE = 4
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give calls that do not let themselves be cancelled less time than in a run."""
-    monkeypatch.setattr(module, "_CANCEL_GRACE_S", GRACE)
+    monkeypatch.setattr(loop, "_CANCEL_GRACE_S", GRACE)
     monkeypatch.setattr(module, "_LOOK_AGAIN_S", GRACE)
 
 
@@ -70,9 +66,9 @@ def view(number: int = 0) -> PivotView:
 
 
 @contextmanager
-def calling(agent: Agent, timeout: float | None = LONG, **settings: Any) -> Iterator[AgentCaller]:
+def calling(agent: Agent, timeout: float | None = LONG, **settings: Any) -> Iterator[Caller]:
     """Give a caller, closed in the end."""
-    caller = AgentCaller(agent, timeout, **settings)
+    caller = Caller(agent, timeout, **settings)
     try:
         yield caller
     finally:
@@ -86,12 +82,12 @@ def asking(agent: Agent, timeout: float | None = LONG) -> Iterator[Callable[[int
         yield lambda number: caller.finish(caller.start(view(number)))
 
 
-def start(caller: AgentCaller, count: int) -> list[Call]:
+def start(caller: Caller, count: int) -> list[Call]:
     """Start so many calls."""
     return [caller.start(view(number)) for number in range(count)]
 
 
-def results(caller: AgentCaller, calls: list[Call]) -> list[Any]:
+def results(caller: Caller, calls: list[Call]) -> list[Any]:
     """Return what each call ended with, its answer or the type of its error."""
     for call in calls:
         caller.wait_for(call)
@@ -591,7 +587,7 @@ class _BlocksFirst:
 
 
 @contextmanager
-def _come_back(agent: _BlocksFirst) -> Iterator[AgentCaller]:
+def _come_back(agent: _BlocksFirst) -> Iterator[Caller]:
     """Give a caller whose first loop was blocked, was replaced, and has come back and ended since."""
     before = set(threading.enumerate())
     with calling(agent, SHORT, concurrency=SIZE) as caller:
@@ -601,7 +597,7 @@ def _come_back(agent: _BlocksFirst) -> Iterator[AgentCaller]:
         blocked = set(threading.enumerate()) - before
         with pytest.raises(AgentTimeoutError):
             caller.finish(late)
-        caller.timeout = LONG  # of the calls that have not begun
+        caller._attempts.timeout = LONG  # of the calls that have not begun
         agent.release.set()
         for thread in blocked:
             thread.join(LONG)
@@ -694,7 +690,7 @@ class Client:
 def test_closing_cancels_what_is_under_way() -> None:
     """`close` cancels asynchronous calls, which clean up, then closes the client in their loop; the rest is dropped."""
     client = Client()
-    caller = AgentCaller(client, LONG, concurrency=2)
+    caller = Caller(client, LONG, concurrency=2)
     calls = start(caller, 5)
     for _ in range(2):
         assert client.under_way.acquire(timeout=LONG)
@@ -720,7 +716,7 @@ def test_a_client_is_closed_in_its_loop(kind: str) -> None:
         def aclose(self) -> Awaitable[None]:
             return client.aclose()
 
-    caller = AgentCaller(client if kind == "object" else Wrapper(), concurrency=SIZE)
+    caller = Caller(client if kind == "object" else Wrapper(), concurrency=SIZE)
     assert results(caller, start(caller, 3 * SIZE)) == answers(3 * SIZE)
     caller.close()
     caller.close()
@@ -764,7 +760,7 @@ def test_closing_with_calls_that_hang(make: Callable[[threading.Event], Agent], 
         under_way.set()
         return await inner(pivot)
 
-    caller = AgentCaller(agent if make is hangs_first else agent_async, None, concurrency=2)
+    caller = Caller(agent if make is hangs_first else agent_async, None, concurrency=2)
     start(caller, 3)
     assert under_way.wait(LONG)
     began = time.monotonic()
@@ -783,7 +779,7 @@ def test_nothing_is_asked_after_close() -> None:
         go.wait(LONG)
 
     threads_before = set(threading.enumerate())
-    caller = AgentCaller(agent, LONG)
+    caller = Caller(agent, LONG)
     start(caller, 5)
     assert first.wait(LONG)
     caller.close()
@@ -833,12 +829,12 @@ def test_a_hung_agent_does_not_keep_the_process_alive(kind: str) -> None:
     script = """
 import asyncio, threading
 from pytest_fcpivot import AgentError, Pivot
-from pytest_fcpivot.calls.caller import AgentCaller
+from pytest_fcpivot.calls.caller import Caller
 
 AGENT
 
 row = {"responses_create_params": {"input": "x"}, "expected_action": {"type": "message", "content": ""}}
-caller = AgentCaller(agent, 0.1, concurrency=2)
+caller = Caller(agent, 0.1, concurrency=2)
 call = caller.start(Pivot.from_row(row).view())
 try:
     caller.finish(call)
@@ -854,7 +850,7 @@ caller.close()
 
 def test_closing_twice_and_unused() -> None:
     """A caller may be closed before it was used, and again."""
-    caller = AgentCaller(synchronous, None)
+    caller = Caller(synchronous, None)
     caller.close()
     caller.close()
 

@@ -17,7 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import AsyncRetrying, Retrying
 
-from pytest_fcpivot.calls.faults import CallLimit, Fault, RetryPolicy, about_waiting, fault_of, refusal_of
+from pytest_fcpivot.calls.faults import Fault, fault_of, refusal_of
+from pytest_fcpivot.calls.limit import CallLimit
+from pytest_fcpivot.calls.reasons import about_waiting
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.errors import FatalAgentError, ReplyError, TransientAgentError
 
 if TYPE_CHECKING:
