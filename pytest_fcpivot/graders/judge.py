@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS, RESPONSES, Connection, require_openai
+from pytest_fcpivot.agents.openai.quirks import UNPARSED
 from pytest_fcpivot.agents.openai.settings import OPENAI_KEY, Endpoint
 from pytest_fcpivot.calls.retry import PATIENCE_S
 from pytest_fcpivot.core.chat import content_text
@@ -211,7 +212,7 @@ class Judge:
                     structured = False
                 elif api == "responses" and not self._api_is_known and status in _NO_SUCH_PATH:
                     api, structured = "chat", self.structured
-                elif (told := malformed.told_by(error)) is not None and told.means == malformed.UNPARSED:
+                elif (told := malformed.told_by(error)) is not None and told.fault == UNPARSED:
                     raise self._no_verdict(api, told.reason, "malformed judgement") from None
                 else:
                     raise
