@@ -229,6 +229,8 @@ class Loop:
                 self._loop.run_forever()
         with suppress(BaseException):  # what the function left behind may raise anything
             self._loop.run_until_complete(self._clean_up())
+        # Tasks that did not let themselves be cancelled are left to themselves, and asyncio would complain of each.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         self._loop.close()
 
     async def _clean_up(self) -> None:
