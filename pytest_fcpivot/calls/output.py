@@ -31,5 +31,5 @@ class CallOutput:
         self._held.clear()
 
 
-# The output of the call that this thread or task works on; None outside agents.
+# The output of the call that this thread or task works on; None outside of calls.
 current_output: ContextVar[CallOutput | None] = ContextVar("current_output", default=None)

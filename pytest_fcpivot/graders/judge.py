@@ -1,6 +1,6 @@
 """A model as the judge of messages: asked as an agent is, and of one opinion about a question once it was asked.
 
-caller = AgentCaller(judge, concurrency=16, policy=RetryPolicy(judge.default_retries))
+caller = Caller(judge, concurrency=16, policy=RetryPolicy(judge.default_retries))
 judgement = judge.cached(question) or caller.finish(caller.start(question))
 grade = AgenticGrader().grade_message(question.expected, question.candidate, judgement.score, judgement.reason)
 """
@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from pytest_fcpivot.agents.openai import malformed
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS, RESPONSES, Connection, require_openai
+from pytest_fcpivot.agents.openai.quirks import UNPARSED
 from pytest_fcpivot.agents.openai.settings import OPENAI_KEY, Endpoint
-from pytest_fcpivot.calls.faults import PATIENCE_S
+from pytest_fcpivot.calls.retry import PATIENCE_S
 from pytest_fcpivot.core.chat import content_text
 from pytest_fcpivot.core.error_bodies import with_reason
 from pytest_fcpivot.core.errors import AgentError, TransientAgentError
@@ -79,7 +80,7 @@ class Judgement:
 
 
 class Judge:
-    """Asks a model how well a message does what the expert's does; AgentCaller can drive it as it does an agent.
+    """Asks a model how well a message does what the expert's does; Caller can drive it as it does an agent.
 
     `base_url` is that of a server other than OpenAI's own, and may come from OPENAI_BASE_URL; `key_variable` names the
     environment variable with the key, by default OPENAI_API_KEY, which only OpenAI itself needs. `api` is `responses`,
@@ -211,7 +212,7 @@ class Judge:
                     structured = False
                 elif api == "responses" and not self._api_is_known and status in _NO_SUCH_PATH:
                     api, structured = "chat", self.structured
-                elif (told := malformed.told_by(error)) is not None and told.means == malformed.UNPARSED:
+                elif (told := malformed.told_by(error)) is not None and told.fault == UNPARSED:
                     raise self._no_verdict(api, told.reason, "malformed judgement") from None
                 else:
                     raise

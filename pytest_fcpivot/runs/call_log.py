@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_fcpivot.calls.caller import CallLog
+from pytest_fcpivot.calls.call import CallLog
 from pytest_fcpivot.core.errors import ActionError, RunError
 from pytest_fcpivot.core.shapes import read_output
 from pytest_fcpivot.core.usage import usage_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pytest_fcpivot.calls.caller import Call
+    from pytest_fcpivot.calls.call import Call
     from pytest_fcpivot.core.redact import Redactor
 
 # An answer that took less than this is sooner asked for again than kept, unless it was paid for: it tells its tokens.

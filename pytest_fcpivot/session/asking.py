@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.agents import check_agent, load_agent
-from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedError, TooManyHungCallsError
-from pytest_fcpivot.calls.faults import (
-    TIMEOUT,
-    RetryPolicy,
-    SettingNames,
-    about_waiting,
-    fault_of,
-    refusal_of,
-    why_stopped,
-)
+from pytest_fcpivot.calls.call import AgentTimeoutError, DroppedError, TooManyHungCallsError
+from pytest_fcpivot.calls.caller import Caller
+from pytest_fcpivot.calls.faults import TIMEOUT, fault_of, refusal_of
+from pytest_fcpivot.calls.reasons import SettingNames, about_waiting, why_stopped
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.errors import ActionError, AgentError, FatalAgentError
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.core.model import Action
@@ -34,7 +29,8 @@ from pytest_fcpivot.session.stopping import stopping
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fcpivot.calls.caller import Call, CallLog, Servers
+    from pytest_fcpivot.calls.call import Call, CallLog
+    from pytest_fcpivot.calls.servers import Servers
     from pytest_fcpivot.core.model import Pivot
     from pytest_fcpivot.session.case import Case
     from pytest_fcpivot.session.grading import Grading
@@ -78,7 +74,7 @@ class Asker:
         self._judging = judging
         self._log = log
         self._servers = servers
-        self._callers: dict[int, tuple[Any, AgentCaller]] = {}
+        self._callers: dict[int, tuple[Any, Caller]] = {}
         self._router: OutputRouter | None = None
         self._ahead = Lookahead(
             CollectedQueue(),
@@ -122,7 +118,7 @@ class Asker:
         where = where or chosen.agent_from
         return load_agent(spec, search, where=where, instantiate=instantiate, settings=chosen.openai_settings())
 
-    def _caller(self, agent: Any) -> AgentCaller:
+    def _caller(self, agent: Any) -> Caller:
         known = self._callers.get(id(agent))
         if known is None:
             try:
@@ -131,7 +127,7 @@ class Asker:
             except AgentError as error:
                 raise FatalAgentError(str(error)) from error  # the fixture is made so for every test
             chosen = self._plan.options
-            caller = AgentCaller(
+            caller = Caller(
                 function,
                 chosen.timeout,
                 concurrency=chosen.concurrency,
@@ -221,12 +217,12 @@ class Asker:
             case.latency_s, case.attempts, case.retried = call.latency_s, call.attempts, tuple(call.retried)
             call.printed.release(self._router.log_handlers if self._router else [])
 
-    def _start(self, caller: AgentCaller, case: Case, key: str) -> Call:
+    def _start(self, caller: Caller, case: Case, key: str) -> Call:
         """Ask the agent, and then, without waiting for the test, the judge."""
         then = None if self._judging is None else partial(self._judging.ahead, case)
         return caller.start(case.pivot.view(case.repeat), key, then)
 
-    def _wait_for_others(self, node: pytest.Item, caller: AgentCaller) -> None:
+    def _wait_for_others(self, node: pytest.Item, caller: Caller) -> None:
         """Wait until no call is under way: if the process ends now, it is known by whom."""
         for other in self._ahead.queue.waiting(node.session):
             case = other.stash.get(CASE, None)
@@ -267,7 +263,7 @@ class Asker:
             self._router = None
 
 
-def _stop_if_fatal(error: BaseException, caller: AgentCaller, case: Case) -> None:
+def _stop_if_fatal(error: BaseException, caller: Caller, case: Case) -> None:
     """Note what an agent's error comes from; raises FatalAgentError if no call can succeed."""
     fault = fault_of(error)
     case.cause = None if fault is None else fault.cause

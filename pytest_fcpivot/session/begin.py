@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.calls.caller import Servers
+from pytest_fcpivot.calls.servers import Servers
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.runs.directory import RunDirectory

@@ -15,7 +15,7 @@ from pytest_fcpivot.runs.record import RUN_AGAIN, CaseRecord
 from pytest_fcpivot.schema.toolset import tool_set
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.calls.caller import Call
+    from pytest_fcpivot.calls.call import Call
     from pytest_fcpivot.core.model import Action, Grade, Pivot, SchemaVerdict
     from pytest_fcpivot.runs.answers import StoredAnswer
     from pytest_fcpivot.runs.record import Scoring

@@ -6,8 +6,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedError
-from pytest_fcpivot.calls.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
+from pytest_fcpivot.calls.call import AgentTimeoutError, DroppedError
+from pytest_fcpivot.calls.caller import Caller
+from pytest_fcpivot.calls.faults import TIMEOUT, fault_of
+from pytest_fcpivot.calls.reasons import SettingNames, about_waiting, why_stopped
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
 from pytest_fcpivot.schema.toolset import tool_set
@@ -18,7 +21,8 @@ from pytest_fcpivot.session.worker_plan import plan_told
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_fcpivot.calls.caller import Call, Server, Servers
+    from pytest_fcpivot.calls.call import Call
+    from pytest_fcpivot.calls.servers import Server, Servers
     from pytest_fcpivot.core.model import Action
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.graders.judge import Judge, Judgement, Question
@@ -108,7 +112,7 @@ class Judging:
         self.judge = judge
         self._fallback = fallback
         self._settings = settings
-        self._caller = AgentCaller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
+        self._caller = Caller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
         self._lock = threading.Lock()
         self._closed = self._stopping = False
         self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read

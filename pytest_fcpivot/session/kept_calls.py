@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.calls.caller import CallLog
+from pytest_fcpivot.calls.call import CallLog
 from pytest_fcpivot.runs.call_log import CallFile, Crashes
 from pytest_fcpivot.session.worker_plan import is_worker, plan_told
 

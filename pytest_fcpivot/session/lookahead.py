@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_fcpivot.calls.caller import AgentCaller, Call
+    from pytest_fcpivot.calls.call import Call
+    from pytest_fcpivot.calls.caller import Caller
     from pytest_fcpivot.session.case import Case
     from pytest_fcpivot.session.judging import Judging
     from pytest_fcpivot.session.queue import Queue
@@ -34,7 +35,7 @@ class Lookahead:
         judging: Judging | None,
         *,
         window: int,
-        start: Callable[[AgentCaller, Case, str], Call],
+        start: Callable[[Caller, Case, str], Call],
     ) -> None:
         self.queue = queue
         self._stored = stored
@@ -44,7 +45,7 @@ class Lookahead:
         self.calls = 0
         self.stopped = False
 
-    def ask(self, item: PivotItem, agent: Any, caller: AgentCaller, *, waits: bool) -> None:
+    def ask(self, item: PivotItem, agent: Any, caller: Caller, *, waits: bool) -> None:
         """Start the calls of the pivots that come next: when half the window is used up, or when there is time."""
         if self.calls > self._window // 2 and not (waits and self.calls <= self._window * 7 // 8):
             return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_fcpivot.calls.caller import Servers
+    from pytest_fcpivot.calls.servers import Servers
     from pytest_fcpivot.core.redact import Redactor
     from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.options.values import Options

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.calls.caller import Call
+    from pytest_fcpivot.calls.call import Call
     from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.graders.judge import Judgement, Question
     from pytest_fcpivot.runs.record import Scoring

@@ -1,8 +1,9 @@
-"""Replies that tell of the model's own malformed output: the table of signatures, one body in each server's shape."""
+"""Replies that tell of the model's own malformed output: one body in the shape of each server's quirk."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from served import ModelServer, tool, view_of
 
 from pytest_fcpivot import Action, FunctionCall, to_action
 from pytest_fcpivot.agents.openai import ChatAgent, PromptAgent, ResponsesAgent
-from pytest_fcpivot.agents.openai.malformed import CHOICE_SIGNATURES, HISTORY, REFUSED_CALL, SIGNATURES, UNPARSED
+from pytest_fcpivot.agents.openai.quirks import HISTORY, QUIRKS, REFUSED_CALL, UNPARSED, ErrorText
 from pytest_fcpivot.calls.faults import Fault, fault_of
 from pytest_fcpivot.core.answer_flags import flags_of
 from pytest_fcpivot.core.errors import ReplyError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_fcpivot.agents.openai.base import OpenAIAgent
+    from pytest_fcpivot.agents.openai.quirks import Quirk
 
 
 def _llama(message: str, status: int = 500, kind: str = "server_error") -> tuple[int, Any]:
@@ -343,7 +345,7 @@ def test_a_refused_history(answers: dict[str, Any], name: str) -> None:
 
 @pytest.mark.parametrize("name", OTHER_REPLIES)
 def test_what_is_not_in_the_table(answers: dict[str, Any], name: str) -> None:
-    """Words that are alike are no signature: such a reply stays an error of the service."""
+    """Words that are alike are not enough: such a reply stays an error of the service."""
     assert isinstance(answers[name], openai.APIStatusError | ReplyError)
     fault = fault_of(answers[name])
     assert fault is None or fault.transient
@@ -354,15 +356,22 @@ def test_text_beside_a_malformed_call(answers: dict[str, Any]) -> None:
     assert to_action(answers["text beside"]) == Action(message="Hello.")
 
 
-def test_every_signature_has_a_body_here() -> None:
-    """No row of the table is without a reply in the shape that its server sends."""
+def test_every_quirk_has_a_body_here() -> None:
+    """No row of the table about the model's output is without a reply in the shape that its server sends."""
     shown = {by for by, _, _ in UNPARSED_REPLIES.values()}
-    assert {row.server for row in (*SIGNATURES, *CHOICE_SIGNATURES)} == shown
+    rows = [quirk for quirk in QUIRKS if quirk.fault in (UNPARSED, REFUSED_CALL, HISTORY)]
+    assert {quirk.server for quirk in rows} == shown
     bodies = [reply[1]["error"] for _, reply, _ in UNPARSED_REPLIES.values() if "error" in reply[1]]
     bodies += [reply[1]["error"] for reply in REFUSED_REPLIES.values()]
     messages = [body if isinstance(body, str) else body["message"] for body in bodies]
-    for row in SIGNATURES:
-        if row.means in (UNPARSED, REFUSED_CALL):
-            assert any(row.message.fullmatch(message) for message in messages), row
-        else:
-            assert row.means == HISTORY
+    for quirk in rows:
+        if isinstance(quirk.shown_by, ErrorText) and quirk.fault != HISTORY:
+            pattern = quirk.shown_by.message
+            assert any(pattern.fullmatch(message) for message in messages), quirk
+
+
+@pytest.mark.parametrize("quirk", QUIRKS, ids=[f"{place} {quirk.server}" for place, quirk in enumerate(QUIRKS)])
+def test_every_quirk_has_a_remedy(quirk: Quirk) -> None:
+    """Each row of the table names what is done about it, and the module that does it."""
+    module = quirk.remedy.rpartition("(")[2].rstrip(")").removesuffix(".py")
+    assert importlib.util.find_spec(f"pytest_fcpivot.agents.openai.{module}") is not None

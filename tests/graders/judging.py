@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.calls.caller import AgentCaller, Call
-from pytest_fcpivot.calls.faults import RetryPolicy
+from pytest_fcpivot.calls.caller import Caller
+from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.graders.judge import Judge, Judgement, Question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from model_server import ModelServer
+
+    from pytest_fcpivot.calls.call import Call
 
 TALK = [{"role": "user", "content": "Where is my train?"}]
 EXPECTED = "Your train leaves from platform nine."
@@ -28,7 +30,7 @@ def calls_of(judge: Judge, *questions: Question, retries: int = 0, at_once: int 
     """Ask as a session does, many at once; return the calls, ended."""
     agent: Any = judge
     asked: Sequence[Any] = questions
-    caller = AgentCaller(agent, 30.0, concurrency=at_once, policy=RetryPolicy(retries, 60.0))
+    caller = Caller(agent, 30.0, concurrency=at_once, policy=RetryPolicy(retries, 60.0))
     try:
         calls = [caller.start(one) for one in asked]
         for call in calls:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot import Pivot
-from pytest_fcpivot.calls.caller import AgentCaller, Call
+from pytest_fcpivot.calls.call import Call
+from pytest_fcpivot.calls.caller import Caller
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.call_log import WORTH_KEEPING_S, CallFile, Crashes, under_way
@@ -112,7 +113,7 @@ def test_a_place_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
 def test_calls_of_many_threads(tmp_path: Path) -> None:
     """Lines of calls that end at the same time are whole."""
     log = CallFile(tmp_path / "calls", "main-1", Redactor(), begins=True)
-    caller = AgentCaller(lambda _view: "x" * 20_000, concurrency=8, log=log)
+    caller = Caller(lambda _view: "x" * 20_000, concurrency=8, log=log)
     calls = [caller.start(Pivot.from_row(ROW).view(), f"t{n}") for n in range(200)]
     assert {caller.finish(made) for made in calls} == {"x" * 20_000}
     caller.close()

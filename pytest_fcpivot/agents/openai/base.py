@@ -11,7 +11,7 @@ from pytest_fcpivot.agents.openai.refused_fields import refused_field
 from pytest_fcpivot.agents.openai.settings import Endpoint, OpenAISettings
 from pytest_fcpivot.agents.openai.system_messages import is_refusal, with_one_system_message
 from pytest_fcpivot.agents.openai.tools import Offer
-from pytest_fcpivot.calls.faults import PATIENCE_S
+from pytest_fcpivot.calls.retry import PATIENCE_S
 from pytest_fcpivot.core.answer_flags import AGENT_NOTES, MOVED, SYSTEM_MESSAGES
 from pytest_fcpivot.core.errors import AgentError, TransientAgentError
 from pytest_fcpivot.core.jsontext import compact, one_line

@@ -5,21 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.agents.openai.quirks import EXTRA_FIELD, REFUSED_FIELD, FieldCode, FieldNamed, those_with
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _REFUSING = (400, 422)
-_CODES = frozenset(("unsupported_parameter", "unknown_parameter", "unsupported_value"))
-_EXTRA = "extra_forbidden"  # pydantic's, as vLLM, LiteLLM and Mistral have it
-_BY_NAME = re.compile(
-    r"(?i)(?:unsupported parameter|unknown parameter|unsupported value|unrecognized request arguments? supplied"
-    r"|unknown field|unrecognized field|unexpected keyword argument)s?\s*:?\s*((?:[`'\"]?[\w.]+[`'\"]?(?:,\s*)?)+)"
-)
-_BY_VERB = re.compile(
-    r"(?i)[`'\"]([\w.]+)[`'\"](?: (?:parameter|argument|field|property|option))? (?:is|are)"
-    r" (?:not supported|unsupported|not permitted|not allowed|not recognized|unknown|deprecated)"
-)
-_EXTRA_IN_TEXT = re.compile(rf"{_EXTRA}['\"],\s*['\"]loc['\"]:\s*[\[(]\s*['\"]body['\"],\s*['\"](\w+)['\"]\s*[\])]")
 _WORD = re.compile(r"\w+")
 
 
@@ -32,23 +23,25 @@ def refused_field(error: BaseException, fields: Collection[str]) -> str | None:
 
 def _named(error: BaseException) -> Iterator[str]:
     """Yield the fields that an error names as refused, the surest first."""
+    quirks = [quirk.shown_by for quirk in those_with(REFUSED_FIELD)]
     body = getattr(error, "body", None)
     if isinstance(body, dict):
-        param = body.get("param")
-        if isinstance(param, str) and body.get("code") in _CODES:
-            yield _top(param)
+        param, code = body.get("param"), body.get("code")
+        if isinstance(param, str) and isinstance(code, str):
+            known = any(isinstance(quirk, FieldCode) and code in quirk.codes for quirk in quirks)
+            yield from [_top(param)] if known else []
         yield from _extras(body)
     text = f"{error} {getattr(getattr(error, 'response', None), 'text', '')}".replace("\\", "")
-    for found in _BY_NAME.finditer(text):
-        yield from (_top(name) for name in found[1].replace(" ", "").split(","))
-    for pattern in (_BY_VERB, _EXTRA_IN_TEXT):
-        yield from (_top(found[1]) for found in pattern.finditer(text))
+    for quirk in quirks:
+        if isinstance(quirk, FieldNamed):
+            for found in quirk.text.finditer(text):
+                yield from (_top(name) for name in found[1].replace(" ", "").split(","))
 
 
 def _extras(body: dict[str, Any]) -> Iterator[str]:
     for key in ("detail", "message", "errors"):
         for fault in body[key] if isinstance(body.get(key), list) else ():
-            where = fault.get("loc") if isinstance(fault, dict) and fault.get("type") == _EXTRA else None
+            where = fault.get("loc") if isinstance(fault, dict) and fault.get("type") == EXTRA_FIELD else None
             if isinstance(where, list) and len(where) == 2 and where[0] == "body":  # noqa: PLR2004 (a field of the body)
                 yield str(where[1])
 

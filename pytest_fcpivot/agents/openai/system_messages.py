@@ -5,22 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pytest_fcpivot.agents.openai.quirks import SYSTEM_MESSAGE, Words, those_with
 from pytest_fcpivot.core.errors import AgentError
 
 _SYSTEM = ("system", "developer")
 _MARK = "[system]"
-# What is said of them, without quotes and in lower case, by the templates that models bring along (and so by vLLM,
-# SGLang, llama.cpp with status 500, and gateways before them) and by services.
-_REFUSALS = (
-    "system message must be at the beginning",  # Qwen 3.5 and later, MiniMax
-    "system message must be at beginning of message list",  # Anthropic's models through LangChain's gateways
-    "system message must be first",
-    "unexpected role system after role",  # Mistral's service, and mistral-common in vLLM
-    "unexpected role developer after role",
-    "roles are supported, with the exception of an initial optional system message",  # Mistral's older templates
-    "conversation roles must alternate",  # Gemma, Mixtral: a later system message is a breach of the turns
-    "role system must precede an assistant message",  # Anthropic's service
-)
+_REFUSALS = tuple(quirk.shown_by.words for quirk in those_with(SYSTEM_MESSAGE) if isinstance(quirk.shown_by, Words))
 _LIKELY_STATUSES = (400, 422, 500)
 _QUOTES = re.compile(r"[\\\"'`]")
 
