@@ -11,6 +11,7 @@ from pytest_fcpivot.calls.caller import AgentCaller, AgentTimeoutError, DroppedE
 from pytest_fcpivot.calls.faults import TIMEOUT, RetryPolicy, SettingNames, about_waiting, fault_of, why_stopped
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
+from pytest_fcpivot.graders.base import OFF
 from pytest_fcpivot.schema.toolset import tool_set
 from pytest_fcpivot.session.hiding import Hiding
 from pytest_fcpivot.session.options import told
@@ -81,10 +82,6 @@ def make_judging(
     The description is None for a grader that has no use for a judge; without a judge it says why there is none. Raises
     OptionError if one is named for such a grader, AgentError if it cannot be made.
     """
-    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
-    from pytest_fcpivot.graders.judge import OFF, make_judge  # noqa: PLC0415 (most graders need none)
-    from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
-
     wanted, controller = chosen.judge, told(config)
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
@@ -93,6 +90,10 @@ def make_judging(
                 "say; leave it out, or choose --fc-grader=agentic"
             )
         return None, None
+    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
+    from pytest_fcpivot.graders.judge import make_judge  # noqa: PLC0415 (most graders need none)
+    from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
+
     # A worker elsewhere may have a key where its controller has none, or the other way round.
     model = (controller["judge"] or {}).get("model") or OFF if controller else wanted.model
     key = wanted.key_variable or OPENAI_KEY
