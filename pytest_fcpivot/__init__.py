@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.version import __version__
-
 if TYPE_CHECKING:
     from pytest_fcpivot.core.actions import to_action
     from pytest_fcpivot.core.errors import (
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
         TransientAgentError,
     )
     from pytest_fcpivot.core.model import Action, FunctionCall, Grade, Message, Pivot, PivotView, SchemaVerdict
+    from pytest_fcpivot.core.version import __version__
     from pytest_fcpivot.data import load_pivots
     from pytest_fcpivot.graders import Grader, grade
     from pytest_fcpivot.schema.toolset import check_schema
@@ -66,6 +65,7 @@ _HOMES = {
         "TransientAgentError",
     ),
     "graders": ("Grader", "grade"),
+    "core.version": ("__version__",),
     "core.model": ("Action", "FunctionCall", "Grade", "Message", "Pivot", "PivotView", "SchemaVerdict"),
     "schema.toolset": ("check_schema",),
 }

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot import hookspecs
-from pytest_fcpivot.session import options
+from pytest_fcpivot.core.as_written import import_as_written
+
+import_as_written()  # at once, for pytest would rewrite the modules that follow
+from pytest_fcpivot import hookspecs  # noqa: E402
+from pytest_fcpivot.session import options  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -41,6 +44,7 @@ def _session(config: pytest.Config, begun: pytest.Session | None = None) -> Pivo
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    import_as_written()  # each session has a rewriting of its own, and a process may run several
     pluginmanager.add_hookspecs(hookspecs)
 
 

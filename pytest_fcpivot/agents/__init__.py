@@ -6,11 +6,10 @@ A bundled agent can be named alone, as in `--fc-agent=baseline`.
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fcpivot.agents.rules import RuleAgent
-from pytest_fcpivot.agents.trivial import asks, first_tool, silent
 from pytest_fcpivot.core.errors import AgentError
 from pytest_fcpivot.core.importing import describe_failure, find_attribute, is_spec
 
@@ -18,14 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from pytest_fcpivot.agents.rules import RuleAgent, baseline
+    from pytest_fcpivot.agents.trivial import asks, first_tool, silent
     from pytest_fcpivot.core.model import PivotView
 
 __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent", "silent"]
 
-baseline = RuleAgent()
+# Imported when they are asked for: every session loads an agent, and few load one of these.
+_HOME = {"RuleAgent": "rules", "baseline": "rules", "asks": "trivial", "first_tool": "trivial", "silent": "trivial"}
 BUNDLED = ("baseline", "asks", "first_tool", "silent")
 OPENAI = ("openai", "openai-chat", "openai-prompt")
 _METHODS_SHOWN = 3
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 class Agent(Protocol):

@@ -328,3 +328,6 @@ class RuleAgent:
             if score > best_score or (score == best_score and isinstance(best, Message)):
                 best, best_score = FunctionCall(name, arguments), score
         return best
+
+
+baseline = RuleAgent()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.dialects import looks_like_call
+from pytest_fcpivot.core.call_marks import may_attempt_call
 from pytest_fcpivot.core.errors import ActionError
 from pytest_fcpivot.core.shapes import Reading, read_output
 
@@ -57,12 +57,20 @@ def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = fr
         MALFORMED: action is not None and action.malformed is not None,
         REFUSED_CALL: isinstance(output, Mapping) and bool(output.get(REFUSED_BY_SERVER)),
         CUT_OFF: reading.cut_off,
-        CALL_LIKE: bool(message) and looks_like_call(message or "", tool_names) is not None,
+        CALL_LIKE: message is not None and _attempts_call(message, tool_names),
         NO_ARGUMENTS: any(call.arguments == "" for call in reading.calls),
         ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
         SYSTEM_MOVED: _moved_system_messages(output),
     }
     return tuple(flag for flag, is_so in odd.items() if is_so)
+
+
+def _attempts_call(message: str, tool_names: frozenset[str]) -> bool:
+    if not may_attempt_call(message):
+        return False
+    from pytest_fcpivot.core.dialects import looks_like_call  # noqa: PLC0415 (fifteen modules; see may_attempt_call)
+
+    return looks_like_call(message, tool_names) is not None
 
 
 def _moved_system_messages(output: Any) -> bool:

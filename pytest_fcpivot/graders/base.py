@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What sums of floats may be off by.
 ROUNDING = 1e-9
+OFF = "off"  # what is named in a judge's place, so that no model judges messages
 
 
 class Grader(Protocol):

@@ -26,6 +26,7 @@ from pytest_fcpivot.core.errors import AgentError, TransientAgentError
 from pytest_fcpivot.core.jsontext import one_line, shown
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.core.usage import usage_of
+from pytest_fcpivot.graders.base import OFF
 from pytest_fcpivot.graders.judge_prompt import Prompt, Question, bundled_prompt
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["APIS", "DEFAULT_MODEL", "OFF", "Judge", "Judgement", "Prompt", "Question", "make_judge"]
 
 DEFAULT_MODEL = "gpt-5-mini"
-OFF = "off"
 APIS = ("auto", "responses", "chat")
 
 # Raised when the same question would be shown to the judge in another way although the prompt is the same.

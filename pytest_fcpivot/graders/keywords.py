@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from itertools import pairwise
 
 # Words that say little of a message's content. An apostrophe ends a word, so what stands around it is listed by itself.
@@ -24,8 +25,6 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_UNSPACED_START = re.compile(f"[{_UNSPACED}]")
 
 
 class _Separators(dict[int, int | str | None]):
@@ -77,15 +76,22 @@ def keyword_overlap(expected: str, answer: str) -> float:
 def _parts(word: str) -> list[str]:
     """Cut a word where its script changes to or from one without spaces, and the runs of those into pairs."""
     parts: list[str] = []
-    for run in _RUN.findall(word):
+    runs, unspaced = _run_patterns()
+    for run in runs.findall(word):
         if not any(map(str.isalnum, run)):
             continue  # marks that belong to an emoji
-        if _UNSPACED_START.match(run):
+        if unspaced.match(run):
             letters = _letters(run)
             parts += map("".join, pairwise(letters)) if len(letters) > 1 else letters
         elif run not in STOP_WORDS:
             parts.append(run)
     return parts
+
+
+@cache
+def _run_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what matches the runs of a word, and the beginning of one without spaces; slow to compile, rarely used."""
+    return re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+"), re.compile(f"[{_UNSPACED}]")
 
 
 def _letters(run: str) -> list[str]:

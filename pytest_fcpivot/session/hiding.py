@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import linecache
 import os
-import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,7 +108,11 @@ class Hiding:
                 setattr(warning_message, name, value)
                 if name == "filename":
                     warning_message.line = self.redact(line)  # found by the name that is gone
-        if warning_message.source is not None and tracemalloc.is_tracing():
+        if warning_message.source is None:
+            return
+        import tracemalloc  # noqa: PLC0415 (for warnings of open files and the like)
+
+        if tracemalloc.is_tracing():
             allocated = tracemalloc.get_object_traceback(warning_message.source)
             text = "\n".join(allocated.format() if allocated else ())
             if self.redact(text) != text:

@@ -13,6 +13,7 @@ from pytest_fcpivot.calls.reasons import SettingNames, about_waiting, why_stoppe
 from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
+from pytest_fcpivot.graders.base import OFF
 from pytest_fcpivot.schema.toolset import tool_set
 from pytest_fcpivot.session.hiding import Hiding
 from pytest_fcpivot.session.scoring import ASKED, CACHED, FALLBACK, Held, Scored
@@ -53,10 +54,6 @@ def make_judging(
     The description is None for a grader that has no use for a judge; without a judge it says why there is none. Raises
     OptionError if one is named for such a grader, AgentError if it cannot be made.
     """
-    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
-    from pytest_fcpivot.graders.judge import OFF, make_judge  # noqa: PLC0415 (most graders need none)
-    from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
-
     wanted, told = chosen.judge, plan_told(config)
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
@@ -65,6 +62,10 @@ def make_judging(
                 "say; leave it out, or choose --fc-grader=agentic"
             )
         return None, None
+    from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
+    from pytest_fcpivot.graders.judge import make_judge  # noqa: PLC0415 (most graders need none)
+    from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
+
     # A worker elsewhere may have a key where its controller has none, or the other way round.
     model = wanted.model if told is None else (told.judge or {}).get("model") or OFF
     key = wanted.key_variable or OPENAI_KEY

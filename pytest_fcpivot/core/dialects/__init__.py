@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.call_marks import may_attempt_call
 from pytest_fcpivot.core.dialects import (
     bare,
     deepseek,
@@ -44,7 +45,6 @@ _BARE: tuple[tuple[str, Find], ...] = (
     (mistral.NAME, mistral.find_bare),
 )
 _ANY_MARK = re.compile("|".join(re.escape(mark) for dialect in DIALECTS for mark in dialect.MARKS))
-_BEGINS_LIKE_CALL = re.compile(r"\s*(?:\{|[\w.\-/]+\s*[({:])")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
@@ -92,8 +92,8 @@ def looks_like_call(text: str, tool_names: Iterable[str] = ()) -> str | None:
     `tool_names` are those on offer. What is quoted, or shown in a fence beside other text, is talked about and no
     attempt.
     """
-    if not ("<" in text or "[" in text or "```" in text or "to=functions." in text or _BEGINS_LIKE_CALL.match(text)):
-        return None  # every message of a run is looked at, and nearly all have none of these
+    if not may_attempt_call(text):
+        return None
     answer = without_thoughts(text)
     if answer is None:
         return None
