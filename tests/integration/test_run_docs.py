@@ -34,9 +34,11 @@ AGENT = "def answer(pivot):\n    return 'What can I do for you?'\n"
 URL = re.compile(r"http://localhost:\d+/v1")
 SERVER = re.compile(r"python fixtures/model_server\.py --port \d+ &")
 INSTALL = re.compile(r"pip install (?:-e )?'?(?:\.|pytest-fcpivot)(?:\[([\w,]+)\])?'?")
-# This depends on nothing of a page, and is run once. The pages that show its output have no other.
-BASELINE = ["pytest", "--fc-agent=baseline"]
+# A bundled agent at the bundled sample depends on nothing of a page, and is asked once by each such command.
+ALIKE_ON_ALL_PAGES = re.compile(r"pytest --fc-agent=(?:baseline|openai[\w-]*)\b(?!.*--fc-data)")
+# These pages show the output of one command, and of no other.
 SHOW_IT = ("README.md", "docs/output.md")
+BASELINE = "pytest --fc-agent=baseline"
 # The project's own tests are these ones.
 OWN_TESTS = "pip install -e '.[test]' && pytest"
 CHECKS = ROOT / ".ci" / "run"
@@ -84,7 +86,7 @@ def reader(project: Project, server: str, monkeypatch: pytest.MonkeyPatch) -> Re
 class Reader:
     """Somebody who does as a page says."""
 
-    said: ClassVar[list[str]] = []  # the lines of the baseline's session
+    said: ClassVar[dict[str, list[str]]] = {}  # the lines of sessions that are alike on all pages
 
     def __init__(self, project: Project, server: str) -> None:
         self.project = project
@@ -120,22 +122,21 @@ class Reader:
             program, *arguments = shlex.split(URL.sub(self.server, command), comments=True)
             if program == "pip":
                 assert INSTALL.fullmatch(command), command
-            elif [program, *arguments] == BASELINE:
-                self.ask_the_baseline()
             elif program == "pytest":
-                result = self.project.run_here(*arguments)
-                assert result.ret in (0, 1), result.stdout.str() + result.stderr.str()
-                assert "errors 0" in result.stdout.str()
+                self.test(command, arguments)
             else:
                 assert program == "fcpivot", f"{line}: neither run here, nor said to be run elsewhere"
                 assert cli.main(arguments) == 0, line
 
-    def ask_the_baseline(self) -> None:
-        """Run the bundled agent at the bundled sample, if that was not done yet."""
-        if not self.said:
-            result = self.project.run_here(*BASELINE[1:])
-            assert result.ret == 1
-            self.said.extend(self.comparable(result.stdout.str()))
+    def test(self, command: str, arguments: list[str]) -> None:
+        """Run a session, in which there have to be answers and no errors; one that is alike on all pages only once."""
+        if command in self.said:
+            return
+        result = self.project.run_here(*arguments)
+        assert result.ret in (0, 1), result.stdout.str() + result.stderr.str()
+        assert ", errors 0" in result.stdout.str()
+        if ALIKE_ON_ALL_PAGES.match(command):
+            self.said[command] = self.comparable(result.stdout.str())
 
     def comparable(self, text: str) -> list[str]:
         """Return the lines of a session's output without times, and what their length decides."""
@@ -150,8 +151,8 @@ class Reader:
 @pytest.mark.parametrize("page", SHOW_IT)
 def test_output_that_pages_show(page: str, reader: Reader) -> None:
     """What the pages show as the output of the first command is its output, line by line, but for times and places."""
-    reader.ask_the_baseline()
-    said = "\n".join(reader.said)
+    reader.enter(BASELINE)
+    said = "\n".join(reader.said[BASELINE])
     shown = [block.text for block in blocks(page) if block.language == "text"]
     assert shown
     for text in shown:

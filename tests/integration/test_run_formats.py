@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 
-# Members that no run below has: they need a judge's server, a checkout, an installed grader, tokens or damage.
+# Members that no run below has: they need a judge's server, a checkout, an installed grader, tokens, a worker or
+# damage.
 NOT_SEEN = {
     "run": {
         *("git.commit", "git.changed", "grader.package", "data[].note", "merged[].damaged", "judged"),
@@ -32,7 +33,7 @@ NOT_SEEN = {
         *("judge", "judge.by", "judge.score", "judge.reason", "judge.cause", "judge.usage"),
         *(f"judge.usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")),
     },
-    "calls": {f"usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")},
+    "calls": {"began"} | {f"usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")},
 }
 GRADER = """
 from pytest_fcpivot import Grade
@@ -143,10 +144,9 @@ def test_runs(counted: Counted) -> None:
 
 def test_calls_of_a_killed_run(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """So have the files of a session that was killed with answers that wait for their tests."""
-    pytest.importorskip("xdist.plugin")
     monkeypatch.setenv("PAUSE_S", "0.06")
     rows = {"p0": ("say hello", "gated hello")} | {f"p{n}": ("say hello", None) for n in range(1, 6)}
-    session = counted.start(*counted.table(rows), "--fc-run=run", "-n1")
+    session = counted.start(*counted.table(rows), "--fc-run=run", "-p", "no:xdist")
     calls = counted.project.path / "run" / "calls"
     session.wait_until(lambda: any(b'"output"' in file.read_bytes() for file in calls.glob("*.jsonl")))
     lines = [line for file in calls.glob("*.jsonl") for line in _lines(file)]
