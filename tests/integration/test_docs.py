@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from doc_pages import PAGES, ROOT, blocks
+
+from pytest_fcpivot.runs.reader import Damage, results_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +56,20 @@ def _pages_in(menu: list[dict[str, Any]]) -> Iterator[str]:
                 yield target
             else:
                 yield from _pages_in(target)
+
+
+def test_damage_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The damaged lines of a run are reported as the page on runs shows it."""
+    whole = {"test": "a::b", "pivot_id": "b", "trajectory_id": "b", "expected": "message", "outcome": "failed"}
+    line = json.dumps(whole | {"repeat": 1, "reward": 0.0})
+    lines = [line] * 16 + ["\0" * 40]
+    lines[3] = json.dumps(whole | {"repeat": 1, "reward": 0.0, "retried": 1})
+    lines[8] = line[:30]
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    Path("run/results.jsonl").write_text("".join(f"{each}\n" for each in lines), encoding="utf-8")
+    said = [str(each) for _, each in results_in(Path("run/results.jsonl")) if isinstance(each, Damage)]
+    assert said == next(block.text for block in blocks("docs/runs.md") if block.language == "text").splitlines()
 
 
 def test_sections_that_the_code_cites() -> None:
