@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,15 @@ if TYPE_CHECKING:
 
     import msgspec
     from counting_agent import Counted
+    from model_service import Model
 
-pytest_plugins = ["pivot_project", "counting_agent"]
+pytest_plugins = ["pivot_project", "counting_agent", "model_service"]
 
-# Members that no run below has: they need a judge's server, a checkout, an installed grader, tokens, a worker or
-# damage.
+# Members that no run below has: they need an installed grader, doubtful data, damage, many differences, a secret, a
+# worker or tokens.
 NOT_SEEN = {
-    "run": {
-        *("git.commit", "git.changed", "grader.package", "data[].note", "merged[].damaged", "judged"),
-        *("judge.base_url", "judge.api", "judge.prompt_version"),
-    },
-    "results": {
-        *("further_paths", "redacted"),
-        *("judge", "judge.by", "judge.score", "judge.reason", "judge.cause", "judge.usage"),
-        *(f"judge.usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")),
-    },
+    "run": {"grader.package", "data[].note", "merged[].damaged"},
+    "results": {"further_paths", "redacted"},
     "calls": {"began"} | {f"usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")},
 }
 GRADER = """
@@ -99,10 +94,11 @@ def _hold(name: str, values: Iterable[Any]) -> set[str]:
     return seen
 
 
-def test_runs(counted: Counted) -> None:
+def test_runs(counted: Counted, model: Model) -> None:
     """Runs of every kind have what the schemas declare, nothing else, and everything that they declare."""
     project = counted.project
     project.write("halved.py", GRADER)
+    subprocess.run(["git", "init", "--quiet"], cwd=project.path, check=True)
     options = counted.table(
         {
             "right": ('call add {"a": 1}', None),
@@ -126,6 +122,7 @@ def test_runs(counted: Counted) -> None:
         "plain": ["--fc-repeats=2"],
         "telling": telling,
         "agentic": ["--fc-grader=agentic", "--fc-judge=off"],
+        "judged": ["--fc-grader=agentic", "--fc-judge=puppet-judge", f"--fc-judge-base-url={model.url}"],
         "own": ["--fc-grader=halved:Halved", "--fc-grader-option=least=0.2"],
         "one": ["--fc-shard=1/2", "--fc-limit=2"],
         "other": ["--fc-shard=2/2", "--fc-limit=2"],
@@ -135,7 +132,7 @@ def test_runs(counted: Counted) -> None:
     counted.run_here("--fc-replay=plain", "--fc-run=replayed")
     assert cli.main(["merge", "one", "other", "-o", "merged"]) == 0
     runs = [file.parent for file in sorted(project.path.glob("*/run.json"))]
-    assert len(runs) == 8
+    assert len(runs) == 9
     described = _hold("run", (json.loads((run / "run.json").read_bytes()) for run in runs))
     results = _hold("results", (line for run in runs for line in _lines(run / "results.jsonl")))
     assert set(_declared(_schema("run"))) - described == NOT_SEEN["run"]
