@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from doc_pages import PAGES, ROOT, blocks
 
+from pytest_fcpivot import cli
 from pytest_fcpivot.runs.reader import Damage, results_in
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def _pages_in(menu: list[dict[str, Any]]) -> Iterator[str]:
                 yield target
             else:
                 yield from _pages_in(target)
+
+
+def test_commands_of_fcpivot(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page of options lists every command of `fcpivot`."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    there = set(re.findall(r"^    (\w+)", capsys.readouterr().out, flags=re.MULTILINE))
+    assert len(there) >= 7
+    listed = re.findall(
+        r"^\| `fcpivot (\w+)`", PAGES["docs/options.md"].read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert there - {"COMMAND"} == set(listed)
 
 
 def test_damage_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
