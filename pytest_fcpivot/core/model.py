@@ -45,9 +45,9 @@ class FunctionCall:
 class Action:
     """What an agent does at a pivot: function calls in order, or a message, or nothing.
 
-    With calls, the text that came beside them is not part of the action (GRADING, section 1). `malformed` is the raw
-    text of an output that the model's server reported it could not parse; such an action has neither calls nor a
-    message, and every bundled grader gives it 0 with `NO_ACTION_FOUND`.
+    With calls, the text that came beside them is not part of the action (docs/grading.md, section 1.1). `malformed` is
+    the raw text of an output that the model's server reported it could not parse; such an action has neither calls nor
+    a message, and every bundled grader gives it 0 with `NO_ACTION_FOUND`.
     """
 
     calls: tuple[FunctionCall, ...] = ()

@@ -1,7 +1,7 @@
 """Partial credit, for data prepared from Nemotron-Agentic: half for the tool's name, half for its arguments.
 
-The original's code is not public. Its description gives the formula; what that leaves open is decided in GRADING,
-section 2, and stated here where it is done.
+The original's code is not public. Its description gives the formula; what that leaves open is decided in
+docs/grading.md, section 2, and stated here where it is done.
 """
 
 from __future__ import annotations

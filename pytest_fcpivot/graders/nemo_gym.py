@@ -1,8 +1,8 @@
 """The binary reward of FC-Pivot, as the verifier of NeMo Gym's single-step tool-use environment gives it.
 
 Source of every rule: NeMo Gym, `single_step_tool_use_with_argument_comparison`; its behaviour is specified for this
-project in GRADING and pinned by the conformance file in `fixtures/`. What users call Jaccard in it is not: see
-`_texts_match`.
+project in docs/grading.md, section 1, and pinned by the conformance file in `fixtures/`. What users call Jaccard in
+it is not: see `_texts_match`.
 """
 
 from __future__ import annotations

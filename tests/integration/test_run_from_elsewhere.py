@@ -313,8 +313,8 @@ def test_without_a_key(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_recipe_for_ci(
     counted: Counted, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the README has it: shards of other machines are merged and gone on with by the run's options, given again."""
-    recipe = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").partition("## In CI")[2]
+    """As docs/ci.md has it: shards of other machines are merged and gone on with by the run's options, given again."""
+    recipe = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
     commands = [
         shlex.split(found.replace("${{ matrix.shard }}", "N"))
         for found in re.findall(r"- run: ((?:pytest|fcpivot) .*)", recipe)

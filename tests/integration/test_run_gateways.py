@@ -1,4 +1,4 @@
-"""Several machines in one session: the commands of the README, run as they are written, on loopback."""
+"""Several machines in one session: the commands of docs/machines.md, run as they are written, on loopback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "machines.md"
 NAMES = ("worker1", "worker2")
 DATA = "train.jsonl"
 PATIENCE_S = 90.0
@@ -58,10 +58,10 @@ exec env -i PATH="$PATH" HOME="$PWD" FC_CACHE_DIR="$PWD/.cache" PYTEST_ADDOPTS="
 
 
 def _commands(program: str) -> list[str]:
-    """Return the commands of the README's section that begin so."""
-    section = README.read_text(encoding="utf-8").partition("## Several machines\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", section, flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.startswith(program)]
+    """Return the page's commands that begin so."""
+    blocks = re.findall(r"```sh[^\n]*\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith(program)]
 
 
 def _free_port() -> int:
@@ -99,7 +99,7 @@ class Machines:
                 shutil.copy(self.project.path / file, self.directory(name))
 
     def serve(self, *names: str) -> None:
-        """Start socket servers by the README's command, and wait until they take connections."""
+        """Start socket servers by the page's command, and wait until they take connections."""
         (command,) = _commands("python -m execnet")
         written, *arguments = shlex.split(command, comments=True)
         assert (written, arguments[-1]) == ("python", "127.0.0.1:8888")
@@ -138,7 +138,7 @@ class Machines:
                 self.lose(name)
 
     def arguments(self, kind: str) -> list[str]:
-        """Return the arguments of the README's pytest command, with the servers' own ports."""
+        """Return the arguments of the page's pytest command, with the servers' own ports."""
         (command,) = [line for line in _commands("pytest ") if f"--tx {kind}=" in line]
         for written, port in zip((8881, 8882), self.ports.values(), strict=False):
             assert kind != "socket" or command.count(f":{written}//") == 1
@@ -160,7 +160,7 @@ class Machines:
         return len(self.counted.whole_lines(run)) if (run / "results.jsonl").exists() else 0
 
     def start(self, *more: str) -> Session:
-        """Begin the README's session in the background."""
+        """Begin the page's session in the background."""
         return self.counted.start(*self.arguments("socket"), *more)
 
 
@@ -198,7 +198,7 @@ def _assert_complete(machines: Machines, run: Path, verdicts: dict[str, Row]) ->
 
 
 def test_over_sockets(machines: Machines) -> None:
-    """The README's session over two socket servers has the verdicts, summary, JUnit and run of one in one process."""
+    """The page's session over two socket servers has the verdicts, summary, JUnit and run of one in one process."""
     machines.write(machines.project.mixed_rows())
     alone, verdicts = _alone(machines)
     machines.serve(*NAMES)
@@ -221,7 +221,7 @@ def test_over_sockets(machines: Machines) -> None:
 
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's session over ssh does too, with options that only the controller's environment and ini file have."""
+    """The page's session over ssh does too, with options that only the controller's environment and ini file have."""
     machines.write(machines.project.mixed_rows())
     machines.project.write("pytest.ini", "[pytest]\nfc_grader = nemo-gym:any-order\n")
     monkeypatch.setenv("FC_REPEATS", "2")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pivot_project"]
 
-README = Path(__file__).parents[2] / "README.md"
+CI = Path(__file__).parents[2] / "docs" / "ci.md"
 RESUME = "ask again what is missing or ended in an error:  pytest --fc-resume=run"
 
 
@@ -274,16 +274,15 @@ def test_workers_die_before_they_have_tests(project: Project) -> None:
 
 
 def _ci_command() -> str:
-    """Return the README's command of a job that takes exit code 1 for results."""
-    section = README.read_text(encoding="utf-8").partition("## In CI\n")[2].partition("\n## ")[0]
+    """Return the command of the page's job that takes exit code 1 for results."""
     command: str
-    (command,) = re.findall(r"^ *- run: (pytest .*\|\| .*)$", section, flags=re.MULTILINE)
+    (command,) = re.findall(r"^ *- run: (pytest .*\|\| .*)$", CI.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return command.replace("${{ matrix.shard }}/4", "1/1")
 
 
 @pytest.mark.parametrize(("kind", "passes"), [("wrong", True), ("lost", False), ("changed", False)])
-def test_the_readme_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch, kind: str, passes: bool) -> None:
-    """The README's job succeeds with wrong answers, and fails with lost tests or outcomes that a hook changed."""
+def test_the_job_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch, kind: str, passes: bool) -> None:
+    """The job of docs/ci.md succeeds with wrong answers, and fails with lost tests or outcomes that a hook changed."""
     command = _ci_command()
     assert command.startswith("pytest -n 4 ")
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(6)}

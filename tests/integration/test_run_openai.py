@@ -299,12 +299,12 @@ def test_an_endpoint_that_cannot_be_asked(project: Project, model: Model, args: 
     assert message in _refused(model, project.run_here("--fc-agent=openai", *args))
 
 
-def test_the_readmes_server(project: Project) -> None:
-    """The README's line starts a server that the line below it asks, with no key; only the port is another here."""
+def test_the_server_to_try(project: Project) -> None:
+    """The line of docs/servers.md starts a server that the line below it asks, with no key, on another port."""
     root = Path(__file__).parents[2]
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "servers.md").read_text(encoding="utf-8")
     found = re.search(
-        r"(?m)^python (fixtures/model_server\.py --port) 8000 &.*\npytest (.*http://localhost:8000/v1.*)$", readme
+        r"(?m)^python (fixtures/model_server\.py --port) 8000 &.*\npytest (.*http://localhost:8000/v1.*)$", page
     )
     assert found is not None
     command = [sys.executable, *found[1].split(), "0"]

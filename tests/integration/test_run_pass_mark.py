@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "graders.md"
 _TRIP = 'call book {"city": "Oslo", "nights": 2, "guests": ["Ava"], "note": "sea view", "late": true}'
 # The rewards under agentic, by hand: half for the name, half for the share of arguments.
 REWARDS = {"all": 1.0, "four": 0.9, "two": 0.7, "none": 0.5, "half-said": 0.5, "other-tool": 0.0, "wrong-type": 0.0}
@@ -103,11 +103,11 @@ def test_the_summary(project: Project, plugin_args: list[str], same_snapshot: Sn
     result.stdout.fnmatch_lines(["fcpivot: *; grader agentic, pass mark 0.7"])
 
 
-def test_the_figures_of_the_readme(project: Project) -> None:
-    """The README's figures are those of a run."""
+def test_the_figures_of_the_guide(project: Project) -> None:
+    """The figures of docs/graders.md are those of a run."""
     result = project.run_here(*_options(project), "--fc-pass-mark=0.7")
     shown = [line for line in result.outlines if line.startswith(("mean reward", "passed"))]
-    assert "\n".join(["```text", *shown, "```"]) in README.read_text("utf-8")
+    assert "\n".join(["```text", *shown, "```"]) in GUIDE.read_text("utf-8")
 
 
 def test_all_at_the_mark(project: Project) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from pytest_fcpivot import Pivot
 from pytest_fcpivot.calls.call import Call
@@ -169,3 +171,22 @@ def test_words_of_dead_workers_lead_nowhere_else(tmp_path: Path) -> None:
     names = ["gw0-1.jsonl", "", ".", "..", "../x.jsonl", "/x.jsonl", "a\0.jsonl", "results", "a\n.jsonl"]
     (tmp_path / "crashes.json").write_text(json.dumps({"suspects": [], "guilty": [], "logs": names}))
     assert Crashes(tmp_path).look() == [tmp_path / "gw0-1.jsonl"]
+
+
+def test_lines_are_as_published(tmp_path: Path) -> None:
+    """The lines of a worker, where each call's beginning is noted too, are as the published schema has them."""
+    log = CallFile(tmp_path, "gw0-1", Redactor(), begins=True)
+    log.began(call("a"))
+    log.ended(call("a"), {"role": "assistant", "content": "hi", "usage": {"input_tokens": 1}}, None)
+    log.began(call("b"))
+    log.ended(call("b"), None, RuntimeError("no answer"))
+    lines = told(log)
+    assert [set(line) & {"began", "ended", "output"} for line in lines] == [
+        {"began"},
+        {"ended", "output"},
+        {"began"},
+        {"ended"},
+    ]
+    schema = json.loads((files("pytest_fcpivot") / "formats" / "calls.schema.json").read_text(encoding="utf-8"))
+    for line in lines:
+        Draft202012Validator(schema | {"additionalProperties": False}).validate(line)
