@@ -50,7 +50,7 @@ def _distribute(session: PivotSession) -> None:
     from pytest_fcpivot.distributed.machines import Machines  # noqa: PLC0415 (only where xdist is installed)
     from pytest_fcpivot.distributed.workers import Workers  # noqa: PLC0415
 
-    workers = session.distribution = Workers(session)
+    workers = session.closing.distribution = Workers(session)
     session.config.pluginmanager.register(workers, "fcpivot-workers")
     session.config.pluginmanager.register(Machines(session), "fcpivot-machines")
 

@@ -149,7 +149,7 @@ class Workers:
         The report comes a moment before the word that the test is over; a worker that dies between the two would have
         its last test counted twice. This comes before the scheduler takes the worker's tests back.
         """
-        self._session.judge_notes.update(notes_from(getattr(node, "workeroutput", {})))
+        self._session.closing.judge_notes.update(notes_from(getattr(node, "workeroutput", {})))
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"

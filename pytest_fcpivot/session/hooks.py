@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,9 @@ from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.runs.ending import is_interrupted
 from pytest_fcpivot.runs.surroundings import surroundings
 from pytest_fcpivot.session.case import CASE, Case
+from pytest_fcpivot.session.closing import Closing
 from pytest_fcpivot.session.heading import heading
-from pytest_fcpivot.session.items import PivotFile, PivotItem, pivot_of
+from pytest_fcpivot.session.items import PivotFile, PivotItem
 from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.short_memory import ShortMemory
 from pytest_fcpivot.session.stopping import stopping
@@ -21,29 +22,18 @@ from pytest_fcpivot.session.test_names import TestNames
 from pytest_fcpivot.session.worker_plan import give_notes, is_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from pytest_fcpivot.core.model import Action, Grade, Pivot
     from pytest_fcpivot.data.store import IndexEntry
-    from pytest_fcpivot.report.summary import Summary
     from pytest_fcpivot.session.asking import Asker
     from pytest_fcpivot.session.datasets import Dataset
     from pytest_fcpivot.session.grading import Grading
     from pytest_fcpivot.session.judging import Judging
-    from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.kept_calls import KeptCalls
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
-
-
-class Distribution(Protocol):
-    """The other processes that run a session's tests; `tests` are those that they have collected."""
-
-    @property
-    def distributes(self) -> bool: ...
-    def tests(self) -> Iterable[str] | None: ...
-    def stop(self, reason: str) -> None: ...
 
 
 class PivotSession:
@@ -70,14 +60,10 @@ class PivotSession:
         self.asker = asker
         self.calls = calls
         self.names = TestNames(plan)
-        self.distribution: Distribution | None = None  # of the controller of workers
-        self.judge_notes: set[str] = set()
+        self.closing = Closing(plan, ledger)
         self._judging = judging
         self._reports = Reports(plan, asker, is_worker=is_worker(config))
         self._session: pytest.Session | None = None
-        self._junit: JUnitTrouble | None = None
-        self._runs_own_tests = False  # of the user's, over the data
-        self._has_run = self._to_summarize = False
 
     # ---------------------------------------------------------------- the beginning
 
@@ -90,6 +76,7 @@ class PivotSession:
                 self._begin_run()
             except FcPivotError as error:
                 raise pytest.UsageError(on_screen(self.plan.redact(str(error)))) from error
+            self.closing.begin(session)
         plugins = self.config.pluginmanager
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
@@ -102,10 +89,6 @@ class PivotSession:
         if recorder.path is not None:
             recorder.begin(facts | surroundings(self.config.rootpath))
         self.calls.find_again()
-        if self._session is not None and self.config.getoption("xmlpath", None) is not None:
-            from pytest_fcpivot.session.junit_trouble import JUnitTrouble  # noqa: PLC0415 (only for a file)
-
-            self._junit = JUnitTrouble(self._session, self.plan, recorder)
 
     def pytest_report_header(self) -> list[str]:
         return heading(self.plan, self.grading, self.ledger.recorder)
@@ -133,7 +116,7 @@ class PivotSession:
 
         Raises CollectError if there is nothing, or data that the grader cannot judge.
         """
-        self._runs_own_tests = True
+        self.closing.runs_own_tests = True
         for dataset in self.plan.datasets:
             self.check_gradable(dataset)
         nothing = self.plan.datasets.why_nothing()
@@ -145,7 +128,7 @@ class PivotSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        self._has_run = not self.plan.only_looks
+        self.closing.has_run = not self.plan.only_looks
 
     def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry, int] | None) -> Pivot:
         """Read the pivot of a test; `case` is what a test of the user's runs over."""
@@ -186,8 +169,8 @@ class PivotSession:
         if trouble is not None and self._session is not None and not self._session.shouldstop:
             reason = self._session.shouldstop = stopping(trouble)
             self.asker.stop()
-            if self.distribution is not None:
-                self.distribution.stop(reason)
+            if self.closing.distribution is not None:
+                self.closing.distribution.stop(reason)
 
     def be_stopped(self, reason: str) -> None:
         """End this worker after the test that it runs, as its controller wants it; may be called by any thread."""
@@ -204,36 +187,15 @@ class PivotSession:
             self._close_calls()
         finally:  # a further Ctrl-C, while calls are waited for, changes nothing of what there is to tell
             if not is_worker(self.config):
-                self._finish(session, interrupted=interrupted)
+                self.closing.finish(session, interrupted=interrupted, judged=self._judging is not None)
 
     def _close_calls(self) -> None:
         self.asker.close()
         self.calls.close()
         if self._judging is not None:
-            self.judge_notes.update(self._judging.judge.notes)
+            self.closing.judge_notes.update(self._judging.judge.notes)
         if is_worker(self.config):
-            give_notes(self.config, self.judge_notes)
-
-    def _finish(self, session: pytest.Session, *, interrupted: bool) -> None:
-        others = self.distribution if self.distribution is not None and self.distribution.distributes else None
-        self.ledger.settle(session, self._selected(session, others), interrupted=interrupted)
-        self._to_summarize = self._has_run
-        if others is not None and not self.ledger.complete:
-            others.stop("fcpivot: the session ends")
-        self.ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=self._judging is not None)
-        from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
-        from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415
-        from pytest_fcpivot.session.summing_up import subject_of  # noqa: PLC0415
-
-        write_suite_properties(self.config, subject_of(self.plan), Figures.of(self.ledger.tally))
-
-    def _selected(self, session: pytest.Session, others: Distribution | None) -> Iterable[str] | None:
-        """Return the tests over pivots that this session was to run; None if it ended before that was known."""
-        if not self._has_run:
-            return None
-        if others is not None:
-            return others.tests()
-        return (item.nodeid for item in session.items if pivot_of(item) is not None)
+            give_notes(self.config, self.closing.judge_notes)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -241,33 +203,9 @@ class PivotSession:
 
         with few_failures(terminalreporter, self.ledger.tally.example_ids):
             yield
-        self._summarize(terminalreporter)
-
-    def _summarize(self, reporter: pytest.TerminalReporter) -> None:
-        from pytest_fcpivot.report.terminal import write_summary  # noqa: PLC0415 (once, at the end)
-
-        self._to_summarize = False
-        if not self.config.option.collectonly:
-            write_summary(reporter, self._summary())
-        if self._junit is not None and self._junit.told is not None:
-            reporter.write_line(on_screen(self.plan.redact(self._junit.told)), red=True, bold=True)
-
-    def _summary(self) -> Summary:
-        from pytest_fcpivot.session.summing_up import summary_of  # noqa: PLC0415 (once, at the end)
-
-        status = 0 if self._session is None else int(self._session.exitstatus)
-        return summary_of(
-            self.config,
-            self.plan,
-            self.ledger,
-            status=status,
-            runs_own_tests=self._runs_own_tests,
-            judge_notes=self.judge_notes,
-        )
+        self.closing.summarize(terminalreporter)
 
     def pytest_unconfigure(self) -> None:
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        if self._to_summarize and reporter is not None:
-            self._summarize(reporter)  # pytest shows none after an internal error, or an exit code of the user's
+        self.closing.summarize_after_all(self.config.pluginmanager.getplugin("terminalreporter"))
         for dataset in self.plan.datasets:
             dataset.store.close()
