@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
+from hypothesis import settings
+
+# By default few examples of each property, since they are most of the unit tests' time. `.ci/run` runs them with
+# --hypothesis-profile=thorough. Tests that need a number of their own say so.
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.register_profile("brief", max_examples=50, deadline=None)
+settings.load_profile("brief")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -14,3 +22,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     alone = getattr(option, "usepdb", False) or option.collectonly or "PYTEST_XDIST_WORKER" in os.environ
     if getattr(option, "numprocesses", 0) is None and not alone and (os.cpu_count() or 1) > 1:
         option.numprocesses = 3
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected, thousands of tests, out of the garbage collector's later passes."""
+    gc.collect()
+    gc.freeze()

@@ -6,18 +6,25 @@ one module of a name.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import gzip
 import importlib
+import io
 import json
 import os
 import re
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from syrupy.extensions.amber import AmberSnapshotExtension
+
+from pytest_fcpivot.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -245,6 +252,33 @@ class Project:
         _needs_xdist(args)
         return self.pytester.runpytest_inprocess(*args)
 
+    def command(self, *args: str) -> pytest.RunResult:
+        """Run the command `fcpivot` in this process: for what is not about a process's start, signals and end.
+
+        It leaves nothing of the project's own modules behind, so that the next one loads them as a new process would.
+        """
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2))
+        path, terminate, collects = list(sys.path), signal.getsignal(signal.SIGTERM), gc.isenabled()
+        began = time.perf_counter()
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = _exit_status(args)
+        finally:
+            sys.path[:] = path
+            signal.signal(signal.SIGTERM, terminate)
+            if collects:
+                gc.enable()
+            self._forget_modules()
+        took = time.perf_counter() - began
+        return pytest.RunResult(status, _written(out).splitlines(), _written(err).splitlines(), took)
+
+    def _forget_modules(self) -> None:
+        here = f"{self.path}{os.sep}"
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(here):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
     def run_cases(self, *args: str) -> tuple[pytest.RunResult, dict[str, str]]:
         """Run pytest in this process and return each case's outcome by its name too, as JUnit has it."""
         result = self.run_here(*args, "--junitxml=cases.xml")
@@ -276,6 +310,19 @@ class Project:
         start = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
         shown = [line for line in lines[start:-1] if not line.startswith(("rerun the failures:", "ask again what"))]
         return self.redact("\n".join(shown))
+
+
+def _exit_status(args: Sequence[str]) -> int:
+    try:
+        return main(args)
+    except SystemExit as ended:  # of the command's own parser of arguments
+        return int(str(ended.code))
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode("utf-8")
 
 
 def _needs_xdist(args: Iterable[str]) -> None:

@@ -75,9 +75,9 @@ def _failure_texts(project: Project, result: pytest.RunResult) -> dict[str, str]
     return {name: shown.rstrip() for name, shown in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def test_partial_rewards(project: Project, plugin_args: list[str]) -> None:
+def test_partial_rewards(project: Project) -> None:
     """Each case has its partial reward on disk; below 1 it fails; the summary has their mean and claims no identity."""
-    result, outcomes = project.run_cases(*_options(project), *plugin_args)
+    result, outcomes = project.run_cases(*_options(project))
     assert {name: line["reward"] for name, line in _lines(project).items()} == pytest.approx(REWARDS)
     assert outcomes == {name: "passed" if name in FULL else "failure" for name in TABLE}
     result.stdout.fnmatch_lines(
@@ -121,9 +121,9 @@ def test_further_paths(project: Project) -> None:
     result.stdout.fnmatch_lines(["*differ:   $.k0, $.k1, * $.k7 and 17 more"])
 
 
-def test_failure_texts(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
+def test_failure_texts(project: Project, same_snapshot: SnapshotAssertion) -> None:
     """A failing case tells both halves, all that differs, and which calls were compared, in a few lines."""
-    result = project.run_here(*_options(project), *plugin_args, "--tb=short")
+    result = project.run_here(*_options(project), "--tb=short")
     texts = _failure_texts(project, result)
     assert texts.keys() == TABLE.keys() - FULL
     assert texts == same_snapshot

@@ -159,7 +159,6 @@ def fc_agent():
     project.run_here(_expect(project, "fixture")).assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_fixtures_of_every_scope(project: Project, workers: list[str]) -> None:
     """A conftest's autouse fixtures run around pivots in every scope, as they do around other tests."""
     scopes = ["session", "package", "module", "class", "function"]

@@ -191,7 +191,6 @@ def test_a_bad_fixture(project: Project, agent: str, message: str) -> None:
     assert "session.py:" not in text
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_an_agent_that_cannot_be_made(project: Project, workers: list[str]) -> None:
     """A class that fails when an agent is made of it stops the run with its reason, and not once a pivot."""
     project.data(project.trajectories(*[2] * 40))

@@ -34,11 +34,11 @@ def _conversation(own: str) -> dict[str, Any]:
     }
 
 
-def test_conversations_with_an_agent_that_only_asks(project: Project, workers: list[str]) -> None:
+def test_conversations_with_an_agent_that_only_asks(project: Project) -> None:
     """A file of conversations is run as it is, by the agent that always asks: under nemo-gym, messages pass."""
     project.data([_conversation("one"), _conversation("two")], "conversations.jsonl")
     options = ["--fc-data=conversations.jsonl", "--fc-agent=asks", "--fc-grader=nemo-gym:any-order", "--tb=no"]
-    _, outcomes = project.run_cases(*options, *workers)
+    _, outcomes = project.run_cases(*options)
     verdicts = {"d0": "failure", "d2": "passed", "d3": "failure"}
     assert outcomes == {f"{own}-{depth}": verdict for own in ("one", "two") for depth, verdict in verdicts.items()}
 

@@ -138,12 +138,12 @@ def test_never_by_accident(project: Project, args: list[str]) -> None:
     assert outcomes == {"test_of_the_users": "passed"}
 
 
-def test_options_without_a_path_run_the_data_alone(project: Project, workers: list[str]) -> None:
+def test_options_without_a_path_run_the_data_alone(project: Project) -> None:
     """--fc-agent without a path leaves the user's own tests out, those of testpaths too."""
     options = project.puppet(project.trajectories(1))
     project.write("pytest.ini", "[pytest]\ntestpaths = tests\n")
     project.write("tests/test_mine.py", OWN_TEST)
-    _, outcomes = project.run_cases(*options, *workers)
+    _, outcomes = project.run_cases(*options)
     assert outcomes == {"talk0-d0": "passed"}
 
 

@@ -65,11 +65,11 @@ def test_the_sample(project: Project) -> None:
     project.run_here("--fc-agent=silent", "--fc-limit=1").stdout.fnmatch_lines(["*; grader nemo-gym:first-call"])
 
 
-def test_own_tests_over_conversations(data: Project, workers: list[str]) -> None:
+def test_own_tests_over_conversations(data: Project) -> None:
     """Tests of the user's over conversations are graded by agentic too."""
     data.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
     options = ["--fc-data=talks.jsonl", "--fc-agent=puppet:answer", "--fc-pass-mark=0.75"]
-    data.run_here("test_mine.py", *options, *workers).assert_outcomes(passed=2)
+    data.run_here("test_mine.py", *options).assert_outcomes(passed=2)
 
 
 def _prepared(project: Project, *names: str) -> str:

@@ -187,7 +187,7 @@ def test_too_many_errors(project: Project, model: Model) -> None:
 def test_share_of_errors(project: Project, bound: str, stops: bool) -> None:
     """--fc-max-errors takes a number or a share of all tests; as many as that are still borne."""
     rows = {f"p{n}": ("say hello", "raises no luck" if n % 5 == 4 else None) for n in range(40)}
-    result = project.run(*project.puppet(project.rows(rows)), f"--fc-max-errors={bound}")
+    result = project.run_here(*project.puppet(project.rows(rows)), f"--fc-max-errors={bound}")
     errors = 5 if stops else 8
     assert result.parseoutcomes() == {"passed": 4 * errors, "errors": errors}
     assert (result.ret == pytest.ExitCode.INTERRUPTED) is stops
@@ -198,7 +198,7 @@ def test_share_of_errors_in_several_processes(project: Project) -> None:
     """Errors are counted over all processes, and the run is stopped with one message."""
     pytest.importorskip("xdist.plugin")
     rows = {f"p{n}": ("say hello", "raises no luck" if n % 2 else None) for n in range(60)}
-    result = project.run(*project.puppet(project.rows(rows)), "--fc-max-errors=5%", "-n2")
+    result = project.run_here(*project.puppet(project.rows(rows)), "--fc-max-errors=5%", "-n2")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert result.parseoutcomes()["errors"] >= 4
     assert "errors: a run of 60 tests may have no more than --fc-max-errors=5%" in result.stdout.str()
@@ -263,7 +263,9 @@ def test_an_agent_of_ones_own(project: Project, model: Model, function: str) -> 
     """A user's agent tells faults by their type, or as its client calls them, and --fc-retries has it asked again."""
     project.write("own.py", OWN_AGENT)
     project.data(project.rows({word: (f"say {word}", None) for word in ("fine", "busy", "limited", "late", "broken")}))
-    result = project.run("--fc-data=pivots.jsonl", f"--fc-agent=own:{function}", "--fc-retries=2", "--fc-run=again")
+    result = project.run_here(
+        "--fc-data=pivots.jsonl", f"--fc-agent=own:{function}", "--fc-retries=2", "--fc-run=again"
+    )
     found = model.results(project, "again")
     assert {name: (line["outcome"], line["retried"]) for name, line in found.items()} == {
         "fine": ("passed", []),
@@ -279,7 +281,7 @@ def test_an_agent_of_ones_own_is_not_asked_again(project: Project, model: Model)
     """Unless retries are asked for, a user's agent is asked once: its own client may have tried again."""
     project.write("own.py", OWN_AGENT)
     project.data(project.rows({word: (f"say {word}", None) for word in ("fine", "busy", "limited", "late", "broken")}))
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=own:answer", "--fc-run=once")
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=own:answer", "--fc-run=once")
     found = model.results(project, "once")
     assert {name: (line["outcome"], line["attempts"], line["cause"]) for name, line in found.items()} == {
         "fine": ("passed", 1, None),
@@ -291,15 +293,15 @@ def test_an_agent_of_ones_own_is_not_asked_again(project: Project, model: Model)
     assert model.retries(result) == {}
 
 
-@pytest.mark.parametrize(("function", "args"), [("answer", []), ("answer_async", ["-n2"])], ids=["plain", "-n2"])
+@pytest.mark.parametrize(("function", "args"), [("answer", []), ("answer_async", ["-n1"])], ids=["plain", "-n1"])
 def test_an_agent_that_gives_up(project: Project, model: Model, function: str, args: list[str]) -> None:
     """FatalAgentError ends the run, at any time, with its own words."""
     project.write("own.py", OWN_AGENT)
     words = ["fine"] * 20 + ["expired"] * 100
     project.data(project.rows({f"p{n}": (f"say {word}", None) for n, word in enumerate(words)}))
-    result = project.run("--fc-data=pivots.jsonl", f"--fc-agent=own:{function}", "--fc-retries=5", *args)
+    result = project.run_here("--fc-data=pivots.jsonl", f"--fc-agent=own:{function}", "--fc-retries=5", *args)
     text = model.output(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert "no call can succeed: the licence has expired" in text
-    assert 1 <= result.parseoutcomes()["errors"] <= max(1, 2 * len(args))
+    assert 1 <= result.parseoutcomes()["errors"] <= 1 + len(args)
     assert "INTERNALERROR" not in text

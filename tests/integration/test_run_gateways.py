@@ -175,7 +175,7 @@ def machines(counted: Counted, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def _alone(machines: Machines) -> tuple[pytest.RunResult, dict[str, Row]]:
     """Run the same data in one process; return its session and its results."""
-    result = machines.project.run("--fc-agent=my_agent:answer", f"--fc-data={DATA}", "--fc-run=alone")
+    result = machines.project.run_here("--fc-agent=my_agent:answer", f"--fc-data={DATA}", "--fc-run=alone")
     return result, machines.verdicts(machines.project.path / "alone")
 
 
@@ -221,8 +221,13 @@ def test_over_sockets(machines: Machines) -> None:
 
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's session over ssh does too, with options that only the controller's environment and ini file have."""
-    machines.write(machines.project.mixed_rows())
+    """The page's session over ssh does too, with options that only the controller's environment and ini file have.
+
+    Its tests are named as here, though the machines have their rootdir elsewhere.
+    """
+    machines.write(machines.project.mixed_rows(24))
+    for name in NAMES:
+        (machines.homes / name / "pytest.ini").write_text("[pytest]\n")
     machines.project.write("pytest.ini", "[pytest]\nfc_grader = nemo-gym:any-order\n")
     monkeypatch.setenv("FC_REPEATS", "2")
     alone, verdicts = _alone(machines)
@@ -240,7 +245,7 @@ def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shared.ret == alone.ret
     _assert_complete(machines, machines.project.path / "shared", verdicts)
     assert machines.counted.described(machines.project.path / "shared")["grader"]["name"] == "nemo-gym:any-order"
-    assert len(verdicts) == 80
+    assert len(verdicts) == 48
     assert all(machines.asked(name) for name in NAMES)
 
 
@@ -290,7 +295,7 @@ def test_all_machines_are_lost(machines: Machines) -> None:
     assert f"ERROR: {len(lost)} of the {len(verdicts)} selected tests were not run: no worker is left;" in output
     assert "pytest --fc-resume=shared" in output
     assert machines.counted.results(run).keys() == verdicts.keys()
-    machines.project.run("--fc-resume=shared")
+    machines.project.run_here("--fc-resume=shared")
     assert machines.verdicts(run) == verdicts
 
 
@@ -343,14 +348,3 @@ def test_a_path_is_refused(machines: Machines) -> None:
     result = machines.project.run(*[*machines.arguments("socket")[:-1], DATA])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "name data by --fc-data=FILE" in result.stderr.str()
-
-
-def test_another_rootdir(machines: Machines) -> None:
-    """Tests are named as here where a machine has its rootdir elsewhere."""
-    machines.write(machines.project.mixed_rows())
-    for name in NAMES:
-        (machines.homes / name / "pytest.ini").write_text("[pytest]\n")
-    _, verdicts = _alone(machines)
-    machines.serve(*NAMES)
-    machines.project.run(*machines.arguments("socket"), "--fc-run=shared")
-    _assert_complete(machines, machines.project.path / "shared", verdicts)

@@ -40,7 +40,6 @@ def test_default_version(project: Project) -> None:
     result.stdout.fnmatch_lines(["fcpivot: *; grader nemo-gym:first-call"])
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_batches_under_first_call(project: Project, workers: list[str]) -> None:
     """Data with several calls expected at once is refused by first-call before a call is paid for, with the way out."""
     project.puppet(project.rows(BATCHES))
@@ -73,13 +72,11 @@ def test_batches_that_are_not_selected(project: Project) -> None:
     ],
     ids=["default", "subset", "f1"],
 )
-def test_batches_in_any_order(
-    project: Project, workers: list[str], settings: list[str], failing: set[str], mean: str
-) -> None:
+def test_batches_in_any_order(project: Project, settings: list[str], failing: set[str], mean: str) -> None:
     """any-order judges batches, by the settings of --fc-grader-option; fractional rewards below 1 fail."""
     options = [f"--fc-grader-option={setting}" for setting in settings]
     result, outcomes = project.run_cases(
-        *project.puppet(project.rows(BATCHES)), "--fc-grader=nemo-gym:any-order", *options, *workers
+        *project.puppet(project.rows(BATCHES)), "--fc-grader=nemo-gym:any-order", *options
     )
     assert outcomes == {name: "failure" if name in failing else "passed" for name in BATCHES}
     result.stdout.fnmatch_lines([f"mean reward {mean} *"])

@@ -187,7 +187,6 @@ def _suite(court: Court) -> dict[str, str]:
 # -------------------------------------------------------------------- what is judged
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_messages_are_judged(court: Court, workers: list[str]) -> None:
     """A message where one is expected earns the judge's score, and nothing else is asked about."""
     result, outcomes = court.run_cases(*court.table(TABLE), *court.options, "--fc-pass-mark=0.5", *workers)
@@ -278,7 +277,7 @@ def test_an_order_to_the_judge(court: Court) -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent", "args"), [("answer", []), ("answer_async", []), ("answer", ["-n2"])], ids=["sync", "async", "sync-n2"]
+    ("agent", "args"), [("answer", []), ("answer_async", []), ("answer", ["-n1"])], ids=["sync", "async", "sync-n1"]
 )
 def test_judged_ahead(court: Court, agent: str, args: list[str]) -> None:
     """The judge is asked about many messages at once: none is answered before eight others have been asked about."""
@@ -321,11 +320,10 @@ def test_concurrency_as_the_agents(court: Court) -> None:
 # -------------------------------------------------------------------- the cache
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_the_second_run_asks_nobody(court: Court, workers: list[str]) -> None:
-    """Verdicts are kept: another run of the same answers gets them without a call, in whatever process."""
-    options = [*court.messages(6), *court.options, *workers]
-    assert "6 asked, 0 from the cache" in _summary(court.run(*options))[0]
+    """Verdicts are kept: another run of the same answers gets them without a call, also from other processes."""
+    options = [*court.messages(6), *court.options]
+    assert "6 asked, 0 from the cache" in _summary(court.run(*options, *workers))[0]
     first = court.rewards()
     result = court.run(*options, "--fc-run=again")
     (told,) = _summary(result)  # and no line with tokens
@@ -381,12 +379,12 @@ def test_off(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     assert court.requests() == 0
 
 
-def test_a_key_is_enough(court: Court, workers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_enough(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a key in the environment, the default model judges, with that key."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", court.model.url)
     court.model.configure(key=KEY)
-    result = court.run(*court.table(TABLE), "--fc-grader=agentic", *workers)
+    result = court.run(*court.table(TABLE), "--fc-grader=agentic")
     assert court.rewards() == REWARDS
     assert {body["model"] for body in court.model.stats()["bodies"]} == {"gpt-5-mini"}
     assert _summary(result)[0].startswith("messages judged by gpt-5-mini (prompt ")
@@ -440,7 +438,7 @@ def test_refused(court: Court, options: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "args"), [("OPENAI_API_KEY", []), ("COURT_KEY", []), ("COURT_KEY", ["-n2"])], ids=["", "own", "own-n2"]
+    ("variable", "args"), [("OPENAI_API_KEY", []), ("COURT_KEY", []), ("COURT_KEY", ["-n1"])], ids=["", "own", "own-n1"]
 )
 def test_wrong_key(court: Court, monkeypatch: pytest.MonkeyPatch, variable: str, args: list[str]) -> None:
     """A wrong key stops the run and names the setting to check; no message is graded, and the key is shown nowhere."""
@@ -566,15 +564,7 @@ def test_a_late_judge(court: Court) -> None:
     assert "the judge" in line["error"]
 
 
-@pytest.mark.parametrize(
-    ("how", "args"), [("refused", []), ("ignored", []), ("ignored", ["-n2"])], ids=["refused", "ignored", "ignored-n2"]
-)
-def test_without_structured_output(court: Court, how: str, args: list[str]) -> None:
-    """An endpoint that does not keep to the form has its verdicts read from the text, and that is told once."""
-    if args:
-        pytest.importorskip("xdist.plugin")
-    court.model.configure(**({"ignore_form": True} if how == "ignored" else {"refuse_params": ["text"]}))
-    result = court.run(*court.messages(12), *court.options, *args)
+def _assert_told_of_the_form(court: Court, result: pytest.RunResult) -> None:
     assert set(court.rewards().values()) == {1.0}
     notes = [line for line in result.outlines if "does not do structured output" in line]
     assert len(notes) == 1
@@ -582,15 +572,24 @@ def test_without_structured_output(court: Court, how: str, args: list[str]) -> N
     assert notes[0].endswith("verdicts are read from its text")
 
 
-def test_a_cache_that_cannot_be_used(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run goes on without a cache that is broken, and says so once, however many processes found out."""
-    pytest.importorskip("xdist.plugin")
+@pytest.mark.parametrize("how", ["refused", "ignored"])
+def test_without_structured_output(court: Court, how: str) -> None:
+    """An endpoint that does not keep to the form has its verdicts read from the text, and that is told once."""
+    court.model.configure(**({"ignore_form": True} if how == "ignored" else {"refuse_params": ["text"]}))
+    _assert_told_of_the_form(court, court.run(*court.messages(12), *court.options))
+
+
+@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
+def test_what_each_process_finds_out(court: Court, workers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on with a broken cache, or a judge without forms, and says so once, however many processes see it."""
     broken = court.project.path / "cache"
     (broken / "judge" / "verdicts-1.sqlite3").mkdir(parents=True)
     monkeypatch.setenv("FC_CACHE_DIR", str(broken))
-    result = court.run(*court.messages(12), *court.options, "-n2")
+    court.model.configure(ignore_form=True)
+    result = court.run(*court.messages(12), *court.options, *workers)
     result.assert_outcomes(passed=12)
     assert len([line for line in result.outlines if line.startswith("the judge goes on without its cache")]) == 1
+    _assert_told_of_the_form(court, result)
 
 
 def test_a_judge_that_quotes_its_key(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -633,10 +632,9 @@ def test_odd_text_of_the_judge(court: Court, workers: list[str]) -> None:
 # -------------------------------------------------------------------- runs that go on, and are graded again
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_resume_after_errors_of_the_judge(court: Court, workers: list[str]) -> None:
     """A run that goes on asks the judge about what it had no verdict on, all at once, and the agent about nothing."""
-    options = [*court.messages(20), *court.options, *workers]
+    options = [*court.messages(20), *court.options]
     court.model.configure(faults=[{"kind": "500", "match": f"{SAID} 1", "times": -1, **AT_ONCE}])
     court.run(*options, "--fc-retries=0").assert_outcomes(passed=9, errors=11)
     assert len(court.asked()) == 20
@@ -707,12 +705,12 @@ def test_skipped_tests_are_not_judged(court: Court) -> None:
     assert court.requests() == 3
 
 
-def test_replay(court: Court, workers: list[str]) -> None:
+def test_replay(court: Court) -> None:
     """A replay has stored answers judged, many at once, by another judge than the run had."""
     court.run(*court.messages(24), "--fc-grader=agentic", "--fc-judge=off").assert_outcomes(passed=24)
     so_so = json.dumps({"reason": "So so.", "score": 0.25})
     court.model.configure(latency={"seconds": 0.2}, verdicts=[{"match": "", "text": so_so}])
-    result = court.run("--fc-replay=the-run", *court.options, "--fc-run=again", *workers)
+    result = court.run("--fc-replay=the-run", *court.options, "--fc-run=again")
     result.assert_outcomes(failed=24)
     assert court.asked() == []
     assert court.model.stats()["max_in_flight"] > 4
@@ -797,8 +795,7 @@ def test_shards_of_different_judges(court: Court) -> None:
     options = [*court.data(court.project.trajectories(1, 1, 1, 1))[:2], *court.options]
     court.run(*options, "--fc-shard=1/2", "--fc-run=shard-1")
     court.run(*options, "--fc-shard=2/2", "--fc-run=shard-2", "--fc-judge=other")
-    command = [sys.executable, "-I", "-m", "pytest_fcpivot.cli", "merge", "shard-1", "shard-2", "-o", "merged"]
-    result = court.project.pytester.run(*command)
+    result = court.project.command("merge", "shard-1", "shard-2", "-o", "merged")
     assert result.ret == 2
     assert "judge" in result.stderr.str()
     assert "other" in result.stderr.str()
@@ -829,12 +826,12 @@ def test_polite(pivot, fc_action, fc_grade):
 """
 
 
-def test_own_test_that_changes_the_message(court: Court, workers: list[str]) -> None:
+def test_own_test_that_changes_the_message(court: Court) -> None:
     """The message that a test of the user's grades is the one that is judged."""
     court.project.write("test_own.py", OWN_TEST)
     table = {f"m{number}": (f"say {SAID} {number}", f"say {SAID} {number} please") for number in range(3)}
     options = court.table(table)
-    result = court.run("test_own.py", *options, *court.options, *workers)
+    result = court.run("test_own.py", *options, *court.options)
     result.assert_outcomes(passed=3)
     assert set(court.rewards().values()) == {1.0}
     assert {line["judge"]["score"] for line in court.lines().values()} == {1.0}
@@ -968,7 +965,6 @@ def test_stop_at_the_first_failure(court: Court) -> None:
     assert court.requests() <= 9
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_ctrl_c(court: Court, workers: list[str]) -> None:
     """Ctrl-C ends a session at once whose judge is at work; what was judged is kept, and the rest is asked later."""
     court.model.configure(slow=[{"match": f"{SAID} 1", "seconds": 600}])

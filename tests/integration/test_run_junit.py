@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
+    import pytest
     from pivot_project import Project
     from syrupy.assertion import SnapshotAssertion
 
@@ -30,7 +29,6 @@ def _properties(element: ET.Element) -> dict[str, str]:
     return {p.attrib["name"]: p.attrib["value"] for p in element.findall("properties/property")}
 
 
-@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_the_whole_file(project: Project, plugin_args: list[str], same_snapshot: SnapshotAssertion) -> None:
     """The file has the same cases, outcomes, properties and texts with and without xdist."""
     project.run_cases(*project.puppet(project.rows(ROWS)), *plugin_args)

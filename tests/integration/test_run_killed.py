@@ -37,7 +37,7 @@ def pytest_runtest_teardown(item):
 """,
     )
     counted.pauses(0.02)
-    result = counted.run(*options, "--fc-run=run", SOME_AT_ONCE, "-n2")
+    result = counted.run_here(*options, "--fc-run=run", SOME_AT_ONCE, "-n2")
     assert len(counted.lines(counted.project.path / "run")) == 12
     result.stdout.fnmatch_lines(["passed 12, failed 0, errors 0; *"])
     assert result.ret == pytest.ExitCode.OK
@@ -49,8 +49,8 @@ BY_MODULE = ["-p", "xdist.plugin", "-p", "pytest_fcpivot.plugin"]
 
 @pytest.mark.parametrize(
     ("dist", "plugins"),
-    [("load", []), ("loadfile", []), ("worksteal", BY_MODULE)],
-    ids=["load", "loadfile", "worksteal-plugins-by-module"],
+    [("load", []), ("worksteal", BY_MODULE)],
+    ids=["load", "worksteal-plugins-by-module"],
 )
 def test_one_pivot_ends_its_process_among_concurrent_calls(
     counted: Counted, monkeypatch: pytest.MonkeyPatch, dist: str, plugins: list[str]
@@ -102,7 +102,7 @@ def test_a_killed_run_keeps_answers_whose_tests_had_not_come(counted: Counted) -
     session.kill()
     assert set(counted.asked()) == set(rows)
     counted.touch("go")
-    result = counted.run("--fc-resume=run")
+    result = counted.run_here("--fc-resume=run")
     assert dict(counted.asked()) == {"head": 1}
     result.assert_outcomes(passed=13)
     assert not kept.exists()

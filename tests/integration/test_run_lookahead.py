@@ -120,7 +120,7 @@ def answer(pivot):
         time.sleep(0.01)
     return right(pivot)
 """
-    result = project.run(pivots(project, 40), agent(project, code), "--fc-concurrency=4", "-n2")
+    result = project.run_here(pivots(project, 40), agent(project, code), "--fc-concurrency=4", "-n1")
     result.assert_outcomes(passed=40)
 
 
@@ -131,7 +131,7 @@ def answer(pivot):
 def test_looking_asks_nobody(project: Project, option: str) -> None:
     """A session that runs no test makes no call."""
     data = pivots(project, 4)
-    result = project.run(data, agent(project, "def answer(pivot):\n    note('asked', pivot)\n"), option)
+    result = project.run_here(data, agent(project, "def answer(pivot):\n    note('asked', pivot)\n"), option)
     assert result.ret == pytest.ExitCode.OK
     assert notes(project, "asked") == []
     assert "p3" in result.stdout.str()
@@ -141,7 +141,7 @@ def test_setup_show(project: Project) -> None:
     """--setup-show runs the tests as ever: all are asked once, and their fixtures shown."""
     data = pivots(project, 12)
     code = "async def answer(pivot):\n    note('asked', pivot)\n    return right(pivot)\n"
-    result = project.run(data, agent(project, code), "--setup-show")
+    result = project.run_here(data, agent(project, code), "--setup-show")
     result.assert_outcomes(passed=12)
     _one_each(notes(project, "asked"), names(12))
     assert "SETUP    F fc_action" in result.stdout.str()
@@ -165,7 +165,6 @@ def pytest_collection_modifyitems(items):
 """
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_marks_and_another_order(project: Project, workers: list[str]) -> None:
     """Tests that a conftest marks are skipped unasked, also in an order of its own; all others are asked once."""
     project.write("conftest.py", MARKS)
@@ -175,7 +174,7 @@ def answer(pivot):
     note("asked", pivot)
     return right(pivot) if int(pivot.id[1:]) % 5 != 4 else "wrong"
 """
-    result = project.run(data, agent(project, code), "--fc-concurrency=4", "-v", *workers)
+    result = project.run_here(data, agent(project, code), "--fc-concurrency=4", "-v", *workers)
     result.assert_outcomes(passed=16, skipped=16, xfailed=8)
     runs = [name for number, name in enumerate(names(40)) if number % 5 in (0, 3) or number % 10 == 4]
     _one_each(notes(project, "asked"), runs)
@@ -230,7 +229,7 @@ def answer(pivot):
     note("asked", pivot)
     return "wrong" if pivot.id == "p4" and noted("asked p4") == 1 else right(pivot)
 """
-    result = project.run(data, agent(project, code), "--fc-concurrency=4")
+    result = project.run_here(data, agent(project, code), "--fc-concurrency=4")
     again = order == "failures-again-at-the-end"
     result.assert_outcomes(passed=20) if again else result.assert_outcomes(passed=19, failed=1)
     _one_each(notes(project, "asked"), names(20) + ["p4"] * again)
@@ -266,7 +265,7 @@ async def answer(pivot):
         raise RuntimeError("not yet")
     return "wrong" if pivot.id == "p3" and noted("asked p3") == 1 or pivot.id == "p9" else right(pivot)
 """
-    result = project.run(data, agent(project, code), "--fc-concurrency=4")
+    result = project.run_here(data, agent(project, code), "--fc-concurrency=4")
     result.assert_outcomes(passed=28, failed=2)
     _one_each(notes(project, "asked"), [*names(30), "p7", "p7"])
 
@@ -367,7 +366,7 @@ def test_live_logs(project: Project) -> None:
     """With log_cli, a test's own log shows when the test runs, not when its call was made."""
     data = pivots(project, 4)
     option = agent(project, f"{TALKATIVE}\nanswer = by_thread\n")
-    result = project.run(data, option, "--fc-concurrency=4", "-olog_cli=true", "--tb=no", "-rN")
+    result = project.run_here(data, option, "--fc-concurrency=4", "-olog_cli=true", "--tb=no", "-rN")
     shown = re.findall(r"jsonl::(p\d)|<before log (p\d)>", result.stdout.str())
     assert [test or log for test, log in shown] == ["p0", "p0", "p1", "p1", "p2", "p2", "p3", "p3"]
 
@@ -443,7 +442,7 @@ def test_two_data_files(project: Project) -> None:
     first, second = pivots(project, 10), pivots(project, 10, "more/others.jsonl", "q")
     code = "class Bot:\n    def __call__(self, pivot):\n        note('asked', pivot)\n        return right(pivot)\n"
     agent(project, code)
-    result = project.run(first, second, "--fc-agent=noting:Bot", "--fc-concurrency=4")
+    result = project.run_here(first, second, "--fc-agent=noting:Bot", "--fc-concurrency=4")
     result.assert_outcomes(passed=20)
     _one_each(notes(project, "asked"), names(10) + names(10, "q"))
 
@@ -457,6 +456,6 @@ def test_concurrency_in_files_and_the_environment(
     if env is not None:
         monkeypatch.setenv("FC_CONCURRENCY", env)
     code = f"crowd = Crowd({env or 5})\n\ndef answer(pivot):\n    crowd.meet(pivot)\n    return right(pivot)\n"
-    result = project.run(pivots(project, 20), agent(project, code))
+    result = project.run_here(pivots(project, 20), agent(project, code))
     result.assert_outcomes(passed=20)
     assert notes(project, "most")[-1] == (env or "5")

@@ -43,7 +43,6 @@ def _categories(project: Project) -> dict[str, str | None]:
     return found
 
 
-@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_every_outcome(project: Project, plugin_args: list[str]) -> None:
     """A right action passes, a wrong one fails, and an agent without an answer is an ungraded error."""
     result, outcomes = project.run_cases(*project.puppet(project.rows(ROWS)), *plugin_args)
@@ -61,9 +60,9 @@ def test_every_outcome_of_an_asynchronous_agent(project: Project) -> None:
     assert outcomes == OUTCOMES
 
 
-def test_all_right(project: Project, plugin_args: list[str]) -> None:
+def test_all_right(project: Project) -> None:
     """A run where every action is right ends with exit code 0."""
-    result = project.run(*project.puppet(project.trajectories(3, 2)), *plugin_args)
+    result = project.run(*project.puppet(project.trajectories(3, 2)))
     result.assert_outcomes(passed=5)
     assert result.ret == pytest.ExitCode.OK
 

@@ -146,10 +146,10 @@ def test_what_a_grade_tells(project: Project, workers: list[str]) -> None:
     assert (line["category"], line["path"], line["paths"]) == ("MINE", "$.a", ["$.a", "$.b"])
 
 
-def test_a_binary_grader(project: Project, workers: list[str]) -> None:
+def test_a_binary_grader(project: Project) -> None:
     """A grader that says it is binary has the identity of pass rate and mean reward checked; a mark changes nothing."""
     options = [*_options(project, "right", "half", "wrong"), "--fc-grader=my_graders:called", "--fc-pass-mark=0.5"]
-    result = project.run_here(*options, *workers)
+    result = project.run_here(*options)
     result.stdout.fnmatch_lines(["*; pass rate 1.0000", "pass rate = mean reward: checked over 3 pivots"])
 
 
@@ -197,11 +197,11 @@ def site(project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch
     return where
 
 
-def test_from_an_installed_package(project: Project, site: Path, workers: list[str]) -> None:
+def test_from_an_installed_package(project: Project, site: Path) -> None:
     """A grader of an installed package is named alone, and run.json tells the package."""
     _install(project, site, "half-graders", "halves = half_graders_module:Close")
     options = [*_options(project), "--fc-grader=halves", "--fc-grader-option=weight=0.5"]
-    result = project.run_here(*options, "--fc-run=run", *workers)
+    result = project.run_here(*options, "--fc-run=run")
     assert _rewards(project.path / "run") == {name: reward / 2 for name, reward in HALVES.items()}
     result.stdout.fnmatch_lines(["fcpivot: *; grader closeness"])
     described = _described(project.path / "run")
@@ -557,13 +557,13 @@ NEAR = {"same", "note", "near", "two", "talk"}
         ("my_graders:same_tools", {"same", "note", "near", "far", "place", "other-note", "broken", "list", "talk"}),
     ],
 )
-def test_the_commands_of_the_guide(project: Project, workers: list[str], grader: str, passing: set[str]) -> None:
+def test_the_commands_of_the_guide(project: Project, grader: str, passing: set[str]) -> None:
     """The guide's graders do what it says of them, by the commands that it shows."""
     _written(project)
     (project.path / "conftest.py").unlink()
     (command,) = [line for text in _blocks("sh") for line in text.splitlines() if f"={grader}" in line]
     assert command.startswith("pytest ")
-    _, outcomes = project.run_cases(*shlex.split(command)[1:], *workers)
+    _, outcomes = project.run_cases(*shlex.split(command)[1:])
     assert {name for name, outcome in outcomes.items() if outcome == "passed"} == passing
     assert "error" not in outcomes.values()
 

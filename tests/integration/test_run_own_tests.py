@@ -18,7 +18,6 @@ def test_graded(pivot, fc_action, fc_grade):
 """
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_own_test(project: Project, workers: list[str]) -> None:
     """A test that takes pivot runs once for each pivot that is selected, and is graded."""
     options = project.puppet(project.trajectories(2, 2))
@@ -35,7 +34,7 @@ def test_own_test_over_the_sample(project: Project) -> None:
     assert len([line for line in result.outlines if line.startswith("test_mine.py::test_graded[")]) == 4
 
 
-def test_outcomes_of_an_own_test(project: Project, workers: list[str]) -> None:
+def test_outcomes_of_an_own_test(project: Project) -> None:
     """In a user's test too a wrong action is a failure that explains itself, and no answer is an error."""
     rows = {
         "right": ("say hello", None),
@@ -44,7 +43,7 @@ def test_outcomes_of_an_own_test(project: Project, workers: list[str]) -> None:
     }
     options = project.puppet(project.rows(rows))
     project.write("test_mine.py", OWN)
-    result, outcomes = project.run_cases("test_mine.py", *options, *workers)
+    result, outcomes = project.run_cases("test_mine.py", *options)
     assert outcomes == {
         "test_graded[right]": "passed",
         "test_graded[wrong]": "failure",

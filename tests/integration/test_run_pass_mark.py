@@ -74,10 +74,10 @@ def _lines(run: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("mark", [None, "0.7", "0.01"])
-def test_what_passes(project: Project, workers: list[str], mark: str | None) -> None:
+def test_what_passes(project: Project, mark: str | None) -> None:
     """Tests whose reward is at least the mark pass; the mean reward is the same at every mark."""
     at = [] if mark is None else [f"--fc-pass-mark={mark}"]
-    result, outcomes = project.run_cases(*_options(project), *at, *workers)
+    result, outcomes = project.run_cases(*_options(project), *at)
     least = float(mark or 1)
     passing = {name for name, reward in REWARDS.items() if reward >= least}
     assert {name for name, outcome in outcomes.items() if outcome == "passed"} == passing
@@ -135,9 +135,9 @@ def test_a_reward_just_under_the_mark(project: Project) -> None:
 
 
 @pytest.mark.parametrize("mark", [[], ["--fc-pass-mark=0.3"]])
-def test_under_a_binary_grader(project: Project, workers: list[str], mark: list[str]) -> None:
+def test_under_a_binary_grader(project: Project, mark: list[str]) -> None:
     """With rewards of 0 and 1 the mark changes nothing: pass rate and mean reward are one figure, and checked."""
-    result, outcomes = project.run_cases(*_options(project, "nemo-gym"), *mark, *workers)
+    result, outcomes = project.run_cases(*_options(project, "nemo-gym"), *mark)
     assert {name for name, outcome in outcomes.items() if outcome == "passed"} == {"all", "half-said"}
     result.stdout.fnmatch_lines(
         ["fcpivot: *; grader nemo-gym:first-call", "passed 2, failed 5, errors 0; pass rate 0.2857",
@@ -250,9 +250,9 @@ def _generated(project: Project, *, pivots: int = 80) -> list[str]:
     return ["--fc-data=data.parquet", "--fc-agent=expert:answer"]
 
 
-def test_generated_conversations(project: Project, workers: list[str]) -> None:
+def test_generated_conversations(project: Project) -> None:
     """Generated conversations are graded by agentic, with every reward as `grade` gives it and passes at the mark."""
-    result = project.run_here(*_generated(project), "--fc-pass-mark=0.5", "--fc-run=run", *workers)
+    result = project.run_here(*_generated(project), "--fc-pass-mark=0.5", "--fc-run=run")
     expected = {pivot.id: pivot.expected_action for pivot in load_pivots(project.path / "data.parquet")}
     found = _lines(project.path / "run")
     assert {line["pivot_id"] for line in found.values()} == expected.keys()

@@ -64,7 +64,6 @@ def test_ids_that_are_not_there(project: Project) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
-@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> None:
     """A selected run reports the selected pivots, and counts no other."""
     options = project.puppet(project.rows(ROWS))
@@ -111,7 +110,6 @@ def test_collect_only_asks_nobody(project: Project) -> None:
     assert not (project.path / "asked").exists()
 
 
-@pytest.mark.parametrize("plugin_args", ["plain", "-n0", "-n2"], indirect=True)
 def test_last_failed(project: Project, plugin_args: list[str]) -> None:
     """--lf runs the failures and the errors of the last run, and nothing else."""
     rows = project.rows(ROWS) + project.rows(

@@ -36,13 +36,13 @@ def answer(pivot):
 
 
 @pytest.mark.skipif(not ROLLOUTS.is_file(), reason="the third-party example rows are not part of this project")
-def test_replayed_rollouts(project: Project, plugin_args: list[str]) -> None:
+def test_replayed_rollouts(project: Project) -> None:
     """The recorded responses get the rewards and categories that the original verifier gave them."""
     rows = [json.loads(line) for line in ROLLOUTS.read_text(encoding="utf-8").splitlines()]
     verdicts = {Pivot.from_row(row).id: (row["reward"], CATEGORIES[row["category"]]) for row in rows}
     ids = [Pivot.from_row(json.loads(line)).id for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
     project.write("replay.py", REPLAY.format(path=str(ROLLOUTS)))
-    result, outcomes = project.run_cases(f"--fc-data={EXAMPLE}", "--fc-agent=replay:answer", *plugin_args)
+    result, outcomes = project.run_cases(f"--fc-data={EXAMPLE}", "--fc-agent=replay:answer")
     assert [outcomes[name] for name in ids] == ["passed", "passed", "failure", "passed", "failure"]
     found = {}
     for case in project.junit().iter("testcase"):

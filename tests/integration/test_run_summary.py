@@ -45,9 +45,9 @@ def test_a_mixed_run(project: Project, plugin_args: list[str], same_snapshot: Sn
     assert project.summary(result) == same_snapshot
 
 
-def test_a_perfect_run(project: Project, workers: list[str], same_snapshot: SnapshotAssertion) -> None:
+def test_a_perfect_run(project: Project, same_snapshot: SnapshotAssertion) -> None:
     """A run without failures has a short summary."""
-    result = project.run_here(*project.puppet(project.trajectories(3, 2)), *workers)
+    result = project.run_here(*project.puppet(project.trajectories(3, 2)))
     assert project.summary(result) == same_snapshot
     result.stdout.no_fnmatch_line("rerun the failures:*")
 
@@ -111,7 +111,6 @@ def pytest_runtest_makereport(item, call):
 """
 
 
-@pytest.mark.parametrize("workers", ["plain", "-n2"], indirect=True)
 def test_a_broken_identity(project: Project, workers: list[str]) -> None:
     """A hook that turns failures into passes is found out: a loud error, and an exit code that is no result's."""
     rows = {"right": ("say hello", None), "wrong": ("say hello", "nothing"), "raises": ("say hello", "raises")}
