@@ -1,4 +1,4 @@
-"""The pytest hooks and fixtures, and nothing else: each delegates.
+"""The pytest hooks and fixtures: each delegates.
 
 This module is imported in every pytest session of its environment, so at import it pulls in pytest and the standard
 library alone, and it does nothing until an option, a data file or one of the fixtures asks for pivots.
@@ -6,21 +6,47 @@ library alone, and it does nothing until an option, a data file or one of the fi
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot.core.as_written import import_as_written
-
-import_as_written()  # at once, for pytest would rewrite the modules that follow
-from pytest_fcpivot import hookspecs  # noqa: E402
-from pytest_fcpivot.session import options  # noqa: E402
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
     from pytest_fcpivot.core.model import Action, Grade, Pivot
     from pytest_fcpivot.session.hooks import PivotSession
+
+
+class AsWritten:
+    """Finds the modules of this package where Python does, past pytest's rewriting of asserts.
+
+    pytest rewrites the asserts in every module of a package that brings a plugin, so that they explain themselves when
+    they fail, and keeps the result in a cache of its own. Where it has none, or cannot write one, each process reads,
+    rewrites and compiles all modules anew, although Python has them compiled. This package asserts nothing, and that
+    took longer than all the rest of a session of one pivot. Users' modules are rewritten as ever.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Find a module of this package; None for any other."""
+        return PathFinder.find_spec(name, path, target) if name.startswith("pytest_fcpivot.") else None
+
+    @classmethod
+    def goes_first(cls) -> None:
+        """Go before any finder that is there now; when pytest has taken its own away, this one changes nothing."""
+        if cls in sys.meta_path:
+            sys.meta_path.remove(cls)
+        sys.meta_path.insert(0, cls)
+
+
+# At once, and in this module rather than one of its own: what is imported before is rewritten.
+AsWritten.goes_first()
+from pytest_fcpivot import hookspecs  # noqa: E402
+from pytest_fcpivot.session import options  # noqa: E402
 
 _MARKERS = (
     "function_call: a pivot where the expert calls one or several functions (set by pytest-fcpivot)",
@@ -44,7 +70,7 @@ def _session(config: pytest.Config, begun: pytest.Session | None = None) -> Pivo
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    import_as_written()  # each session has a rewriting of its own, and a process may run several
+    AsWritten.goes_first()  # each session has a rewriting of its own, and a process may run several
     pluginmanager.add_hookspecs(hookspecs)
 
 
