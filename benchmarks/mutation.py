@@ -37,7 +37,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "graders/agentic": ("tests/graders/test_agentic.py", "tests/graders/test_contract.py"),
     "graders/arguments": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
     "graders/base": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
-    "graders/categories": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
+    "graders/categories": (
+        "tests/graders/test_agentic.py",
+        "tests/graders/test_grade.py",
+        "tests/graders/test_nemo_gym.py",
+    ),
     "graders/conformance": ("tests/graders/test_conformance.py",),
     "graders/contract": ("tests/graders/test_contract.py",),
     "graders/judge": ("tests/graders/test_judge.py",),
