@@ -54,10 +54,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "graders/sets": ("tests/graders/test_sets.py",),
     "runs/answers": ("tests/runs/test_answers.py",),
     "runs/reader": ("tests/runs/test_reader.py",),
-    "schema/accept": ("tests/schema",),
-    "schema/process": ("tests/schema",),
-    "schema/toolset": ("tests/schema",),
-    "schema/validator": ("tests/schema",),
+    "schema/accept": ("tests/schema/test_accept.py",),
+    "schema/process": ("tests/schema/test_process.py",),
+    "schema/toolset": ("tests/schema/test_toolset.py",),
+    "schema/validator": ("tests/schema/test_validator.py",),
     "stats/interval": ("tests/stats",),
 }
 
