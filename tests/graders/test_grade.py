@@ -128,7 +128,8 @@ def test_faulty_settings(spec: str, config: dict[str, Any], parts: list[str]) ->
 def test_first_call_refuses_batches() -> None:
     """A batch under first-call is refused with the version that can judge it, and `accepts` says so beforehand."""
     expected = {"type": "function_call_batch", "calls": [CALL, OTHER]}
-    with pytest.raises(GraderError, match=r"2 calls.*first-call.*any-order"):
+    said = "the expected action has 2 calls, which nemo-gym:first-call cannot judge; use --fc-grader=nemo-gym:any-order"
+    with pytest.raises(GraderError, match=f"^{said}$"):
         grade(expected, [CALL, OTHER])
     assert not make_grader("nemo-gym:first-call").accepts(2)
     assert make_grader("nemo-gym:any-order").accepts(2)
