@@ -59,7 +59,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "schema/accept": ("tests/schema/test_accept.py",),
     "schema/process": ("tests/schema/test_process.py",),
     "schema/toolset": ("tests/schema/test_toolset.py",),
-    "schema/validator": ("tests/schema/test_validator.py",),
+    "schema/validator": (
+        "tests/schema/test_validator.py",
+        "tests/schema/test_toolset.py::test_references_are_never_fetched",
+    ),
     "stats/interval": ("tests/stats",),
 }
 
