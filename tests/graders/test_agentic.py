@@ -354,8 +354,8 @@ def test_deep_values_are_compared_in_full() -> None:
 def test_paths_are_bounded() -> None:
     """Twenty paths are listed, and the further ones counted."""
     found = judge(call({f"k{n}": n for n in range(30)}), call({f"k{n}": -1 for n in range(30)}))
-    assert found.paths == tuple(f"$.k{n}" for n in range(MOST_PATHS))
-    assert (found.path, found.further_paths) == ("$.k0", 30 - MOST_PATHS)
+    assert found.paths == tuple(f"$.k{n}" for n in range(20))
+    assert (found.path, found.further_paths) == ("$.k0", 10)
 
 
 @pytest.mark.parametrize(
@@ -471,6 +471,18 @@ def test_pairing_is_not_greedy() -> None:
     """A call that could serve two expected ones in full is left to the one that has no other."""
     expected = Action((call({"t": "red wine"}), call({"t": "wine list"})))
     assert judge(expected, [call({"t": "red wine list"}), call({"t": "the red wine"})]).reward == 1.0
+
+
+@pytest.mark.parametrize(("near", "far"), [(2, 1), (3, 2), (1, 0)])
+def test_pairing_goes_by_the_share_of_arguments(near: int, far: int) -> None:
+    """Of two calls of the same name the one with more matching arguments is paired, whichever comes first."""
+    wanted = {"a": 1, "b": 2, "c": 3}
+
+    def with_right(right: int) -> FunctionCall:
+        return call({key: value if n < right else 0 for n, (key, value) in enumerate(wanted.items())})
+
+    for output in ([with_right(near), with_right(far)], [with_right(far), with_right(near)]):
+        assert judge(call(wanted), output).reward == pytest.approx((0.5 + 0.5 * near / 3) / 2)
 
 
 def test_a_batch_explains_its_first_difference() -> None:

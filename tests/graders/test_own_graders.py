@@ -470,6 +470,7 @@ def test_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (sum([0.1] * 10), 1.0, True),  # 0.9999999999999999
         (0.8 - 1e-6, 0.8, False),
         (0.0, 1e-6, False),
+        (0.0, 1e-10, False),
         (0.5, 0.5, True),
         (2 / 3, 0.67, False),
     ],
