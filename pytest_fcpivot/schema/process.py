@@ -24,16 +24,21 @@ from pytest_fcpivot.schema.validator import SchemaValidator
 
 DEADLINE_S = 2.0
 _START_DEADLINE_S = 60.0
-_STRIKES = 5  # after so many timeouts, a schema is not tried again
+_MOST_STRIKES = 5
 _MEMORY_LIMIT_BYTES = 1 << 30
 _READY = "ready\n"
 _HOME = str(Path(__file__).resolve().parents[2])  # the package may be importable only by the parent's sys.path
 
 
 class SchemaProcess:
-    """Starts the child when it is first needed, and again after it had to be killed."""
+    """Starts the child when it is first needed, and again after it had to be killed.
 
-    def __init__(self) -> None:
+    A check may take `deadline_s`; a schema whose checks outlived that `most_strikes` times is not tried again.
+    """
+
+    def __init__(self, deadline_s: float = DEADLINE_S, most_strikes: int = _MOST_STRIKES) -> None:
+        self._deadline_s = deadline_s
+        self._most_strikes = most_strikes
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._strikes: Counter[str] = Counter()
@@ -42,8 +47,8 @@ class SchemaProcess:
     def check(self, schema_json: str, arguments: str) -> SchemaVerdict:
         """Judge arguments in the child; a check that outlives the deadline makes the schema unusable."""
         with self._lock:
-            if self._strikes[schema_json] >= _STRIKES:
-                return _too_long()
+            if self._strikes[schema_json] >= self._most_strikes:
+                return self._too_long()
             try:
                 if self._child is None or self._child.poll() is not None:
                     self._start()
@@ -51,12 +56,16 @@ class SchemaProcess:
             except (OSError, queue.Empty):
                 self.stop()
                 self._strikes[schema_json] += 1
-                return _too_long()
+                return self._too_long()
             if not answer:  # the child died: out of memory, or too deep for its stack
                 self.stop()
                 self._strikes[schema_json] += 1
                 return SchemaVerdict("unusable-schema", explanation="the check ran out of memory or stack")
             return SchemaVerdict(*json.loads(answer))
+
+    def _too_long(self) -> SchemaVerdict:
+        explanation = f"the check took longer than {self._deadline_s:g} s and was ended"
+        return SchemaVerdict("unusable-schema", explanation=explanation)
 
     def stop(self) -> None:
         """End the child, if there is one."""
@@ -91,7 +100,7 @@ class SchemaProcess:
         assert self._child.stdin is not None  # noqa: S101
         self._child.stdin.write(json.dumps([schema_json, arguments]) + "\n")
         self._child.stdin.flush()
-        return self._lines.get(timeout=DEADLINE_S)
+        return self._lines.get(timeout=self._deadline_s)
 
 
 def _pump(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
@@ -100,10 +109,6 @@ def _pump(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
         for line in stream:
             lines.put(line)
     lines.put("")
-
-
-def _too_long() -> SchemaVerdict:
-    return SchemaVerdict("unusable-schema", explanation=f"the check took longer than {DEADLINE_S:g} s and was ended")
 
 
 _process = SchemaProcess()
@@ -118,6 +123,8 @@ def _cached_validator(schema_json: str) -> SchemaValidator:
 
 def serve() -> None:
     """Answer checks on standard input, one JSON line each, until it closes: the child's whole life."""
+    import jsonschema.validators  # noqa: F401, PLC0415 (now, and not within the first check's deadline)
+
     _limit_memory()
     sys.stdout.write(_READY)
     sys.stdout.flush()

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fcpivot import Action, ActionError, FunctionCall, Grade, GraderError, Message, Pivot, grade, load_pivots
 from pytest_fcpivot.core.actions import SUBMIT_MESSAGE
-from pytest_fcpivot.graders import make_grader
+from pytest_fcpivot.graders import (
+    AgenticGrader,
+    NemoGymGrader,
+    bundled_grader,
+    describe_grader,
+    expected_to_action,
+    find_grader,
+    graders_of,
+    is_binary,
+    is_bundled,
+    known_specs,
+    make_grader,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fcpivot import Grader
 
 CALL = {"type": "function_call", "name": "find", "arguments": '{"n": 1}'}
 OTHER = {"type": "function_call", "name": "find", "arguments": '{"n": 2}'}
@@ -110,7 +128,8 @@ def test_faulty_settings(spec: str, config: dict[str, Any], parts: list[str]) ->
 def test_first_call_refuses_batches() -> None:
     """A batch under first-call is refused with the version that can judge it, and `accepts` says so beforehand."""
     expected = {"type": "function_call_batch", "calls": [CALL, OTHER]}
-    with pytest.raises(GraderError, match=r"2 calls.*first-call.*any-order"):
+    said = "the expected action has 2 calls, which nemo-gym:first-call cannot judge; use --fc-grader=nemo-gym:any-order"
+    with pytest.raises(GraderError, match=f"^{said}$"):
         grade(expected, [CALL, OTHER])
     assert not make_grader("nemo-gym:first-call").accepts(2)
     assert make_grader("nemo-gym:any-order").accepts(2)
@@ -264,6 +283,199 @@ def test_what_is_no_expected_action() -> None:
 
 
 def test_empty_arguments_are_text_or_an_object() -> None:
-    """Another word for how to read them is refused."""
-    with pytest.raises(GraderError, match="choose text or object"):
+    """They are read as the text "", or as an object without fields; another word for how to read them is refused."""
+    expected, output = FunctionCall("f", "{}"), FunctionCall("f", "")
+    assert grade(expected, output).category == "ARGUMENTS_DECODE_ERROR"
+    assert grade(expected, output, empty_arguments="text").reward == 0.0
+    assert grade(expected, output, empty_arguments="object").reward == 1.0
+    with pytest.raises(GraderError, match=r"^empty_arguments='null': choose text or object$"):
         grade(CALL, OTHER, empty_arguments="null")
+
+
+@pytest.mark.parametrize(
+    ("provenance", "names"),
+    [
+        ({}, {"nemo-gym"}),
+        ({"audit": None}, {"nemo-gym"}),
+        ({"audit": {"pivot_rows": 3}}, {"nemo-gym"}),
+        ({"audit": {"conversations": 3}}, {"agentic"}),
+        ({"audit": {"conversations": 3, "pivot_rows": 0}}, {"agentic"}),
+        ({"audit": {"conversations": 3, "pivot_rows": 2}}, {"agentic", "nemo-gym"}),
+        ({"audit": {"conversations": 0, "pivot_rows": 2}}, {"nemo-gym"}),
+    ],
+)
+def test_which_graders_data_are_judged_by(provenance: dict[str, Any], names: set[str]) -> None:
+    """Turns of conversations are judged by agentic, rows that were pivots by nemo-gym, mixed data by both."""
+    assert graders_of(provenance) == names
+
+
+RECORDED = [
+    ({"name": "nemo-gym:first-call", "settings": {}}, NemoGymGrader()),
+    (
+        {"name": "nemo-gym:any-order", "settings": {"allow_subset": True}},
+        NemoGymGrader(version="any-order", allow_subset=True),
+    ),
+    ({"name": "nemo-gym"}, NemoGymGrader()),
+    ({"name": "agentic", "settings": None}, AgenticGrader()),
+    ({"name": "agentic", "spec": "agentic"}, AgenticGrader()),
+    ({"name": "agentic", "spec": "mine:agentic"}, None),
+    ({"name": "agentic:new"}, None),
+    ({"name": "json:loads"}, None),
+    ({"name": "half"}, None),
+]
+
+
+@pytest.mark.parametrize(("described", "grader"), RECORDED)
+def test_the_grader_that_a_run_names(described: dict[str, Any], grader: Grader | None) -> None:
+    """A bundled grader is made anew from what a run recorded; nothing else is looked for, or loaded."""
+    assert bundled_grader(described) == grader
+
+
+def test_settings_that_a_run_cannot_have() -> None:
+    """A bundled grader with a setting that it has not is refused."""
+    with pytest.raises(GraderError, match="grader agentic has no such setting"):
+        bundled_grader({"name": "agentic", "settings": {"weight": 1}})
+
+
+COUNTED = {"parallel_tool_call_rewarding": True, "parallel_tool_call_reward_mode": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("described", "binary"),
+    [
+        ({"name": "nemo-gym:first-call", "settings": {}}, True),
+        ({"name": "nemo-gym:any-order", "settings": COUNTED}, False),
+        ({"name": "agentic"}, False),
+        ({"name": "mine:close", "binary": True}, True),
+        ({"name": "mine:close", "binary": False}, False),
+        ({"name": "mine:close", "binary": 1}, True),
+        ({"name": "mine:close"}, False),
+        ({"name": "agentic", "settings": {"weight": 1}}, False),
+    ],
+)
+def test_whether_recorded_rewards_are_0_and_1(described: dict[str, Any], binary: bool) -> None:
+    """A run's grader is binary if it is recorded so, or a bundled one that is; what is not known is not."""
+    assert is_binary(described) is binary
+
+
+def test_what_run_json_has_of_a_grader() -> None:
+    """Its name and settings, why it has them if that belongs to the data, and of a user's own grader more."""
+    grader = NemoGymGrader(word_count_similarity_threshold=0.0)
+    settings = {"word_count_similarity_threshold": 0.0}
+    assert describe_grader(grader, settings) == {"name": "nemo-gym:first-call", "settings": settings}
+    assert describe_grader(grader, settings, "set x") == {
+        "name": "nemo-gym:first-call",
+        "settings": settings,
+        "cause": "set x",
+    }
+    own = describe_grader(make_grader(max), {}, "set x")
+    assert own == {
+        "name": "builtins:max",
+        "settings": {},
+        "cause": "set x",
+        "binary": False,
+        "spec": "builtins:max",
+        "source_sha256": None,
+    }
+
+
+def test_bundled_names() -> None:
+    """A spec means a bundled grader by its name, in whatever version, and by no other name."""
+    assert [
+        spec for spec in ("nemo-gym", "nemo-gym:x", "agentic", "agentic:", "nemo", "", "x:agentic") if is_bundled(spec)
+    ] == [
+        *("nemo-gym", "nemo-gym:x", "agentic", "agentic:"),
+    ]
+    assert known_specs() == ["nemo-gym", "nemo-gym:first-call", "nemo-gym:any-order", "agentic"]
+    assert isinstance(make_grader(), NemoGymGrader)
+    with pytest.raises(GraderError) as raised:
+        make_grader("nemo")
+    assert str(raised.value) == (
+        "unknown grader 'nemo'; known: nemo-gym, nemo-gym:first-call, nemo-gym:any-order, agentic; for one of your "
+        "own, write module:function, as in my_graders:close"
+    )
+
+
+def test_where_a_grader_is_looked_for(tmp_path: Path) -> None:
+    """A grader of a module is found in the directories that are given, and errors begin with where it was asked for."""
+    (tmp_path / "searched_grader.py").write_text("def close(expected, actual):\n    return 0.5\n", encoding="utf-8")
+    grader = find_grader("searched_grader:close", search=[tmp_path])
+    assert grader.grade(Action(), Action()).reward == 0.5
+    with pytest.raises(GraderError, match=r"^--fc-grader=searched_grader:far: "):
+        find_grader("searched_grader:far", search=[tmp_path], where="--fc-grader")
+    with pytest.raises(GraderError, match=r"^grader=no_such_module:far: "):
+        find_grader("no_such_module:far")
+
+
+@pytest.mark.parametrize(
+    ("expected", "action"),
+    [
+        (CALL, Action((FunctionCall("find", '{"n": 1}'),))),
+        ({**CALL, "arguments": {"n": 1}}, Action((FunctionCall("find", '{"n": 1}'),))),
+        ({"type": "message", "content": "Hi"}, Action(message="Hi")),
+        ({"type": "message", "content": None}, Action(message="")),
+        (
+            {"type": "function_call_batch", "calls": [CALL, OTHER]},
+            Action((FunctionCall("find", '{"n": 1}'), FunctionCall("find", '{"n": 2}'))),
+        ),
+        (Action(message="Hi"), Action(message="Hi")),
+        (Message("Hi"), Action(message="Hi")),
+        (FunctionCall("f"), Action((FunctionCall("f"),))),
+    ],
+)
+def test_expected_actions_as_ours(expected: Any, action: Action) -> None:
+    """What the data sets write of an expected action becomes one of ours."""
+    assert expected_to_action(expected) == action
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        (
+            {"expected_action": CALL},
+            "this is a row of the data, not its expected action; make a pivot of it: Pivot.from_row(row)",
+        ),
+        ({"type": "message"}, "the expected action of type 'message' lacks 'content'"),
+        (
+            {"type": "tool"},
+            "unknown type 'tool' of an expected action; known: message, function_call, function_call_batch",
+        ),
+        ({**CALL, "name": 7}, "the name of an expected call must be a string, not int"),
+        (7, "cannot read an expected action from int"),
+        (
+            Pivot("p", "t", Action(message="Hi"), "[]").view(),
+            "the view of a pivot, as the agent gets it, holds no answer; grade against the Pivot itself",
+        ),
+    ],
+)
+def test_what_is_said_of_no_expected_action(expected: Any, message: str) -> None:
+    """What cannot be read is told, with what to pass instead."""
+    with pytest.raises(GraderError, match=f"^{re.escape(message)}$"):
+        expected_to_action(expected)
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "explanation"),
+    [
+        (Message("Hi"), [FunctionCall("f"), FunctionCall("g h")], 'expected a message, got a call of f, "g h"'),
+        (Message("Hi"), [FunctionCall(name) for name in "abcd"], "expected a message, got a call of a, b, c, d"),
+        (Message("Hi"), [FunctionCall(name) for name in "abcde"], "expected a message, got a call of a, b, c, d, …"),
+        (FunctionCall("f"), "Hi", "expected a call of f, got a message"),
+        (FunctionCall("f"), None, "the agent neither called a function nor wrote a message"),
+        (
+            FunctionCall("f"),
+            Action(malformed="<f>"),
+            'the server, or openai-prompt, could not parse what the model wrote: "<f>"',
+        ),
+        (
+            Message("Hi"),
+            Action(malformed=""),
+            "the server, or openai-prompt, could not parse what the model wrote: the server does not show it",
+        ),
+    ],
+)
+@pytest.mark.parametrize("grader", ["nemo-gym", "agentic"])
+def test_what_is_said_of_the_wrong_kind(grader: str, expected: Any, output: Any, explanation: str) -> None:
+    """An action of another kind than the expected one is 0, and told by what it was."""
+    found = grade(expected, output, grader)
+    assert (found.reward, found.explanation, found.path) == (0.0, explanation, None)

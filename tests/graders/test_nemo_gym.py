@@ -146,6 +146,8 @@ def test_why_arguments_did_not_decode(text: str, explanation: str) -> None:
         ({"a": 1}, {"a": 1, "b": 2}, KEYS),
         ({"a": 1, "b": 2}, {"a": 1}, KEYS),
         ({"a": 1}, {"b": 1}, KEYS),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, VALUE),
+        ({"a": "x", "b": 2, "c": [3]}, {"a": "x", "b": 2, "c": [4]}, VALUE),
         (10**40, 10**40, YES),
         (10**40, 10**40 + 1, VALUE),
         (0.1 + 0.2, 0.3, YES),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.core.errors import FcPivotError
+from pytest_fcpivot.graders.contract import CONTRACT
 from pytest_fcpivot.report.merged import merged_lines
 from pytest_fcpivot.runs.merge import merge
 
@@ -596,3 +597,9 @@ def test_the_entry_point_of_the_guide(project: Project, site: Path) -> None:
     _install(project, site, "lenient", entry.replace('"', ""))
     options = ["--fc-agent=my_agent:answer", "--fc-data=train.jsonl", "--fc-grader=lenient"]
     project.run_here(*options).assert_outcomes(passed=4, failed=7)
+
+
+def test_the_contract_of_the_guide(project: Project) -> None:
+    """The guide's test file tries its grader by every rule."""
+    _written(project)
+    project.run_here("test_lenient.py").assert_outcomes(passed=len(CONTRACT))

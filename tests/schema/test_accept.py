@@ -71,6 +71,8 @@ PLAIN: list[Any] = [
     {"minItems": 1},
     {"maxItems": 1},
     {"type": "integer", "minimum": 1, "maximum": 2},
+    {"title": "T", "type": "integer", "description": "D", "minimum": 2, "default": 7, "maximum": 2},
+    {"type": ["object", "array", "string", "boolean", "null", "integer", "number"]},
     {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False},
     {
         "title": "T",

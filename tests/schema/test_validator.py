@@ -126,7 +126,10 @@ def test_why_a_schema_is_unusable(schema: Any, explanation: str) -> None:
     assert check(schema, {"city": 1}) == SchemaVerdict("unusable-schema", explanation=explanation)
 
 
-@pytest.mark.parametrize("name", ["items", "contains", "not", "if", "then", "else", "additionalProperties"])
+@pytest.mark.parametrize(
+    "name",
+    [*("items", "contains", "not", "if", "then", "else"), *("additionalProperties", "propertyNames", "contentSchema")],
+)
 def test_keywords_that_hold_schemas_are_no_parameters(name: str) -> None:
     """A schema that consists of such a keyword alone is one, though its argument has a type."""
     assert check({name: {"type": "string"}}, 7).status == "valid"
@@ -136,6 +139,19 @@ def test_keywords_that_hold_schemas_are_no_parameters(name: str) -> None:
 def test_one_odd_member_makes_it_a_schema(other: Any) -> None:
     """Members that do not all describe parameters are read as a schema's, which ignores what it does not know."""
     assert check({"city": {"type": "string"}, "x-other": other}, {"city": 7}).status == "valid"
+
+
+def test_many_parameters_are_told_in_short() -> None:
+    """The names of parameters that are no schema take no more than eighty characters."""
+    explanation = check({f"parameter {n}": {"type": "string"} for n in range(30)}, {}).explanation
+    assert explanation.startswith("no JSON Schema: its members are parameters (parameter 0, parameter 1, ")
+    assert len(explanation) == len("no JSON Schema: its members are parameters ()") + 80
+
+
+def test_a_tool_without_parameters() -> None:
+    """No parameters at all, and parameters without a word, allow any arguments."""
+    for schema in (None, {}, True):
+        assert check(schema, {"a": [1]}) == SchemaVerdict("valid")
 
 
 def test_a_broken_pattern_is_found_where_it_is_used() -> None:
