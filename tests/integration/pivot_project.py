@@ -10,9 +10,11 @@ import contextlib
 import gc
 import gzip
 import importlib
+import importlib.util
 import io
 import json
 import os
+import pkgutil
 import re
 import signal
 import sys
@@ -355,13 +357,21 @@ def loaded_by_sessions() -> None:
     """
     for name in _LOADED_BY_SESSIONS:
         importlib.import_module(name)
+    # A part of a client that came in twice would raise errors of a class that the rest of it does not know.
+    for name in filter(importlib.util.find_spec, _WHOLE_WHERE_THERE):
+        for part in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
+            with contextlib.suppress(ImportError):  # for another event loop, or a command of its own
+                importlib.import_module(part.name)
 
 
+_WHOLE_WHERE_THERE = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 _LOADED_BY_SESSIONS = (
     "asyncio",
     "jsonschema",
     "tenacity",
-    "pytest_fcpivot.agents.openai",
+    "openai",
+    "pytest_fcpivot.agents.openai.chat",
+    "pytest_fcpivot.agents.openai.responses",
     "pytest_fcpivot.data.store",
     "pytest_fcpivot.graders.judge",
     "pytest_fcpivot.graders.judge_cache",

@@ -139,8 +139,12 @@ class Reader:
             self.said[command] = self.comparable(result.stdout.str())
 
     def comparable(self, text: str) -> list[str]:
-        """Return the lines of a session's output without times, and what their length decides."""
-        return [line.strip("=") if " <time>" in line else line for line in self.project.redact(text).splitlines()]
+        """Return the lines of a session's output without times, and what their length decides.
+
+        The latencies of an agent that answers at once are told only on a machine that has much else to do.
+        """
+        lines = [line for line in self.project.redact(text).splitlines() if not line.startswith("latency: ")]
+        return [line.strip("=") if " <time>" in line else line for line in lines]
 
     def pipe(self, line: str) -> None:
         """Run a line in a real shell, in which `fcpivot` is the one of this interpreter."""
