@@ -10,7 +10,8 @@ import sys
 
 
 def pytest_sessionstart() -> None:
-    """Empty the package's caches, and have the test modules imported anew."""
+    """Empty the package's caches, and have the test modules imported anew, and what has a child process."""
+    sys.modules.pop("pytest_fcpivot.schema.process", None)  # two forks would read each other's answers
     for name, module in list(sys.modules.items()):
         if name.startswith("pytest_fcpivot"):
             for value in list(vars(module).values()):
