@@ -224,6 +224,7 @@ def test_empty_arguments(
     """Arguments that a server left empty stay the text "", or are an object without fields if that is asked for."""
     assert to_action(calls) == to_action(calls, empty_arguments="text") == Action(as_text)
     assert to_action(calls, empty_arguments="object") == Action(as_object)
+    assert to_action(Action(tuple(calls)), empty_arguments="object") == Action(as_object)
 
 
 MALFORMED = {"type": "malformed_output", "text": "<function=find{n: 1}"}
@@ -262,7 +263,8 @@ def test_nesting_without_end() -> None:
 def test_submit_message_gives_way() -> None:
     """It counts as a call if the pivot itself has such a tool, and gives way to a real call beside it."""
     assert to_action(SUBMIT, frozenset({"submit_message"})) == Action((SUBMIT,))
-    assert to_action([SUBMIT, CALL]) == to_action([CALL, SUBMIT]) == ONE
+    assert to_action([SUBMIT, CALL]) == to_action([CALL, SUBMIT]) == to_action(Action((CALL, SUBMIT))) == ONE
+    assert to_action(SUBMIT) == to_action(Action((SUBMIT,))) == HELLO
     assert to_action([SUBMIT, FunctionCall("submit_message", '{"message": "Again"}')]) == HELLO
 
 
