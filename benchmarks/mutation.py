@@ -35,7 +35,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "calls/output": ("tests/calls",),
     "core/actions": ("tests/core/test_actions.py",),
     "data/selection": ("tests/data/test_selection.py",),
-    "graders/__init__": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),
+    "graders/__init__": (
+        "tests/graders/test_grade.py",
+        "tests/graders/test_own_graders.py",
+        "tests/graders/test_sets.py",
+    ),
     "graders/agentic": ("tests/graders/test_agentic.py", "tests/graders/test_contract.py"),
     "graders/arguments": ("tests/graders/test_agentic.py", "tests/graders/test_nemo_gym.py"),
     "graders/base": ("tests/graders/test_grade.py", "tests/graders/test_own_graders.py"),

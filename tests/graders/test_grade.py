@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CALL = {"type": "function_call", "name": "find", "arguments": '{"n": 1}'}
 OTHER = {"type": "function_call", "name": "find", "arguments": '{"n": 2}'}
+CALLED, NOTHING = "NO_EXPECTED_CHAT_MESSAGE", "NO_ACTION_FOUND"
 
 
 @pytest.mark.parametrize(
@@ -455,27 +456,30 @@ def test_what_is_said_of_no_expected_action(expected: Any, message: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("expected", "output", "explanation"),
+    ("expected", "output", "category", "explanation"),
     [
-        (Message("Hi"), [FunctionCall("f"), FunctionCall("g h")], 'expected a message, got a call of f, "g h"'),
-        (Message("Hi"), [FunctionCall(name) for name in "abcd"], "expected a message, got a call of a, b, c, d"),
-        (Message("Hi"), [FunctionCall(name) for name in "abcde"], "expected a message, got a call of a, b, c, d, …"),
-        (FunctionCall("f"), "Hi", "expected a call of f, got a message"),
-        (FunctionCall("f"), None, "the agent neither called a function nor wrote a message"),
+        (Message("Hi"), [FunctionCall("f"), FunctionCall("g h")], CALLED, 'expected a message, got a call of f, "g h"'),
+        (Message("Hi"), list(map(FunctionCall, "abcd")), CALLED, "expected a message, got a call of a, b, c, d"),
+        (Message("Hi"), list(map(FunctionCall, "abcde")), CALLED, "expected a message, got a call of a, b, c, d, …"),
+        (FunctionCall("f"), "Hi", "NO_EXPECTED_TOOL_CALL", "expected a call of f, got a message"),
+        (FunctionCall("f"), None, NOTHING, "the agent neither called a function nor wrote a message"),
         (
             FunctionCall("f"),
             Action(malformed="<f>"),
+            NOTHING,
             'the server, or openai-prompt, could not parse what the model wrote: "<f>"',
         ),
         (
             Message("Hi"),
             Action(malformed=""),
+            NOTHING,
             "the server, or openai-prompt, could not parse what the model wrote: the server does not show it",
         ),
     ],
 )
 @pytest.mark.parametrize("grader", ["nemo-gym", "agentic"])
-def test_what_is_said_of_the_wrong_kind(grader: str, expected: Any, output: Any, explanation: str) -> None:
+def test_what_is_said_of_the_wrong_kind(
+    grader: str, expected: Any, output: Any, category: str, explanation: str
+) -> None:
     """An action of another kind than the expected one is 0, and told by what it was."""
-    found = grade(expected, output, grader)
-    assert (found.reward, found.explanation, found.path) == (0.0, explanation, None)
+    assert grade(expected, output, grader) == Grade(0.0, category, explanation)

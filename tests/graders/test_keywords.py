@@ -27,6 +27,7 @@ messages = st.one_of(
         (" \n\t", []),
         ("!?… — 👍", []),
         ("❤️ 👩‍💻", []),  # what is left of emoji without their symbols
+        ("❤️你好", ["你好"]),
         ("Is it the one that you have?", ["one"]),
         ("Your refund of $42.50 is on its way!", ["refund", "42", "50", "way"]),
         ("Refund, REFUND and refund.", ["refund"]),

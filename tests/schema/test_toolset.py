@@ -161,6 +161,12 @@ def test_unknown_tool(tools: list[dict[str, Any]]) -> None:
         ("a\nb", ["g"], "'a\\u000ab' is not offered (g)"),
         ("x" * 100, ["g"], f"'{'x' * 44}…{'x' * 15}' is not offered (g)"),
         ("Find", ["find", "x"], "'Find' is not offered, but 'find' is (they differ only in case)"),
+        ("a\u200db", ["g"], r"'a\u200db' is not offered (g)"),
+        (
+            "x" * 70 + "Y",
+            ["x" * 70 + "y"],
+            f"'{'x' * 44}…{'x' * 14}Y' is not offered, but '{'x' * 44}…{'x' * 14}y' is (they differ only in case)",
+        ),
         ("find ", ["x", "find"], '"find " is not offered, but "find" is (they differ only in white space)'),
         (
             "find",
