@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pytest_fcpivot import Pivot
 from pytest_fcpivot.core.errors import GraderError
 from pytest_fcpivot.data.sources import KNOWN
 from pytest_fcpivot.graders import describe_grader, make_grader, meaning_of
-from pytest_fcpivot.graders.sets import asked_by, settings_for, settings_of_pivot, settings_of_set
+from pytest_fcpivot.graders.sets import asked_by, listed, settings_for, settings_of_pivot, settings_of_set
 
 TOOLCALL = "toolcall_schema_single_step_tool_use_with_argument_comparison_agent"
 SWE = "single_step_tool_use_with_argument_comparison_swe"
@@ -70,11 +71,28 @@ def test_the_parallel_configuration() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["swe-pivot-v1", "", 3.0, True])
+@pytest.mark.parametrize("name", ["swe-pivot-v1", "", 3.0, True, [], {"swe": 1}])
 def test_no_such_configuration(name: Any) -> None:
     """Another name is refused, and the known ones are listed."""
-    with pytest.raises(GraderError, match=rf"^set={name}: .*known: toolcall_schema, swe, droid, search, parallel, "):
+    with pytest.raises(
+        GraderError, match=rf"^set={re.escape(str(name))}: .*known: toolcall_schema, swe, droid, search, parallel, "
+    ):
         settings_of_set(name)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ("a", "a"),
+        ("ab", "a or b"),
+        ("abc", "a, b or c"),
+        ("abcd", "a, b, c or 1 more"),
+        ("abcdefgh", "a, b, c or 5 more"),
+    ],
+)
+def test_a_list_of_names(names: str, text: str) -> None:
+    """Up to three names are written out, and the others counted."""
+    assert listed(list(names), "or") == text
 
 
 @pytest.mark.parametrize(("agent_ref", "threshold"), [({"name": SWE}, 0.0), ({"name": "x"}, 0.1), (None, 0.1)])
