@@ -238,7 +238,7 @@ SHAPES = st.recursive(
 
 
 @given(items=SHAPES | st.lists(SHAPES, max_size=6), tools=SHAPES | st.lists(SHAPES, max_size=4))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_random_shapes_never_make_it_raise(items: Any, tools: Any) -> None:
     """Random JSON as the conversation and the tools gives an action, and the same one each time."""
     action = answer(items, tools)
@@ -247,7 +247,7 @@ def test_random_shapes_never_make_it_raise(items: Any, tools: Any) -> None:
 
 
 @given(schema=SHAPES, items=st.lists(SHAPES, max_size=4))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_random_schemas_never_make_it_raise(schema: Any, items: Any) -> None:
     """Random JSON as the schema of an argument gives an action, and any call has that argument."""
     action = answer([*items, *ORDER], [tool(needs(schema))])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_fcpivot import Action, FunctionCall
 from pytest_fcpivot.audit.comparators import ALONE, CUMULATIVE, EXACT, LADDER, LENIENT, Case, alone, grades
 
-PROPERTY = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 EQUALITY = ("exact", "numbers", "case", "defaults", "decoded")
 VERIFIERS = ("nemo-gym:first-call", "nemo-gym:any-order", "jaccard")
 SCHEMA: dict[str, Any] = {

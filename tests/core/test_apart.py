@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot.core.apart import names_apart, nearly_the_same, shown_name, texts_apart, values_apart
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = settings(deadline=None)
 # Of what people confuse: blanks, case, composed and decomposed letters, joiners, look-alikes.
 _CONFUSING = st.text("aA \u00a0\u200b\u200d\u00e9\u0301e\u0435\u0391\u2019'-\u2013_", max_size=12)
 

@@ -208,7 +208,7 @@ items_of_any_kind = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 @given(st.lists(items_of_any_kind, min_size=1, max_size=10))
 @example([called("c1"), called("c1"), result("c1", "r1"), result("c1", "r2")])
 def test_servers_accept_every_conversation(items: list[dict[str, Any]]) -> None:
@@ -230,7 +230,7 @@ def test_servers_accept_every_conversation(items: list[dict[str, Any]]) -> None:
     assert not waiting
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.lists(items_of_any_kind, min_size=1, max_size=10))
 @example([called("c1"), called("c1"), result("c1", "r1"), result("c1", "r2")])
 def test_nothing_visible_is_lost(items: list[dict[str, Any]]) -> None:
@@ -259,7 +259,7 @@ odd_items = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(odd_items, min_size=1, max_size=4), st.lists(odd_items, max_size=2))
 @example([user([{"type": "input_text", "text": 5}]), said("Hi"), {"role": "assistant", "content": [{"text": [1]}]}], [])
 def test_odd_items_do_not_break_an_agent(items: list[dict[str, Any]], tools: list[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from pytest_fcpivot.core.jsontext import (
     well_formed,
 )
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = settings(deadline=None)
 UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069\u200b\ufeff]"
 )

@@ -75,14 +75,14 @@ def test_what_python_refuses(text: str) -> None:
     assert not is_json(text)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4), st.booleans())
 def test_members_decode_to_what_they_were(value: dict[str, Any], plain: bool) -> None:
     """The members of any object, each decoded, are the object."""
     check(json.dumps(value, ensure_ascii=not plain) if not plain else json.dumps(value))
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=8), json_values, max_size=3),
     st.integers(0, 400),
@@ -105,7 +105,7 @@ def test_damaged_texts(value: dict[str, Any], place: int, inserted: str, removed
         assert is_json(damaged)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(st.text() | st.text('\ud800a\\"\n\t\x00\x7f'))
 def test_strings(text: str) -> None:
     """Any text is written as a JSON string that says the same, lone surrogates included."""
@@ -113,7 +113,7 @@ def test_strings(text: str) -> None:
     assert string(as_string(text)) == text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(json_values, st.sampled_from([None, 1]))
 def test_values_as_strings(value: Any, indent: int | None) -> None:
     """Any value's text is written as a JSON string that holds that text."""

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 Shape = Literal["auto", "fc-pivot", "conversation"]
 
 ROWS = Path(__file__).resolve().parents[2] / "fixtures" / "rows"
-PROPERTY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOOL: Json = {
     "type": "function",
     "function": {"name": "f", "description": "Find.", "parameters": {"type": "object", "properties": {}}},

@@ -253,7 +253,7 @@ sloppy_rows = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sloppy_rows)
 def test_any_row_is_a_pivot_or_a_problem(row: Any) -> None:
     """Whatever JSON a row is, it becomes a pivot with a safe id, or a problem that names the line."""

@@ -17,7 +17,7 @@ from pytest_fcpivot.data import SAMPLE_PATH, open_store
 from pytest_fcpivot.data.selection import Selection, parse_condition, parse_shard, stable_hash
 from pytest_fcpivot.data.store import IndexEntry
 
-PROPERTY = settings(deadline=None, max_examples=100)
+PROPERTY = settings(deadline=None)
 
 
 def entry(row: int, trajectory: str) -> IndexEntry:

@@ -197,7 +197,7 @@ class Trickle(io.BytesIO):
         return super().read(7 if size is None or size < 0 else min(7, size))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b"\n", b"\r\n", b" ", b"\t", b"\x0b", b"\x0c", b"{}", b"x", b"\xc3\xa9"]), max_size=60)
 )
@@ -217,10 +217,10 @@ def test_masses_of_blank_lines_take_no_time() -> None:
     assert time.process_time() - began < 5
 
 
-def test_a_line_of_200_mb_takes_no_more_memory_than_the_limit() -> None:
+def test_a_line_of_60_mb_takes_no_more_memory_than_the_limit() -> None:
     """Of a line that is too long, compressed or not, less is held than the limit and a few chunks."""
     limit = 8 * 2**20
-    data = gzip.compress(b'{"n": 1}\n' + b"x" * 200_000_000 + b"\n" + b"z" * limit + b"\n" + b'{"n": 2}\n', 1)
+    data = gzip.compress(b'{"n": 1}\n' + b"x" * 60_000_000 + b"\n" + b"z" * limit + b"\n" + b'{"n": 2}\n', 1)
     rows = LineRows(io.BytesIO(data), "rows", limit=limit)
     tracemalloc.start()
     try:

@@ -367,6 +367,7 @@ def loaded_by_sessions() -> None:
 _WHOLE_WHERE_THERE = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
 _LOADED_BY_SESSIONS = (
     "asyncio",
+    "email.parser",
     "jsonschema",
     "tenacity",
     "openai",

@@ -136,7 +136,7 @@ def test_baseline_on_the_sample(project: Project) -> None:
     """The bundled rules do better on the bundled sample than asking back or calling the first tool."""
     rewards = {}
     for agent in ("baseline", "asks", "first_tool"):
-        result = project.run_here(f"--fc-agent={agent}", "-q", "--tb=no", "--no-summary")
+        result = project.run_here(f"--fc-agent={agent}", "--fc-limit=120", "-q", "--tb=no", "--no-summary")
         found = re.search(r"mean reward (0\.\d+)", result.stdout.str())
         assert found
         rewards[agent] = float(found[1])

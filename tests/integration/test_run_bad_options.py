@@ -192,14 +192,16 @@ def test_a_bad_fixture(project: Project, agent: str, message: str) -> None:
 
 
 def test_an_agent_that_cannot_be_made(project: Project, workers: list[str]) -> None:
-    """A class that fails when an agent is made of it stops the run with its reason, and not once a pivot."""
+    """A class that fails when an agent is made of it stops the run with its reason, and no worker dies of it."""
     project.data(project.trajectories(*[2] * 40))
     project.write("mine.py", f"class Bot:\n{_FAILS_WHEN_MADE}")
     result = project.run_here("--fc-agent=mine:Bot", "--fc-data=pivots.jsonl", *workers)
     assert result.parseoutcomes()["errors"] < 10
-    text = result.stdout.str()
+    text = result.stdout.str() + result.stderr.str()
     assert "--fc-agent=mine:Bot: Bot() failed, and an agent's class is instantiated without arguments" in text
     assert "ValueError: no key (" in text
+    assert "INTERNALERROR" not in text
+    assert "crashed" not in text
 
 
 def test_no_agent(project: Project) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,8 +72,7 @@ def test_own_tests_over_conversations(data: Project) -> None:
 
 
 def _prepared(project: Project, *names: str) -> str:
-    command = [sys.executable, "-I", "-m", "pytest_fcpivot.cli", "prepare", *names, "-o", "both.parquet"]
-    assert project.pytester.run(*command).ret == 0
+    assert project.command("prepare", *names, "-o", "both.parquet").ret == 0
     return "both.parquet"
 
 

@@ -67,14 +67,14 @@ def test_output_and_files(project: Project, workers: list[str]) -> None:
 
 def test_help_and_markers(project: Project) -> None:
     """The options and the markers are in pytest's own help."""
-    result = project.run("--help")
+    result = project.run_here("--help")
     result.stdout.fnmatch_lines(["function-calling pivots:", "*--fc-agent=MODULE:FN*"])
-    result = project.run("--markers")
+    result = project.run_here("--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.function_call: *", "@pytest.mark.message: *"])
 
 
 def test_fixtures(project: Project) -> None:
     """`pytest --fixtures` documents ours."""
-    result = project.run("--fixtures")
+    result = project.run_here("--fixtures")
     for line in ("fc_agent [[]session scope[]] *", "pivot *", "fc_action *", "fc_grade *"):  # pytest has its own order
         result.stdout.fnmatch_lines([line])

@@ -120,7 +120,7 @@ def answer(pivot):
         time.sleep(0.01)
     return right(pivot)
 """
-    result = project.run_here(pivots(project, 40), agent(project, code), "--fc-concurrency=4", "-n1")
+    result = project.run_here(pivots(project, 40), agent(project, code), "--fc-concurrency=4", "-n2")
     result.assert_outcomes(passed=40)
 
 
@@ -433,7 +433,7 @@ def fc_agent(request):
     )
     agent(project, "")
     project.write("pytest.ini", "[pytest]\npythonpath = .\n")
-    project.run(pivots(project, 12)).assert_outcomes(passed=12)
+    project.run_here(pivots(project, 12)).assert_outcomes(passed=12)
     assert notes(project, "asked") == names(12)
 
 

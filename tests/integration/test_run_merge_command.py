@@ -1,8 +1,7 @@
-"""`fcpivot merge` as a user types it: what it prints, and its exit codes."""
+"""`fcpivot merge`: what it prints, and its exit codes."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,8 +33,7 @@ def shards(project: Project) -> Project:
 )
 def test_exit_codes(shards: Project, arguments: list[str], code: int, told: str) -> None:
     """All there is 0, something missing 1 unless that is allowed, and what cannot be merged 2."""
-    command = [sys.executable, "-I", "-m", "pytest_fcpivot.cli", "merge", *arguments, "-o", "merged"]
-    result = shards.pytester.run(*command)
+    result = shards.command("merge", *arguments, "-o", "merged")
     assert result.ret == code
     assert told in result.stdout.str() + result.stderr.str()
     assert (shards.path / "merged").exists() == (code != 2)

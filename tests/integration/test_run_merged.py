@@ -100,7 +100,7 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     options = [given[0], "--fc-agent=talking:answer", "--fc-retries=2", "--fc-repeats=2", "--fc-price=2/1/8"]
     options += ["--fc-header=x:y", "--fc-timeout=20"]
     whole = counted.run_here(*options, "--fc-run=whole")
-    runs = _shards(counted, 4, *options, last=("-n2",))
+    runs = _shards(counted, 4, *options, last=("-n1",))
     merged = merge(runs, Path("merged"))
     assert (merged.missing, merged.notes) == ((), ())
     assert _lines(Path("merged")) == _lines(Path("whole"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pivot_project", "model_service"]
 
 KEY = "sk-test-0123456789abcdef"
-SAMPLED = 200
+SAMPLED = 140
 
 
 def _rows(project: Project) -> list[Row]:

@@ -35,7 +35,7 @@ def test_output_shows_under_its_own_test(project: Project, plugin_args: list[str
     """Each failing test shows its own agent's output and log, and nothing of a neighbour's."""
     project.data(project.trajectories(COUNT))
     project.write("talkative.py", TALKATIVE)
-    project.run("--fc-data=pivots.jsonl", f"--fc-agent=talkative:{agent}", "--junitxml=cases.xml", *plugin_args,
+    project.run_here("--fc-data=pivots.jsonl", f"--fc-agent=talkative:{agent}", "--junitxml=cases.xml", *plugin_args,
                 "-ojunit_logging=all")  # fmt: skip
     for case in project.junit().iter("testcase"):
         name = case.attrib["name"]
@@ -68,7 +68,8 @@ def around(request):
     print(f"after {request.node.name}.")
 """,
     )
-    project.run("--fc-data=pivots.jsonl", "--fc-agent=talkative:answer", "--junitxml=cases.xml", "-ojunit_logging=all")
+    options = ["--fc-data=pivots.jsonl", "--fc-agent=talkative:answer"]
+    project.run_here(*options, "--junitxml=cases.xml", "-ojunit_logging=all")
     for case in project.junit().iter("testcase"):
         said = "".join(case.itertext())
         name = case.attrib["name"]
@@ -94,6 +95,6 @@ def answer(pivot):
     logging.getLogger("odd").warning("logged \\ud800 %s", pivot.id)
 """,
     )
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", *plugin_args)
+    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", *plugin_args)
     result.assert_outcomes(failed=3, skipped=1)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()

@@ -244,7 +244,7 @@ def pytest_fcpivot_grader(config, name, settings):
     [
         ([], "my_graders:close", 1.0),
         (["--fc-grader=mine"], "closeness", 1.0),
-        (["--fc-grader=mine", "--fc-grader-option=weight=0.5", "-n2"], "closeness", 0.5),
+        (["--fc-grader=mine", "--fc-grader-option=weight=0.5", "-n1"], "closeness", 0.5),
         (["--fc-grader=my_graders:ready"], "closeness", 0.5),
         (["--fc-grader=nemo-gym:any-order"], "nemo-gym:any-order", None),
     ],

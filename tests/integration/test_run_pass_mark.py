@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,10 +241,8 @@ def test_resumed_at_another_mark(counted: Counted) -> None:
 
 def _generated(project: Project, *, pivots: int = 80) -> list[str]:
     """Write generated conversations, prepared, and the agent that is partly right; return the options."""
-    command = [sys.executable, "-I", "-m", "pytest_fcpivot.cli"]
-    project.pytester.run(*command, "synth", "agentic", "--pivots", str(pivots), "--seed", "3", "-o", "data.jsonl")
-    prepared = project.pytester.run(*command, "prepare", "data.jsonl", "-o", "data.parquet")
-    assert prepared.ret == 0
+    project.command("synth", "agentic", "--pivots", str(pivots), "--seed", "3", "-o", "data.jsonl")
+    assert project.command("prepare", "data.jsonl", "-o", "data.parquet").ret == 0
     project.write("expert.py", EXPERT)
     return ["--fc-data=data.parquet", "--fc-agent=expert:answer"]
 

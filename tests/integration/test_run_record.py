@@ -263,7 +263,7 @@ def pytest_runtest_logreport(report):
 """,
     )
     # In a process of its own, for it loses the right to write.
-    result = counted.run(*options, "--fc-run=run", "-n2", "--fc-concurrency=2", "--junitxml=/dev/full")
+    result = counted.run(*options, "--fc-run=run", "-n1", "--fc-concurrency=2", "--junitxml=/dev/full")
     asked = counted.asked()
     assert asked.total() == len(asked) < 100  # workers are told, and do not ask at what is in their queues
     run = counted.project.path / "run"

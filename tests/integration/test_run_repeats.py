@@ -47,7 +47,7 @@ def _figures(result: pytest.RunResult) -> list[str]:
 def test_every_repeat_is_asked_for_itself(counted: Counted) -> None:
     """Each repeat has its own id, question and verdict, and the figures are those that a pencil gives."""
     pytest.importorskip("xdist.plugin")
-    result, outcomes = counted.run_cases(*_options(counted), "--fc-run=run", "-n2")
+    result, outcomes = counted.run_cases(*_options(counted), "--fc-run=run", "-n1")
     assert outcomes == {name: "passed" if passes else "failure" for name, passes in NAMES.items()}
     assert counted.asked() == dict.fromkeys(NAMES, 1)
     assert _figures(result) == FIGURES

@@ -52,7 +52,7 @@ def test_the_same_report(counted: Counted) -> None:
     assert outcomes["broken"] == outcomes["odd"] == "error"
     before = (counted.project.path / "run" / "results.jsonl").read_bytes()
     (counted.project.path / "counting.py").unlink()
-    again, found = counted.run_cases("--fc-replay=run", "-n2")
+    again, found = counted.run_cases("--fc-replay=run", "-n1")
     assert found == outcomes
     assert _shown(counted, again) == _shown(counted, first)
     assert again.ret == first.ret == pytest.ExitCode.TESTS_FAILED

@@ -99,7 +99,7 @@ def test_rerunfailures(counted: Counted, monkeypatch: pytest.MonkeyPatch, how: s
         options.append("test_mine.py")
     else:
         options.append("--reruns=2")
-    result = counted.run(*options, "-n1") if how == "workers" else counted.run_here(*options, "-p", "no:xdist")
+    result = counted.run_here(*options, *(["-n1"] if how == "workers" else ["-p", "no:xdist"]))
     _check(counted, result, "test_mine" if how == "own test" else "")
     line = f"reruns: {asked}a wrong answer is never asked again; 4 errors were asked again"
     assert line in result.outlines
@@ -147,7 +147,7 @@ def test_a_worker_dies(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Non
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(6)}
     rows["p2"] = ("say hello", "dies")
     options = [*counted.table(rows), "--fc-run=run", "--junitxml=cases.xml", "--reruns=3", "-n1", "--fc-concurrency=1"]
-    result = counted.run(*options)
+    result = counted.run_here(*options)
     assert counted.project.outcomes() == dict.fromkeys(rows, "passed") | {"p2": "error"}
     assert len(counted.lines(counted.project.path / "run")) == 6
     result.stdout.fnmatch_lines(["passed 5, failed 0, errors 1; *"])

@@ -61,12 +61,12 @@ def test_what_is_missing_or_ended_in_an_error_is_asked(counted: Counted) -> None
     When nothing is missing, nobody is asked, and nothing is written.
     """
     options = [*counted.table(_table()), "--fc-strict-schema"]
-    counted.run_here(*options, "-n2")
+    counted.run_here(*options)
     run = counted.only_run
     counted.touch("mended")
     whole, expected = counted.run_cases(*options, "--fc-run=whole")
     summary = counted.project.summary(whole).replace("recorded in whole", "recorded in .fcpivot/<run>")
-    for workers, keep in ([], 15), (["-n2"], 10):
+    for workers, keep in ([], 15), (["-n1"], 10):
         _drop_lines(run, keep)
         kept = {test for test, line in counted.results(run).items() if line["outcome"] != "error"}
         result, outcomes = counted.run_cases("--fc-resume", *workers)
@@ -182,7 +182,7 @@ def test_answers_that_waited_for_their_tests(counted: Counted, monkeypatch: pyte
     session.interrupt()
     session.wait()
     counted.project.write("conftest.py", TWICE)
-    for moment, workers in (("collection", []), ("test", []), ("worker", ["-n2"])):
+    for moment, workers in (("collection", []), ("test", []), ("worker", ["-n1"])):
         if workers and importlib.util.find_spec("xdist") is None:
             continue
         monkeypatch.setenv("CTRL_C_TWICE_AT", moment)

@@ -67,7 +67,7 @@ def test_what_the_openai_agents_are_told(project: Project, model: Model, monkeyp
     assert [leak for leak in leaks if not leak.endswith("in pivots.jsonl")] == []
 
 
-@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "-n2"])
+@pytest.mark.parametrize("args", [[], ["-n1"]], ids=["plain", "-n1"])
 def test_a_server_that_quotes_the_key(
     project: Project, model: Model, monkeypatch: pytest.MonkeyPatch, args: list[str]
 ) -> None:
@@ -77,7 +77,7 @@ def test_a_server_that_quotes_the_key(
     result, outcomes = project.run_cases(*model.options(), "--fc-concurrency=4", *TELL_ALL, *args)
     text = model.output(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    assert 1 <= len(outcomes) <= max(1, 2 * len(args))
+    assert 1 <= len(outcomes) <= 1 + len(args)
     assert set(outcomes.values()) == {"error"}
     assert "no call can succeed: Error code: 401 - Incorrect API key provided: ***." in text
     assert "check the key that is used (OPENAI_API_KEY for the openai agents)" in text
@@ -372,7 +372,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "-n2"])
+@pytest.mark.parametrize("args", [[], ["-n1"]], ids=["plain", "-n1"])
 def test_whatever_users_code_says(spilling: Project, model: Model, args: list[str]) -> None:
     """Known secrets stand in no file and on no screen, in no form, whatever code of the user's says them, and where."""
     spilling.write("test_own.py", OWN_TESTS)
@@ -525,7 +525,7 @@ def test_scores_are_kept(
     assert json.loads(first["right"]["action"]["arguments"]) == {"city": "***"}
     again, text = run("--fc-replay=first", "--fc-run=again")
     assert "3 stored answers have *** in place of a secret, and the first grade is kept" in text
-    twice, _ = run("--fc-replay=again", "-n2", "--fc-run=twice")
+    twice, _ = run("--fc-replay=again", "-n1", "--fc-run=twice")
     graded = ("reward", "outcome", "category", "path", "schema", "explanation", "action", "output", "tool", "expected")
     for replayed in (again, twice):
         assert {n: [line[k] for k in graded] for n, line in replayed.items()} == {

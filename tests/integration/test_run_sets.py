@@ -60,7 +60,7 @@ def _refused(project: Project, *args: str) -> str:
     ("agent", "threshold", "cause", "passed", "workers"),
     [
         pytest.param(SWE, "0.0", f"agent_ref {SWE}", 2, [], id="swe"),
-        pytest.param(SWE, "0.0", f"agent_ref {SWE}", 2, ["-n2"], id="swe with workers"),
+        pytest.param(SWE, "0.0", f"agent_ref {SWE}", 2, ["-n1"], id="swe with a worker"),
         pytest.param(TOOLCALL, "0.1", f"agent_ref {TOOLCALL}", 1, [], id="toolcall"),
         pytest.param("Swe", "0.1", "the default: no settings are known for agent_ref Swe", 1, [], id="unknown"),
         pytest.param(None, "0.1", "the default: the data name no set", 1, [], id="none"),

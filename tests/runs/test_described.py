@@ -178,7 +178,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changed=st.dictionaries(st.sampled_from(sorted(DESCRIPTION)), VALUES, min_size=1, max_size=3))
 def test_any_type_anywhere(tmp_path: Path, changed: dict[str, Any]) -> None:
     """Whatever a member is, the file is read or refused; what is read can be written again."""

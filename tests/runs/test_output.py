@@ -22,7 +22,7 @@ from pytest_fcpivot.runs.output import (
 )
 from pytest_fcpivot.runs.reader import LONGEST
 
-PROPERTY = settings(deadline=None, max_examples=150)
+PROPERTY = settings(deadline=None)
 Namespace = types.SimpleNamespace
 
 

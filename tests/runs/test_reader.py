@@ -242,7 +242,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(changed=st.dictionaries(st.sampled_from(sorted(LINE)), VALUES, max_size=3))
 def test_any_type_anywhere(changed: dict[str, Any]) -> None:
     """Whatever a member is, the line is read or damaged; what is read can be counted, and its output decoded."""
@@ -256,7 +256,7 @@ def test_any_type_anywhere(changed: dict[str, Any]) -> None:
     json.dumps(output_of(line))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(data=st.data(), read=st.sampled_from([result_line, call_line]))
 def test_any_bytes(data: st.DataObject, read: Callable[[bytes], Any]) -> None:
     """Bytes changed, taken out or put in anywhere are one error, or a line that can be used."""
