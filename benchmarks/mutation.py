@@ -28,11 +28,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutation"
 
+CALLER = ("tests/calls/test_fatal_faults.py", "tests/calls/test_caller.py")
 # Each module with the files, or single tests, that are its unit tests: a change that only other tests notice survives.
 MODULES: dict[str, tuple[str, ...]] = {
-    "calls/caller": ("tests/calls",),
-    "calls/faults": ("tests/calls",),
-    "calls/output": ("tests/calls",),
+    "calls/attempts": CALLER,
+    "calls/call": CALLER,
+    "calls/caller": CALLER,
+    "calls/faults": ("tests/calls/test_faults.py",),
+    "calls/limit": ("tests/calls/test_limit.py",),
+    "calls/loop": CALLER,
+    "calls/output": ("tests/calls/test_call_output.py",),
+    "calls/reasons": ("tests/calls/test_reasons.py",),
+    "calls/retry": ("tests/calls/test_retry.py",),
+    "calls/servers": CALLER,
+    "calls/threads": CALLER,
+    "calls/waits": ("tests/calls/test_waits.py",),
     "core/actions": ("tests/core/test_actions.py",),
     "data/selection": ("tests/data/test_selection.py",),
     "graders/__init__": (
@@ -60,6 +70,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "graders/sets": ("tests/graders/test_sets.py",),
     "runs/answers": ("tests/runs/test_answers.py",),
     "runs/reader": ("tests/runs/test_reader.py",),
+    "runs/rollouts": ("tests/runs/test_answers.py",),
     "schema/accept": ("tests/schema/test_accept.py",),
     "schema/process": ("tests/schema/test_process.py",),
     "schema/toolset": ("tests/schema/test_toolset.py",),

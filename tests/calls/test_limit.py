@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.calls.limit import CallLimit
@@ -74,6 +74,7 @@ class TestCallLimit:
             limit.leave(limit.enter(), good=False)
         assert _room(limit) == 4
 
+    @settings(deadline=None)
     @given(st.integers(1, 40), st.lists(st.sampled_from(["good", "bad", "too much"]), max_size=60))
     def test_bounds(self, most: int, ends: list[str]) -> None:
         """Whatever the calls come to, the number stays between one and the most, and no place is lost."""
@@ -83,6 +84,7 @@ class TestCallLimit:
             assert 1 <= limit._level <= most
         assert limit._under_way == 0
 
+    @settings(deadline=None)
     @given(st.integers(2, 64), st.integers(1, 64))
     def test_halving(self, most: int, together: int) -> None:
         """Calls begun before the number was lowered do not lower it again."""
@@ -167,6 +169,20 @@ class TestCallLimit:
         assert max(inside) == 6
         if ends == "too much":
             assert inside[-1] == 1
+
+    def test_all_places_that_are_free_are_given(self) -> None:
+        """When the number grows as a place is given back, two of those who wait have their turn."""
+        limit = CallLimit(2)
+        _storm(limit, 1)
+
+        async def calls() -> None:
+            began = await limit.enter_loop()
+            waiting = [asyncio.create_task(limit.enter_loop()) for _ in range(2)]
+            await asyncio.sleep(0)
+            limit.leave(began, good=True)
+            await asyncio.wait_for(asyncio.gather(*waiting), LONG)
+
+        asyncio.run(calls())
 
     @pytest.mark.parametrize("when", ["while it waits", "when its turn has come"])
     def test_a_cancelled_task_takes_no_place(self, when: str) -> None:
