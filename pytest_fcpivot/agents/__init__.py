@@ -111,7 +111,7 @@ def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None
 
 
 def _defines(method: str, kind: type, root: type) -> bool:
-    """Tell whether a class or one above it, up to and without `root`, has a method of its own."""
+    """Return whether a class or one above it, up to and without `root`, has a method of its own."""
     mro = kind.__mro__
     return any(method in base.__dict__ for base in mro[: mro.index(root)])
 

@@ -177,7 +177,7 @@ class _Talk:
 
 
 def _cued(words: set[str], text: str, match: re.Match[str]) -> bool:
-    """Tell whether one of the words stands right before a match."""
+    """Return whether one of the words stands right before a match."""
     return not words.isdisjoint(_words(text[max(0, match.start() - 40) : match.start()])[-3:])
 
 

@@ -200,7 +200,7 @@ class Equality:
         return None
 
     def _is_default(self, wanted: Any, given: Any, place: Place) -> bool:
-        """Tell whether an argument that one side leaves out has the default on the other."""
+        """Return whether an argument that one side leaves out has the default on the other."""
         default = place.default() if self.defaults else NOTHING
         if default is NOTHING:
             return False
@@ -227,7 +227,7 @@ class Equality:
 
 
 def _share_words(wanted: str, given: str) -> bool:
-    """Tell whether two texts of at least two words each have enough of them in common, by the multiset Jaccard."""
+    """Return whether two texts of at least two words each have enough of them in common, by the multiset Jaccard."""
     words, other_words = wanted.lower().split(), given.lower().split()
     if len(words) < _FEWEST_WORDS or len(other_words) < _FEWEST_WORDS:
         return False

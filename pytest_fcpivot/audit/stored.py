@@ -224,7 +224,7 @@ class StoredResults:
         )
 
     def _may_be_read(self, path: Path) -> bool:
-        """Tell whether the file at a path that the run names can be data; nobody waits for a pipe or a device.
+        """Return whether the file at a path that the run names can be data; nobody waits for a pipe or a device.
 
         Of a run that was not made here, a path is not even looked at that would have Windows log in to a server.
         """
@@ -388,7 +388,7 @@ def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tup
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether there is a file that a run names; what this user may not look at is none."""
+    """Return whether there is a file that a run names; what this user may not look at is none."""
     try:
         return path.is_file()
     except OSError:

@@ -1,1 +1,1 @@
-"""What everything else is made of: it imports nothing else of this package."""
+"""The data model and the text handling that every other part uses; imports nothing from the other folders."""

@@ -1,8 +1,8 @@
-"""Whatever an agent returns, as one Action.
+"""Conversion of whatever an agent returns into one Action.
 
-Arguments stay the model's own string. The rule that picks the action out of a list of Responses items is the
-verifier's: calls in order if there is one, else the first text of the first assistant message that has one. How each
-shape is read is told in `shapes`.
+Arguments stay the string that the model wrote. The rule that picks the action from a list of Responses items is that
+of NeMo Gym's verifier: all calls in order if there are any, else the first text of the first assistant message that
+has text. `core.shapes` holds one reader for each accepted shape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ACCEPTED_SHAPES", "EMPTY_ARGUMENTS", "MALFORMED_OUTPUT", "SUBMIT_MESSAGE", "EmptyArguments", "to_action"]
 
 SUBMIT_MESSAGE = "submit_message"
-# What arguments that a server left empty are: the text "", which does not decode, or an object without fields.
+# How arguments that a server left empty are read: as the text "", which is not JSON, or as an object without fields.
 EmptyArguments = Literal["text", "object"]
 EMPTY_ARGUMENTS = get_args(EmptyArguments)
 _NO_FIELDS = "{}"
@@ -32,10 +32,10 @@ def to_action(
 ) -> Action:
     """Turn an agent's output into one Action.
 
-    A call of the shared tool `submit_message` is a message, unless `tool_names`, the names of the pivot's own tools,
-    has that name. With `empty_arguments="object"`, arguments that are the text `""` are read as `{}`; servers' calls
-    with null or missing arguments have that text. Raises ActionError, naming what came and the nearest shape, for
-    anything that is not understood.
+    `tool_names` are the names of the pivot's own tools: a call of the shared tool `submit_message` counts as a message
+    unless the pivot itself offers a tool of that name. With `empty_arguments="object"`, arguments that are the empty
+    text are read as `{}`; null or missing arguments have been turned into the empty text before. Raises ActionError for
+    any output that is not understood; it names the output and the accepted shape that comes nearest.
     """
     if isinstance(output, Action) and not output.calls:
         return output
@@ -43,7 +43,7 @@ def to_action(
 
 
 def chosen(reading: Reading, tool_names: frozenset[str], empty_arguments: EmptyArguments) -> Action:
-    """Choose the action out of what was read, by the rules of `to_action`."""
+    """Choose the action among the calls and the text of an output, by the rules of `to_action`."""
     calls = reading.calls
     if len(calls) == 1 and calls[0].name != SUBMIT_MESSAGE and calls[0].arguments:
         return Action((calls[0],))  # nearly every answer with a call
@@ -64,7 +64,7 @@ def _with_arguments(calls: Sequence[FunctionCall], empty_arguments: EmptyArgumen
 
 
 def _without_submit_message(calls: Sequence[FunctionCall], empty_arguments: EmptyArguments) -> Action:
-    """Read calls of the shared tool as text: like any text, it gives way to a real call beside it."""
+    """Read calls of `submit_message` as a message; like any message, it is ignored if there is a real call as well."""
     real = [call for call in calls if call.name != SUBMIT_MESSAGE]
     if real:
         return Action(_with_arguments(real, empty_arguments))

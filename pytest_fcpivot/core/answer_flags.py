@@ -1,6 +1,6 @@
-"""What is odd about an answer beside its grade: it is counted in the summary and stands with the result.
+"""Flags for what is odd about an answer apart from its grade; they are counted in the summary and kept in the result.
 
-Everything is read off the answer itself, so that a run which is replayed counts the same.
+All flags are derived from the answer itself, so that a replayed run counts the same ones.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Action
 
 MALFORMED = "malformed"  # what the model wrote could not be parsed
-CUT_OFF = "cut_off"  # the answer ended at the limit of its tokens
-REFUSED_CALL = "refused_call"  # the server refused the model's call, and said which it was
-CALL_LIKE = "call_like"  # a message that attempts a call
+CUT_OFF = "cut_off"  # the answer ended because it reached its token limit
+REFUSED_CALL = "refused_call"  # the server rejected the model's call, and its error quotes that call
+CALL_LIKE = "call_like"  # a message whose text looks like an attempted call
 NO_ARGUMENTS = "no_arguments"  # a call whose arguments were null, missing or the empty text
 ONE_OF_SEVERAL_CHOICES = "one_of_several_choices"  # several alternative answers, of which one had calls
-READ_DIFFERENTLY = "read_differently"  # a stored answer was graded as another action than its output is read as now
-SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only with its later system messages mended
+READ_DIFFERENTLY = "read_differently"  # a replayed answer: the action graded then is not the one read from it now
+SYSTEM_MOVED = "system_messages_moved"  # the server took the conversation only after later system messages were moved
 FLAGS = (
     MALFORMED,
     REFUSED_CALL,
@@ -33,24 +33,24 @@ FLAGS = (
     READ_DIFFERENTLY,
     SYSTEM_MOVED,
 )
-# Those that tell of an answer which was not read as what the model meant.
+# Flags of answers that were probably not read as the model meant them.
 UNREAD = frozenset((MALFORMED, CUT_OFF, CALL_LIKE))
 
-# What a bundled agent tells of its request, beside the server's answer.
+# In the output of a bundled agent: the field for its notes on the request, and the note on moved system messages.
 AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
 
-# The field of an output that tells of such a refused call.
+# The field of an output that marks a call which the server refused.
 REFUSED_BY_SERVER = "refused_by_server"
 
 
 def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Name what is odd about an answer, given as the agent returned it and as the action that was read from it.
+    """Return the flags of an answer, given as the agent returned it and as the action that was read from it.
 
-    `tool_names` are those on offer: some forms of calls in a text count as such only with one of these names.
+    `tool_names` are the tools on offer: a text in some of the dialects counts as a call only if it names one of them.
     """
     try:
         reading = read_output(output)
-    except ActionError:  # a test of the user's may have made an action of it all the same
+    except ActionError:  # a user's own test may have made an action from it all the same
         reading = Reading()
     message = None if action is None else action.message
     odd = {
@@ -68,7 +68,7 @@ def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = fr
 def _attempts_call(message: str, tool_names: frozenset[str]) -> bool:
     if not may_attempt_call(message):
         return False
-    from pytest_fcpivot.core.dialects import looks_like_call  # noqa: PLC0415 (fifteen modules; see may_attempt_call)
+    from pytest_fcpivot.core.dialects import looks_like_call  # noqa: PLC0415 (loads fifteen modules; rarely needed)
 
     return looks_like_call(message, tool_names) is not None
 

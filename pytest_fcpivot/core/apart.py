@@ -1,4 +1,7 @@
-"""Two texts side by side, shown so that their difference is seen: blanks, case, Unicode forms, look-alikes, middles."""
+"""Shows two texts so that the reader can see where they differ, even in blanks, case, Unicode form or look-alikes.
+
+Long texts that differ only in the middle are cut to a window around the first difference.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from pytest_fcpivot.core.unseen import without_ignored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LONGEST_COMPARED = 10_000  # characters; longer texts are shown, and not compared by how they look
-_BEFORE_THE_DIFFERENCE = 20  # characters shown of what two long texts share
-# Letters and signs that look like others: Cyrillic and Greek capitals and small letters, quotes and dashes.
+_LONGEST_COMPARED = 10_000  # characters; longer texts are shown, but not tested for differences that are hard to see
+_BEFORE_THE_DIFFERENCE = 20  # characters shown of the common part that precedes the first difference
+# Characters that look like ASCII ones: Cyrillic and Greek letters, quotes and dashes.
 _LOOKS_LIKE = str.maketrans(
     "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧνο‘’‚‛“”„‟‐‑‒–—―−ı∕⁄",  # noqa: RUF001 (the point of it)
     "ABESIJKMHOPCTYXaesijopcyxdqwhABEZHIKMNOPTYXvo''''\"\"\"\"-------i//",
@@ -37,7 +40,7 @@ _NEED_ESCAPES = frozenset(("Unicode form", "characters that look alike"))
 
 
 def _alike_in(one: str, other: str) -> tuple[str, ...]:
-    """Name the aspects that two unequal texts differ in, if they differ in nothing else."""
+    """Return the aspects that alone account for the difference of two texts; empty if they differ in anything else."""
     if one == other or len(one) > _LONGEST_COMPARED or len(other) > _LONGEST_COMPARED:
         return ()
     aspects = _OF_ASCII if one.isascii() and other.isascii() else _ASPECTS
@@ -55,13 +58,13 @@ def _alike_in(one: str, other: str) -> tuple[str, ...]:
 
 
 def _reduced(text: str, aspects: Any) -> str:
-    for _, reduce in reversed(aspects):  # forms and look-alikes first, which may leave blanks
+    for _, reduce in reversed(aspects):  # Unicode forms and look-alikes first: they may turn characters into blanks
         text = reduce(text)
     return text
 
 
 def texts_apart(one: str, other: str, limit: int) -> tuple[str, str]:
-    """Show two texts on a line each, of up to about `limit` characters, with what differs in sight."""
+    """Return both texts as single lines of up to about `limit` characters that include the first difference."""
     aspects = _alike_in(one, other)
     if not _NEED_ESCAPES.isdisjoint(aspects):
         one, other = (quoted(text)[1:-1].replace('\\"', '"') for text in (one, other))
@@ -79,7 +82,7 @@ def _window(text: str, start: int, limit: int) -> str:
 
 
 def values_apart(wanted: Any, given: Any, limit: int = 80) -> tuple[str, str, str]:
-    """Write two unequal JSON values as short JSON, and a remark on how little they differ, which may be empty."""
+    """Return two unequal values as short JSON, and a remark if the difference is hard to see (else an empty text)."""
     one, other = shown(wanted, limit), shown(given, limit)
     if isinstance(wanted, str) and isinstance(given, str):
         aspects = _alike_in(wanted, given)
@@ -93,14 +96,14 @@ def values_apart(wanted: Any, given: Any, limit: int = 80) -> tuple[str, str, st
 
 
 def shown_name(name: str, limit: int = 80) -> str:
-    """Show a tool's name: as it is, or in quotes if there are blanks or characters in it that cannot be seen."""
+    """Return a tool's name for display: unchanged, or in quotes if it has blanks or invisible characters."""
     clean = visible(name, joiners=True)
     plain = clean == name and not any(character.isspace() for character in name)
     return shorten(name if plain else shown(name, 8 * len(name) + 2), limit)
 
 
 def names_apart(wanted: str, given: str, limit: int = 80) -> tuple[str, str, str]:
-    """Show two unequal names, and a remark on how little they differ, which may be empty."""
+    """Return two unequal names for display, and a remark if the difference is hard to see (else an empty text)."""
     aspects = _alike_in(wanted, given)
     one, other = shown_name(wanted, limit), shown_name(given, limit)
     if one == other or not _SEEN.issuperset(aspects):
@@ -109,7 +112,7 @@ def names_apart(wanted: str, given: str, limit: int = 80) -> tuple[str, str, str
 
 
 def nearly_the_same(one: str, other: str) -> bool:
-    """Tell whether two unequal texts differ only in what is hard to see: blanks, case, Unicode form, look-alikes."""
+    """Return whether two unequal texts differ only in what is hard to see: blanks, case, Unicode form, look-alikes."""
     return bool(_alike_in(one, other))
 
 

@@ -1,4 +1,4 @@
-"""Where this package keeps what it can make again: prepared data, and verdicts of the judge."""
+"""The directory for cached files, all of which can be made again: prepared data and the judge's verdicts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pytest_fcpivot.core.errors import DataError
 
 
 def cache_dir() -> Path:
-    """Return a writable directory: FC_CACHE_DIR, else the user's cache, else a temporary one.
+    """Return a writable directory: FC_CACHE_DIR if set, else one in the user's cache directory, else a temporary one.
 
-    Raises DataError if there is none.
+    Raises DataError if none of them can be written; with FC_CACHE_DIR set, no other directory is tried.
     """
     named = os.environ.get("FC_CACHE_DIR")
     if named:

@@ -1,4 +1,4 @@
-"""The quick look at a message for calls that are written in it as text, before `core.dialects` reads it."""
+"""A cheap first test whether a message may contain a call written as text, so that `core.dialects` is rarely needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BEGINS_LIKE_CALL = re.compile(r"\s*(?:\{|[\w.\-/]+\s*[({:])")
 
 
 def may_attempt_call(text: str) -> bool:
-    """Tell whether a message may attempt a call in any dialect; False for nearly all messages, at hardly any cost."""
+    """Return whether a message may hold a call in any dialect; cheaply rules out nearly all messages."""
     return (
         "<" in text
         or "[" in text

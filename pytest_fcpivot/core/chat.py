@@ -1,8 +1,7 @@
-"""Responses items and flat tools in Chat Completions form, so that servers of that API accept them.
+"""Conversion of Responses items and flat tools to the Chat Completions form, such that servers accept them.
 
-The rules that servers check and raw conversations break: calls made side by side stand in one assistant message;
-every `tool` message answers a call of the assistant message before it; every call has an answer or is dropped with
-nothing lost that a model could see.
+Servers check these rules, which raw conversations often break: parallel calls are in one assistant message; every
+`tool` message answers a call of the assistant message before it; every call has an answer.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ _TEXT_PARTS = get_args(TextPart)
 def chat_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert Responses input items to chat messages.
 
-    Reasoning is dropped. Calls side by side become one assistant message, with what the assistant said beside them;
-    their results follow in call order, wherever they stood. A result whose call is not in the conversation is given as
-    a user message, since servers reject an orphan `tool` message; a call without a result gets an empty one.
+    Reasoning is dropped. Calls with no result between them become one assistant message, together with the assistant's
+    text around them; their results follow in the order of the calls, wherever they stood in the input. A result whose
+    call is missing becomes a user message, since servers reject a `tool` message without a call; a call without a
+    result gets an empty one.
     """
     answers, orphans = _match_results(items)
     builder = _ChatBuilder()
@@ -43,7 +43,7 @@ def _kind(item: dict[str, Any]) -> str | None:
 
 
 def _match_results(items: list[dict[str, Any]]) -> tuple[dict[int, str], set[int]]:
-    """Return the text of each call's result, by the call's place, and the places of results without a call."""
+    """Return the text of each call's result by the call's index, and the indexes of results without a call."""
     waiting: dict[str, deque[int]] = {}
     answers: dict[int, str] = {}
     orphans: set[int] = set()
@@ -98,26 +98,26 @@ def result_text(output: Any) -> str:
 
 
 def is_text_part(part: Any) -> bool:
-    """Tell whether a part of a content, in either API's form, is text."""
+    """Return whether a part of a content, in either API's form, is text."""
     return isinstance(part, dict) and part.get("type") in _TEXT_PARTS and isinstance(part.get("text"), str)
 
 
 def arguments_text(arguments: Any) -> str:
-    """Write a call's arguments as JSON text: a string as it is, nothing as no arguments."""
+    """Write a call's arguments as JSON text: a string unchanged; null and the empty text become `{}`."""
     if not isinstance(arguments, str):
         arguments = "{}" if arguments is None else json.dumps(arguments, ensure_ascii=False)
     return arguments or "{}"
 
 
 class _ChatBuilder:
-    """Builds the messages one item at a time; calls wait until it is known what stands beside them."""
+    """Builds the messages item by item; calls are held back until it is known which text and calls go with them."""
 
     def __init__(self) -> None:
         self._messages: list[dict[str, Any]] = []
-        self._calls: list[dict[str, Any]] = []  # calls side by side, whose message is not written yet
+        self._calls: list[dict[str, Any]] = []  # parallel calls whose assistant message is not written yet
         self._results: list[str] = []
-        self._said: list[str] = []  # beside them
-        self._answered = False  # a result of theirs has come by, so what follows is another turn
+        self._said: list[str] = []  # the assistant's text among these calls
+        self._answered = False  # a result of theirs has been seen, so what follows belongs to the next turn
         self._ids: set[str] = set()
 
     def call(self, item: dict[str, Any], result: str | None) -> None:
@@ -148,7 +148,7 @@ class _ChatBuilder:
         text = content_text(item.get("content"))
         if role == "assistant":
             if not text:
-                return  # an empty turn beside a call says nothing, and some servers reject it
+                return  # an empty message carries nothing, and some servers reject it
             if self._calls and not self._answered:
                 self._said.append(text)
                 return
@@ -166,7 +166,7 @@ class _ChatBuilder:
         if last is None or last["role"] != "assistant" or "tool_calls" in last:
             last = {"role": "assistant", "content": None}
             self._messages.append(last)
-        texts = [text for text in (last["content"], *self._said) if text]  # what the model said before its calls, too
+        texts = [text for text in (last["content"], *self._said) if text]  # the message before the calls joins theirs
         last["content"] = "\n".join(texts) or None
         last["tool_calls"] = self._calls
         for call, result in zip(self._calls, self._results, strict=True):

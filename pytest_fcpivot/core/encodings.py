@@ -1,4 +1,4 @@
-"""Files that were saved in another encoding than UTF-8: what Windows programs call Unicode is UTF-16."""
+"""Detection of files saved as UTF-16 or UTF-32 instead of UTF-8; many Windows programs call UTF-16 "Unicode"."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAD = 4  # bytes that tell an encoding
-# UTF-32 first: its mark begins as that of UTF-16 does.
+HEAD = 4  # the number of bytes at the start of a file from which its encoding can be recognised
+# UTF-32 first: its little-endian byte order mark begins with that of UTF-16.
 _MARKS = (
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),
@@ -18,9 +18,10 @@ _MARKS = (
 
 
 def wide_encoding(head: bytes) -> str | None:
-    """Name the encoding of a text that begins with these bytes, if it is one of two or four bytes a character.
+    """Return "UTF-16" or "UTF-32" if a file that begins with these bytes is in that encoding; None for any other.
 
-    It is told by its mark, or by the zeros between ASCII characters, of which our files' first ones are.
+    The encoding is recognised by its byte order mark, or by the zero bytes beside ASCII characters: the files that are
+    read here begin with ASCII.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -32,7 +33,7 @@ def wide_encoding(head: bytes) -> str | None:
 
 
 def encoding_of_file(path: Path) -> str | None:
-    """Name the encoding of a file, if it is one of two or four bytes a character and the file can be read."""
+    """Return "UTF-16" or "UTF-32" if the file is in that encoding; None for any other, or if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return wide_encoding(stream.read(HEAD))
@@ -41,5 +42,5 @@ def encoding_of_file(path: Path) -> str | None:
 
 
 def save_as_utf8(encoding: str) -> str:
-    """Say what to do with a file of this encoding."""
+    """Return the advice for a file in this encoding, for use in an error message."""
     return f"this file is {encoding}; save it as UTF-8"

@@ -1,7 +1,7 @@
-"""What a server's error says, in whatever form its body has.
+"""Reads the message out of the body of a server's error reply, whatever form that body has.
 
-OpenAI's form is `{"error": {"message", "type", "param", "code"}}`. Others send the error as a text, as a list, as
-FastAPI's `detail`, as a plain object with a message, or as a page of HTML.
+OpenAI's form is `{"error": {"message", "type", "param", "code"}}`. Other servers send plain text, a list, FastAPI's
+`detail`, a flat object with a message, or an HTML page.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any
 from pytest_fcpivot.core.jsontext import compact, one_line
 
 _REASON_WIDTH = 300
-# An error's body that is longer is not decoded: it is no error's body, and a run may get thousands of it.
+# A longer body is not decoded: it is hardly an error message, and a run may receive thousands of them.
 _LONGEST_BODY = 1 << 20
 _LISTED = 3
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
 _HTML = re.compile(r"\s*(?:<!doctype html|<html)\b", re.IGNORECASE)
-# Where the words may stand, the most telling first; what holds an object or a list is read as a body of its own.
+# The fields that may hold the message, the most specific first; an object or a list in one of them is read in turn.
 _WORDS = ("message", "detail", "msg", "error_message", "error_description", "errors", "error", "title", "details")
-# What a gateway says of every error of the servers behind it.
+# The fixed message that a gateway (OpenRouter) gives to every error of the servers behind it.
 _GATEWAYS_WORDS = "Provider returned error"
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error's body says: the server's own words, and the names and numbers that it gives the error.
+    """The content of an error's body: the server's message, and the names and numbers that it gives the error.
 
-    `code`, `type` and `status` are texts, "" if there is none. `fields` is the object that the words stood in.
-    `upstream` is what another server said that this one stands before.
+    `code`, `type` and `status` are texts, empty if the body has none. `fields` is the object that held the message.
+    `upstream` is the error of the server behind this one, if this one is a gateway that passes it on.
     """
 
     message: str
@@ -44,7 +44,7 @@ class ErrorBody:
 
     @property
     def reason(self) -> str:
-        """The server's words on one line, with those of the server behind it."""
+        """The server's message on one line, with that of the server behind it, if any."""
         text = one_line(self.message, _REASON_WIDTH)
         if self.upstream is None:
             return text
@@ -53,12 +53,12 @@ class ErrorBody:
 
 
 def is_error(value: Any) -> bool:
-    """Tell whether a field `error` of a reply says that there is one: some always have it, with nothing in it."""
+    """Return whether the field `error` of a reply reports an error: some servers always send it, null or empty."""
     return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
 
 def read_error_body(body: Any) -> ErrorBody | None:
-    """Read the body of an error: decoded JSON, or a text; None if it says nothing."""
+    """Read the body of an error, given as decoded JSON, text or bytes; None if it holds no message."""
     if isinstance(body, bytes | bytearray):
         body = bytes(body[: _LONGEST_BODY + 1]).decode("utf-8-sig", "replace")
     if isinstance(body, str):
@@ -71,9 +71,9 @@ def read_error_body(body: Any) -> ErrorBody | None:
 
 
 def error_body_of(error: BaseException) -> ErrorBody | None:
-    """Read the body that an SDK's error carries; None if it has none.
+    """Read the body that an SDK's exception carries; None if it has none.
 
-    The bytes of the reply come first, since they are UTF-8 whatever its header says.
+    The raw bytes of the reply are preferred to the decoded body, since they are UTF-8 whatever the header claims.
     """
     try:
         content = getattr(getattr(error, "response", None), "content", None)
@@ -84,7 +84,7 @@ def error_body_of(error: BaseException) -> ErrorBody | None:
 
 
 def with_reason(text: str, error: BaseException) -> str:
-    """Return the text of an error, and what the server said unless that stands in it."""
+    """Return `text`, followed by the server's own message unless `text` contains it already."""
     body = error_body_of(error)
     reason = "" if body is None else body.reason
     return text if not reason or reason in text or reason in one_line(text, 4 * _REASON_WIDTH) else f"{text} - {reason}"
@@ -116,7 +116,7 @@ def _read_list(items: list[Any]) -> ErrorBody | None:
 
 
 def _read_item(item: Any) -> ErrorBody | None:
-    """Read one of several errors; FastAPI's say where in the request they are."""
+    """Read one error of a list; FastAPI's errors also name the field of the request, in `loc`."""
     body = read_error_body(item)
     if body is None or not isinstance(item, Mapping) or not isinstance(item.get("loc"), list | tuple):
         return body

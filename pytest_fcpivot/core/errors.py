@@ -27,10 +27,10 @@ class AgentError(FcPivotError):
 
 
 class TransientAgentError(AgentError):
-    """The agent got no answer this time, and may get one if asked again; an agent may raise it itself.
+    """The agent got no answer this time, but may get one on a retry; an agent may raise this error itself.
 
-    `cause` is a short name that retries are counted under; `retry_after` is how many seconds the server wants to be
-    left alone, if it said so.
+    `cause` is a short name under which retries are counted; `retry_after` is the number of seconds that the server
+    asked the client to wait, if it did.
     """
 
     def __init__(self, message: str, cause: str = "transient", retry_after: float | None = None) -> None:
@@ -40,11 +40,11 @@ class TransientAgentError(AgentError):
 
 
 class ReplyError(AgentError):
-    """A server's reply holds no answer, and says why: what an SDK's error is for a status, for any other reply.
+    """A server's reply holds an error in place of an answer, although the SDK raised none (often with status 200).
 
-    `status_code` is the status that the reply had, or names in a reply of success; None if it names none. `cause` is a
-    short name that the error is counted under, for one that asking again does not mend; None leaves that to the
-    status. `body` is the error as the server wrote it, `headers` are those of the reply.
+    `status_code` is the HTTP status of the reply, or the one named in the body of a successful reply; None if it names
+    none. `cause` is a short name under which the error is counted, for errors that a retry cannot cure; with None, the
+    status decides. `body` is the error as the server wrote it, `headers` are those of the reply.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ReplyError(AgentError):
 
 
 class FatalAgentError(AgentError):
-    """No call of the agent can succeed, so the run stops; an agent may raise it itself."""
+    """No call of the agent can succeed, so the run stops; an agent may raise this error itself."""
 
 
 class ActionError(FcPivotError, TypeError):

@@ -1,4 +1,4 @@
-"""What `module:attribute` names: agents and graders of the user's own modules."""
+"""Imports what `module:attribute` names: agents and graders in the user's own modules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MISSING = object()
 
 
 class Attribute(NamedTuple):
-    """What a spec names: `value`, by the last part of its name, in `owner`, a module or a class."""
+    """The object that a spec names: `value` is the attribute `name` of `owner`, a module or a class."""
 
     owner: Any
     name: str
@@ -31,14 +31,14 @@ class Attribute(NamedTuple):
 
     @property
     def to_make(self) -> type | None:
-        """The class that an object is needed of: the value, or the class of a plain method; None if it is none."""
+        """The class that has to be instantiated first: the value itself, or the class of a plain method; else None."""
         if inspect.isclass(self.value):
             return self.value
         plain = inspect.isclass(self.owner) and inspect.isfunction(self.value)
         return self.owner if plain and not self._is_static() else None
 
     def of(self, made: Any) -> Any:
-        """Return what is named, given an object of the class `to_make`."""
+        """Return what the spec names, given an instance of the class `to_make`: the instance itself or its method."""
         return made if inspect.isclass(self.value) else getattr(made, self.name)
 
     def _is_static(self) -> bool:
@@ -46,15 +46,15 @@ class Attribute(NamedTuple):
 
 
 def is_spec(text: str) -> bool:
-    """Tell whether a text has the form `module:attribute`."""
+    """Return whether a text has the form `module:attribute`."""
     return _SPEC.fullmatch(text) is not None
 
 
 def find_attribute(spec: str, search: Iterable[Path], *, where: str, error: type[FcPivotError]) -> Attribute:
-    """Import what `module:attribute` names; `is_spec(spec)` holds.
+    """Import what `module:attribute` names; the caller has checked that `is_spec(spec)` is true.
 
-    `search` holds directories to import from, first ones first. Raises `error`, which begins with `where` and has the
-    reason of the module's own inside, if it cannot be had.
+    `search` lists the directories to import from, in order of preference; they stay on `sys.path`. Raises `error` if
+    the import fails or the attribute is missing; its message begins with `where` and includes the module's own error.
     """
     module_name, _, path = spec.partition(":")
     if module_name.endswith(".py"):
@@ -78,15 +78,15 @@ def find_attribute(spec: str, search: Iterable[Path], *, where: str, error: type
 
 
 def _why_not_imported(module: str, failure: BaseException, directories: Sequence[str]) -> str:
-    """Say why a module cannot be imported: where it was looked for, if it was not found."""
+    """Explain why a module cannot be imported, with the directories that were searched if it was not found."""
     reason = describe_failure(failure)
     if isinstance(failure, ModuleNotFoundError) and f"{module}.".startswith(f"{failure.name}."):
         above = failure.name.rpartition(".")[0] if failure.name else ""
         if above in sys.modules:
             places = [str(path) for path in getattr(sys.modules[above], "__path__", ())]
-            return f"{reason}; looked in {', '.join(places)}" if places else f"{reason}; {above} is no package"
+            return f"{reason}; looked in {', '.join(places)}" if places else f"{reason}; {above} is not a package"
         listed = ", ".join(directories) + ", and then in " if directories else ""
-        return f"{reason}; looked in {listed}the {len(sys.path) - len(directories)} places of Python's own path"
+        return f"{reason}; looked in {listed}the {len(sys.path) - len(directories)} directories of Python's own path"
     if isinstance(failure, SyntaxError):
         file = _file_of(module)
         encoding = None if file is None else encoding_of_file(file)
@@ -105,7 +105,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _home(module: Any) -> str:
-    """Say which file a module is, since another one of its name may have been meant."""
+    """Return the file of a module in parentheses: the user may have meant another module of the same name."""
     file = getattr(module, "__file__", None)
     return f" ({module.__name__} is {file})" if file else ""
 
@@ -122,10 +122,10 @@ def _suggestion(owner: Any, name: str) -> str:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Say what the user's own code raised, and where, if it was inside a file of theirs."""
+    """Return the type and text of an exception from the user's code, with the file and line that raised it if known."""
     text = f"{type(error).__name__}: {error}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    # the first frames are of whoever caught it
+    # the first frame is that of our function which caught the exception
     inner = [frame for frame in frames[1:] if frame.filename != __file__]
     if inner and inner[-1].lineno:
         text += f" ({inner[-1].filename}:{inner[-1].lineno})"

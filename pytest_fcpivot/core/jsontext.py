@@ -1,4 +1,4 @@
-"""JSON as people read it in reports: decoded by the verifier's rules, shortened, printable, and paths into it."""
+"""Texts and JSON values prepared for reports: JSON paths, shortening, and escaping of what cannot be printed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _KEY_WIDTH = 60
-_LONGEST_LINE = 4096  # characters, which the longest paths have
-_FIRST_LINES, _LAST_LINES = 50, 10  # the last ones say what to do
+_LONGEST_LINE = 4096  # characters: enough for the longest file paths
+_FIRST_LINES, _LAST_LINES = 50, 10  # the last lines of a message usually hold the advice
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]*", re.ASCII)
-# Signs of Arabic and its kin that Python counts as formats, and that are seen as well as letters.
+# Signs of Arabic and related scripts that Unicode counts as format characters, although they are visible.
 _SEEN_FORMATS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 _KEPT = frozenset((*_SEEN_FORMATS, ZWJ, ZWNJ))
 
 
-# Write a string as JSON, in ASCII; json.dumps() takes five times as long for one.
+# Writes a string as ASCII JSON, five times as fast as json.dumps().
 quoted: Callable[[str], str] = encode_basestring_ascii
-# Write any JSON value without spaces, in ASCII.
+# Writes any JSON value as ASCII JSON without spaces.
 compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
-# Likewise in any script: json.dumps() makes a new encoder for each value.
+# Writes any JSON value without escaping other scripts; json.dumps() would make a new encoder for each value.
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def json_path(steps: Iterable[str | int]) -> str:
-    """Write the way to a value as a JSON path: `$.filters[2].date`, `$["odd key"]`."""
+    """Write the keys and indexes that lead to a value as a JSON path: `$.filters[2].date`, `$["odd key"]`."""
     return "$" + "".join([_step(step) for step in steps])
 
 
@@ -53,17 +53,17 @@ def printable(text: str) -> str:
 
 
 def shows_as_it_is(text: str) -> bool:
-    """Tell whether a text is one line with nothing in it that `printable` would escape."""
+    """Return whether a text is one line with nothing in it that `printable` would escape."""
     return (text.isascii() and text.isprintable()) or (
         "\n" not in text and "\t" not in text and text == printable(text)
     )
 
 
 def on_screen(text: str) -> str:
-    """Make any text fit for a screen: printable, in lines and a number of them that do not fill it.
+    """Make any text fit for a screen: printable, with lines of a limited length and a limited number of lines.
 
-    Everything that is shown goes through here last. Texts that others chose are shortened before, to what their place
-    has room for; what is cut here is what nobody thought of.
+    Every text that is shown passes through here last. Texts from data, models and servers are shortened earlier, to the
+    room that their place offers; this is the safety net for those that were not.
     """
     lines = text.split("\n", _FIRST_LINES)
     if len(lines) > _FIRST_LINES:
@@ -79,7 +79,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _ends(text: str, limit: int) -> str:
-    """Return as much of both ends of a text as may be left of it when it is shortened to a limit."""
+    """Cut the middle from a very long text, keeping more at both ends than `shorten` with this limit will show."""
     return text if len(text) <= 4 * limit else text[: 3 * limit] + text[-limit:]
 
 
@@ -99,14 +99,15 @@ def shorten(text: str, limit: int) -> str:
 def one_line(text: str, limit: int = 160) -> str:
     """Fold a text's white space, make it printable, and shorten it."""
     if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
-        return text.strip()  # as below, at half the time
+        return text.strip()  # the same result as below, in half the time
     return shorten(escape_unseen(" ".join(_ends(text, limit).split())), limit)
 
 
 def visible(text: str, *, joiners: bool = False) -> str:
-    r"""Escape, as JSON does, what a line cannot show: blanks other than the space, and characters without a shape.
+    r"""Escape, as JSON does, what a line cannot show: blanks other than the space, and invisible characters.
 
-    What its script needs is left, as `unseen` says, unless `joiners` is set. A tab is `\u0009`.
+    Invisible characters that their script needs stay (see `core.unseen`), unless `joiners` is true. A tab becomes
+    `\u0009`.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -115,7 +116,7 @@ def visible(text: str, *, joiners: bool = False) -> str:
 
 
 def shown(value: Any, limit: int = 80) -> str:
-    """Write a decoded JSON value as short JSON, with the blanks that texts in it have."""
+    """Write a decoded JSON value as JSON of at most `limit` characters; blanks inside its texts are kept."""
     if isinstance(value, str) and len(value) > 2 * limit:
         value = value[: 2 * limit]
     elif isinstance(value, int) and value.bit_length() > 4 * limit:

@@ -25,8 +25,8 @@ class Message:
 class FunctionCall:
     """A call of one tool.
 
-    `arguments` is JSON text, kept as the model wrote it. Any other value than a string is encoded once, here; raises
-    TypeError or ValueError for a value that JSON cannot hold, and TypeError for a name that is no string.
+    `arguments` is JSON text, kept as the model wrote it. A value other than a string is encoded as JSON once, here;
+    raises TypeError or ValueError for a value that JSON cannot hold, and TypeError for a name that is not a string.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Action:
 
     @property
     def kind(self) -> ActionKind:
-        """Name the type of the action, in the words of the data sets."""
+        """Return the type of the action under the name that the FC-Pivot datasets use for it."""
         if self.calls:
             return "function_call" if len(self.calls) == 1 else "function_call_batch"
         return "none" if self.message is None else "message"
@@ -81,11 +81,11 @@ class Grade:
     `reward` is in [0, 1]; `category` is one of the grader's names for outcomes; `path` is the JSON path of the first
     difference, inside the arguments, with `expected` and `actual` the values there as shortened JSON.
 
-    A grader that gives partial credit may tell more. `paths` are the JSON paths of all that did not match, the first
-    one included, and `further_paths` how many more there were than it lists; where several calls are expected, they
-    lead into the expected action, as in `$.calls[1].arguments.city`. `halves` are what the name and the arguments
-    contributed to the reward, at most 0.5 each. `pairs` says which call was compared with which, where there were
-    several.
+    A grader that gives partial credit may add details. `paths` are the JSON paths of everything that did not match,
+    including the first; `further_paths` is the number of mismatches beyond those listed. Where several calls are
+    expected, the paths lead into the expected action, as in `$.calls[1].arguments.city`. `halves` are the contributions
+    of the name and of the arguments to the reward, at most 0.5 each. `pairs` records which expected call was compared
+    with which actual one, if there were several.
     """
 
     reward: float
@@ -138,7 +138,7 @@ class Pivot:
     @classmethod
     def from_row(cls, row: Mapping[str, Any], line: int = 1) -> Pivot:
         """Read one row of the FC-Pivot shape; raises RowProblem with the reason if the row is broken."""
-        # The public name for it; the model itself knows no format.
+        # Part of the public interface; the reader is imported late because `core` must not depend on a file format.
         rows: Any = import_module("pytest_fcpivot.data.rows")
         pivot: Pivot = rows.pivot_from_row(row, line)
         return pivot
@@ -215,7 +215,7 @@ class PivotView:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The request's other settings that are set: `parallel_tool_calls`, `tool_choice` and so on."""
+        """The other settings that the request sets: `parallel_tool_calls`, `tool_choice` and so on."""
         params: dict[str, Any] = self._decode("params", self._params_json)
         return params
 

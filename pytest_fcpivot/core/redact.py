@@ -1,10 +1,11 @@
-"""Secrets out of text: known values in every form that they are written in, and what looks like a key.
+"""Removes secrets from text: known values in every form in which they may be written, and whatever looks like a key.
 
-Everything that is written or shown goes through a Redactor. Two rules apply, for two kinds of text:
+Everything that is stored or shown passes through a Redactor. Two rules apply, for two kinds of text:
 
-- What is shown, and what says something about an answer (errors, explanations): every known value of six characters.
-- Answers, which are graded again: only values that cannot be ordinary text, of twelve characters with letters and
-  digits; an answer that is changed cannot be graded any more, and whoever stores it has to say so.
+- Shown text, and text about an answer (errors, explanations): every known value of six characters or more is removed.
+- Answers, which may be graded again later: only values that cannot be ordinary text are removed, that is, those of
+  twelve characters or more with both letters and digits. A changed answer cannot be graded again, so the code that
+  stores it must mark it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 HIDDEN = "***"
-SHORTEST = 6  # of the values that are hidden where text is shown
+SHORTEST = 6  # characters; shorter values are never hidden
 SHORTEST_IN_ANSWERS = 12
 _LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _PATTERNS = (
@@ -38,28 +39,28 @@ _PATTERNS = (
     re.compile(r"()\b(?:sk|pk|rk|hf|gsk|xai|ghp|glpat)[-_][A-Za-z0-9_*-]{8,}"),
     re.compile(r"(://)[^/\s:@]+:[^/\s@]+(?=@)"),
 )
-# One of these is in whatever a pattern finds; looking for them takes a tenth of the time of a pattern.
+# Every match of a pattern contains one of these; searching for them takes a tenth of the time of a pattern.
 _SIGNS = (
     *("bearer", "basic", "authorization", "key", "token", "@"),
     *(f"{prefix}{joined}" for prefix in ("sk", "pk", "rk", "hf", "xai", "ghp", "glpat") for joined in "-_"),
 )
 # pytest names the test that runs, anew for each of its phases: all else that is there is then as it was.
 _TEST = getattr(os.environ, "encodekey", str)("PYTEST_CURRENT_TEST")
-_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # without a way back, which would take memory for each character
+_JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # possessive: backtracking would cost memory
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _PLAIN_RUN = re.compile("[A-Za-z0-9]+")
 _ESCAPED = frozenset("\\'\"")
 _WRITTEN_ALIKE = re.compile(r"[A-Za-z0-9_.-]+")
-# All are asked for again whenever a secret comes to the others.
+# Cached because all forms of all secrets are needed again whenever another secret is added.
 _remembered = lru_cache(maxsize=4096)
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
 
 
 class Redactor:
-    """Replaces secrets in text: values that the environment holds, or held, and those that are added.
+    """Replaces secrets in text: values that are or once were in the environment, and those added by `add`.
 
-    The environment is looked at again at each use: an agent, or a conftest, may put a key there at any time. May be
-    used by several threads.
+    The environment is read again at each use, because an agent or a conftest may put a key there at any time.
+    Thread-safe.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
@@ -71,7 +72,7 @@ class Redactor:
         self._look()
 
     def add(self, values: Iterable[str]) -> None:
-        """Take further values for secrets; those that are shorter than six characters are left alone."""
+        """Treat further values as secrets; values shorter than six characters are ignored."""
         with self._lock:
             new = {value for value in values if len(value) >= SHORTEST} - self._values
             if new:
@@ -80,7 +81,7 @@ class Redactor:
                 self._in_answers = _Finder(value for value in self._values if _is_unmistakable(value))
 
     def _look(self) -> None:
-        """Learn of secrets that came into the environment since; those that were there stay secrets."""
+        """Add the secrets that were put into the environment since the last look; removed ones stay secret."""
         held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
         seen = self._seen
         if held == seen:
@@ -90,14 +91,14 @@ class Redactor:
             seen[_TEST] = test
             if held == seen:
                 return
-        now = dict(held)  # in one step, whatever other threads do
+        now = dict(held)  # a copy in one step: other threads may change the environment meanwhile
         changed = {key: value for key, value in now.items() if seen.get(key) is not value}
         new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
         self.add(secret_values.in_environment(new))
         self._seen = now
 
     def __call__(self, text: str) -> str:
-        """Return a text without the known secrets, and without what looks like a key, a token or such a header."""
+        """Return a text without the known secrets, and without anything that looks like a key, a token or a header."""
         self._look()
         text = self._shown.clean(text)
         lowered = text.lower()
@@ -107,7 +108,7 @@ class Redactor:
         return text
 
     def within(self, value: Any) -> Any:
-        """Return a JSON value with the secrets taken out of its texts; keys, and what is no text, stay as they are."""
+        """Return a JSON value with the secrets removed from its strings; object keys and other values stay the same."""
         if isinstance(value, str):
             return self(value)
         if isinstance(value, dict):
@@ -115,14 +116,14 @@ class Redactor:
         return [self.within(part) for part in value] if isinstance(value, list | tuple) else value
 
     def answer(self, text: str) -> str:
-        """Return the JSON text of an answer without the secrets that no ordinary text holds; it stays JSON."""
+        """Return the JSON text of an answer without the secrets that cannot be ordinary text; it remains valid JSON."""
         self._look()
         if not self._in_answers.holds(text):
             return text
         return _JSON_STRING.sub(lambda found: self._clean_string(found[0]), text)
 
     def _clean_string(self, written: str) -> str:
-        # decoded, for what is found in the text of an escape, such as \nabc, is not there
+        # decoded first: in the escaped form, a match may begin inside an escape such as the n of \nabc
         decoded = json.loads(written)
         clean = self._in_answers.clean(decoded)
         return written if clean == decoded else json.dumps(clean)
@@ -133,20 +134,21 @@ def _is_unmistakable(value: str) -> bool:
 
 
 class _Finder:
-    """Finds any of many texts in a text, in a time that hardly depends on how many they are.
+    """Finds any of many secrets in a text, in a time that hardly depends on the number of secrets.
 
-    Where they are many, pieces of the text at a distance are looked up: whatever is as long as the distance and a piece
-    together, less one, holds one of them whole.
+    If there are many, the text is sampled: pieces of `size` characters are taken every `step` characters and looked up
+    in an index. A secret of at least `size + step - 1` characters contains one of these pieces whole, wherever it
+    stands.
     """
 
-    _SHORT = (4, 3)  # length of a piece, and distance from one to the next: for what has 6 characters or more
-    _LONG = (6, 7)  # the same, for what has 12 or more
-    _FEW = 64  # as many are sooner looked for one by one
+    _SHORT = (4, 3)  # size of a piece, and step from one to the next, for secrets of 6 characters or more
+    _LONG = (6, 7)  # the same for secrets of 12 or more
+    _FEW = 64  # up to this many, searching for them one by one is faster
     _AT_LEAST = sum(_LONG) - 1
-    _ENDS = 10  # characters of a text's end that tell it, where another shortened it
+    _ENDS = 10  # the characters at either end by which a secret is recognised when a message shows it shortened
 
     def __init__(self, values: Iterable[str], *, cut: bool = False) -> None:
-        self._encoded: set[str] = set()  # of base64, of which a neighbour is a part of the secret as well
+        self._encoded: set[str] = set()  # base64 forms; the base64 characters next to them belong to the secret as well
         self._heads: dict[str, list[str]] = {}
         self._tails: dict[str, list[str]] = {}
         short: set[str] = set()
@@ -173,7 +175,7 @@ class _Finder:
                 self._many.append((size, step, _by_piece(forms, size, step)))
 
     def _found(self, text: str) -> list[str]:
-        """Return the known texts that a text holds, the longest first."""
+        """Return the known secrets that a text contains, the longest first."""
         found = {form for form in self._few if form in text}
         for size, step, by_piece in self._many:
             for piece in by_piece.keys() & {text[at : at + size] for at in range(0, len(text), step)}:
@@ -181,11 +183,11 @@ class _Finder:
         return sorted(found, key=len, reverse=True)
 
     def holds(self, text: str) -> bool:
-        """Tell whether any is in a text."""
+        """Return whether a text contains any of the secrets."""
         return any(part in text and written.search(text) for part, written in self._escaped) or bool(self._found(text))
 
     def clean(self, text: str) -> str:
-        """Replace all that are in a text."""
+        """Replace every secret in a text."""
         for part, written in self._escaped:
             if part in text:
                 text = written.sub(HIDDEN, text)
@@ -199,7 +201,7 @@ class _Finder:
         return text
 
     def _without_rest(self, text: str, end: str) -> str:
-        """Replace what is left of known texts that begin or end so, and were shortened."""
+        """Replace what remains of shortened secrets: `end` is the beginning or the end of some, already found."""
         before = [form[: -len(end)] for form in self._tails.get(end, ())]
         after = [form[len(end) :] for form in self._heads.get(end, ())]
         parts, done = [], 0
@@ -213,13 +215,13 @@ class _Finder:
 
 
 def _in_common(text: str, form: str, step: int = 1) -> int:
-    """Return how many characters two texts begin with alike; end, for a step of -1."""
+    """Return the length of the common prefix of two texts; with a step of -1, that of their common suffix."""
     pairs = zip(text[::step], form[::step], strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[str]]:
-    """Return the known texts by their first pieces: of so many, one is at a place that is looked at."""
+    """Index secrets by the `step` pieces at their first offsets; sampling at that distance always meets one of them."""
     found: dict[str, list[str]] = {}
     for form in forms:
         for at in range(step):
@@ -228,7 +230,7 @@ def _by_piece(forms: Iterable[str], size: int, step: int) -> Mapping[str, list[s
 
 
 def _without_run(text: str, core: str) -> str:
-    """Replace what is written in base64 around a piece of it, such as a user's name before the password."""
+    """Replace the whole run of base64 around a known part, such as the user name encoded before the password."""
     parts, done = [], 0
     while (start := text.find(core, done)) >= 0:
         end = start + len(core)
@@ -243,7 +245,7 @@ def _without_run(text: str, core: str) -> str:
 
 @_remembered
 def _escaped(value: str) -> re.Pattern[str]:
-    """Match a value in JSON, in Python's reprs, and in any of these inside another: only backslashes are added then."""
+    """Match a value as written in JSON or a Python repr, also nested in each other, which only adds backslashes."""
     return re.compile("".join(map(_escaped_character, value)))
 
 
@@ -262,12 +264,12 @@ def _escaped_character(character: str) -> str:
 
 @_remembered
 def _forms(value: str) -> frozenset[str]:
-    """Return how a value is written in text that is not escaped by backslashes: in addresses, HTML and XML."""
+    """Return the forms of a value in text that does not escape with backslashes: URLs, HTML and XML."""
     if _WRITTEN_ALIKE.fullmatch(value):
         return frozenset((value,))
     forms = {
         value,
-        " ".join(value.split()),  # as reports fold blanks
+        " ".join(value.split()),  # as in reports, which fold white space
         value.replace("/", "\\/"),  # as some servers write JSON
         html.escape(value),
         html.escape(value, quote=False),
@@ -284,7 +286,7 @@ def _forms(value: str) -> frozenset[str]:
 
 @_remembered
 def _encodings(value: str) -> frozenset[str]:
-    """Return the characters of base64 that a value gives wherever it stands in what is encoded."""
+    """Return the base64 characters that a value yields at each of the three possible offsets in the encoded bytes."""
     raw, found = _bytes(value), set()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw).decode()

@@ -1,4 +1,4 @@
-"""Which values are secrets: those of environment variables, of headers and of addresses, told by their names."""
+"""Recognises secrets by the names of environment variables, headers and URL parameters, and passwords in URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The words of a name: SENTRY_DSN, x-api-key and authToken have two, three and two. Digits are no words.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# A name with one of these words, or a word that ends in one of the second kind (PGPASSWORD), is that of a secret.
+# A name is that of a secret if one of its words is among these, or ends with one of `_ENDINGS` (PGPASSWORD).
 _ANYWHERE = frozenset(
     (
         *("key", "apikey", "accesskey", "secretkey", "privatekey", "masterkey", "accountkey", "authkey"),
@@ -23,7 +23,7 @@ _ANYWHERE = frozenset(
     )
 )
 _ENDINGS = ("password", "passwords", "passwd", "passphrase", "secret", "apikey", "token")
-# These are words of much else as well, and mean a secret only as the last one.
+# These words are also common in other names, and mean a secret only as the last word.
 _LAST = frozenset(
     ("auth", "cookie", "cookies", "pat", "pass", "pw", "pwd", "sas", "sshpass", "dbpass", "connstr", "creds", "cred")
 )
@@ -33,23 +33,23 @@ _PAIRS = frozenset(
         ("connection", "string"),
     )
 )
-# A name that ends so says where something is, not what it is.
+# A name that ends with one of these holds the place of a secret, not the secret.
 _PLACES = frozenset(("file", "path", "dir", "directory", "folder", "sock", "socket", "host", "port"))
 _ADDRESSES = frozenset(("url", "uri", "endpoint", "address"))
-# What a number that is called so counts or measures is none: TOKEN_TTL, KEY_LENGTH.
+# A number under a name that ends with one of these is a measure, not a secret: TOKEN_TTL, KEY_LENGTH.
 _MEASURES = frozenset(
     ("ttl", "timeout", "expiry", "expires", "expiration", "length", "size", "count", "limit", "version")
 )
-# Tokens of language models, not of access.
+# Before "token", these mean a special token of a language model, not an access token.
 _OF_MODELS = frozenset(("eos", "bos", "pad", "unk", "sep", "cls", "mask", "stop"))
 _NO_SECRETS = frozenset(
     (
-        "PWD",  # the directory that one is in
+        "PWD",  # the working directory
         "OLDPWD",
         "FC_JUDGE_KEY",  # holds the name of a variable
     )
 )
-# In the query of an address, besides names as above.
+# Further names of secrets, only in the query of a URL.
 _QUERY = frozenset(("sig", "signature", "code", "pwd", "pass", "auth"))
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _ASSIGNED = re.compile(r"(?i)(?:password|passwd|pwd|accountkey|sharedaccesskey|sharedaccesssignature)\s*=\s*([^;\s]+)")
@@ -57,7 +57,7 @@ _RELATIVE_PATH = re.compile(r"(?:~|\.\.?)[/\\].*|[A-Za-z]:[/\\].*", re.DOTALL)
 
 
 def names_a_secret(name: str) -> bool:
-    """Tell whether a variable, a header or a parameter of this name holds a secret."""
+    """Return whether a variable, header or parameter of this name usually holds a secret."""
     if name.upper() in _NO_SECRETS:
         return False
     words = [word.lower() for word in _WORD.findall(name)]
@@ -71,7 +71,7 @@ def names_a_secret(name: str) -> bool:
 
 
 def in_environment(variables: Mapping[str, str]) -> set[str]:
-    """Return the secrets that environment variables hold: whole values, and the passwords of addresses in any."""
+    """Return the secrets in environment variables: whole values by name, and passwords in the URLs of any value."""
     found: set[str] = set()
     for name, value in variables.items():
         if may_hold_address(value):
@@ -87,13 +87,13 @@ def may_hold_address(text: str) -> bool:
 
 
 def _in_variable(name: str, value: str) -> Iterator[str]:
-    """Yield what a variable with the name of a secret holds: nothing if it is a path, an address or a count."""
+    """Yield the secrets in a variable whose name is that of a secret: none if it holds a path, a URL or a number."""
     words = [word.lower() for word in _WORD.findall(name)]
     value = value.strip()
     if _is_path(value) or (words[-1] in _MEASURES and value.isdecimal()):
         return
     if "://" in value and words[-1] in _ADDRESSES and "webhook" not in words and "dsn" not in words:
-        return  # where tokens are had, not a token
+        return  # the URL of a token service, not a token
     yield value
     if "://" in value:
         try:
@@ -107,7 +107,7 @@ def _in_variable(name: str, value: str) -> Iterator[str]:
         yield from map(str.strip, value.split(","))
     elif words[-1] in ("auth", "authorization") and ":" in value:
         yield value.partition(":")[2]
-    if "\n" in value:  # reports show a text line by line
+    if "\n" in value:  # reports may show single lines of a key
         yield from (line.strip() for line in value.splitlines() if not line.startswith("-----"))
     scheme, blank, rest = value.partition(" ")
     if blank and scheme.lower() in ("bearer", "basic", "token"):
@@ -115,7 +115,7 @@ def _in_variable(name: str, value: str) -> Iterator[str]:
 
 
 def in_address(text: str) -> Iterator[str]:
-    """Yield the passwords of the addresses in a text, and what in their queries or in `NAME=VALUE;` is a secret."""
+    """Yield the passwords in a text's URLs, and the secrets in their queries and in `Password=VALUE;` strings."""
     yield from _ASSIGNED.findall(text)
     for address in _ADDRESS.findall(text):
         try:
@@ -126,7 +126,7 @@ def in_address(text: str) -> Iterator[str]:
         named = [value for name, _, value in _pairs(parts.query) if names_a_secret(name) or name.lower() in _QUERY]
         if password:
             yield from (password, unquote(password))
-        yield from (form for value in named for form in (value, unquote_plus(value)))  # as written, and as sent
+        yield from (form for value in named for form in (value, unquote_plus(value)))  # as written, and decoded
 
 
 def _pairs(query: str) -> Iterable[tuple[str, str, str]]:
@@ -134,7 +134,7 @@ def _pairs(query: str) -> Iterable[tuple[str, str, str]]:
 
 
 def _is_path(value: str) -> bool:
-    """Tell whether a value is the path of a file; a key may begin with a slash too."""
+    """Return whether a value is a file path; a key may also begin with a slash, so its first directory must exist."""
     if _RELATIVE_PATH.fullmatch(value):
         return True
     return value.startswith("/") and Path("/" + value[1:].partition("/")[0]).is_dir()

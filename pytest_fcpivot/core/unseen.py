@@ -1,16 +1,16 @@
-r"""Characters that a reader cannot see, or that change how the text around them is shown.
+r"""Escapes characters that a reader cannot see, or that change how the text around them is displayed.
 
-These are controls, the ones that turn the direction of text among them, lone surrogates, line and paragraph separators,
-and what Unicode calls default ignorable: zero-width and filling characters, variation selectors, tags. All letters,
-marks and symbols of all scripts are seen. An invisible character is left where its script needs it, and only there:
+These are control characters (including those that reverse the direction of text), lone surrogates, line and paragraph
+separators, and what Unicode calls default ignorable: zero-width and filler characters, variation selectors, tags.
+Letters, marks and symbols of all scripts are visible. An invisible character stays only where its script needs it:
 
 - a joiner or non-joiner (U+200D, U+200C) directly after a letter or mark of a script that is written with them (Arabic,
   the Indic scripts, Khmer, Mongolian, …), where it decides which form a letter takes, and a joiner between two emoji;
 - a variation selector directly after an emoji, an ideograph, a Mongolian letter or the digit of a keycap;
 - the tags of the three flags that have them.
 
-One such character at a place is all that is left, so that no text can hide in them, nor a line be turned around. Where
-texts differ in one, the messages about differences write it out (`joiners` of `jsontext.visible`).
+At most one such character stays in a place, so that they can neither hide text nor reverse a line. Where two texts
+differ in one of them, the messages about differences show it escaped (`joiners` of `jsontext.visible`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# Controls but for tab and newline, separators, surrogates, marks of annotations, and what is no character at all.
+# Control characters except tab and newline, separators, surrogates, annotation marks, and noncharacters.
 _CONTROLS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff"
     "\U00013430-\U0001343f\U0001fffe\U0001ffff"
@@ -35,8 +35,8 @@ _FLAG = "\U0001f3f4"
 _FLAGS = "|".join(
     "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f" for region in ("gbeng", "gbsct", "gbwls")
 )
-# Scripts whose letters join or not: Arabic and its kin, those of India and around it, Khmer, Mongolian, and their
-# letters elsewhere (presentation forms, extensions, historic scripts).
+# Scripts that use joiners: Arabic and related scripts, the Indic scripts, Khmer, Mongolian, with their letters in
+# further blocks (presentation forms, extensions, historic scripts).
 _JOINING = (
     "[\u0620-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17b3\u17b6-\u17d3\u1807\u180a\u1820-\u18aa\u1b00-\u1bff"
     "\ua800-\ua82f\ua840-\ua8ff\ua980-\ua9df\uaa00-\uaa7f\uabc0-\uabff\ufb50-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc"
@@ -50,7 +50,7 @@ _UNSEEN_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class _Patterns(NamedTuple):
-    """The patterns of texts beyond ASCII, compiled for the first of these: it takes longer than the rest of a start."""
+    """The patterns for non-ASCII texts, compiled for the first such text: that takes longer than the other imports."""
 
     unseen: re.Pattern[str]
     always_unseen: re.Pattern[str]
@@ -77,26 +77,26 @@ def _patterns() -> _Patterns:
 
 
 def escape_unseen(text: str) -> str:
-    r"""Escape, as JSON does, what cannot be seen, but for tabs, line ends and what its script needs: `\u202e`."""
+    r"""Escape invisible characters as JSON does (`\u202e`), except tabs, newlines and those that their script needs."""
     if text.isascii():
         return text if text.isprintable() else _UNSEEN_ASCII.sub(lambda found: escaped(found[0]), text)
     return _patterns().unseen.sub(_escaped_or_kept, text)
 
 
 def escape_all_unseen(text: str) -> str:
-    """Escape likewise, and joiners and selectors that a script needs, too."""
+    """Escape all that `escape_unseen` escapes, and also the joiners and selectors that a script needs."""
     if text.isascii():
         return escape_unseen(text)
     return _patterns().always_unseen.sub(lambda found: escaped(found[0]), text)
 
 
 def without_ignored(text: str) -> str:
-    """Leave out what a reader does not miss."""
+    """Remove all default ignorable characters, without which the text looks the same or nearly so."""
     return _patterns().ignored.sub("", text)
 
 
 def escaped(character: str) -> str:
-    r"""Write a character as JSON does in ASCII: `\u202e`, and two such beyond the first 65,536; a tab as `\u0009`."""
+    r"""Write a character as an ASCII JSON escape: `\u202e`, a surrogate pair beyond U+FFFF; a tab as `\u0009`."""
     return f"\\u{ord(character):04x}" if character.isascii() else encode_basestring_ascii(character)[1:-1]
 
 
@@ -109,7 +109,7 @@ def _escaped_or_kept(found: re.Match[str]) -> str:
 
 
 def _is_needed(character: str, before: str, after: str) -> bool:
-    """Tell whether an invisible character does what its script has it for, between its neighbours."""
+    """Return whether an invisible character serves its purpose between these neighbours."""
     if not before:
         return False
     patterns = _patterns()

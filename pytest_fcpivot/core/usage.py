@@ -1,4 +1,4 @@
-"""Tokens: how many an answer, or a judgement, took, read from what an SDK returned."""
+"""Reads the number of tokens that an answer or a judgement used from the object that an SDK returned."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 from pytest_fcpivot.core.errors import ActionError
 from pytest_fcpivot.core.shapes import read_output
 
-MOST = 1 << 53  # of tokens, attempts and the like: what a float counts exactly
+MOST = 1 << 53  # the largest count (tokens, attempts, …): up to here, a float holds every whole number
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 
-# The counts of tokens under the names that the APIs have for them. `apart` are counts that others include in the input
-# or the output: Anthropic's cached tokens, Gemini's thoughts.
+# The names that the APIs give to token counts. The counts under `_APART` names come on top of the input or the output
+# (Anthropic's cached tokens, Gemini's thoughts); other APIs include them there.
 _USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
 _READ = (
     *("input_tokens", "prompt_tokens", "inputTokens", "prompt_token_count", "promptTokenCount", "promptTokens"),
@@ -33,9 +33,9 @@ _REASONING_DETAILS = ("output_tokens_details", "completion_tokens_details", "out
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, rename=lambda name: f"{name}_tokens"):
-    """Tokens of one answer; `cached` are among the input's, `reasoning` among the output's.
+    """The tokens of one answer; `input` includes `cached`, and `output` includes `reasoning`.
 
-    In JSON they have the names of the Responses API.
+    In JSON, the fields are named `input_tokens` and so on, as in the Responses API.
     """
 
     input: Count = 0
@@ -44,11 +44,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False, rename=lambda name: f"{name}_
     reasoning: Count = 0
 
     def counts(self) -> tuple[int, int, int, int]:
-        """Return the counts in the order of the fields, as a record holds them."""
+        """Return the counts in the order of the fields, the form in which a run record keeps them."""
         return self.input, self.cached, self.output, self.reasoning
 
     def to_builtins(self) -> dict[str, int]:
-        """Write the counts under the names that they have in JSON."""
+        """Return the counts as a dict with their JSON names."""
         builtins: dict[str, int] = msgspec.to_builtins(self)
         return builtins
 
@@ -62,7 +62,7 @@ def usage_of(output: Any) -> Usage | None:
         answer = _answer(output)
         if answer is not output:
             return usage_of(answer)
-        usage = output if _get(output, "eval_count") is not None else None  # Ollama has them beside the message
+        usage = output if _get(output, "eval_count") is not None else None  # Ollama puts the counts beside the message
     if usage is None:
         return None
     read, written = _first(usage, *_READ), _first(usage, *_WRITTEN)
@@ -81,7 +81,7 @@ def usage_of(output: Any) -> Usage | None:
 
 
 def _answer(output: Any) -> Any:
-    """Return what holds the answer, without what is wrapped around it; the output itself if it is not understood."""
+    """Return the SDK's answer inside a wrapper such as a run result; the output itself if it is not understood."""
     try:
         return read_output(output).answer
     except ActionError:
@@ -91,7 +91,7 @@ def _answer(output: Any) -> Any:
 def _get(thing: Any, key: str) -> Any:
     try:
         return thing.get(key) if isinstance(thing, Mapping) else getattr(thing, key, None)
-    except Exception:  # noqa: BLE001 (an object's own code; what it has to do with the answer is told by the reading)
+    except Exception:  # noqa: BLE001 (runs the object's own code; read_output reports the fault)
         return None
 
 

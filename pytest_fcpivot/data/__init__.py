@@ -1,4 +1,4 @@
-"""Pivots from files: a small source file is prepared into a parquet store in a cache by itself."""
+"""Loads pivots from files; a source file is prepared automatically, into a parquet store in the cache directory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
-_PREPARED_BY = 4  # raised when the same source would be read into different pivots
+_PREPARED_BY = 4  # increase it whenever the same source file would now give different pivots
 
 
 def resolve_data(name: str, base: Path | None = None) -> Path:
-    """Return the file that a data name means: a path relative to `base`, or `sample` for the bundled one.
+    """Return the file that a data name stands for: a path relative to `base`, or `sample` for the bundled file.
 
-    Raises DataError if there is no such file or its name has none of the known endings.
+    Raises DataError if there is no such file, or if its name has none of the known endings.
     """
     path = Path(base or Path(), name).expanduser()
     if name == SAMPLE and not path.is_file():
@@ -34,17 +34,17 @@ def resolve_data(name: str, base: Path | None = None) -> Path:
         raise DataError(f"data file not found: {name} (looked for {path.absolute()})")
     refuse_no_file(path, name)
     if not is_data_file(path):
-        raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SUFFIXES)}")
+        raise DataError(f"{name}: not the name of a data file; known endings: {', '.join(SUFFIXES)}")
     return path
 
 
 def refuse_no_file(path: Path, name: str) -> None:
-    """Refuse what is there and is no file, such as a pipe, which can be read but once; raises DataError."""
+    """Raise DataError for a path that exists but is not a regular file, such as a pipe, which can be read only once."""
     if path.is_dir():
         raise DataError(f"{name}: not a file; name a file that ends in {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise DataError(
-            f"{name}: not a file but a pipe or a device, which can be read once only; prepare the data from it first, "
+            f"{name}: not a file but a pipe or a device, which can be read only once; prepare the data from it first, "
             "and name the result:  fcpivot prepare - -o data.parquet < PIPE"
         )
 
@@ -68,10 +68,11 @@ def open_store(
     same_pivot: SamePivot = "problem",
     progress: Reached = told_nobody,
 ) -> PivotStore:
-    """Open a data file as a store, preparing a source file into the cache first if that was not done before.
+    """Open a data file as a store; a source file is first prepared into the cache, unless that was done before.
 
-    Raises DataError as `load_pivots` does. A pivot that comes again is a problem of the file, unless its rows are
-    rollouts, where it is one more `repeat` of the pivot. `progress` is told how far the preparing is.
+    Raises DataError as `load_pivots` does. With `same_pivot="problem"`, a second row for a pivot is a broken row; with
+    "repeat", as for rollouts, it is one more repeat of the pivot. `progress` is called while the file is prepared, with
+    the number of rows and bytes read so far.
     """
     from pytest_fcpivot.data.store import PivotStore, is_store  # noqa: PLC0415 (pyarrow is heavy)
 
@@ -86,13 +87,13 @@ def open_store(
 
 
 def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot, progress: Reached) -> Path:
-    """Return the cached store of a source file, made now if its content was not seen before."""
+    """Return the cached store of a source file; prepare it now if there is none for this content."""
     digest = file_hash(path)
     how = f"{path.suffix} {_PREPARED_BY} {bad_rows} {same_pivot}"
     key = hashlib.sha256(f"{digest} {how}".encode()).hexdigest()[:32]
     target = cache_dir() / f"{key}.parquet"
     if not target.exists():
-        # most sessions find their data prepared, and need nothing of what reads rows
+        # imported here because most sessions find their data prepared, and need no code that reads rows
         from pytest_fcpivot.data.preparing import prepare  # noqa: PLC0415
         from pytest_fcpivot.data.sources import file_source  # noqa: PLC0415
 
@@ -109,7 +110,7 @@ def _prepared(path: Path, bad_rows: BadRows, same_pivot: SamePivot, progress: Re
 
 
 def has_hash(path: Path, sha256: str) -> bool:
-    """Tell whether a file is the one that `PivotStore.content_hash` gave this hash of, without reading it as data.
+    """Return whether `PivotStore.content_hash` of this file would be the given hash, without opening it as data.
 
     Raises DataError if it cannot be read.
     """
@@ -123,7 +124,7 @@ def _footer_hash(path: Path) -> str | None:
 
     try:
         return footer_hash(path)
-    except OSError:  # too short for a footer, or not to be read, as is told next
+    except OSError:  # too short for a footer, or unreadable, which file_hash then reports
         return None
 
 

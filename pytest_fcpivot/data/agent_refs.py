@@ -1,4 +1,4 @@
-"""Which agents the rows of pivots name (`agent_ref.name`): by it NVIDIA configures its verifier for each data set."""
+"""The agents that pivots name in `agent_ref.name`, by which NVIDIA selects the verifier's settings for each dataset."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 AGENT_REF = "agent_ref"
-# Where a store's provenance has how many of its pivots name each agent; one that names none is not in it.
+# The key of a store's provenance for the number of pivots that name each agent; pivots without one are not counted.
 AGENT_REFS = "agent_refs"
 _KEY = AGENT_REF.encode()
 _SHOWN = 80
 _LONGEST = 200
-# More names than any data set has: a store has none of them in its provenance then, and its rows are looked at.
+# More names than any dataset has. Beyond this, none are kept in the provenance, and readers scan the rows instead.
 _MOST_NAMES = 256
 
 
 def agent_of(metadata: bytes) -> str | None:
-    """Return the name in a pivot's metadata, given as JSON; None if there is none.
+    """Return the agent's name in a pivot's metadata, given as JSON; None if there is none.
 
-    A reference of another form than `{"name": …}`, or with a name of hundreds of characters, is returned as its own
-    text, cut off: it is no name that anybody knows, and can be shown.
+    A reference of another form than `{"name": …}`, or with an overlong name, is returned as its shortened JSON text: it
+    cannot equal a known name, and can be shown in messages.
     """
     if _KEY not in metadata:
         return None
     try:
         ref = bytes(_read(metadata).agent_ref)
-    except msgspec.DecodeError:  # what Python's own decoder takes, by whose rules rows are read
+    except msgspec.DecodeError:  # JSON that only Python's more lenient decoder accepts
         ref = (fields(metadata) or {}).get(AGENT_REF, b"null")
     return _name_in(ref)
 
 
 class _Metadata(msgspec.Struct, gc=False):
-    """The one member that is looked at."""
+    """The metadata of a row, of which only this one member is decoded."""
 
     agent_ref: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -50,7 +50,7 @@ _read = msgspec.json.Decoder(_Metadata).decode
 
 @lru_cache(maxsize=1024)
 def _name_in(text: bytes) -> str | None:
-    """Return the name in a reference; the rows of a data set share one, or a few."""
+    """Return the name in a reference; cached, because the rows of a dataset share one or a few."""
     ref = decoded(text)
     if ref is None:
         return None
@@ -61,7 +61,7 @@ def _name_in(text: bytes) -> str | None:
 
 
 class AgentRefs:
-    """Counts pivots by the agent that they name, while they are prepared."""
+    """Counts pivots by the agent that they name, while they are being prepared."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -81,12 +81,12 @@ class AgentRefs:
             self._too_many = True
 
     def told(self) -> dict[str, dict[str, int]]:
-        """Return what goes into the provenance: nothing if there are too many names."""
+        """Return the counts as an entry of the provenance; empty if there are too many names."""
         return {} if self._too_many else {AGENT_REFS: dict(sorted(self._counts.items()))}
 
 
 def counted_in(provenance: Mapping[str, object], pivots: int) -> Counter[str | None] | None:
-    """Return how many pivots of a store name each agent, or none, as its provenance has it; None if it does not."""
+    """Return the counts of pivots by agent (None: no agent) from a store's provenance; None if it has no counts."""
     told = provenance.get(AGENT_REFS)
     if not isinstance(told, dict):
         return None

@@ -1,7 +1,6 @@
-"""Calls that were written as text: how an expert's message is known to hold one, in any dialect.
+"""Detects calls that are written as text in an expert's message, in any dialect.
 
-Messages are first looked at as they stand in their rows, as JSON, so that nearly all are passed at the cost of a few
-searches.
+The raw JSON of a message is searched for a few marks first, which rules out nearly all messages without decoding them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pytest_fcpivot.data.jsonparts import string
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-# What the dialects mark calls with, without the `<` that may be escaped, and where a thought ends that precedes one.
+# The marks of the dialects, without the `<`, which JSON may escape; and the end of reasoning that may precede a call.
 _MARKS = (
     *(b"tool_call>", b"tool_calls>", b"|tool_call", b"function_call>", b"function_calls>", b"function=", b"invoke "),
     *(b"|python_", b"DSML", b"to=functions.", "tool▁call".encode(), b"tool\\u2581call", b"tool_sep"),
@@ -22,7 +21,7 @@ _MARKS = (
 )
 _BEGINNINGS = (b'"{', b'"[', b'"```')  # of a text that may be nothing but a call
 _WITHOUT_TAGS = (b"Action Input:", b"TOOL_CALLS]")  # ReAct, Mistral
-# Forms of data sets alone: NVIDIA's, Glaive's and ReAct's, and ToolACE's, whose functions have names of several words.
+# Forms found only in datasets: NVIDIA's, Glaive's, ReAct's, and ToolACE's, whose function names may have several words.
 _OTHER_FORMS = re.compile(
     r"(?<![`\"'])<(?:TOOLCALL|functioncall)>\s*[\[{]"
     r"|^[ \t]*Action:[ \t]*\S[^\n]*\n\s*Action Input:"
@@ -33,12 +32,12 @@ _NAMES = re.compile(r"[\"'](?:name|function|tool)[\"']\s*:\s*[\"']([^\"'\n]+)[\"
 
 
 def may_hold_a_call(contents: Iterable[bytes]) -> bool:
-    """Tell whether one of several contents, given as JSON, has a mark of a call: worth to be looked at."""
+    """Return whether one of several contents, given as JSON, has the mark of a call and needs a closer look."""
     contents = list(contents)
     for content in contents:
         if content.startswith(_BEGINNINGS):
             return True
-    whole = b"".join(contents)  # what is looked for further stands in hardly any
+    whole = b"".join(contents)  # one search over all: hardly any content has these marks
     if any(mark in whole for mark in _WITHOUT_TAGS):
         return True
     if b"<" not in whole and b"\\u003c" not in whole:
@@ -47,10 +46,10 @@ def may_hold_a_call(contents: Iterable[bytes]) -> bool:
 
 
 def looks_like_a_call(content: bytes, tool_names: Collection[str] = ()) -> bool:
-    """Tell whether a content, given as JSON, attempts a call; one that is quoted is talked about.
+    """Return whether a content, given as JSON, attempts a call; a quoted call is an example and does not count.
 
-    A text that is nothing but JSON or Python may be what the user asked for: it is a call if it is one of a tool on
-    offer, or if no tools are, which then stand in a text, too.
+    A text that is only JSON or Python may be what the user asked for: it counts as a call if it calls a tool on offer,
+    or if there are no tools at all, since they may then be written as text too.
     """
     if not may_hold_a_call((content,)):
         return False

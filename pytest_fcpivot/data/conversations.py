@@ -1,8 +1,8 @@
-"""Conversations into pivots: every assistant turn is one, with everything before it as its input.
+"""Splits conversations into pivots: each assistant turn becomes one, with everything before it as its input.
 
-Messages and tools are those of Nemotron-Agentic-v1 and of Chat Completions; `shapes` makes them of others. Values go
-from the row into the store as the texts that they are; the items of a conversation are written once, and its pivots'
-inputs spliced from them.
+Messages and tools have the form of Nemotron-Agentic-v1 and Chat Completions; `data.shapes` converts other forms to it.
+Values are copied from the row to the store as JSON text, without decoding them. The items of a conversation are written
+once, and the inputs of its pivots are prefixes of that text.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-# What of a row does not become metadata of its pivots: what they hold already, and the expert's thinking.
+# The members of a row that do not become metadata of its pivots: they are stored already, or the expert's reasoning.
 _NOT_METADATA = frozenset({"messages", "tools", "reasoning", "uuid", "id", "trajectory_id"})
 _TEXT_ROLES = {"system": b"system", "developer": b"developer", "user": b"user"}
 _COMMA, _CLOSE = b",]"
-_NOTHING = b'"arguments":""'  # how a call without arguments is written
+_NOTHING = b'"arguments":""'  # how a call without arguments ends in an item
 NOT_TO_BE_LEARNED = "marked as not to be learned"
-NO_ARGUMENTS = "calls-without-arguments"  # in what a pivot's agent is shown
+NO_ARGUMENTS = "calls-without-arguments"  # a flag: there are such calls in the context that the agent is shown
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedTurn:
-    """An assistant turn that is no pivot, by its place among the conversation's messages, and why."""
+    """An assistant turn that does not become a pivot: the row's line, the message's index from 0, and the reason."""
 
     line: int
     message: int
@@ -41,17 +41,17 @@ class SkippedTurn:
 
 
 def is_conversation(row: Mapping[str, bytes]) -> bool:
-    """Tell whether a row, given as the texts of its members, is a conversation."""
+    """Return whether a row, given as the JSON texts of its members, is a conversation: has a list of messages."""
     return is_array(row.get("messages"))
 
 
 class Conversation:
-    """A conversation, given as its row's members; raises RowProblem with the reason if it is broken.
+    """A conversation, given as the members of its row; raises RowProblem with the reason if it is broken.
 
-    Members are texts, but for messages, and tools that have been read already; `text` is then that of the whole row.
-    `trajectory` is its id, where that is not to be read off the row; `params` are the request's settings, `places` says
-    which message of the source each of them was, and `odd` what was odd about the row. `flags` fills with what is odd
-    about the conversation while its turns are read.
+    The members are JSON texts, except the messages, and except tools that were decoded already; in that case `text` is
+    the text of the whole row. `trajectory` is the conversation's id if it does not follow from the row; `params` are
+    the settings of the request as JSON; `places` gives the index in the source of each message; `odd` holds flags for
+    what was unusual about the row. `flags` collects these and further flags while the turns are read.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Conversation:
 
     @property
     def messages(self) -> Sequence[Message]:
-        """The messages, which nobody changes."""
+        """The messages; callers must not change them."""
         return self._messages
 
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
-        """Yield its assistant turns, in order."""
+        """Yield the assistant turns in order, as pivots or as skipped turns."""
         trajectory_hash = stable_hash("shard", self._trajectory)
         flagged, metadata = 0, joined(self.metadata)
         items = _Items(self.flags)
@@ -151,7 +151,7 @@ class Conversation:
 
 
 def own_id(row: Mapping[str, bytes]) -> str | None:
-    """Return the id that a conversation has of its own, if it has one."""
+    """Return the id that a row gives itself under `trajectory_id`, `uuid` or `id`; None if it has none."""
     for key in ("trajectory_id", "uuid", "id"):
         raw = row.get(key, b"null")
         value = string(raw) or (raw.decode() if raw.lstrip(b"-").isdigit() else None)
@@ -161,7 +161,7 @@ def own_id(row: Mapping[str, bytes]) -> str | None:
 
 
 def id_of_content(row: Mapping[str, bytes], keys: Iterable[str] = ("messages", "tools")) -> str:
-    """Return an id that these members of a row make: the same for the same."""
+    """Return an id derived from the content of these members of a row; equal content gives equal ids."""
     from hashlib import blake2b  # noqa: PLC0415 (few files need it)
 
     text = json.dumps([decoded(row.get(key, b"null")) for key in keys], sort_keys=True)
@@ -169,7 +169,7 @@ def id_of_content(row: Mapping[str, bytes], keys: Iterable[str] = ("messages", "
 
 
 def _fault_of(calls: list[Call]) -> str | None:
-    """Say why calls cannot be a pivot, if they cannot."""
+    """Return why calls cannot be an expected action; None if they can."""
     for call in calls:
         if (fault := call.fault()) is not None:
             return fault
@@ -177,7 +177,10 @@ def _fault_of(calls: list[Call]) -> str | None:
 
 
 def expected_calls(calls: list[bytes]) -> tuple[str, bytes]:
-    """Return the type of what the expert did, and the action as the data sets write it; calls as their members."""
+    """Return the type of an expected action, and the action in the form of the published datasets, as JSON.
+
+    `calls` are given as the JSON members of each call, without braces.
+    """
     if len(calls) == 1:
         return "function_call", b'{"type":"function_call",%s}' % calls[0]
     actions = b",".join([b'{"type":"function_call",%s}' % call for call in calls])
@@ -185,12 +188,12 @@ def expected_calls(calls: list[bytes]) -> tuple[str, bytes]:
 
 
 class _Items:
-    """The conversation so far, as JSON texts of Responses items; results are paired with their calls."""
+    """The conversation so far, as the JSON text of Responses items; pairs results with their calls."""
 
     def __init__(self, flags: set[str]) -> None:
-        self._text = bytearray(b"[")  # an array that is still open, with a comma behind each item
+        self._text = bytearray(b"[")  # an array that is still open, with a comma after each item
         self._flags = flags
-        self._waiting: dict[str, str] = {}  # the last calls without a result: the ids that they have here, and had
+        self._waiting: dict[str, str] = {}  # calls still without a result: the id here → the id in the source
         self._ids: set[str] = set()
         self._calls = 0
         self._strays = 0
@@ -199,14 +202,14 @@ class _Items:
         return len(self._text) > 1
 
     def closed(self) -> bytes:
-        """Return the array of the items so far, of which there is one at least."""
+        """Return the items so far as a JSON array; there must be at least one."""
         self._text[-1] = _CLOSE
         array = bytes(self._text)
         self._text[-1] = _COMMA
         return array
 
     def add(self, message: Message) -> None:
-        """Add a message that is not the assistant's."""
+        """Add a message of a role other than the assistant."""
         role = message.role
         if role in TOOL_ROLES:
             self._result(message)
@@ -217,36 +220,36 @@ class _Items:
         self._text += b'{"role":"%s","content":%s},' % (_TEXT_ROLES[role], text)
 
     def say(self, text: bytes) -> None:
-        """Add a text of the assistant's."""
+        """Add the text of an assistant message."""
         self._text += b'{"role":"assistant","content":%s},' % text
 
     def call(self, own: str | int | None, members: bytes) -> None:
-        """Add a call of the assistant's, by the id that it has in the conversation."""
-        told = str(own) if own not in (None, "") else f"call_{self._calls}"
+        """Add a call of the assistant; `own` is its id in the source."""
+        given = str(own) if own not in (None, "") else f"call_{self._calls}"
         self._calls += 1
-        identifier, number = told, 1
-        while identifier in self._ids:  # one id, one call: a result would be taken for that of the other
+        identifier, number = given, 1
+        while identifier in self._ids:  # ids must be unique, or a result could be paired with the wrong call
             number += 1
-            identifier = f"{told}_{number}"
+            identifier = f"{given}_{number}"
         self._ids.add(identifier)
-        self._waiting[identifier] = told
+        self._waiting[identifier] = given
         self._text += b'{"type":"function_call","call_id":%s,%s},' % (as_string(identifier), members)
 
     def expect_no_more(self) -> None:
-        """Note that calls which have no result by now will not get one."""
+        """Flag the calls that have no result yet: the conversation has moved on, so they will not get one."""
         if self._waiting:
             self._flags.add("calls-without-results")
             self._waiting.clear()
 
     def _result(self, message: Message) -> None:
-        told = "" if message.tool_call_id is None else str(message.tool_call_id)
-        for identifier, had in self._waiting.items():
-            if not told or had == told:
+        given = "" if message.tool_call_id is None else str(message.tool_call_id)
+        for identifier, source_id in self._waiting.items():
+            if not given or source_id == given:
                 del self._waiting[identifier]
                 break
         else:
             self._flags.add("results-without-calls")
-            identifier = told or f"stray_{self._strays}"
+            identifier = given or f"stray_{self._strays}"
             self._strays += 1
         self._text += b'{"type":"function_call_output","call_id":%s,"output":%s},' % (
             as_string(identifier),

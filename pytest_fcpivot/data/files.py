@@ -1,4 +1,4 @@
-"""Data files as numbered rows: lines (plain, gzip, zstd) as bytes in bounded memory, parquet in its own columns."""
+"""Reads data files as numbered rows, in bounded memory: lines of JSON (plain, gzip, zstd), or rows of parquet."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 LINE_LIMIT = 64 * 1024 * 1024  # bytes; the published rows have at most 111 KB
 _PARQUET_BATCH = 64
-# Objects where a null of a struct may be one in truth, and not a key that only other rows have; by their key.
+# Arrow fills a struct's missing fields with nulls. Inside the objects under these keys, a null may also be a real one
+# that matters; the values name the flag that is raised there.
 _MATTERS = {
     **dict.fromkeys(("arguments", "parameters", "args", "input"), "arguments"),
     **dict.fromkeys(("tools", "functions"), "schemas"),
     "content": "results",
 }
 _CHUNK = 256 * 1024  # stays in the processor's cache while it is hashed and its lines are read
-# Arrow gives nothing of a read that meets the damage, so its reads are small: at most this much before it is lost.
+# Arrow returns nothing from a read that meets damaged data, so reads are small, to lose little of what precedes it.
 _ZSTD_CHUNK = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -39,20 +40,20 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))  # a zstd file may begin with a skippable frame (pzstd writes them)
 _PARQUET_MAGIC = b"PAR1"
 _MAGIC_BYTES = 4
-# Lines that are blank, together: 100 million of them take half a second so, and a minute one by one.
+# A run of blank lines, matched at once: 100 million of them take half a second this way, and a minute one by one.
 _BLANK_LINES = re.compile(rb"(\n+)(?![\t\r\x0b\x0c ])|[\t\n\r\x0b\x0c ]*\n")
-_LAST_BLANK = 0x20  # the space, after all that is white space
+_LAST_BLANK = 0x20  # the space: no white space character has a higher code
 
 
 def is_data_file(path: Path) -> bool:
-    """Tell by its name whether a file can hold pivots."""
+    """Return whether a file's name has one of the endings of data files."""
     return path.name.endswith(SUFFIXES)
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, decoded row or RowProblem) of a source file.
 
-    Blank lines are passed over. Raises DataError if the file itself cannot be read.
+    Blank lines are skipped. Raises DataError if the file itself cannot be read.
     """
     for line, row in open_rows(path):
         yield line, _decode(row, line) if isinstance(row, bytes) else row
@@ -66,32 +67,32 @@ def _decode(text: bytes, line: int) -> Any:
 
 
 class Rows(Protocol):
-    """The rows of one file, to be iterated once: (number from 1, row or RowProblem).
+    """The rows of one file, which can be iterated once: (number from 1, row or RowProblem).
 
-    A row is the bytes of its line, which are UTF-8, without the line end; a parquet row is a dict that JSON can hold.
-    Iterating raises DataError where the file is damaged or cannot be read, after the rows before that place. `on_read`
-    is called now and then while more is read, also where no row comes of it.
+    A row is the UTF-8 bytes of its line without the line end; a parquet row is a dict of JSON values. Where the file is
+    damaged or cannot be read, iterating raises DataError, after yielding the rows before that place. `on_read` is
+    called from time to time while the file is read, even if no rows are found.
     """
 
     on_read: Callable[[], None]
 
     @property
     def size(self) -> int | None:
-        """Return the size of the file as it is stored, if that is known."""
+        """Return the size of the stored (perhaps compressed) file in bytes; None if it is not known."""
 
     @property
     def bytes_read(self) -> int:
-        """Return how many bytes of the file, as it is stored, have been read so far."""
+        """Return the number of stored (perhaps compressed) bytes that have been read so far."""
 
     @property
     def sha256(self) -> str | None:
-        """Return the hash of the file as it is stored, once all of it has been read."""
+        """Return the hash of the stored file once all of it has been read; None before."""
 
     def __iter__(self) -> Iterator[tuple[int, bytes | dict[str, Any] | RowProblem]]: ...
 
 
 def open_rows(path: Path, label: str | None = None, *, limit: int = LINE_LIMIT) -> Rows:
-    """Open a data file, which messages call `label`; a line of more than `limit` bytes is a RowProblem.
+    """Open a data file; messages refer to it as `label`, and a line of more than `limit` bytes is a RowProblem.
 
     Raises DataError if it cannot be opened.
     """
@@ -106,9 +107,10 @@ def open_rows(path: Path, label: str | None = None, *, limit: int = LINE_LIMIT) 
 
 
 class LineRows:
-    """The lines of a binary stream, decompressed if its first bytes say gzip or zstd; see Rows.
+    """The lines of a binary stream, decompressed if its first bytes are those of gzip or zstd; see Rows.
 
-    `name` is a file's name: if it promises compression and the bytes are something else, the file is damaged.
+    `name` is the file's name: if its ending stands for compressed data and the bytes are something else, the file is
+    reported as damaged.
     """
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, label: str, *, limit: int = LINE_LIMIT, name: str = "") -> None:
@@ -122,12 +124,12 @@ class LineRows:
 
     @property
     def bytes_read(self) -> int:
-        """Return how many bytes of the stream have been read so far."""
+        """Return the number of bytes that have been read from the stream so far."""
         return self._stream.count
 
     @property
     def sha256(self) -> str | None:
-        """Return the hash of the stream's bytes, once all of them have been read."""
+        """Return the hash of the stream's bytes once all of them have been read; None before."""
         return self._stream.hash.hexdigest() if self._stream.ended else None
 
     def __iter__(self) -> Iterator[tuple[int, bytes | RowProblem]]:
@@ -147,7 +149,7 @@ class LineRows:
                 raise _unreadable(self._label, error) from error
 
     def _lines(self, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | RowProblem]]:
-        begun = io.BytesIO()  # a line that goes on in the next chunk; BytesIO hands over its buffer without a copy
+        begun = io.BytesIO()  # a line that continues in the next chunk; getvalue() of BytesIO makes no copy
         begun_size = 0
         for chunk in self._telling(_not_wide(chunks)):
             start = chunk.find(b"\n") + 1
@@ -156,7 +158,7 @@ class LineRows:
             if begun_size <= self._limit:
                 begun.write(head)
             else:
-                begun = io.BytesIO()  # overlong: nothing of it is kept, only its end is looked for
+                begun = io.BytesIO()  # overlong: discard it, and only look for its end
             if not start:
                 continue
             row = self._row(begun.getvalue(), begun_size, valid=False)
@@ -165,7 +167,7 @@ class LineRows:
                 yield self._line, row
             end = chunk.rfind(b"\n") + 1
             valid = _is_utf8(chunk, start, end)
-            while start < end:  # several times faster than split(), which looks at one byte after the other
+            while start < end:  # several times as fast as split(), which compares byte by byte
                 if chunk[start] <= _LAST_BLANK and (blank := _BLANK_LINES.match(chunk, start, end)):
                     after = blank.end()
                     if blank[1] or after - start <= self._limit:  # a longer one may be overlong
@@ -190,7 +192,7 @@ class LineRows:
             self.on_read()
 
     def _row(self, line: bytes, size: int, *, valid: bool) -> bytes | RowProblem | None:
-        """Return what the next line holds; None if it is blank."""
+        """Return the next line as a row or a RowProblem; None if it is blank."""
         self._line = number = self._line + 1
         if size > self._limit:
             return RowProblem(number, f"longer than {_in_words(self._limit)}")
@@ -210,7 +212,7 @@ def _do_nothing() -> None:
 
 
 def _utf8_fault(line: bytes) -> str | None:
-    """Say why a line is not UTF-8, if it is not."""
+    """Return why a line is not UTF-8; None if it is."""
     if _is_utf8(line, 0, len(line)):
         return None
     try:
@@ -221,10 +223,10 @@ def _utf8_fault(line: bytes) -> str | None:
 
 
 def _is_utf8(data: bytes, start: int, end: int) -> bool:
-    """Tell whether a part of some bytes is UTF-8; Arrow looks at it twice as fast as decoding it would take."""
+    """Return whether a slice of bytes is UTF-8; Arrow checks that twice as fast as decoding it would."""
     if data.isascii():
         return True
-    import pyarrow as pa  # noqa: PLC0415 (heavy; whoever reads rows has it already)
+    import pyarrow as pa  # noqa: PLC0415 (heavy; loaded already wherever rows are read)
 
     ends = pa.py_buffer(struct.pack("=ii", start, end))
     try:
@@ -235,9 +237,9 @@ def _is_utf8(data: bytes, start: int, end: int) -> bool:
 
 
 def _not_wide(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks of a text, unless its beginning says that it is UTF-16 or UTF-32: all of its lines are broken.
+    """Yield the chunks of a text unchanged; raises _WideTextError if it begins like UTF-16 or UTF-32.
 
-    Raises _WideTextError for such a text.
+    In such a file every line would be broken.
     """
     rest = iter(chunks)
     head = next(rest, b"")
@@ -249,11 +251,11 @@ def _not_wide(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class _WideTextError(Exception):
-    """A text is in an encoding with two or four bytes a character; it never leaves this module."""
+    """A text is UTF-16 or UTF-32; never raised outside this module."""
 
 
 class _Damaged(Exception):  # noqa: N818 (never leaves this module)
-    """Compressed data end or go wrong here."""
+    """The data end too early or are corrupt."""
 
 
 class _Counted(io.RawIOBase):
@@ -281,7 +283,7 @@ class _Counted(io.RawIOBase):
         return read
 
     def peek(self, size: int) -> bytes:
-        """Return the next bytes, fewer only at the end, and leave them to be read."""
+        """Return the next bytes without consuming them; fewer than `size` only at the end."""
         held = b""
         while len(held) < size and (more := self.read(size - len(held))):
             held += more
@@ -303,12 +305,12 @@ def _decompressed(stream: _Counted, name: str) -> Iterator[bytes]:
     if name.endswith((".gz", ".zst")):
         raise _Damaged("the file is empty" if not magic else f"not {'gzip' if name.endswith('.gz') else 'zstd'} data")
     if magic == _PARQUET_MAGIC:
-        raise _Damaged("these are not lines but parquet, which is read from a file whose name ends in .parquet")
+        raise _Damaged("the data are parquet, not lines; parquet is read only from a file whose name ends in .parquet")
     return iter(lambda: stream.read(_CHUNK), b"")
 
 
 def _gunzip(stream: _Counted) -> Iterator[bytes]:
-    """Yield the data of all members; zlib itself is as fast as Arrow here, and gives all that precedes damage."""
+    """Yield the data of all gzip members; zlib is as fast as Arrow here, and returns all data before any damage."""
     member = None
     while data := stream.read(_ZSTD_CHUNK):
         while data:
@@ -364,12 +366,12 @@ def _in_words(size: int) -> str:
 
 
 def _unreadable(label: str, error: OSError) -> DataError:
-    hint = "; give yourself the right to read it" if isinstance(error, PermissionError) else ""
+    hint = "; make it readable for your user" if isinstance(error, PermissionError) else ""
     return DataError(f"{label}: cannot be read: {error.strerror or error}{hint}")
 
 
 class _ParquetRows:
-    """The rows of a parquet file; `bytes_read` is in proportion to the rows read."""
+    """The rows of a parquet file; `bytes_read` is estimated from the share of rows read."""
 
     def __init__(self, path: Path, label: str) -> None:
         self._path = path
@@ -384,19 +386,19 @@ class _ParquetRows:
 
     @property
     def bytes_read(self) -> int:
-        """Return about how many bytes have been read."""
+        """Return approximately how many bytes have been read."""
         return int(self.size * self._share)
 
     @property
     def sha256(self) -> str | None:
-        """Return the file's hash, which takes another reading of it, once all its rows have been read."""
+        """Return the file's hash once all rows have been read (the file is read again for it); None before."""
         if self._sha256 is None and self._share == 1:
             with self._path.open("rb") as stream:
                 self._sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return self._sha256
 
     def __iter__(self) -> Iterator[tuple[int, ColumnRow]]:
-        """Yield the rows, decoded as lines of JSON would be."""
+        """Yield the rows as dicts, as if each had been a line of JSON."""
         import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
         import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -416,13 +418,13 @@ class _ParquetRows:
 
 
 class ColumnRow(dict[str, Any]):
-    """A row of columns; `odd` names what they may have changed in it."""
+    """A parquet row; `odd` holds flags for what the columns may have changed in the original JSON."""
 
     odd: frozenset[str] = frozenset()
 
 
 def _from_columns(row: dict[str, Any]) -> ColumnRow:
-    """Undo what columns do to JSON: keys that only other rows have are dropped; noted is where that may be wrong."""
+    """Undo what Arrow's structs do to JSON: drop the nulls for keys that only other rows have; flag doubtful places."""
     lost: set[str] = set()
     decoded = ColumnRow((key, _plain(value, _place(key, value), lost)) for key, value in row.items())
     decoded.odd = frozenset(f"arrow-nulls-in-{place}" for place in lost)
@@ -430,7 +432,7 @@ def _from_columns(row: dict[str, Any]) -> ColumnRow:
 
 
 def _refuse_maps(schema: Any, label: str) -> None:
-    """Refuse a column that is a map, or holds one: its values have one type, and are no JSON object's any more."""
+    """Raise DataError for a column that is or contains a map: all its values have one type, unlike a JSON object's."""
     import pyarrow as pa  # noqa: PLC0415 (heavy, and only for this format)
 
     waiting = [(field.name, field.type) for field in schema]
@@ -438,8 +440,8 @@ def _refuse_maps(schema: Any, label: str) -> None:
         name, kind = waiting.pop()
         if pa.types.is_map(kind):
             raise DataError(
-                f"{label}: the column {name} is an Arrow map, whose values all have one type, so that an object "
-                "of JSON does not come out of it as it went in; write it as JSON text or as a struct, or leave it out"
+                f"{label}: the column {name} is an Arrow map, whose values all have one type, so a JSON object that "
+                "was stored in it cannot be restored; write it as JSON text or as a struct, or leave it out"
             )
         if pa.types.is_struct(kind):
             waiting += [(f"{name}.{kind.field(n).name}", kind.field(n).type) for n in range(kind.num_fields)]
@@ -448,15 +450,19 @@ def _refuse_maps(schema: Any, label: str) -> None:
 
 
 def _place(key: str, value: Any) -> str | None:
-    """Say what a value is that an object has under this key; a call's arguments and its result are objects there."""
+    """Return the kind of a value in which real nulls matter, by its key; None for any other value.
+
+    Arguments and results are of interest only if they are objects.
+    """
     place = _MATTERS.get(key)
     return place if place == "schemas" or isinstance(value, dict) else None
 
 
 def _plain(value: Any, place: str | None, lost: set[str]) -> Any:
-    """Return a column's value as JSON could have held it; fields that are null are those of other rows.
+    """Return a column's value as JSON data, without null fields: these are taken for fields that only other rows have.
 
-    `place` says what the value is part of, and is noted in `lost` if such a field may have been null in truth.
+    `place` is the kind of object that the value is part of (see `_MATTERS`); it is added to `lost` if a null was
+    dropped there, since that null may have been in the original data.
     """
     if isinstance(value, dict):
         if place is not None and None in value.values():

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub as local files, through `huggingface_hub` (the extra `hub`) and its cache."""
+"""Downloads datasets of the Hugging Face Hub, through `huggingface_hub` (the extra `hub`) and its cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILES_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of a data set: its path in the repository, where it is now, and what is in it."""
+    """A file of a dataset: its path in the repository, its local path, its size in bytes and its hash."""
 
     name: str
     path: Path
@@ -51,15 +51,15 @@ def fetch(
 ) -> HubFiles:
     """Return the files of a data set that match a pattern (`*` also matches `/`), downloading those not in the cache.
 
-    Without a revision the head of `main` is taken; the commit says which it was. No file that is in the cache is asked
-    for again, and an unreachable Hub is no error while the cache has what was asked for.
-    Each file is hashed, and compared with the hash that the Hub stores it under (it has one for large files; the
-    cache must be able to hold symbolic links) and with the one in `sha256` under its name.
+    Without a revision, the head of `main` is used; `commit` of the result records which commit that was. Files in the
+    cache are not downloaded again, and an unreachable Hub is not an error if the cache has all the files.
+    Each file is hashed. The hash is compared with the one under which the Hub stores the file (known for large files,
+    if the cache's file system supports symbolic links), and with the one that `sha256` gives for its name.
 
-    A broken connection is resumed where it broke. A killed download is not: huggingface_hub since 1.20 begins the file
-    that was under way anew, by its maintainers' decision; files that were complete are kept.
+    A broken connection is resumed where it broke. A killed download is not: since version 1.20, huggingface_hub
+    restarts the unfinished file, by its maintainers' decision; complete files are kept.
 
-    Raises DataError for everything that can go wrong on the way, a hash that differs and no matching file included.
+    Raises DataError for everything that can go wrong, including a different hash and the absence of matching files.
     """
     try:
         import huggingface_hub as hub  # noqa: PLC0415 (an extra, and heavy)
@@ -78,7 +78,7 @@ def fetch(
                     library_name="pytest-fcpivot",
                 )
             )
-    except Exception as error:  # the library lets errors of its HTTP library through, and that one varies
+    except Exception as error:  # huggingface_hub passes on errors of its HTTP library, which depends on its version
         raise DataError(f"{_place(repo, revision)}: {_reason(error, repo, revision)}") from error
     commit = folder.name
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -91,7 +91,7 @@ def fetch(
 
 @contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
-    """Keep the library's progress bars out of logs, unless HF_HUB_DISABLE_PROGRESS_BARS says how it shall be."""
+    """Keep the library's progress bars out of logs, unless HF_HUB_DISABLE_PROGRESS_BARS decides about them."""
     from huggingface_hub import constants  # noqa: PLC0415 (an extra, and heavy)
     from huggingface_hub.utils import (  # type: ignore[attr-defined, unused-ignore]  # noqa: PLC0415
         are_progress_bars_disabled,
@@ -115,7 +115,7 @@ def _place(repo: str, revision: str | None) -> str:
 
 
 def _checked(path: Path, name: str, place: str, known: Mapping[str, str]) -> HubFile:
-    """Return a downloaded file with its hash, if that is the one it must have."""
+    """Return a downloaded file with its hash; raises DataError if it differs from a published or known hash."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -144,7 +144,7 @@ def _nothing_matches(repo: str, commit: str, patterns: Sequence[str]) -> str:
 
 
 def _listing(repo: str, commit: str) -> list[str] | None:
-    """Return the names of all files of a commit, which come into the cache with the first of them."""
+    """Return the names of all files of a commit from the cache, which stores the list with the first download."""
     import huggingface_hub as hub  # noqa: PLC0415 (an extra, and heavy)
     from huggingface_hub.errors import CachedRepoTreeNotFoundError  # noqa: PLC0415
 
@@ -155,21 +155,21 @@ def _listing(repo: str, commit: str) -> list[str] | None:
 
 
 def _licence(repo: str, commit: str) -> str | None:
-    """Return the licence that the data set's card names, if there is a card and it is within reach."""
+    """Return the licence that the dataset's card names; None without a card, or if it cannot be fetched."""
     import huggingface_hub as hub  # noqa: PLC0415 (an extra, and heavy)
 
-    if _CARD not in (_listing(repo, commit) or ()):  # asking would cost a request, and without a network half a minute
+    if _CARD not in (_listing(repo, commit) or ()):  # avoids a request, and half a minute's wait without a network
         return None
     try:
         card = hub.hf_hub_download(repo, _CARD, repo_type="dataset", revision=commit, library_name="pytest-fcpivot")
         licence = hub.DatasetCard.load(card, ignore_metadata_errors=True).data.to_dict().get("license")
-    except Exception:  # noqa: BLE001 (a note beside the data: without it they can be used all the same)
+    except Exception:  # noqa: BLE001 (the licence is only a note: the data can be used without it)
         return None
     return ", ".join(map(str, licence)) if isinstance(licence, list) else licence and str(licence)
 
 
 def _reason(error: Exception, repo: str, revision: str | None) -> str:
-    """Say what went wrong and what to do; no address and no header of a request is repeated, tokens least of all."""
+    """Explain what went wrong and what to do, without repeating any URL or header: they may contain tokens."""
     from huggingface_hub import constants, errors  # noqa: PLC0415 (an extra, and heavy)
 
     chain = tuple(_chain(error))
@@ -207,7 +207,7 @@ def _reason(error: Exception, repo: str, revision: str | None) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
+    """Yield an exception and its chain of causes."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:
@@ -217,5 +217,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_no_space(error: BaseException) -> bool:
-    # hf_xet, which is not Python, tells of it in words only
+    # hf_xet is not written in Python, and reports a full disk only in the message
     return (isinstance(error, OSError) and error.errno in _NO_SPACE) or "No space left on device" in str(error)

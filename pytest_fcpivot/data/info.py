@@ -1,4 +1,4 @@
-"""What a data file holds: counts, distributions, sizes and where it came from, without reading a conversation."""
+"""Facts about a data file: counts, distributions, sizes and provenance, read without any conversation."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ _NO_SPLIT = "(none)"
 _REASONS_SHOWN = 5
 _THOUSAND = 1000
 _ADD_UP = "import json, sys; from pytest_fcpivot.data.info import sizes; print(json.dumps(sizes(sys.argv[1])))"
-# What the store records that is told elsewhere than under `provenance`.
+# The entries of the store's metadata that are shown in places of their own, not under `provenance`.
 _NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons", TOLD})
 
 
 def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any]:
-    """Describe the data that a name means, as builtins; broken rows of a source file are counted, not refused.
+    """Describe a data file, given by its name, as builtins; broken rows of a source file are counted, not refused.
 
-    Shares are of pivots, and of calls for tools. A distribution's `p95` is the smallest value that at least 95 % of the
-    pivots, or trajectories, do not exceed. `progress` is as in `prepare`. Raises DataError if the file cannot be used.
+    `share` is a fraction of the pivots; for tools, of the expected calls. A distribution's `p95` is the smallest value
+    that at least 95 % of the pivots, or trajectories, do not exceed. `progress` is as in `prepare`. Raises DataError if
+    the file cannot be used.
     """
     path = resolve_data(str(name))
     kept, details = _opened(path, progress)
@@ -66,9 +67,9 @@ def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any
 
 
 def _opened(path: Path, progress: Reached) -> tuple[Path, dict[str, Any]]:
-    """Return the store of a data file, made now if need be, and its provenance.
+    """Return the path of a data file's store, prepared now if necessary, and its provenance.
 
-    The store itself is let go of: its footer, in memory, takes as much as all that is read here.
+    The store is closed again, because its parsed footer takes as much memory as all that is read here.
     """
     store = open_store(path, bad_rows="skip", progress=progress)
     try:
@@ -78,7 +79,7 @@ def _opened(path: Path, progress: Reached) -> tuple[Path, dict[str, Any]]:
 
 
 def _counted(file: pq.ParquetFile) -> dict[str, Any]:
-    """Count the rows, reading small columns, some row groups at a time."""
+    """Compute the counts from the small columns, reading some row groups at a time."""
     splits: Counter[Any] = Counter()
     kinds: Counter[Any] = Counter()
     depths: Counter[Any] = Counter()
@@ -147,7 +148,7 @@ def _spread(counter: Counter[int]) -> dict[str, Any]:
 
 
 def _ranked(counter: Counter[int], values: Sequence[int], rank: int) -> int:
-    """Return the value at a rank, from 1."""
+    """Return the value at a rank, counted from 1."""
     for value in values:
         rank -= counter[value]
         if rank <= 0:
@@ -156,15 +157,15 @@ def _ranked(counter: Counter[int], values: Sequence[int], rank: int) -> int:
 
 
 def _sizes_apart(path: Path) -> dict[str, Any]:
-    """Return `sizes`, added up by a process of its own: Arrow ends its process over some of what a footer may hold.
+    """Return the result of `sizes`, computed in a child process, since some damaged footers make Arrow abort.
 
-    Raises DataError if it does.
+    Raises DataError if that happens.
     """
     command = [sys.executable, "-P", "-c", _ADD_UP, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (a fixed command)
     if done.returncode:
-        said = [line.strip().removeprefix("what():").strip() for line in done.stderr.splitlines() if line.strip()]
-        why = one_line(said[-1], 200) if said else "Arrow does not say why"
+        lines = [line.strip().removeprefix("what():").strip() for line in done.stderr.splitlines() if line.strip()]
+        why = one_line(lines[-1], 200) if lines else "Arrow gives no reason"
         raise DataError(f"{path}: damaged: its footer cannot be read: {why}; {AGAIN}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -189,7 +190,7 @@ def sizes(path: str | Path) -> dict[str, Any]:
 
 
 def describe(found: Mapping[str, Any]) -> list[str]:
-    """Write what `facts` found as lines for people."""
+    """Format the result of `facts` as lines of text."""
     return [*_lines(found)]
 
 
@@ -202,7 +203,7 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
         yield from (_counted_line(part["pivots"], part["share"], name) for name, part in found[key].items())
     if found["calls_per_batch"]:
         batches = ", ".join(f"{calls}: {count}" for calls, count in found["calls_per_batch"].items())
-        yield f"  calls a batch: {batches}"
+        yield f"  calls per batch: {batches}"
     if found["most_expected_tools"]:
         yield ""
         some = found["most_expected_tools"]
@@ -214,7 +215,7 @@ def _lines(found: Mapping[str, Any]) -> Iterable[str]:
     for title, key in (
         ("depth", "depth"),
         ("tools on offer", "tools"),
-        ("pivots a trajectory", "pivots_per_trajectory"),
+        ("pivots per trajectory", "pivots_per_trajectory"),
     ):
         spread = found[key]
         numbers = " ".join(f"{_number(spread[name]):>8}" for name in ("min", "median", "mean", "p95", "max"))
@@ -261,7 +262,7 @@ def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
     if found["bad_rows"] > _REASONS_SHOWN:
         yield f"  … and {found['bad_rows'] - _REASONS_SHOWN} more"
     if found["flags"]:
-        yield "rows that are odd in some way:"
+        yield "rows with something unusual:"
         for flag, count in found["flags"].items():
             yield f"  {count:>9}  {one_line(flag)}"
 

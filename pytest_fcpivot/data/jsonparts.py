@@ -1,8 +1,8 @@
-"""JSON texts taken apart one level at a time: the parts stay texts, and nothing is decoded only to be written again.
+"""Splits JSON texts one level at a time; the parts stay JSON text, so values that are only copied are never decoded.
 
-By msgspec, which finds the end of a value several times faster than decoding it would take (small, no dependencies,
-wheels for every platform). It is stricter than Python's own decoder, by whose rules rows are read: what it refuses
-(NaN, lone surrogates) is decoded by that one, and written again.
+Splitting is done by msgspec, which finds the end of a value several times as fast as it could be decoded (small, no
+dependencies, wheels for every platform). msgspec is stricter than Python's own decoder, whose rules apply to rows:
+texts that it refuses (with NaN or lone surrogates) are decoded by Python's decoder and encoded again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _split_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 class _Object(msgspec.Struct, gc=False):
-    """Any object, whose members are passed over."""
+    """Any JSON object; its members are skipped."""
 
 
 _pass_objects = msgspec.json.Decoder(list[_Object]).decode
@@ -33,8 +33,8 @@ _skip = msgspec.json.Decoder(msgspec.Raw).decode
 _read_string = msgspec.json.Decoder(str).decode
 _write_string = msgspec.json.Encoder().encode
 _QUOTE, _BRACE, _BRACKET = b'"{['
-# Python refuses integers of more digits, which msgspec passes over. So long a run of digits has four of every 1,024th
-# byte, so that most texts need no search.
+# Python refuses integers of more than 4,300 digits, which msgspec skips. So long a run of digits shows as four digits
+# in a row among every 1,024th byte, which rules out most texts without a full search.
 _TOO_MANY_DIGITS = re.compile(rb"\d{4301}")
 _STRIDE, _SAMPLED = 1024, re.compile(rb"\d{4}")
 
@@ -67,7 +67,7 @@ def objects(text: bytes) -> list[Fields] | None:
 
 
 def objects_or_texts(text: bytes) -> list[Fields] | None:
-    """Return the members of each object of a JSON array, where each may also be the text of one; else as `objects`."""
+    """Return the same as `objects`, but accept an array whose elements are objects or strings that hold an object."""
     found = objects(text)
     if found is not None:
         return found
@@ -79,7 +79,7 @@ def objects_or_texts(text: bytes) -> list[Fields] | None:
 
 
 def count_objects(text: bytes) -> int | None:
-    """Return how many objects a JSON array has; None if it is not an array of objects. Raises as `fields` does."""
+    """Return the number of objects in a JSON array; None if it is not an array of objects. Raises as `fields` does."""
     try:
         return len(_pass_objects(text))
     except msgspec.DecodeError:
@@ -92,14 +92,14 @@ def _are_objects(value: Any) -> bool:
 
 
 def refuse_long_integers(text: bytes) -> None:
-    """Raise ValueError for a text with an integer that Python does not decode."""
+    """Raise ValueError for a text with an integer that is too long for Python's decoder."""
     if _SAMPLED.search(text[::_STRIDE]) and _TOO_MANY_DIGITS.search(text):
         decoded(text)
 
 
 def decoded(text: bytes) -> Any:
     """Decode a text by Python's rules; raises as `fields` does."""
-    return json.loads(text.decode("utf-8", "surrogatepass"))  # of bytes it would guess the encoding
+    return json.loads(text.decode("utf-8", "surrogatepass"))  # given bytes, json.loads would guess the encoding
 
 
 def _parts(value: Mapping[str, Any]) -> Fields:
@@ -107,7 +107,7 @@ def _parts(value: Mapping[str, Any]) -> Fields:
 
 
 def part(value: Any) -> bytes:
-    """Write a decoded value as a part."""
+    """Encode a decoded value as JSON text."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # lone surrogates
@@ -115,7 +115,7 @@ def part(value: Any) -> bytes:
 
 
 def is_json(text: str) -> bool:
-    """Tell whether a text is JSON that Python's own decoder takes."""
+    """Return whether a text is JSON by the rules of Python's own decoder."""
     try:
         try:
             _skip(text)
@@ -128,22 +128,22 @@ def is_json(text: str) -> bool:
 
 
 def is_object(text: bytes | None) -> bool:
-    """Tell whether a part is an object."""
+    """Return whether a JSON text is an object."""
     return text is not None and text[0] == _BRACE
 
 
 def is_array(text: bytes | None) -> bool:
-    """Tell whether a part is an array."""
+    """Return whether a JSON text is an array."""
     return text is not None and text[0] == _BRACKET
 
 
 def is_string(text: bytes | None) -> bool:
-    """Tell whether a part is a string."""
+    """Return whether a JSON text is a string."""
     return text is not None and text[0] == _QUOTE
 
 
 def string(text: bytes | None) -> str | None:
-    """Decode a part that is a string; None if it is something else, or missing."""
+    """Decode a JSON text that is a string; None if it is something else, or missing."""
     if text is None or text[0] != _QUOTE:
         return None
     try:
@@ -154,9 +154,9 @@ def string(text: bytes | None) -> str | None:
 
 
 def unwrapped(value: bytes) -> bytes:
-    """Return the JSON that a part holds if it is a string, `null` for a blank one; any other part as it is.
+    """Return the JSON inside a JSON string, and `null` for a blank string; any other JSON text is returned unchanged.
 
-    Raises ValueError if the string is not JSON.
+    Raises ValueError if the string's content is not JSON.
     """
     text = string(value)
     if text is None:
@@ -165,7 +165,7 @@ def unwrapped(value: bytes) -> bytes:
     if not text:
         return b"null"
     if not is_json(text):
-        json.loads(text)  # says why
+        json.loads(text)  # raises the error with the reason
     try:
         return text.encode()
     except UnicodeEncodeError:  # lone surrogates
@@ -181,10 +181,10 @@ def as_string(text: str) -> bytes:
 
 
 def joined(members: Mapping[str, bytes]) -> bytes:
-    """Write an object of these members."""
+    """Write a JSON object with these members, given as JSON texts."""
     return b"{%s}" % b",".join([b"%s:%s" % (as_string(key), value) for key, value in members.items()])
 
 
 def in_string(value: bytes) -> bytes:
-    """Write a part as a JSON string that holds its text."""
+    """Wrap a JSON text in a JSON string."""
     return _write_string(value.decode())

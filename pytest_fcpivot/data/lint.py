@@ -1,7 +1,7 @@
-"""The data set's own faults, by rule: what no agent can answer rightly, what is doubtful, what is merely odd.
+"""Checks a dataset for faults of its own, by rule: pivots that no agent can answer rightly, doubtful and odd ones.
 
-Rows are read one after the other, and a rule counts a pivot once, with the first fault it found there. All that is kept
-of a pivot is a hash of 64 bits, which tells duplicates.
+Rows are read one by one, and each rule counts a pivot at most once, with the first fault it finds there. Only a 64-bit
+hash of each pivot is kept in memory, to detect duplicates.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Severity = Literal["error", "warning", "note"]
 FailOn = Literal["error", "warning", "note", "never"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 FAIL_ON: tuple[FailOn, ...] = (*SEVERITIES, "never")
-SHORTEST_ANSWER = 40  # characters; a shorter message may stand in its context by chance
+SHORTEST_ANSWER = 40  # characters; a shorter message may appear in its context by chance
 _IDS_SHOWN = 3
 _TOOL_LISTS_KEPT = 256
 _SCHEMAS_KEPT = 4096
@@ -85,9 +85,9 @@ _OF_ROWS = ("broken-row", "duplicate-id", "unreadable-turn", "left-out-turn")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault of one pivot, or of one row that is no pivot; `id` then names the row's line.
+    """A fault of one pivot, or of a row that gave no pivot; `id` then names the row's line.
 
-    Turns that were left out for one reason are one finding, of the first of them.
+    All turns that were left out for the same reason are one finding, placed at the first of them.
     """
 
     rule: str
@@ -109,7 +109,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found in a file: by rule, how many pivots, and the first of their ids."""
+    """The findings of a file by rule: the number of pivots, and the first few of their ids."""
 
     file: str
     pivots: int = 0
@@ -123,13 +123,13 @@ class Findings:
         return next((severity for severity in SEVERITIES if severity in found), None)
 
     def exit_code(self, fail_on: FailOn = "error") -> int:
-        """Return 1 if a finding is as severe as `fail_on`, or more; else 0."""
+        """Return 1 if any finding is at least as severe as `fail_on`, else 0."""
         if self.worst is None or fail_on == "never":
             return 0
         return int(SEVERITIES.index(self.worst) <= SEVERITIES.index(fail_on))
 
     def table(self) -> list[str]:
-        """Write the counts as lines for people, the worst rules first."""
+        """Format the counts as lines of text, the worst rules first."""
         if not self.counts:
             return [f"{self.file}: {self.pivots} pivots, nothing found"]
         lines = [f"{self.file}: {self.pivots} pivots"]
@@ -161,11 +161,11 @@ class Findings:
         return {"file": self.file, "pivots": self.pivots, "worst": self.worst, "rules": rules}
 
     def _share(self, rule: Rule) -> float | None:
-        """Return the share of the pivots that break a rule; None if the rule is about rows that are no pivots."""
+        """Return the share of the pivots that break a rule; None if the rule is about rows that gave no pivot."""
         return None if rule.id in _OF_ROWS else self.counts[rule.id] / self.pivots
 
     def _rules(self) -> list[Rule]:
-        """Return the rules that found something, the worst first; all rules stand in that order."""
+        """Return the rules that found something, the worst first, which is the order of RULES."""
         return [rule for rule in RULES.values() if self.counts[rule.id]]
 
 
@@ -176,10 +176,10 @@ def lint(
     ids_shown: int = _IDS_SHOWN,
     progress: Reached = told_nobody,
 ) -> Findings:
-    """Look for the faults of the data that a name means.
+    """Check a data file, given by its name, for faults.
 
     `say` is called with each finding as it is made; duplicates come last. Broken rows are findings if the name is that
-    of a source file; of a prepared store they were left out before. `progress` is as in `prepare`.
+    of a source file; in a prepared store they were left out before. `progress` is as in `prepare`.
     Raises DataError if the file cannot be used.
     """
     path = resolve_data(str(name))
@@ -221,13 +221,13 @@ def _broken_rows(provenance: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _split_reason(reason: str) -> tuple[str, str]:
-    """Take the line from a reason, "" if there is none."""
+    """Split a reason into the part "line N", empty if it has none, and the rest."""
     parts = _REASON.fullmatch(reason)
     return (parts[1], parts[2]) if parts else ("", reason)
 
 
 def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
-    """Yield the reasons that turns were left out for, each with how many."""
+    """Yield one finding for each reason for which turns were left out, with the number of these turns."""
     told = Told.of(provenance)
     for reason, count in told.left_out.most_common():
         rule = "unreadable-turn" if "arguments" in reason else "left-out-turn"
@@ -237,7 +237,10 @@ def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
 
 
 def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:
-    """Count the broken rows past those that the store names; how many have an id that was there, their reasons tell."""
+    """Count the broken rows beyond the first ones, whose reasons the store lists one by one.
+
+    The store's counts of all reasons show how many of the others have the id of an earlier row.
+    """
     reasons = provenance.get("bad_row_reasons", ())
     unnamed = provenance.get("bad_rows", 0) - len(reasons)
     if unnamed <= 0:
@@ -252,7 +255,7 @@ def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:
 
 
 def _each(store: PivotStore) -> Iterator[Finding]:
-    """Check every pivot by itself, then all against each other."""
+    """Check every pivot on its own, then look for duplicates among all."""
     items_of = _ItemsReader()
     hashes = array("Q")
     for row in range(len(store)):
@@ -272,7 +275,7 @@ def _content_hash(pivot: Pivot) -> int:
 
 
 def _duplicates(store: PivotStore, hashes: array[int]) -> Iterator[Finding]:
-    """Find the rows that hold what an earlier row holds."""
+    """Find the rows with the same content as an earlier row."""
     import pyarrow as pa  # noqa: PLC0415 (it is heavy, and loaded already where it is needed)
     import pyarrow.compute as pc  # noqa: PLC0415
 
@@ -290,7 +293,7 @@ def _duplicates(store: PivotStore, hashes: array[int]) -> Iterator[Finding]:
 
 
 class _ItemsReader:
-    """Decodes inputs; of one that goes on where the last one ended, only what is new."""
+    """Decodes inputs; if one continues the previous input, only the new items are decoded."""
 
     def __init__(self) -> None:
         self._text = "[]"
@@ -307,7 +310,7 @@ class _ItemsReader:
 
 
 def _faults(pivot: Pivot, items: list[Any]) -> Iterator[tuple[str, str]]:
-    """Yield the rules that a pivot breaks, each once, with what was found."""
+    """Yield the rules that a pivot breaks, each once, with a description of the fault."""
     yield from tool_faults(pivot.tools_json)
     yield from _result_faults(items)
     action = pivot.expected_action
@@ -318,7 +321,7 @@ def _faults(pivot: Pivot, items: list[Any]) -> Iterator[tuple[str, str]]:
     text = (action.message or "").strip()
     if not text:
         yield "empty-message", ""
-    # The input is written as `quoted` writes, so what is not in its JSON is in none of its texts.
+    # The input's JSON escapes strings as `quoted` does, so a text that is not in the JSON is in none of its strings.
     elif len(text) >= SHORTEST_ANSWER and quoted(text)[1:-1] in pivot.input_json:
         place = _place_of(text, items)
         if place is not None:
@@ -367,7 +370,7 @@ def _made_before(action: Action, items: list[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _place_of(text: str, items: list[Any]) -> int | None:
-    """Find a text in the last user message, or in what the assistant said or thought."""
+    """Return the index of an item that contains a text: the last user message, or the assistant's text or reasoning."""
     user_seen = False
     for place in range(len(items) - 1, -1, -1):
         item = items[place]
@@ -383,7 +386,7 @@ def _place_of(text: str, items: list[Any]) -> int | None:
 
 
 def _result_faults(items: list[Any]) -> Iterator[tuple[str, str]]:
-    """Pair results with the calls before them, by id."""
+    """Pair results with earlier calls by id, and yield the faults found."""
     open_calls: dict[str, list[int]] = {}
     seen: set[str] = set()
     stray = twice = None
@@ -415,7 +418,10 @@ def _result_faults(items: list[Any]) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=_TOOL_LISTS_KEPT)
 def tool_faults(tools_json: str) -> tuple[tuple[str, str], ...]:
-    """Return the rules that a list of tools breaks, each once, with what was found; no pivot is needed for it."""
+    """Return the rules that a list of tools breaks, each once, with a description of the fault.
+
+    `tools_json` is the list as JSON; the result is cached, because many pivots share their tools.
+    """
     found: dict[str, str] = {}
     first: dict[str, Any] = {}
     for number, tool in enumerate(json.loads(tools_json)):
@@ -466,7 +472,7 @@ def _form_problem(tool: Mapping[str, Any]) -> str | None:
 
 @lru_cache(maxsize=_SCHEMAS_KEPT)
 def _schema_problem(schema_json: str) -> str | None:
-    """Return why a schema cannot be used; a plain one that the acceptor understands is well-formed."""
+    """Return why a schema cannot be used; None if it can. Whatever `make_acceptor` compiles is well-formed."""
     if make_acceptor(json.loads(schema_json)) is not None:
         return None
     verdict = check_arguments(schema_json, "{}")

@@ -1,4 +1,4 @@
-"""The list of rows and turns that were left out, a file beside the store that appears in one step with it."""
+"""Writes the list of rows and turns that were left out: a file beside the store, put in place atomically."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from pytest_fcpivot.data.parts import remove_abandoned
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A compressed file of a few kilobytes can hold billions of broken lines, so the list has a bound of about 200 MB.
+# A compressed file of a few kilobytes can hold billions of broken lines, so the list is limited, to about 200 MB.
 ONE_BY_ONE = 10_000
 MOST_LINES = 1_000_000
 
 
 class Listing:
-    """Writes one JSON object a line: `file`, `line`, `message` (null for a whole row) and `reason`.
+    """Writes one JSON object per line: `file`, `line`, `message` (null for a whole row) and `reason`.
 
-    From the 10,001st line on, those that follow each other with the same file, message and reason are one, with
-    `last_line` and `count` besides. A last line of the same form, without a place, counts what the bound left out.
+    From the 10,001st line on, consecutive entries with the same file, message and reason are merged into one, with the
+    additional members `last_line` and `count`. If the limit was reached, a final line with null for file, line and
+    message counts the entries that are missing.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -47,7 +48,7 @@ class Listing:
         self._alike, self._first, self._last, self._count = alike, line, line, 1
 
     def _write_waiting(self) -> None:
-        """Write what was added last, with all that was like it."""
+        """Write the entry that was added last, merged with the equal ones before it."""
         if not self._count:
             return
         count, self._count = self._count, 0
@@ -68,7 +69,7 @@ class Listing:
             )
 
     def finish(self) -> None:
-        """Put the list in its place, or remove that of an earlier time if there is nothing to list."""
+        """Move the list to its place; if it is empty, remove the list of an earlier run instead."""
         self._write_waiting()
         if self.unlisted:
             self._write_line("null", "null", "null", "more that are only counted", f', "count": {self.unlisted}')
@@ -81,7 +82,7 @@ class Listing:
         self._part.replace(self._path)
 
     def discard(self) -> None:
-        """Leave nothing of the list."""
+        """Remove the unfinished list."""
         if self._stream is not None and self._part is not None:
             self._stream.close()
             with suppress(OSError):

@@ -1,6 +1,6 @@
-"""Chat messages of the published types, read in one pass over a row's text; values for the store stay texts.
+"""Types for chat messages in the form of the published datasets, decoded in one pass; values to be stored stay JSON.
 
-What departs from these types, be it by one member that is not known, is read by `shapes`, to the same things.
+A row that departs from these types, even by a single unknown member, is read by `data.shapes`, with the same result.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
 
 EMPTY = b'""'
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-TOOL_ROLES = frozenset({"tool", "function"})  # the latter in the API's first form
+TOOL_ROLES = frozenset({"tool", "function"})  # "function" is from the first version of the API
 SCHEMA_KEYS = ("input_schema", "inputSchema")  # other APIs' names for a tool's parameters
 _NULL = msgspec.Raw(b"null")
-ABSENT = msgspec.Raw(b"")  # of arguments: there is no such key, and nobody knows what they were
+ABSENT = msgspec.Raw(b"")  # the value for arguments whose key is missing, so that they are unknown
 _NO_ARGUMENTS = b'"{}"'
 _BRACKET = b"["[0]
 _SCHEMA_AS_TEXT = b'"parameters":"'
 
 
 class Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What is called, and its arguments: text or any other value, or `ABSENT`."""
+    """The name of the called function, and its arguments: a string or any other JSON value, or `ABSENT`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
     arguments: msgspec.Raw = ABSENT
 
 
 class Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A call that the assistant makes."""
+    """A call by the assistant."""
 
     function: Function
     id: str | int | None = None
@@ -60,7 +60,7 @@ class Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     index: int | None = None
 
     def written(self) -> bytes:
-        """Return name and arguments as an item's members; arguments are a string that holds JSON, or holds nothing."""
+        """Return name and arguments as the members of an item; the arguments are a string of JSON, or an empty one."""
         arguments = bytes(self.function.arguments)
         if arguments in (b"null", EMPTY):
             arguments = _NO_ARGUMENTS
@@ -71,7 +71,7 @@ class Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return b'"name":%s,"arguments":%s' % (as_string(self.function.name), arguments)
 
     def fault(self) -> str | None:
-        """Say what is wrong with the arguments, if a grader could not read them."""
+        """Return why a grader could not read the arguments; None if it could."""
         raw = bytes(self.function.arguments)
         if not raw:
             return f"the call of {self.function.name!r:.80} has no arguments under any key that is known"
@@ -82,7 +82,7 @@ class Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A message of a conversation; of what it says further, such as the expert's thinking, nothing is kept.
+    """A message of a conversation; other members, such as the expert's reasoning, are accepted but not kept.
 
     A `weight` of 0 marks a turn that is not to be learned.
     """
@@ -99,7 +99,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     weight: float | None = None
 
     def calls(self) -> list[Call]:
-        """Return the calls that are made; `function_call` is the API's first form."""
+        """Return the message's calls, from `tool_calls` or from `function_call` (the first version of the API)."""
         if not self.tool_calls and self.function_call is not None:
             return [Call(self.function_call)]
         return self.tool_calls or []
@@ -109,10 +109,10 @@ read_regular = msgspec.json.Decoder(list[Message]).decode
 
 
 def is_plain(messages: Sequence[Message]) -> bool:
-    """Tell whether messages of the published types hold nothing that these types do not show.
+    """Return whether messages of the published types hold nothing that needs a closer look.
 
-    That is so unless a role is not known, calls stand twice or are not the assistant's, a content other than a result's
-    is a list (of blocks that may be calls), or an assistant's text looks like a call that was written as text.
+    They do if a role is unknown, calls are given twice or by another role than the assistant, the content of anything
+    but a result is a list (its blocks may be calls), or an assistant's text looks like a call written as text.
     """
     texts = []
     for message in messages:
@@ -128,13 +128,13 @@ def is_plain(messages: Sequence[Message]) -> bool:
             return False
         if role == "assistant" and not message.tool_calls and message.function_call is None:
             texts.append(content)
-    return not may_hold_a_call(texts)  # all at once
+    return not may_hold_a_call(texts)  # one search over all texts is faster
 
 
 class _Function(
     msgspec.Struct, tag_field="type", tag="function", forbid_unknown_fields=True, omit_defaults=True, gc=False
 ):
-    """A tool's function, which is the tool's flat form once it has the type."""
+    """A tool's function; encoded with its `type` tag, it is the flat form of the tool."""
 
     name: str
     description: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -143,7 +143,7 @@ class _Function(
 
 
 class Tool(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """A tool of the published shape."""
+    """A tool in the form of the published datasets."""
 
     function: _Function
     type: msgspec.Raw = _NULL
@@ -154,10 +154,10 @@ _write_functions = msgspec.json.Encoder().encode
 
 
 def read_tools(tools: bytes | list[Tool], line: int, flags: set[str]) -> tuple[bytes, int]:
-    """Return tools in their flat form, and their number; note in `flags` what is odd about them.
+    """Return tools in their flat form as JSON, and their number; adds a flag to `flags` for anything unusual.
 
-    They are text, which may also be a JSON string that holds them, or have been read already. Raises RowProblem if they
-    are no list of objects.
+    `tools` is a JSON list, a JSON string that contains one, or a list that was decoded already. Raises RowProblem if it
+    is not a list of objects.
     """
     try:
         names, flat = _tools_in(tools, line, flags) if isinstance(tools, bytes) else _flat_tools(tools)
@@ -169,13 +169,13 @@ def read_tools(tools: bytes | list[Tool], line: int, flags: set[str]) -> tuple[b
 
 
 def tool_names(tools: bytes, line: int) -> list[str]:
-    """Return the names of tools, which are read as `read_tools` does."""
+    """Return the names of tools, given as for `read_tools`."""
     flat, _ = read_tools(tools, line, set())
     return [name for tool in objects(flat) or () if (name := string(tool.get("name")))]
 
 
 def _tools_in(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
-    """Return the tools' names, and their flat forms as one text."""
+    """Return the tools' names, and the list of their flat forms as JSON."""
     text = unwrapped(text)
     if text == b"null":
         return [], b"[]"
@@ -194,16 +194,16 @@ def _flat_tools(tools: list[Tool]) -> tuple[list[str], bytes]:
 
 
 def _with_schemas(flat: bytes) -> bytes:
-    """Return flat tools with the schemas that are JSON text decoded."""
+    """Return flat tools in which parameters given as JSON text are replaced by the schema itself."""
     return b"[%s]" % b",".join([_flat_tool(tool, set()) for tool in objects(flat) or []])
 
 
 def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str], bytes]:
     if is_object(text) and not {"name", "function"}.isdisjoint(fields(text) or ()):
-        text = b"[%s]" % text  # the only one
+        text = b"[%s]" % text  # a single tool without its list
     tools = objects_or_texts(text) if is_array(text) else None
     if tools is None:
-        decoded(text)  # a string may hold what is not JSON, and is told so
+        decoded(text)  # raises ValueError if a string's content is not JSON
         raise RowProblem(line, "tools must be a list of objects")
     names: list[str] = []
     flat: list[bytes] = []
@@ -213,7 +213,7 @@ def _irregular_tools(text: bytes, line: int, flags: set[str]) -> tuple[list[str]
         name, kind = string(members.get("name")), string(tool.get("type"))
         if not is_object(function) and not (kind in (None, "function") or (kind == "custom" and name is not None)):
             names.append(name or f"{kind}:{len(names)}")
-            flat.append(joined(tool))  # one that the server brings, such as a search: as it is
+            flat.append(joined(tool))  # a tool that the server provides, such as a search, is kept unchanged
             continue
         if name is None:
             raise RowProblem(line, f"tools[{len(names)}]: a tool needs a name, a string")
@@ -242,9 +242,10 @@ def _flat_tool(function: Fields, flags: set[str]) -> bytes:
 
 
 def text_of(content: bytes, flags: set[str]) -> bytes:
-    """Return the text of a message as a JSON string: a string, or the texts of a list joined, else the value.
+    """Return the text of a message as a JSON string.
 
-    What of a list is no text (images) is left out, and noted in `flags`.
+    A string is returned unchanged, the texts of a list are joined, and any other value becomes its JSON text. Elements
+    of a list that are not text (images) are left out, which adds a flag to `flags`.
     """
     if is_string(content):
         return content
@@ -264,7 +265,7 @@ def text_of(content: bytes, flags: set[str]) -> bytes:
 
 
 def result_of(content: bytes) -> bytes:
-    """Return a call's result as a JSON string: a string, a list of text parts as their text, else the value."""
+    """Return a call's result as a JSON string: a string unchanged, text parts joined, any other value as JSON text."""
     if is_string(content):
         return content
     texts = _texts_of_parts(content) if is_array(content) else None
@@ -293,6 +294,6 @@ def _texts_of_parts(content: bytes) -> list[str] | None:
 def _list(content: bytes) -> list[Any] | None:
     try:
         parts: list[Any] = decoded(content)
-    except RecursionError:  # no list of texts, then; its own text is kept
+    except RecursionError:  # cannot be a list of texts; the caller keeps it as JSON text
         return None
     return parts

@@ -1,4 +1,4 @@
-"""Files that are written as hidden parts first, and appear in one step."""
+"""Cleans up after files that are written under a hidden name first and then renamed, so that they appear at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABANDONED_S = 3600
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove what a process that was killed left of a file; one that is alive has written to it lately."""
+    """Remove unfinished parts of a file that killed processes left: those not written to for an hour."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > _ABANDONED_S:

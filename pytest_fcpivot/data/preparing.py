@@ -1,4 +1,4 @@
-"""Rows of any known shape into a store: streamed, counted, and nothing dropped in silence."""
+"""Prepares rows of any known shape into a store: in one stream, with a count of everything that is left out."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _MOST_TURNS = (1 << 16) - 1
 
 @dataclass(slots=True)
 class Audit:
-    """What became of every row and of every assistant turn.
+    """Counts of what became of every row and of every assistant turn.
 
     `rows` = `pivot_rows` + `conversations` + `broken`; `turns` of conversations = their pivots + `skipped`.
-    `flags` counts what is odd about rows that were read all the same. `problems` holds the first broken rows. `listed`
-    counts what was left out, which the audit's file lists in `list_lines` lines, but for the `unlisted` past its bound.
-    `told` counts the rows by shape, and what was left out by reason. `each_repeated` is how often each pivot comes,
-    where rows say that they are repeats.
+    `flags` counts what is unusual about rows that could be read. `problems` holds the first broken rows. `listed` is
+    the number of rows and turns left out; the audit file lists them in `list_lines` lines, except the `unlisted` ones
+    beyond its limit. `told` counts the rows by shape, and what was left out by reason. `each_repeated` is the number of
+    rows for each pivot, if the rows are numbered repeats of it.
     """
 
     rows: int = 0
@@ -67,7 +67,7 @@ class Audit:
 
     @property
     def pivots(self) -> int:
-        """How many pivots were kept, of all kinds."""
+        """The number of pivots that were kept."""
         return self.kinds.total()
 
     def counts(self) -> dict[str, Any]:
@@ -77,17 +77,17 @@ class Audit:
 
 
 def refuse_other_ending(target: Path) -> None:
-    """Refuse a file to be written that no later command would take for parquet; raises DataError."""
+    """Raise DataError for an output file whose name later commands would not recognise as parquet."""
     if target.suffix != ".parquet":
         raise DataError(f"-o {target}: the name has to end in .parquet")
 
 
 def refuse_overwriting(sources: Iterable[Source], target: Path, listing: Path) -> None:
-    """Refuse to write over what is read, under whatever name; raises DataError."""
+    """Raise DataError if an output file is one of the sources, also under another name or through a link."""
     written = {os.path.realpath(target), os.path.realpath(listing)}
     for source in sources:
         if source.path is not None and os.path.realpath(source.path) in written:
-            raise DataError(f"-o {target}: this would be written over a source, {source.label}; name another file")
+            raise DataError(f"-o {target}: this would overwrite a source, {source.label}; name another file")
 
 
 def prepare(
@@ -105,10 +105,11 @@ def prepare(
 ) -> Audit:
     """Read sources into a store at `target`, written in one step; return what became of every row and turn.
 
-    Broken rows and skipped turns are listed in `audit_file`, one JSON object a line with file, line, message and
-    reason; no such file is left if there are none. `progress` is called now and then with the rows and the stored
-    bytes that were read. `calls_in_text` names the dialect in which conversations have their calls and tools as text.
-    Raises DataError if a source is damaged, holds no pivot or, with `bad_rows` "refuse", holds broken rows.
+    Broken rows and skipped turns are listed in `audit_file`, one JSON object per line with file, line, message and
+    reason; there is no such file if there are none. `progress` is called from time to time with the number of rows and
+    of stored bytes read so far. `calls_in_text` is the dialect in which the conversations write calls and tools as
+    text. Raises DataError if a source is damaged, if there are no pivots or, with `bad_rows` "refuse", if there are
+    broken rows.
     """
     from pytest_fcpivot.data.store import write_store  # noqa: PLC0415 (pyarrow is heavy)
 
@@ -149,7 +150,7 @@ def prepare(
     try:
         write_store(target, pivots(), details)
     except _NoPivotsError:
-        listing.finish()  # it says why
+        listing.finish()  # kept, since it shows why
         raise
     except BaseException:
         listing.discard()
@@ -171,7 +172,7 @@ def _why_none(sources: Sequence[Source], audit: Audit) -> str:
 
 
 class _Reading:
-    """Reads the sources one after the other."""
+    """Reads the sources one after the other, and fills the audit and the listing."""
 
     def __init__(
         self,
@@ -194,8 +195,8 @@ class _Reading:
         self._stop_at_problems = stop_at_problems
         self._calls_in_text = calls_in_text
         self.repeated = RepeatedRows()
-        # Where each id is: a source's number and a line, in one integer. There may be a million, so that a conversation
-        # has one entry for all its ids, by what they begin with, and with their number in it.
+        # Where each id was first seen: the source's number and the line, packed into one integer. There may be millions
+        # of ids, so a conversation has a single entry, under their common stem, which also holds their number.
         self._pivots: dict[str, int] = {}
         self._conversations: dict[str, int] = {}
         self.agent_refs = AgentRefs()
@@ -207,7 +208,7 @@ class _Reading:
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
             rows.on_read = partial(self._tell, rows, done)
-            bad, reason = b"", ""  # the last row, if it was refused: the same text after it is refused for the same
+            bad, reason = b"", ""  # the previous row, if it was refused: an equal row is refused for the same reason
             for line, raw in rows:
                 audit.rows += 1
                 if audit.rows % _ROWS_A_REPORT == 0:
@@ -235,7 +236,7 @@ class _Reading:
                         self._skipped(source, turn)
                         continue
                     if audit.broken and self._stop_at_problems:
-                        continue  # nothing will be kept: the rest is read for its problems alone
+                        continue  # the file will be refused: the rest is only read to report its broken rows
                     kinds[turn.expected_type] += 1
                     self.agent_refs.add(turn.metadata)
                     if turn.expected_names and may_be_doubtful(turn):
@@ -261,11 +262,11 @@ class _Reading:
         self._progress(audit.rows, done)
 
     def _tell(self, rows: Rows, done: int) -> None:
-        """Tell how far the reading is, also while no rows come: of blank lines, or a line without an end."""
+        """Report the progress also while no rows come, as in a run of blank lines or an endless line."""
         self._progress(self._audit.rows, done + rows.bytes_read)
 
     def _of_pivot(self, pivot: StoredPivot, number: int, line: int, source: Source) -> Iterable[StoredPivot]:
-        """Return what a row holds; raises RowProblem if it has been there before."""
+        """Return the row's pivot, or nothing for a repeat; raises RowProblem for a second row with the same id."""
         if self._same_pivot == "repeat" and pivot.id in self._pivots:
             self._audit.pivot_rows += 1
             self._audit.repeats += 1
@@ -281,7 +282,7 @@ class _Reading:
     def _of_conversation(
         self, conversation: Conversation | Rollout, number: int, line: int, source: Source
     ) -> Iterable[StoredPivot | SkippedTurn]:
-        """Return what a conversation holds, read when it is asked for; raises RowProblem as `_of_pivot` does."""
+        """Return a conversation's turns as a lazy iterable; raises RowProblem for a second one with the same ids."""
         self._note_conversation(conversation.stem, conversation.n_turns, number, line)
         self.repeated.others = True
         self._audit.conversations += 1
@@ -289,7 +290,7 @@ class _Reading:
         return conversation.turns(source.split)
 
     def _note_pivot(self, one: str, number: int, line: int) -> None:
-        """Remember where an id is; raises RowProblem if it has been there before."""
+        """Remember where an id was seen; raises RowProblem if it was seen before."""
         place = self._pivots.get(one)
         if place is None and self._conversations:
             stem, _, depth = one.rpartition("-d")
@@ -300,7 +301,7 @@ class _Reading:
         self._pivots[one] = number << 56 | line
 
     def _note_conversation(self, stem: str, n_turns: int, number: int, line: int) -> None:
-        """Remember, in one entry, where the ids of a conversation are; raises RowProblem as `_note_pivot` does."""
+        """Remember, in one entry, where a conversation's ids were seen; raises RowProblem as `_note_pivot` does."""
         place = self._conversations.get(stem)
         if place is None and self._pivots:
             ids = (f"{stem}-d{depth}" for depth in range(n_turns))
@@ -327,7 +328,7 @@ class _Reading:
         audit.told.refuse(reason, f"{source.label}:{line}")
         self._listing.add(source.label, line, reason)
         if len(audit.problems) < _PROBLEMS_KEPT:
-            problem = RowProblem(line, reason)  # a new one: that which was raised holds its row by its frames
+            problem = RowProblem(line, reason)  # a new one: the raised one keeps its row alive through its traceback
             problem.where = source.label
             audit.problems.append(problem)
 
@@ -339,5 +340,5 @@ def _refusal(sources: Sequence[Source], audit: Audit, skip_option: str) -> DataE
         lines.append(f"… and {audit.broken - len(shown)} more")
     rows = "1 broken row" if audit.broken == 1 else f"{audit.broken} broken rows"
     files = "the file" if len(sources) == 1 else "the files"
-    lines.append(f"{rows}; mend {files}, or pass {skip_option} to leave such rows out and count them")
+    lines.append(f"{rows}; correct {files}, or pass {skip_option} to leave such rows out and count them")
     return DataError("\n".join(lines), audit.problems)

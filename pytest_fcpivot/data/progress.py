@@ -1,4 +1,4 @@
-"""How far a long reading has come: a bar on a terminal, plain lines now and then in a log."""
+"""Shows the progress of reading a large file: a bar on a terminal, a plain line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    # Called now and then with the rows and the stored bytes that were read.
+    # Called from time to time with the number of rows and of stored bytes read so far.
     Reached = Callable[[int, int], None]
 
 _EVERY_S = {True: 0.2, False: 10.0}  # on a terminal, in a log
@@ -22,13 +22,14 @@ _MB = 1e6
 
 
 def told_nobody(_rows: int, _read: int) -> None:
-    """Tell nobody how far it is."""
+    """Ignore the progress: the default for `progress` parameters."""
 
 
 class Progress:
-    """Called with the rows and the bytes that were read; `total` is in bytes, None if it is not known.
+    """Shows the progress on standard error when called with the number of rows and of bytes read so far.
 
-    Lines begin with `what`. A bar or a line comes when it took a while: what is read in no time is not told of.
+    `total` is the size in bytes, None if it is unknown. Each line begins with `what`. Nothing is shown before the first
+    interval has passed, so short reads stay silent.
     """
 
     def __init__(self, total: int | None, what: str = "") -> None:
@@ -41,14 +42,14 @@ class Progress:
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """Tell of a file that is prepared without having been asked for."""
+        """Make the progress display for a file that a session prepares automatically."""
         return cls(path.stat().st_size if path.is_file() else None, f"preparing {one_line(path.name, _NAME_WIDTH)}")
 
     def __enter__(self) -> Self:
         return self
 
     def __call__(self, rows: int, read: int) -> None:
-        """Tell how far it is, if it is time to."""
+        """Show the progress if enough time has passed since the last time."""
         now = time.monotonic()
         if now - self._told < _EVERY_S[self._terminal]:
             return

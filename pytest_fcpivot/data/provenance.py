@@ -1,6 +1,7 @@
-"""What the metadata of a prepared file say of where its rows come from: checked once, used as words and counts alone.
+"""Reads and checks the provenance in the metadata of a prepared file.
 
-Anybody can write such a file. Nothing in its metadata is ever taken for a path, a module or an address.
+Anybody can write such a file, so the metadata are untrusted: they are used only as text and counts, and never as a
+path, a module or an address.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-_MOST_REPEATS = 100_000  # a forged number would make as many tests of each pivot
+_MOST_REPEATS = 100_000  # a limit, because a run makes this many tests of each pivot and the number could be forged
 
 
 class _Told(msgspec.Struct):
@@ -39,7 +40,7 @@ class _Audit(msgspec.Struct):
 
 
 class _Provenance(msgspec.Struct):
-    """The members that are used, of which earlier versions wrote some only; others are shown, and not used."""
+    """The members that are used; earlier versions wrote only some of them. Other members are only displayed."""
 
     format_version: int
     source: str | None = None
@@ -55,14 +56,14 @@ class _Provenance(msgspec.Struct):
 
 
 def read_provenance(path: Path, text: bytes, formats: Container[object]) -> dict[str, Any]:
-    """Read the metadata of a prepared file; raises DataError for what `fcpivot prepare` does not write.
+    """Read the metadata of a prepared file; raises DataError if they are not what `fcpivot prepare` writes.
 
-    Those of another format than `formats` are not looked at further: the caller refuses them.
+    Metadata whose format version is not in `formats` are returned unchecked: the caller must refuse them.
     """
     try:
         found = json.loads(text)
         if not isinstance(found, dict):
-            raise TypeError("not an object")  # noqa: TRY301 (told as the rest)
+            raise TypeError("not an object")  # noqa: TRY301 (reported like the others)
         if found.get("format_version") in formats:
             msgspec.convert(found, _Provenance)
     except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:

@@ -1,4 +1,4 @@
-"""Rows of any known shape, each read in one pass over its text, by a type of the members that rows before it had."""
+"""Reads rows of any known shape, each in one pass over its text, with a msgspec type learned from earlier rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Read = Conversation | StoredPivot | Rollout
 _MESSAGES = "messages"
 _USUAL: dict[str, Any] = {_MESSAGES: list[Message], "tools": list[Tool] | None}
 _NOT_OF_PIVOTS = frozenset((*_USUAL, "functions"))
-_PATIENCE = 64  # how many more rows may be unusual than usual
+_PATIENCE = 64  # by how many the unusual rows may outnumber the usual ones before the type is relaxed
 # White space, the first characters of JSON's values and of NaN and Infinity, and of a byte order mark.
 _BEGINS_JSON = frozenset(b'\t\n\r "-0123456789IN[fnt{\xef')
 _NO_JSON = "not JSON: Expecting value: line 1 column 1 (char 0)"
@@ -34,11 +34,11 @@ _MOST_NAMES = 64  # of members, in all rows; the published ones have 6, and reco
 
 
 class RowReader:
-    """Reads the rows of a source, one by one; `shape` says what they are, where "auto" goes by their members.
+    """Reads the rows of a source, one by one; `shape` is the shape of the rows, "auto" recognises it by their members.
 
-    What a row is does not depend on the rows before it, but for the order of its metadata and settings. `found` is the
-    name of the shape that the last row had, and `flags` holds what was odd about it beside what a conversation's own
-    flags say. `calls_in_text` names the dialect in which calls are written as text.
+    The result for a row does not depend on earlier rows, except for the order of its metadata and settings. After each
+    row, `found` is the name of its shape, and `flags` holds what was unusual about it, in addition to a conversation's
+    own flags. `calls_in_text` is the dialect in which calls are written as text.
     """
 
     def __init__(self, shape: Shape = "auto", calls_in_text: CallsInText | None = None) -> None:
@@ -53,7 +53,7 @@ class RowReader:
         odd: frozenset[str] = frozenset() if isinstance(raw, bytes) else getattr(raw, "odd", frozenset())
         self.found, self.flags = "", odd
         if isinstance(raw, bytes) and raw[0] not in _BEGINS_JSON:
-            raise RowProblem(line, _NO_JSON)  # what decoding it would say, in a tenth of the time
+            raise RowProblem(line, _NO_JSON)  # the decoder's own message, in a tenth of the time
         try:
             text = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
             return (None if odd else self._read_usual(text, line)) or self._read_any(text, line, odd)
@@ -63,7 +63,7 @@ class RowReader:
             raise RowProblem(line, f"not JSON: {error}") from error
 
     def _read_usual(self, text: bytes, line: int) -> Conversation | StoredPivot | None:
-        """Read a row whose members are as those of rows before it, and of a published shape; None if they are not."""
+        """Read a row of a published shape whose members all occurred in earlier rows; None for any other row."""
         row = self._usual.members(text)
         if row is None:
             return None
@@ -99,13 +99,13 @@ class RowReader:
 
 
 class _UsualRow:
-    """The names of the members that rows have had so far, as a type by which the next is decoded at once.
+    """The member names of the rows so far, compiled into a msgspec type that decodes the next row in one pass.
 
-    The type asks less of its members when too many rows are not of it.
+    If too many rows do not fit the type, it is relaxed: fewer of its members are decoded into types of their own.
     """
 
     def __init__(self) -> None:
-        # In the order in which they came, which is then that of what is kept of them.
+        # In order of first occurrence, which becomes the order of the stored metadata and settings.
         self._names: dict[str, None] = {}
         self._names_of_params: dict[str, None] = {}
         self._types = [{_MESSAGES: _USUAL[_MESSAGES]}, _USUAL]
@@ -113,9 +113,9 @@ class _UsualRow:
         self._balance = _PATIENCE
 
     def members(self, text: bytes) -> dict[str, Any] | None:
-        """Return a row's members: texts, messages and tools as they are read, and parameters as a struct of texts.
+        """Return a row's members: JSON texts, but messages and tools decoded, and parameters as a struct of JSON texts.
 
-        None if it has other members than the rows before it, or one of an unusual type.
+        None if a member did not occur in earlier rows, or has an unusual type.
         """
         if self._decode is None:
             return None
@@ -127,7 +127,7 @@ class _UsualRow:
         return found
 
     def learn(self, row: Fields) -> None:
-        """Take the names of an unusual row's members to those that are known."""
+        """Add the member names of an unusual row to the known ones."""
         if not self._types:
             return
         self._balance -= 1
@@ -155,13 +155,13 @@ def _can_be_typed(names: Collection[str]) -> bool:
 
 
 def _struct(title: str, names: Iterable[str], types: dict[str, Any]) -> type[msgspec.Struct]:
-    """Return a type with these members, each of which may be missing; another is refused."""
+    """Return a struct type with these members, all optional; it refuses any other member."""
     members = [(name, types.get(name, msgspec.Raw), msgspec.UNSET) for name in names]
     return msgspec.defstruct(title, members, forbid_unknown_fields=True, gc=False)
 
 
 def _members(struct: Any) -> dict[str, Any]:
-    """Return the members that a row has; those that are texts as bytes."""
+    """Return the members that are present in a struct; JSON texts as bytes."""
     found = msgspec.structs.asdict(struct).items()
     return {
         name: bytes(value) if type(value) is msgspec.Raw else value

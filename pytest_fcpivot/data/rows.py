@@ -1,7 +1,7 @@
-"""Rows of the FC-Pivot shape to Pivots, with every variation that the published sets show.
+"""Converts rows of the FC-Pivot shape to pivots, with every variation that occurs in the published datasets.
 
-A row needs `responses_create_params.input` and `expected_action`; all else is optional, and unknown fields are kept as
-metadata, which the agent never sees.
+A row needs `responses_create_params.input` and `expected_action`; everything else is optional. Unknown fields are kept
+as metadata, which the agent never sees.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LARGEST_POSITION = 2**31 - 1
 
 
 class StoredPivot(NamedTuple):
-    """One pivot as a row of the store, in the order of its columns; JSON texts are UTF-8 or str."""
+    """One pivot as a row of the store, in the order of the store's columns; JSON texts are UTF-8 bytes or str."""
 
     id: str
     split: str | None
@@ -62,7 +62,7 @@ class StoredPivot(NamedTuple):
 
     @classmethod
     def of(cls, pivot: Pivot) -> StoredPivot:
-        """Return a pivot's row."""
+        """Make the row of a pivot."""
         expected = pivot.expected_action
         return cls(
             pivot.id,
@@ -85,7 +85,7 @@ class StoredPivot(NamedTuple):
         )
 
     def of_trajectory(self, trajectory: str, own: str) -> StoredPivot:
-        """Return the same with another id, as a pivot of a trajectory."""
+        """Return a copy with the id `own`, as a pivot of the given trajectory."""
         return self._replace(
             id=own,
             trajectory_id=trajectory,
@@ -94,7 +94,7 @@ class StoredPivot(NamedTuple):
         )
 
     def pivot(self) -> Pivot:
-        """Return the pivot of a row."""
+        """Make the pivot that this row holds."""
         return Pivot(
             id=self.id,
             trajectory_id=self.trajectory_id,
@@ -117,19 +117,19 @@ def _str(text: bytes | str) -> str:
 
 
 def pivot_from_row(row: Any, line: int) -> Pivot:
-    """Read one decoded row; `line` is where it came from. Raises RowProblem with the reason if it is broken."""
+    """Read one decoded row from line `line` of its file; raises RowProblem with the reason if it is broken."""
     if not isinstance(row, dict):
         raise RowProblem(line, f"a row must be an object, not {json_type(row)}")
     try:
         return read_row({key: compact(value).encode() for key, value in row.items()}, line).pivot()
     except RecursionError:
-        raise RowProblem(line, "a value in it is nested too deep to be written again") from None
+        raise RowProblem(line, "a value in it is nested too deeply to be encoded") from None
 
 
 def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | None = None) -> StoredPivot:
-    """Read one row, given as the texts of its members; raises RowProblem with the reason if it is broken.
+    """Read one row, given as the JSON texts of its members; raises RowProblem with the reason if it is broken.
 
-    `params` are the members of its `responses_create_params`, where they have been read already.
+    `params` are the members of its `responses_create_params`, if they were split already.
     """
     if params is None:
         raw_params = row.get(PARAMS)
@@ -171,7 +171,7 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
 
 
 def expected_action_json(action: Action) -> str:
-    """Write an expected action as the data sets do."""
+    """Write an expected action as JSON in the form of the published datasets."""
     calls = [
         f'{{"type":"function_call","name":{quoted(call.name)},"arguments":{quoted(call.arguments)}}}'
         for call in action.calls
@@ -193,7 +193,7 @@ def expected_action_from_json(text: str) -> Action:
 
 
 def _expected_action(row: Mapping[str, bytes], line: int) -> tuple[str, list[str], bytes]:
-    """Return the type of the expected action, the names of the calls, and the action as text."""
+    """Return the type of the expected action, the names of the calls, and the action as JSON."""
     raw = row.get(EXPECTED)
     if raw is None or not is_object(raw):
         raise RowProblem(line, "no expected_action object")
@@ -252,7 +252,7 @@ def _input(params: Mapping[str, bytes], line: int) -> bytes:
 
 
 def _items_in(given: bytes) -> bytes | None:
-    """Return the items that a string holds as JSON, as some exports have them; None if it is a user's words."""
+    """Return the list of items that a string holds as JSON, as in some exports; None if it is a user's message."""
     if not given.startswith(_LISTED):
         return None
     try:
@@ -269,7 +269,7 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
         try:
             raw = unwrapped(raw)
         except (ValueError, RecursionError) as error:
-            must = "responses_create_params.tools must be a list of objects, and this is a string that is not JSON"
+            must = "responses_create_params.tools must be a list of objects, but is a string that is not JSON"
             raise RowProblem(line, f"{must}: {error}") from error
     if raw == b"null":
         return b"[]", 0
@@ -280,12 +280,12 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
 
 
 def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:
-    """Write the members of an object again, without some of them and, unless `null`, without those that are null."""
+    """Encode the members of an object, except those in `without` and, unless `null` is true, except null ones."""
     return joined({key: value for key, value in row.items() if key not in without and (null or value != b"null")})
 
 
 def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
-    """Return the row's own pivot id and trajectory id, as far as it has them."""
+    """Return the row's own pivot id and trajectory id, None for each that it lacks."""
     trajectory = decoded(row.get("trajectory_id", b"null"))
     if trajectory is not None:
         return None, well_formed(str(trajectory))
@@ -294,20 +294,20 @@ def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
 
 
 def _id_of_place(stem: str | None, turn: int | None, step: int | None, depth: int | None) -> str | None:
-    """Return an id of a pivot's place in its trajectory, if that is known."""
+    """Return an id made from a pivot's position in its trajectory; None if that is unknown."""
     if stem is None or (depth is None and turn is None and step is None):
         return None
     return f"{stem}-d{depth}" if depth is not None else f"{stem}-t{turn or 0}s{step or 0}"
 
 
 def stem_of(trajectory: str, otherwise: str) -> str:
-    """Return what the ids of a trajectory's pivots begin with; not a bare number, which -k would take for one."""
+    """Return the common prefix of the ids of a trajectory's pivots; never a bare number, which `-k` would misread."""
     stem = slug(trajectory) or otherwise
     return f"t{stem}" if stem[0].isdigit() and len(stem) < 12 else stem  # noqa: PLR2004 (a number, not a uuid)
 
 
 def _digest(*texts: bytes) -> str:
-    """Return a hash of JSON texts that does not depend on how they are spaced."""
+    """Return a hash of JSON texts that does not depend on their white space."""
     digest = blake2b(digest_size=6)
     for text in texts:
         digest.update(compact(decoded(text)).encode())
@@ -315,7 +315,7 @@ def _digest(*texts: bytes) -> str:
 
 
 def slug(value: Any) -> str | None:
-    """Make an id short and safe in node ids, shells and file names; what had to change is told apart by a hash."""
+    """Make an id short and safe in node ids, shells and file names; an id that had to be changed gets a hash suffix."""
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         return None
     text = str(value)
@@ -326,7 +326,7 @@ def slug(value: Any) -> str | None:
 
 
 def _positions(row: Mapping[str, bytes], line: int) -> list[int | None]:
-    """Return turn, step and depth, as far as the row has them: in `info`, or as sister sets have it in `meta_info`."""
+    """Return turn, step and depth from `info` or, as in related datasets, `meta_info`; None for each missing one."""
     info, name = _object_of(row.get("info", b"null")), "info"
     if not info and "meta_info" in row:
         info, name = _object_of(row["meta_info"]), "meta_info"
@@ -343,7 +343,7 @@ def _positions(row: Mapping[str, bytes], line: int) -> list[int | None]:
 
 
 def _object_of(text: bytes) -> dict[str, Any]:
-    """Decode an object, or the text that holds one; empty if it is something else."""
+    """Decode an object, or a string that contains one as JSON; an empty dict for anything else."""
     try:
         value = decoded(unwrapped(text))
     except ValueError:
@@ -352,7 +352,7 @@ def _object_of(text: bytes) -> dict[str, Any]:
 
 
 def json_type(value: Any) -> str:
-    """Name the JSON type of a decoded value."""
+    """Return the name of a decoded value's JSON type, with an article, for use in messages."""
     names = {
         dict: "an object",
         list: "an array",

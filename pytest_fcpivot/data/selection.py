@@ -1,6 +1,6 @@
-"""Which pivots run: filter, then shard, then sample, then limit; the same in every process.
+"""Selects the pivots that run: filter, then shard, then sample, then limit, with the same result in every process.
 
-Decided on small columns of the store, before anything else of a pivot is read.
+The selection needs only small columns of the store; nothing else of a pivot is read for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Index(Protocol):
-    """What a selection has to know of a store's rows: one column's values, and stable hashes of the ids, by row."""
+    """The interface of a store that a selection needs: the values of a column, and stable hashes of the ids, by row."""
 
     def __len__(self) -> int: ...
     def each(self, column: str) -> Iterable[Any]: ...  # noqa: D102
@@ -38,13 +38,13 @@ _64_BITS = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A part of a data set.
+    """The part of a dataset that runs.
 
-    `conditions`: what pivots have to meet, all of it; `ids`: which pivots, by name. `shard` (I, N), from 1: the
-    trajectories whose stable hash falls to shard I of N, so shards are disjoint and whole trajectories stay together.
-    `sample`: so many pivots, chosen by `seed`, the same in any file order; a larger sample holds the smaller one;
-    `stratified`: shared among the expected types as they share what is sampled from. `limit`: the first so many of what
-    is left. File order is kept throughout.
+    `conditions`: a pivot must meet all of them; `ids`: only pivots with these ids. `shard` (I, N), I from 1 to N: only
+    the trajectories whose stable hash falls into shard I of N, so shards are disjoint and trajectories stay whole.
+    `sample`: this many pivots, chosen by `seed`, whatever their order in the file; a larger sample contains a smaller
+    one. `stratified`: the sample has the same proportions of expected types as what it is drawn from. `limit`: the
+    first so many of the rest. File order is kept throughout.
     """
 
     shard: tuple[int, int] | None = None
@@ -65,7 +65,7 @@ class Selection:
         return rows if self.limit is None else rows[: self.limit]
 
     def why_nothing(self, index: Index) -> str:
-        """Say which filter left none of a store's rows, and what there is to filter by; "" if there are some."""
+        """Explain which filter excluded the last rows, and which values exist; "" if the filters leave some rows."""
         rows: Sequence[int] = range(len(index))
         before: list[str] = []
         for name, keep in self._filters(index):
@@ -78,7 +78,7 @@ class Selection:
         return "--fc-limit=0 leaves no pivot" if self.limit == 0 else ""
 
     def _filters(self, index: Index) -> Iterator[tuple[str, Callable[[Sequence[int]], Sequence[int]]]]:
-        """Yield what takes rows out, in the order in which it does, by the option that asks for it."""
+        """Yield the filters in the order of their application, each with the command-line option that requests it."""
         for condition in self.conditions:
             yield condition.option, partial(_meeting, condition, index)
         if self.ids is not None:
@@ -113,7 +113,7 @@ class Selection:
 
 
 def _shares(size: int, members: dict[str, int]) -> dict[str, int]:
-    """Share a sample among strata as they share the whole, by largest remainders."""
+    """Divide a sample among strata in proportion to their sizes, by the method of largest remainders."""
     total = sum(members.values())
     size = min(size, total)
     shares = {kind: size * count // total for kind, count in members.items()}
@@ -152,12 +152,12 @@ _NUMBERS = ("turn", "step", "depth", "n_tools", "source_line")
 _TEXTS = ("id", "split", "trajectory_id", "expected_type")
 TOOL, METADATA, SPLIT = "tool", "metadata", "split"
 _VALUES_SHOWN = 8
-_MOST_COMPARED = 20_000  # values; looking for the nearest of more takes seconds
+_MOST_COMPARED = 20_000  # values; a search for the closest match among more of them takes seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition on a column: `column` to read, for metadata the `path` in it, the comparison, and the value."""
+    """One condition: the column to read, for metadata the `path` of keys in it, the comparison, and the value."""
 
     column: str
     path: tuple[str, ...]
@@ -174,7 +174,7 @@ class Condition:
         return f"--fc-where={column}{self.comparison}{value}"
 
     def values_among(self, rows: Sequence[int], index: Index) -> str:
-        """Say which values some rows of a store have where the condition looks: the nearest ones, or their range."""
+        """Describe the values that some rows have in the condition's column: the closest ones, or their range."""
         name = ".".join((self.column, *self.path))
         wanted = set(rows)
         found: Counter[Any] = Counter()
@@ -196,14 +196,14 @@ class Condition:
         return f"the values of {name} are {', '.join(shown)}{f' and {more} more' if more else ''}{meant}"
 
     def _inside(self, metadata: str) -> Any:
-        """Return what is under the condition's path in a pivot's metadata, given as JSON; None if nothing is."""
+        """Return the value at the condition's path in a pivot's metadata, given as JSON; None if there is none."""
         found = json.loads(metadata)
         for key in self.path:
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
     def met_by(self, found: Any) -> bool:
-        """Tell whether a column's value meets the condition; a missing one meets only `!=`."""
+        """Return whether a column's value meets the condition; a missing value meets only `!=`."""
         if self.column == TOOL:
             return (self.value in found) == (self.comparison == "=")
         if self.column == METADATA:
@@ -220,7 +220,7 @@ class Condition:
 
 
 def parse_condition(text: str, where: str = "--fc-where") -> Condition:
-    """Read `column=value`, or with another comparison; raises OptionError, naming the columns there are."""
+    """Parse `column=value` or another comparison; raises OptionError, which lists the columns, for anything else."""
     found = _CONDITION.fullmatch(text)
     known = (*_TEXTS, *_NUMBERS, TOOL, f"{METADATA}.KEY")
     if found is None:
@@ -255,13 +255,16 @@ def _as_text(value: Any) -> str:
 
 
 def read_ids(path: Path, where: str = "--fc-ids") -> frozenset[str]:
-    """Read pivot ids, one a line, with blank lines and lines that begin with # passed over; raises OptionError."""
+    """Read pivot ids from a file, one per line; blank lines and lines that begin with # are skipped.
+
+    Raises OptionError if the file cannot be read or holds no ids.
+    """
     try:
         content = path.read_bytes()
         encoding = wide_encoding(content[:HEAD])
         if encoding is not None:
             raise OptionError(f"{where}={path}: {save_as_utf8(encoding)}")
-        lines = content.decode("utf-8-sig").splitlines()  # Windows programs write a mark before UTF-8, too
+        lines = content.decode("utf-8-sig").splitlines()  # Windows programs may begin UTF-8 with a BOM
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{where}={path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     ids = frozenset(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
@@ -271,7 +274,7 @@ def read_ids(path: Path, where: str = "--fc-ids") -> frozenset[str]:
 
 
 def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
-    """Read `I/N`, 1 <= I <= N; raises OptionError otherwise."""
+    """Parse `I/N` with 1 <= I <= N; raises OptionError for anything else."""
     index, slash, count = text.partition("/")
     if slash and index.strip().isdecimal() and count.strip().isdecimal():
         shard = int(index), int(count)
@@ -281,8 +284,8 @@ def parse_shard(text: str, where: str = "--fc-shard") -> tuple[int, int]:
 
 
 def stable_hash(salt: str, text: str) -> int:
-    """Return 64 bits that stand for a text, the same on every machine; other salts give independent ones."""
-    salted = _salted(salt).copy()  # a third of the time of a new one with these arguments
+    """Return a 64-bit hash of a text that is the same on every machine; different salts give independent hashes."""
+    salted = _salted(salt).copy()  # takes a third of the time of making a new hash object
     salted.update(text.encode("utf-8", "surrogatepass"))
     return int.from_bytes(salted.digest())
 
@@ -293,7 +296,7 @@ def _salted(salt: str) -> blake2b:
 
 
 def _mixed(number: int) -> int:
-    """Scatter 64 bits so that neighbours are far apart: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    """Mix 64 bits so that similar inputs give unrelated outputs: the finalizer of SplitMix64 (Steele et al. 2014)."""
     number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
     number = (number ^ number >> 27) * 0x94D049BB133111EB & _64_BITS
     return number ^ number >> 31

@@ -1,4 +1,4 @@
-"""Sources of rows by name: known data sets, data sets of the Hub, files, directories, globs and standard input."""
+"""Resolves the names of sources: known datasets, datasets of the Hub, files, directories, globs, standard input."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _SPLITS = frozenset({"train", "validation", "valid", "val", "dev", "test"})
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A published data set: where it is, at which commit, and its files by split (no splits: every data file).
+    """A published dataset: its repository, the commit to use, and its files by split (no splits: all data files).
 
-    `sha256` holds the hashes of files that are known beforehand, `licence` is None where its card has to say it.
+    `sha256` holds the hashes of files that are known in advance; `licence` is None if it is read from the card.
     """
 
     repo: str
@@ -44,7 +44,7 @@ class Known:
 
 
 KNOWN = {
-    # No commit of this one is on record: the head of `main` is resolved, and its commit goes into the provenance.
+    # No commit of this dataset is pinned: the head of `main` is used, and its commit is recorded in the provenance.
     "fc-pivot-v1": Known(
         "nvidia/Nemotron-RL-Agentic-Function-Calling-Pivot-v1",
         None,
@@ -76,9 +76,9 @@ KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a source's rows come from: the name it was asked for by, and what is known of the file.
+    """The origin of a source's rows: the name that the user gave, and what is known about the file.
 
-    `sha256` is None for what was not downloaded; its rows know it once they have been read.
+    `sha256` is None unless the file was downloaded; for others, Rows.sha256 has it once the rows have been read.
     """
 
     source: str
@@ -92,7 +92,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file of rows, or standard input where `path` is None; `size` is in bytes as it is stored."""
+    """One file of rows, or standard input if `path` is None; `size` is that of the stored file in bytes."""
 
     label: str
     path: Path | None
@@ -101,19 +101,19 @@ class Source:
     provenance: Provenance
 
     def open_lines(self, *, limit: int = LINE_LIMIT) -> Rows:
-        """Open the rows, to be iterated once; see Rows. Standard input can be opened once.
+        """Open the rows, which can be iterated once; see Rows. Standard input can be opened only once.
 
         Raises DataError if they cannot be opened.
         """
         if self.path is not None:
             return open_rows(self.path, self.label, limit=limit)
         if sys.stdin is None or sys.stdin.closed:
-            raise DataError(f"{self.label}: closed, or read before; pipe the rows in, and read them once")
+            raise DataError(f"{self.label}: closed, or read already; pipe the rows in, and read them only once")
         return LineRows(sys.stdin.buffer, self.label, limit=limit)
 
 
 def file_source(path: Path) -> Source:
-    """Return one local file as a source, by its path, without a split."""
+    """Return a local file as a source without a split."""
     return Source(str(path), path, None, None, Provenance(path.name, path.name))
 
 
@@ -123,14 +123,15 @@ def resolve(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Source]:
-    """Return the sources that names mean, in the order of the names, each file once; what is remote is downloaded.
+    """Return the sources that names stand for, in the order of the names, each file once; downloads remote ones.
 
-    A name is that of a known data set, with or without `:split`; `hf://owner/name`, with or without `@revision` and
-    `/path` (a file, a directory or a pattern); a file, directory or glob, relative to `base`; or `-` for standard
-    input. A directory stands for all data files in it, however deep, hidden ones and stores of pivots left out. A
-    known name comes before a file of that name, which is `./name`. `say` is told of each download before it begins.
+    A name is one of: a known dataset, optionally with `:split`; `hf://owner/name`, optionally with `@revision` and
+    `/path` (a file, a directory or a pattern); a file, directory or glob, relative to `base`; `-` for standard input. A
+    directory stands for all data files below it, except hidden ones and stores of pivots. A known dataset takes
+    precedence over a file of the same name, which can be given as `./name`. `say` is called with a message before each
+    download.
 
-    Raises DataError if a name means nothing, or a file that cannot be read.
+    Raises DataError if a name cannot be resolved, or stands for a file that cannot be read.
     """
     sources: dict[str, Source] = {}
     for name in names:
@@ -203,18 +204,18 @@ def _fetched(
 
 
 def _local_files(name: str, base: Path) -> list[tuple[Path, str]]:
-    """Return the files that a name means, each with what messages call it."""
+    """Return the local files that a name stands for, each with its label for messages."""
     if not name:
-        raise DataError("a source without a name; give a file, a directory, or the name of a data set")
+        raise DataError("the name of a source is empty; give a file, a directory, or the name of a dataset")
     expanded = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises for a user who is not there)
     path = base / expanded
     if path.is_dir():
         return [(one, os.path.join(name, one.relative_to(path))) for one in _files_below(path, name)]  # noqa: PTH118
     if path.is_file():
         if not name.endswith(SUFFIXES):
-            raise DataError(f"{name}: not a data file by its name; known endings: {', '.join(SUFFIXES)}")
+            raise DataError(f"{name}: not the name of a data file; known endings: {', '.join(SUFFIXES)}")
         if _is_store(path):
-            raise DataError(f"{name}: pivots that were prepared already; use the file as it is, or name its source")
+            raise DataError(f"{name}: its pivots were prepared already; use the file as it is, or name its source")
         return [(path, name)]
     if path.exists():
         raise DataError(f"{name}: neither a file nor a directory; pipe it in, with - as the name")
@@ -224,7 +225,7 @@ def _local_files(name: str, base: Path) -> list[tuple[Path, str]]:
 
 
 def _files_below(directory: Path, name: str) -> list[Path]:
-    """Return the data files in a directory, sorted by path; caches and checkpoints hide behind a dot."""
+    """Return the data files below a directory, sorted by path; hidden files and directories are skipped."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{name}: {error.filename} cannot be read: {error.strerror or error}") from error
@@ -235,13 +236,13 @@ def _files_below(directory: Path, name: str) -> list[Path]:
         found += [Path(parent, one) for one in files if _may_be_data(one)]
     sources = sorted(path for path in found if path.is_file() and not _is_store(path))
     if not sources:
-        stores = " but pivots that were prepared already" if found else ""
+        stores = " except pivots that were prepared already" if found else ""
         raise DataError(f"{name}: no data files in this directory{stores}; known endings: {', '.join(SUFFIXES)}")
     return sources
 
 
 def _may_be_data(name: str) -> bool:
-    """Tell by its name whether a file that nobody named may hold rows: not what `prepare` lists beside its output."""
+    """Return whether a file found by a directory or glob may hold rows, by its name; an audit list of `prepare` not."""
     return name.endswith(SUFFIXES) and not name.startswith(".") and not name.endswith(".audit.jsonl")
 
 
@@ -255,7 +256,7 @@ def _matching(name: str, pattern: str, base: Path) -> list[tuple[Path, str]]:
     found = [(path, match) for path, match in data if path.is_file() and not _is_store(path)]
     if not found:
         raise DataError(
-            f"{name}: none of the {len(matches)} matches is a data file, as {matches[0]} is not; "
+            f"{name}: none of the {len(matches)} matches is a data file (the first: {matches[0]}); "
             f"known endings: {', '.join(SUFFIXES)}"
         )
     return found
@@ -270,11 +271,11 @@ def _is_store(path: Path) -> bool:
 
 
 def _must_be_readable(path: Path, label: str) -> None:
-    """Refuse now what would be refused after an hour of reading other files."""
+    """Raise DataError for an unreadable file now, rather than after an hour of reading the files before it."""
     try:
         path.open("rb").close()
     except OSError as error:
-        raise DataError(f"{label}: cannot be read: {error.strerror or error}; give yourself the right to") from error
+        raise DataError(f"{label}: cannot be read: {error.strerror or error}; make it readable first") from error
 
 
 def _not_found(name: str, path: Path) -> DataError:
@@ -288,7 +289,7 @@ def _not_found(name: str, path: Path) -> DataError:
 
 
 def _split_of(name: str) -> str | None:
-    """Return the split that a file's name tells, such as `train-00001-of-00004.parquet`."""
+    """Return the split that a file's name implies, as in `train-00001-of-00004.parquet`; None if it implies none."""
     stem = _SHARD.sub("", name.rpartition("/")[2].partition(".")[0])
     known = {split for one in KNOWN.values() for split in one.splits}
     return stem if stem in _SPLITS | known else None

@@ -1,4 +1,4 @@
-"""The parquet store: one row a pivot, read on demand, so that a run holds ids in memory and no payload."""
+"""The parquet store: one row per pivot, read on demand, so that a run keeps only the ids in memory."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 3
 _EARLIER = 2
-# Sets of conversations whose every shape that earlier versions met they read rightly.
+# Datasets of conversations that versions with format 2 are known to have read correctly.
 _READ_RIGHTLY = frozenset({"nvidia/Nemotron-Agentic-v1"})
 METADATA_KEY = b"fcpivot"
-# What reading a damaged file may raise: Arrow's own errors, and those of what it read that is no text, or no value.
+# The exceptions that reading a damaged file may raise: Arrow's own, and those from decoding wrong values that it read.
 DAMAGED = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
 AGAIN = "prepare the data again, or fetch the file again"
-# One group is decoded to read one pivot at random; smaller ones would swell the footer, which every process holds.
-# By 256, conversations are written in two thirds of the time that groups of 96 take, and one is read in 1.5 ms.
+# To read one pivot, its whole row group is decoded; smaller groups would enlarge the footer, which every process keeps
+# in memory. With 256 rows, conversations are written in two thirds of the time of 96, and a group is read in 1.5 ms.
 ROWS_PER_GROUP = 256
-_GROUP_BYTES = 3200 << 10  # of input and tools; rows of the pivot sets have three times as many as conversations have
+_GROUP_BYTES = 3200 << 10  # of input and tools; the rows of pivot datasets are three times as long as conversations'
 _GIVE_BACK_AFTER = 0.05  # seconds
 
 SCHEMA = pa.schema(
@@ -73,7 +73,7 @@ SCHEMA = pa.schema(
 )
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
-# What `prepare` makes of any id is shorter, and has no other characters.
+# Ids made by `prepare` are shorter, and consist of these characters only.
 _LONGEST_ID = 200
 _USUAL_IDS = re.compile("[A-Za-z0-9_.-]+")
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
@@ -81,7 +81,7 @@ _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """What is known of a pivot before it is read: enough to select it and to name its test."""
+    """What the index knows about a pivot without reading it: enough to select it and to name its test."""
 
     row: int
     id: str
@@ -91,10 +91,10 @@ class IndexEntry:
 
 
 def write_store(path: Path, rows: Iterable[StoredPivot], provenance: dict[str, Any]) -> int:
-    """Write rows as a store, atomically; return their number.
+    """Write rows as a store, atomically; returns their number.
 
-    `provenance` goes into the file's metadata, and is read when all rows have passed by, so it may still be filled
-    while they do. Raises DataError if the file cannot be written.
+    `provenance` goes into the file's metadata. It is read after the last row, so the producer of the rows may still
+    fill it. Raises DataError if the file cannot be written.
     """
     remove_abandoned(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -127,7 +127,7 @@ def _advice(error: OSError) -> str:
 
 
 def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:
-    """Yield rows in groups; a group of long rows has fewer, so that memory has a bound."""
+    """Yield rows in groups; a group of long rows has fewer of them, which limits the memory."""
     group: list[StoredPivot] = []
     size = 0
     for row in rows:
@@ -141,7 +141,7 @@ def _groups(rows: Iterable[StoredPivot]) -> Iterator[list[StoredPivot]]:
 
 
 def _texts(values: Sequence[bytes | str]) -> pa.Array:
-    """Return texts as an array, copied once: they are nearly all of what is written."""
+    """Return texts as an Arrow array with a single copy, because they make up nearly all of the data."""
     encoded: Any = values
     try:
         joined = b"".join(encoded)
@@ -154,9 +154,9 @@ def _texts(values: Sequence[bytes | str]) -> pa.Array:
 
 _TEXTS = frozenset({"expected_action", "input", "tools", "params", "metadata"})
 
-# Pivots of one trajectory repeat its tools word for word and the beginning of each other's input, so that pages have to
-# hold several of them; statistics of texts that nobody searches for would only swell the footer.
-# What is small stays as it is: a compressor costs more to set up than it would save.
+# The pivots of a trajectory repeat its tools and the beginning of each other's input, so a page must hold several of
+# them to compress well. Statistics of texts, which are never searched, would only enlarge the footer.
+# Small columns stay uncompressed: setting up a compressor would cost more than it saves.
 _COMPRESSED = frozenset({"id", "trajectory_id", "expected_action", "input", "tools", "metadata"})
 _HOW: dict[str, Any] = {
     "compression": {
@@ -164,8 +164,8 @@ _HOW: dict[str, Any] = {
         for path in ("expected_names.list.element" if name == "expected_names" else name for name in SCHEMA.names)
     },
     "use_dictionary": ["split", "trajectory_id", "expected_type", "expected_names", "tools", "params", "metadata"],
-    "write_statistics": ["split"],  # nothing else is in an order that would let a reader skip row groups
-    # Small numbers that go up by little: a quarter of their size, at no cost.
+    "write_statistics": ["split"],  # no other column is sorted so that statistics let a reader skip row groups
+    # Small numbers that grow in small steps: this encoding needs a quarter of the space, at no cost.
     "column_encoding": dict.fromkeys(("turn", "step", "depth", "n_tools", "source_line"), "DELTA_BINARY_PACKED"),
     "data_page_size": 8 << 20,
     "dictionary_pagesize_limit": 16 << 20,
@@ -173,10 +173,10 @@ _HOW: dict[str, Any] = {
 
 
 def _refuse_misread(path: Path, details: Mapping[str, Any], file: pq.ParquetFile) -> None:
-    """Refuse a store of format 2 unless its rows are known to have been of a shape that was read rightly then.
+    """Raise DataError for a store of format 2, unless its rows had shapes that its version read correctly.
 
-    Those are the published conversations, and the rows that are pivots, but for places given as `meta_info` or as text,
-    tools beside the request, an input that is JSON text, and repeats. The format is the same.
+    These are the published conversations, and rows that are pivots, except those with positions in `meta_info` or as
+    text, tools outside the request, an input that is JSON text, or repeats. The layout of formats 2 and 3 is the same.
     """
     sources = [source for source in details.get("sources") or () if isinstance(source, dict)]
     conversations = (details.get("audit") or {}).get("conversations", 1)
@@ -187,22 +187,22 @@ def _refuse_misread(path: Path, details: Mapping[str, Any], file: pq.ParquetFile
     again = f"fcpivot prepare {shlex.join(names)} -o {shlex.quote(str(path))}"
     raise DataError(
         f"{path}: prepared by version {details.get('prepared_by', 'unknown')} (format 2), which read some shapes of "
-        f"rows wrongly and did not record which it had read; prepare it again:  {again}"
+        f"rows wrongly and did not record the shapes it had read; prepare it again:  {again}"
     )
 
 
-# What metadata hold of a row that was not read then: places, tools, and repeats that were left out as broken.
+# Traces in the metadata of what those versions did not read: positions and tools, and repeats dropped as broken rows.
 _UNREAD = re.compile(r'"meta_info":|"info": ?"|"(?:tools|functions)": ?(?:\[\s*[{"]|\{|"\s*[\[{])')
 _LEFT_OUT = '"_ng_rollout_index"'
-# What such a version made of an input that is the JSON text of a list: a user's words, after the instructions.
+# How such a version stored an input that is the JSON text of a list: as a user's message, after the instructions.
 _INPUT_AS_WORDS = re.compile(
     r'\[(?:\{"role":"system","content":"(?:[^"\\]|\\.)*"\},)?\{"role":"user","content":"\s*\[\s*\{\s*\\"(?:role|type)\\"'
 )
-_ROWS_A_LOOK = 512  # with their inputs
+_ROWS_A_LOOK = 512  # rows per batch, which include the long inputs
 
 
 def _has_what_was_unread(details: Mapping[str, Any], file: pq.ParquetFile) -> bool:
-    """Tell whether rows that are pivots have something that was not read from where they had it."""
+    """Return whether any row, of a store of pivot rows, has something that versions with format 2 did not read."""
     try:
         names = ["depth", "n_tools", "metadata", "input"]
         for batch in file.iter_batches(_ROWS_A_LOOK, columns=names, use_threads=False):
@@ -219,7 +219,7 @@ def _has_what_was_unread(details: Mapping[str, Any], file: pq.ParquetFile) -> bo
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a parquet file is a store of ours, by its metadata; raises DataError if it is not parquet."""
+    """Return whether the metadata of a parquet file mark it as a store; raises DataError if it is not parquet."""
     try:
         return METADATA_KEY in (pq.read_metadata(path).metadata or {})
     except DAMAGED as error:
@@ -236,7 +236,7 @@ def footer_hash(path: Path) -> str:
 
 
 class PivotStore:
-    """A store opened for reading; a row group is kept at a time."""
+    """A store opened for reading; keeps one decoded row group in memory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -269,7 +269,7 @@ class PivotStore:
         return self._starts[-1]
 
     def each(self, column: str) -> Iterator[Any]:
-        """Yield every row's value of one column; `tool` stands for the names that are expected to be called."""
+        """Yield every row's value of one column; `tool` stands for the names of the expected calls."""
         name = "expected_names" if column == "tool" else column
         try:
             for batch in self._file.iter_batches(_ROWS_A_READ, columns=[name], use_threads=False):
@@ -294,7 +294,7 @@ class PivotStore:
         return view[numbers.offset : numbers.offset + len(numbers)]
 
     def index(self, rows: Sequence[int] | None = None) -> list[IndexEntry]:
-        """Return what is known of pivots without their payload: of all, or of the rows that are named, in order.
+        """Return the index entries of all pivots, or of the given rows, which must be in ascending order.
 
         Only row groups that hold one of the rows are read. Raises DataError as `read` does.
         """
@@ -325,23 +325,23 @@ class PivotStore:
         return found
 
     def _refuse_odd_ids(self, ids: list[str], groups: Sequence[int]) -> None:
-        """Refuse ids that are no names of tests, which `prepare` never writes; raises DataError with the first."""
+        """Raise DataError for the first id that cannot name a test; `prepare` never writes such an id."""
         if _USUAL_IDS.fullmatch("".join(ids)) and 0 < min(map(len, ids)) <= max(map(len, ids)) <= _LONGEST_ID:
-            return  # nearly always, and one look tells
+            return  # nearly always, after one cheap test for the whole batch
         rows = (row for group in groups for row in range(self._starts[group], self._starts[group + 1]))
         for row, own in zip(rows, ids, strict=True):
             if not 0 < len(own) <= _LONGEST_ID or "::" in own or "[" in own or not shows_as_it_is(own):
                 raise DataError(
-                    f"{self.path}: row {row + 1}: the id {shown(own)} cannot be a test's name (it is empty, of more "
-                    f"than {_LONGEST_ID} characters, or has [, :: or a character that cannot be seen); prepare the "
+                    f"{self.path}: row {row + 1}: the id {shown(own)} cannot be a test's name (it is empty, has more "
+                    f"than {_LONGEST_ID} characters, or contains [, :: or an invisible character); prepare the "
                     "data again from their source"
                 )
 
     def agent_refs(self, rows: Sequence[int] | None = None) -> Counter[str | None]:
-        """Count pivots by the agent that they name (None: they name none): all, or the rows that are named, in order.
+        """Count pivots by the agent that they name (None: no agent), for all rows or for the given ones, in order.
 
-        All are counted when they are prepared. Of stores that are older than that, and of a part of the rows, the
-        metadata are looked through. Raises DataError as `read` does.
+        The counts for all rows are recorded when data are prepared. For older stores, and for some of the rows, the
+        metadata are read. Raises DataError as `read` does.
         """
         counted = counted_in(self.provenance, len(self)) if rows is None else None
         if counted is not None:
@@ -355,7 +355,7 @@ class PivotStore:
         return found
 
     def _metadata(self, rows: Sequence[int] | None) -> Iterator[Any]:
-        """Yield the metadata of all rows, or of those that are named, in order; a part at a time."""
+        """Yield the metadata of all rows, or of the given rows, in order, one Arrow array per batch."""
         if rows is None:
             for batch in self._file.iter_batches(_ROWS_A_READ, columns=["metadata"], use_threads=False):
                 yield batch.column(0)
@@ -369,7 +369,7 @@ class PivotStore:
             place = end
 
     def read(self, row: int) -> Pivot:
-        """Read one pivot; the rows beside it are then cheap. Raises DataError if the file is damaged there."""
+        """Read one pivot, which makes reading its neighbours cheap; raises DataError if the file is damaged there."""
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
             try:
@@ -382,14 +382,14 @@ class PivotStore:
             self._give_back_memory()
         place = row - self._starts[group]
         try:
-            return _pivot(column[place].as_py() for column in self._columns)  # the next may be in another group
+            return _pivot(column[place].as_py() for column in self._columns)  # decodes only this row's values
         except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}; {AGAIN}") from error
 
     def _give_back_memory(self) -> None:
-        """Return to the system what Arrow keeps of it for the next group: a fifth of what a session takes.
+        """Return the memory that Arrow keeps for the next group to the system: a fifth of a session's memory.
 
-        Getting it again takes longer than reading the group, so it is not done for each one that is read in a burst.
+        Allocating it again takes longer than reading a group, so this is not done after each group of a quick series.
         """
         now = monotonic()
         if now - self._gave_back >= _GIVE_BACK_AFTER:
@@ -397,10 +397,11 @@ class PivotStore:
             self._gave_back = now
 
     def content_hash(self, source: Path) -> str:
-        """Return the sha256 that stands for the pivots of `source`, which this store was opened for.
+        """Return the sha256 that identifies the pivots of `source`, the file for which this store was opened.
 
-        It is that of the source file; of a store itself, that of its footer, which holds the hash of the source and the
-        place and size of every column of every row group, and is read in no time however large the store is.
+        For a source file, it is the hash of the file. For a store, it is the hash of its footer, which contains the
+        hash of the source and the position and size of every column chunk, and is quick to read whatever the size of
+        the store.
         """
         if source != self.path:
             return str(self.provenance["source_sha256"])
@@ -412,7 +413,7 @@ class PivotStore:
 
 
 def _pivot(values: Iterable[Any]) -> Pivot:
-    """Make a pivot of a row's values; raises ValueError for texts that are no JSON, as in a damaged file."""
+    """Make a pivot from a row's values; raises ValueError for texts that are not JSON, as in a damaged file."""
     id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
     for text in (input_, tools, params, metadata):
         if not is_json(text):
@@ -435,7 +436,7 @@ def _pivot(values: Iterable[Any]) -> Pivot:
 
 
 def _in_one(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column's values as one array; nearly always there is but one, which combining would copy."""
+    """Return a column's values as one array, without copying them if they are in a single chunk, as nearly always."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 

@@ -1,6 +1,7 @@
-"""What a reader of results should know of the data: what was left out and why, and which answers are doubtful.
+"""What a reader of results should know about the data: what was left out and why, and which answers are doubtful.
 
-It is counted while data are prepared, kept with them, and told by `prepare`, `info`, `lint` and the summary of a run.
+These counts are made while data are prepared, stored with them under the key `told`, and shown by `prepare`, `info`,
+`lint` and the summary of a run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NOTES = {
     ENCODED_TWICE: "expect arguments that are JSON encoded twice, which no call matches",
     NULLS: "expect arguments that are null, of parameters that the tools do not have (columns of Arrow add such nulls)",
     FLOATS: "expect arguments such as 3.0 for parameters that are integers (columns of Arrow make such numbers)",
-    UNEQUAL: "come several times, and others less often: each is asked once, or as often as --fc-repeats says",
+    UNEQUAL: "come several times, others less often: each is run once, or as often as --fc-repeats says",
 }
 _QUOTED = b'"arguments":"\\"'
 _VARIES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
@@ -43,9 +44,9 @@ _WIDTH = 140
 
 @dataclass(slots=True)
 class Told:
-    """Counts of rows by shape, of refused rows and left-out turns by reason, and of doubtful pivots by the doubt.
+    """Counts of rows by shape, of refused rows and left-out turns by reason, and of doubtful pivots by kind of doubt.
 
-    `first` says where the first row of each reason is.
+    `first` maps each reason to the file and line of the first row that it applies to.
     """
 
     shapes: Counter[str] = field(default_factory=Counter)
@@ -59,7 +60,7 @@ class Told:
         self._count(self.refused, reason, where)
 
     def leave_out(self, reason: str, where: str) -> None:
-        """Count a turn that is no pivot."""
+        """Count a turn that did not become a pivot."""
         self._count(self.left_out, reason, where)
 
     def _count(self, counts: Counter[str], reason: str, where: str) -> None:
@@ -70,13 +71,13 @@ class Told:
         self.first.setdefault(kind, where)
 
     def to_builtins(self) -> dict[str, Any]:
-        """Write the counts as builtins."""
+        """Return the counts as builtins."""
         counts = {name: dict(getattr(self, name).most_common()) for name in _COUNTS}
         return counts | {"first": dict(self.first)}
 
     @classmethod
     def of(cls, provenance: Mapping[str, Any]) -> Told:
-        """Read what a store's provenance says; nothing, where an earlier version prepared it."""
+        """Read the counts from a store's provenance; all are empty if an earlier version prepared the store."""
         told = provenance.get(KEY)
         if not isinstance(told, dict):
             return cls()
@@ -84,7 +85,7 @@ class Told:
         return cls(**counts, first=dict(told.get("first") or {}))
 
     def lines(self) -> Iterator[str]:
-        """Write what `prepare` tells, as lines: shapes, then reasons with how often, and where first."""
+        """Format the counts as lines: the shapes, then each reason with its count and its first place."""
         shapes = ", ".join(f"{count} {shape}" for shape, count in self.shapes.most_common())
         refused = f"{'; ' if shapes else ''}{self.refused.total()} refused" if self.refused else ""
         if shapes or refused:
@@ -101,7 +102,7 @@ class Told:
             yield f"  {sum(counts.values()) - sum(n for _, n in counts.most_common(_SHOWN)):>9}  {title}: other reasons"
 
     def note(self) -> str | None:
-        """Say in one line what a reader of a run's results should know; None if there is nothing."""
+        """Return one line with what a reader of a run's results should know; None if there is nothing."""
         parts = [
             f"{counts.total()} {what} ({_in_words(counts)})"
             for counts, what in ((self.refused, "rows refused"), (self.left_out, "assistant turns left out"))
@@ -121,12 +122,12 @@ def _in_words(counts: Counter[str]) -> str:
 
 @lru_cache(maxsize=1024)
 def kind_of(reason: str) -> str:
-    """Return a reason without what differs from row to row: names, numbers, values."""
+    """Return a reason with "…" in place of what differs from row to row: quoted texts and numbers."""
     return _VARIES.sub("…", reason)
 
 
 def may_be_doubtful(pivot: StoredPivot) -> bool:
-    """Tell, at no cost, whether the expected calls of a pivot are worth looking at."""
+    """Return whether `doubts_of` could find anything: a cheap test that rules out most pivots."""
     expected = pivot.expected_action
     if isinstance(expected, str):
         expected = expected.encode()
@@ -134,7 +135,7 @@ def may_be_doubtful(pivot: StoredPivot) -> bool:
 
 
 def doubts_of(pivot: StoredPivot) -> Iterator[str]:
-    """Name what is doubtful about a pivot's expected calls."""
+    """Yield the kinds of doubt about a pivot's expected calls."""
     if not pivot.n_tools:
         yield NO_TOOLS
     text = pivot.expected_action if isinstance(pivot.expected_action, str) else pivot.expected_action.decode()
@@ -150,7 +151,7 @@ def doubts_of(pivot: StoredPivot) -> Iterator[str]:
 
 
 def _parameters_of(tools: bytes | str) -> dict[str, dict[str, Any]]:
-    """Return the parameters that each tool has, by its name; of one without a plain schema nothing is known."""
+    """Return each tool's parameters with their schemas, by tool name; tools without `properties` are left out."""
     found: dict[str, dict[str, Any]] = {}
     for tool in json.loads(tools):
         schema = tool.get("parameters")
@@ -162,7 +163,7 @@ def _parameters_of(tools: bytes | str) -> dict[str, dict[str, Any]]:
 
 
 def _has_strange_nulls(arguments: str, parameters: Mapping[str, Any] | None) -> bool:
-    """Tell whether arguments have a null of a parameter that the tool does not have."""
+    """Return whether arguments contain a null for a parameter that the tool does not have."""
     value = json.loads(arguments)
     if parameters is None or not isinstance(value, dict):
         return False
@@ -170,7 +171,7 @@ def _has_strange_nulls(arguments: str, parameters: Mapping[str, Any] | None) -> 
 
 
 def _has_strange_floats(arguments: str, parameters: Mapping[str, Any] | None) -> bool:
-    """Tell whether arguments have a float for a parameter that is an integer: by the verifier `3` is no `3.0`."""
+    """Return whether arguments have a whole float for an integer parameter: to NeMo Gym's verifier, 3 is not 3.0."""
     value = json.loads(arguments)
     if parameters is None or not isinstance(value, dict):
         return False
@@ -181,7 +182,7 @@ def _has_strange_floats(arguments: str, parameters: Mapping[str, Any] | None) ->
 
 
 def is_json_in_json(arguments: str) -> bool:
-    """Tell whether arguments decode to a text that holds an object or a list."""
+    """Return whether arguments decode to a string that itself contains an object or a list as JSON."""
     try:
         inner = json.loads(arguments)
         return isinstance(inner, str) and isinstance(json.loads(inner), dict | list)

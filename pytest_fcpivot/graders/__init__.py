@@ -148,7 +148,7 @@ def meaning_of(described: Any) -> Any:
 
 
 def is_binary(described: Mapping[str, Any]) -> bool:
-    """Tell whether a grader that run.json describes has rewards of 0 and 1 alone; False if that is not known."""
+    """Return whether a grader that run.json describes has rewards of 0 and 1 alone; False if that is not known."""
     if "binary" in described:
         return bool(described["binary"])
     try:

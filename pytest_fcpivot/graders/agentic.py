@@ -91,7 +91,7 @@ class AgenticGrader:
         return False
 
     def accepts(self, calls: int) -> bool:  # noqa: ARG002 (the protocol's)
-        """Tell whether an expected action of so many calls can be judged: any can."""
+        """Return whether an expected action of so many calls can be judged: any can."""
         return True
 
     def grade(self, expected: Action, actual: Action) -> Grade:

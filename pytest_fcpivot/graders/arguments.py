@@ -48,7 +48,7 @@ def why_not_decoded(arguments: str, error: ValueError | RecursionError) -> str:
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Tell whether two decoded values are the same JSON: 1 is 1.0, but not true; the order of keys does not matter.
+    """Return whether two decoded values are the same JSON: 1 is 1.0, but not true; the order of keys does not matter.
 
     NaN, which JSON does not have but `json.loads` reads, is the same as NaN. Depth costs no recursion.
     """

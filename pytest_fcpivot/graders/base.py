@@ -50,7 +50,7 @@ def known_specs() -> list[str]:
 
 
 def is_bundled(spec: str) -> bool:
-    """Tell whether a spec means one of the bundled graders, be it in a version that there is not."""
+    """Return whether a spec means one of the bundled graders, be it in a version that there is not."""
     return spec.partition(":")[0] in GRADERS
 
 
@@ -60,5 +60,5 @@ def versions_of(name: str) -> tuple[str, ...]:
 
 
 def passes(reward: float, mark: float) -> bool:
-    """Tell whether a reward reaches the pass mark, but for the rounding of sums: 0.1 + 0.7 reaches 0.8, and 0 none."""
+    """Return whether a reward reaches the pass mark. Sums may be rounded: 0.1 + 0.7 reaches 0.8; 0 reaches none."""
     return reward > 0 and reward >= mark - ROUNDING

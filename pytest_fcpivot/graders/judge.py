@@ -303,7 +303,7 @@ def _add(key: blake2b, text: str) -> None:
 
 
 def _is_about_form(error: Exception) -> bool:
-    """Tell whether an endpoint refused the form of the answer; a wrong guess costs one request."""
+    """Return whether an endpoint refused the form of the answer; a wrong guess costs one request."""
     said = f"{getattr(error, 'param', None)!r} {with_reason(str(error), error)}".lower()
     return any(name in said for name in _FORMAT_NAMES)
 

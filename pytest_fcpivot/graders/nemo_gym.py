@@ -106,7 +106,7 @@ class NemoGymGrader:
         return {name: value for name, value in values.items() if name == THRESHOLD or value != defaults[name]}
 
     def accepts(self, calls: int) -> bool:
-        """Tell whether this version can judge an expected action of so many calls: first-call knows no batches."""
+        """Return whether this version can judge an expected action of so many calls: first-call knows no batches."""
         return self.version == "any-order" or calls <= 1
 
     def grade(self, expected: Action, actual: Action) -> Grade:

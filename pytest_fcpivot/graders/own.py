@@ -45,7 +45,7 @@ class OwnGrader:
     facts: Mapping[str, Any]
 
     def accepts(self, calls: int) -> bool:
-        """Tell whether an expected action of so many calls can be judged: any, if the grader does not say."""
+        """Return whether an expected action of so many calls can be judged: any, if the grader does not say."""
         if self.admits is None:
             return True
         try:

@@ -1,1 +1,1 @@
-"""Tools' JSON schemas, and arguments checked against them."""
+"""Checks the arguments of function calls against the JSON schemas of their tools."""

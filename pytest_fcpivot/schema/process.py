@@ -1,7 +1,7 @@
-"""A child process that checks schemas which might run away, so that it can be ended when one does.
+"""A child process for schema checks that may never end or need too much memory; it is killed at a deadline.
 
-A thread cannot be ended, and a signal would collide with other plugins' timers; a process can, and takes the memory
-of a runaway check with it.
+A thread cannot be killed, and an alarm signal would collide with the timers of other plugins. Killing a process also
+frees the memory of the check.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from pytest_fcpivot.schema.validator import SchemaValidator
 
 DEADLINE_S = 2.0
 _START_DEADLINE_S = 60.0
-_MOST_STRIKES = 5
+_MOST_STRIKES = 5  # timeouts and crashes after which a schema is not tried again
 _MEMORY_LIMIT_BYTES = 1 << 30
 _READY = "ready\n"
-_HOME = str(Path(__file__).resolve().parents[2])  # the package may be importable only by the parent's sys.path
+_HOME = str(Path(__file__).resolve().parents[2])  # the package may be on the parent's sys.path only
 
 
 class SchemaProcess:
-    """Starts the child when it is first needed, and again after it had to be killed.
+    """Checks arguments in a child process, which it starts when first needed and again after it was killed.
 
-    A check may take `deadline_s`; a schema whose checks outlived that `most_strikes` times is not tried again.
+    A check may take `deadline_s` seconds. A schema whose checks exceeded that, or crashed the child, `most_strikes`
+    times is not tried again.
     """
 
     def __init__(self, deadline_s: float = DEADLINE_S, most_strikes: int = _MOST_STRIKES) -> None:
@@ -45,7 +46,7 @@ class SchemaProcess:
         self._lock = threading.Lock()
 
     def check(self, schema_json: str, arguments: str) -> SchemaVerdict:
-        """Judge arguments in the child; a check that outlives the deadline makes the schema unusable."""
+        """Check arguments in the child; the verdict is `unusable-schema` if it exceeds the deadline or crashes."""
         with self._lock:
             if self._strikes[schema_json] >= self._most_strikes:
                 return self._too_long()
@@ -104,7 +105,7 @@ class SchemaProcess:
 
 
 def _pump(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
-    """Move the child's answers to a queue, which can be waited for with a timeout on every system."""
+    """Move the child's answers to a queue, since only a queue can be read with a timeout on every platform."""
     with suppress(OSError, ValueError):
         for line in stream:
             lines.put(line)
@@ -122,8 +123,8 @@ def _cached_validator(schema_json: str) -> SchemaValidator:
 
 
 def serve() -> None:
-    """Answer checks on standard input, one JSON line each, until it closes: the child's whole life."""
-    import jsonschema.validators  # noqa: F401, PLC0415 (now, and not within the first check's deadline)
+    """Run the child: read one check per line as JSON from standard input and answer it, until the input closes."""
+    import jsonschema.validators  # noqa: F401, PLC0415 (now, so that it does not count towards the first deadline)
 
     _limit_memory()
     sys.stdout.write(_READY)

@@ -1,8 +1,8 @@
-"""Arguments against the tools' JSON schemas: a verdict beside the grade.
+"""Checks the calls of an action against the JSON schemas of a pivot's tools; the verdict is reported beside the grade.
 
-Schemas come from data nobody vouches for. A reference is never fetched, and a check that could run away (the schema
-refers to itself or has a pattern that could backtrack, or the arguments are huge) runs in a child process with a
-deadline, which holds against pathological expressions, endless recursion and exponential growth alike.
+The schemas come from untrusted data. References to other documents are never fetched. A check that may not end soon
+(the schema refers to itself, a pattern may backtrack, or the arguments are huge) runs in a child process with a
+deadline, which stops pathological patterns, endless recursion and exponential growth alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TOOL_LISTS_KEPT = 256
 
 
 class ToolSet:
-    """The tools of a pivot by name; one name may stand for several tools, as in the wild data."""
+    """The tools of a pivot by name; several tools may share a name, as some real datasets have it."""
 
     def __init__(self, tools: Iterable[Any]) -> None:
         self._schemas: dict[str, list[Any]] = {}
@@ -33,10 +33,13 @@ class ToolSet:
             if isinstance(tool, dict) and isinstance(tool.get("name"), str):
                 self._schemas.setdefault(tool["name"], []).append(tool.get("parameters"))
         self.names = frozenset(self._schemas)
-        self._compared: dict[str, list[str]] = {}  # as texts, by which validators are shared
+        self._compared: dict[str, list[str]] = {}  # canonical JSON, the key of shared validators
 
     def check(self, action: Action) -> SchemaVerdict:
-        """Judge every call of an action; the first call that is not valid decides."""
+        """Check every call of an action; returns the verdict on the first call that is not valid, else VALID.
+
+        With several tools of the called name, arguments that fit one of them are valid.
+        """
         if not action.calls:
             return NO_CALL
         for call in action.calls:
@@ -66,14 +69,15 @@ class ToolSet:
 
 @lru_cache(maxsize=_TOOL_LISTS_KEPT)
 def tool_set(tools_json: str) -> ToolSet:
-    """Return the tool set of a list of flat tools, given as JSON text."""
+    """Return the tool set for a list of flat function tools, given as JSON text; recent ones are cached."""
     return ToolSet(json.loads(tools_json))
 
 
 def check_schema(action: Action, tools: Sequence[dict[str, Any]]) -> SchemaVerdict:
-    """Validate the arguments of an action's calls against the called tools' `parameters`.
+    """Validate the arguments of an action's calls against the `parameters` of the called tools.
 
-    The draft is the one that `$schema` names, else 2020-12. The verdict never depends on the network.
+    `tools` are flat function tools. The JSON Schema draft is the one that `$schema` names, else 2020-12. The verdict
+    never depends on the network.
     """
     return tool_set(json.dumps(tools)).check(action)
 
@@ -88,7 +92,7 @@ def _validator(schema_json: str) -> SchemaValidator:
 
 
 def check_arguments(schema_json: str, arguments: str) -> SchemaVerdict:
-    """Judge arguments by one schema; in a process that can be ended, if the check could run away."""
+    """Check arguments against one schema, in the child process if the check might not end soon."""
     validator = _validator(schema_json)
     if len(arguments) <= validator.longest_here:
         return validator.check(arguments)

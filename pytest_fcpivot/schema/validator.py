@@ -1,7 +1,7 @@
-"""One JSON schema, and whether arguments meet it.
+"""Validates the arguments of a call against one JSON schema.
 
-Schemas come from data nobody vouches for. A reference is never fetched; how long a check may take is told by
-`longest_here`, beyond which it belongs into a process that can be ended.
+Schemas come from untrusted data. References to other documents are never fetched. Arguments longer than `longest_here`
+must be checked in a child process with a deadline, because their check might not end soon.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from pytest_fcpivot.schema.accept import make_acceptor
 
 VALID = SchemaVerdict("valid")
 _RUNAWAY_KEYWORDS = frozenset({"$dynamicRef", "$recursiveRef", "patternProperties", "unevaluatedProperties"})
-# Keywords whose argument is a schema, and looks like the description of a parameter of that name.
+# Keywords whose argument is itself a schema, which looks just like the description of a parameter of that name.
 _HOLD_SCHEMAS = frozenset(
     ("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames", "contentSchema")
 )
-_LARGE_SCHEMA = 2_000  # subschemas, with every reference written out
-# A pattern may backtrack without end if a group is repeated, if it refers back or looks around; a dozen optional
-# parts are as bad. Otherwise the time grows with the text's length to the power of the quantifiers in a row.
+_LARGE_SCHEMA = 2_000  # nodes of a schema, with every reference expanded
+# A pattern may backtrack for an exponential time if it repeats a group, refers back or looks around; a dozen optional
+# parts are as bad. Otherwise the time is at most about n^q for a text of n characters and q unbounded quantifiers.
 _BACKTRACKS = re.compile(r"\)[*+{]|\\[1-9]|\(\?(?!:)")
 _MOST_OPTIONAL = 8
 _VARIABLE_QUANTIFIER = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
-# By the number of such quantifiers, the longest arguments, in characters, that are checked in this process.
+# Indexed by the number of such quantifiers: the longest arguments, in characters, that are checked in this process.
 _LONGEST_HERE = (100_000, 20_000, 4_000, 400, 80)
 
 
 class SchemaValidator:
-    """One distinct schema, compiled when it is first needed.
+    """A validator for one JSON schema, given as JSON text; compiled on first use.
 
-    `longest_here` is the length of the longest arguments, in characters, whose check is sure to end soon; below 0 if no
-    length is safe.
+    `longest_here` is the length in characters of the longest arguments whose check is certain to end soon; -1 if there
+    is no safe length.
     """
 
     def __init__(self, schema_json: str) -> None:
@@ -46,7 +46,7 @@ class SchemaValidator:
         self._surely_valid = make_acceptor(self._schema) if self._fault is None else None
 
     def check(self, arguments: str) -> SchemaVerdict:
-        """Judge one call's arguments, given as JSON text, in this process and without a deadline."""
+        """Check the arguments of one call, given as JSON text, in this process and without a deadline."""
         try:
             instance = json.loads(arguments)
         except (ValueError, RecursionError) as error:
@@ -76,23 +76,24 @@ class SchemaValidator:
         try:
             draft: Any = validator_for(self._schema, default=Draft202012Validator)
             draft.check_schema(self._schema, format_checker=None)
-            self._compiled = draft(self._schema, registry=Registry())  # an own registry: nothing is ever fetched
+            self._compiled = draft(self._schema, registry=Registry())  # an empty registry: nothing is ever fetched
         except Exception as problem:  # noqa: BLE001 (a faulty schema can provoke anything)
             return _unusable(problem)
         return None
 
 
 def _not_a_schema(schema: Any) -> SchemaVerdict | None:
-    """Return the verdict on parameters that are described one by one, as in query/answers sets: no JSON Schema.
+    """Return a verdict if a "schema" is really a plain mapping of parameter names to descriptions; else None.
 
-    By the letter such a thing allows anything, since what is no keyword says nothing.
+    Such mappings occur in datasets of the query/answers form. Read as a JSON schema they would accept anything, since
+    unknown keywords are ignored.
     """
     if not isinstance(schema, dict) or not schema:
         return None
     if not all(map(_is_described, schema.values())) or schema.keys() <= _HOLD_SCHEMAS:
         return None
     names = one_line(", ".join(schema), 80)
-    return SchemaVerdict("unusable-schema", explanation=f"no JSON Schema: its members are parameters ({names})")
+    return SchemaVerdict("unusable-schema", explanation=f"not a JSON Schema: its keys are parameter names ({names})")
 
 
 def _is_described(value: Any) -> bool:
@@ -107,10 +108,10 @@ def _unusable(problem: Exception) -> SchemaVerdict:
 
 
 def _longest_here(schema: Any) -> int:
-    """Return how long arguments may be for a check that surely ends soon; below 0 if no length is safe.
+    """Return the length in characters up to which a check certainly ends soon; -1 if there is no safe length.
 
-    Subschemas are counted with every local reference written out; the references on the way to a subschema come with
-    it, and meeting one of them again is recursion.
+    Walks the schema with every local reference expanded, up to _LARGE_SCHEMA nodes. Each node carries the references
+    that led to it; meeting one of them again means recursion.
     """
     quantifiers = 0
     waiting: list[tuple[Any, tuple[str, ...]]] = [(schema, ())]
@@ -141,7 +142,7 @@ def _longest_here(schema: Any) -> int:
 
 
 def _lookup(root: Any, reference: str) -> Any:
-    """Follow a plain local reference; what it cannot follow weighs nothing, and fails when it is used."""
+    """Follow a local reference; one that leads nowhere counts as empty here, and fails when the schema is used."""
     found = root
     for step in reference[2:].split("/"):
         found = found.get(step) if isinstance(found, dict) else None

@@ -1,1 +1,1 @@
-"""Statistics over pivots."""
+"""Statistics over pivots, in which all pivots of one trajectory form a cluster."""

@@ -1,4 +1,7 @@
-"""Statistics over pivots. Pivots of one trajectory share their context, so samples come in clusters."""
+"""Confidence intervals of the mean reward, pass@k and pass^k.
+
+The pivots of one trajectory share their context, so their rewards are not independent: each trajectory is one cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _SMALLEST_STEP = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean of rewards in [0, 1] with its confidence interval."""
+    """A mean reward with its confidence interval, all in [0, 1], over `n` rewards in `clusters` trajectories."""
 
     mean: float
     low: float
@@ -27,10 +30,10 @@ class Interval:
 
 
 def student_t_quantile(p: float, df: int) -> float:
-    """Return the quantile of Student's t distribution, 0.5 <= p < 1, df >= 1.
+    """Return the p-quantile of Student's t distribution with `df` degrees of freedom, for 0.5 <= p < 1 and df >= 1.
 
-    Closed forms for one and two degrees of freedom, else Newton steps on the distribution function from the normal
-    quantile. That one is smaller, and to the right of 0 the function is concave, so the steps never go too far.
+    One and two degrees of freedom have closed forms. For more, Newton's method solves CDF(t) = p, starting from the
+    normal quantile. That start is below the solution, and the CDF is concave for t > 0, so no step overshoots.
     """
     if df == 1:
         return math.tan(math.pi * (p - 0.5))
@@ -47,7 +50,7 @@ def student_t_quantile(p: float, df: int) -> float:
 
 
 def _student_t_cdf(t: float, df: int) -> float:
-    """Return P(T <= t) for a whole number of degrees of freedom from 2 (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    """Return P(T <= t) for t >= 0 and an integer `df` of at least 2 (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
     theta = math.atan2(t, math.sqrt(df))
     cos_squared = math.cos(theta) ** 2
     term = math.cos(theta) if df % 2 else 1.0
@@ -63,10 +66,11 @@ def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
     """Return the mean reward with its 95 % interval, clustered by trajectory; None without rewards.
 
     `rewards` maps a cluster (trajectory) to the rewards of its pivots, each in [0, 1]. The variance of the mean is the
-    cluster-robust one, G/(G-1) * sum((S_g - n_g * mean)^2) / n^2 over G clusters, but not less than that of
-    independent samples. The interval is Wilson's at the effective sample size that this variance implies, with
-    Student's t on G - 1 degrees of freedom (Korn & Graubard 1998; Franco et al. 2019), so that it stays inside [0, 1]
-    and does not shrink to a point when all rewards are 0 or all are 1. One cluster alone gives [0, 1].
+    cluster-robust one, G/(G-1) * sum((S_g - n_g * mean)^2) / n^2, where G is the number of clusters and S_g the sum of
+    the n_g rewards of cluster g; at least the variance of n independent samples is used. The interval is Wilson's at
+    the effective sample size that this variance implies, with Student's t on G - 1 degrees of freedom (Korn & Graubard
+    1998; Franco et al. 2019). It therefore stays inside [0, 1], and does not shrink to a point when all rewards are 0
+    or all are 1. With a single cluster the variance is unknown, and the interval is [0, 1].
     """
     rewards = {cluster: values for cluster, values in rewards.items() if values}
     n = sum(len(values) for values in rewards.values())
@@ -82,11 +86,12 @@ def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
 
 
 def pass_at_k(counts: Iterable[Sequence[int]], k: int) -> tuple[float, float, int] | None:
-    """Return pass@k, pass^k and the number of pivots they are over; None if no pivot was sampled k times.
+    """Return pass@k, pass^k and the number of pivots behind them; None if no pivot was sampled at least k times.
 
-    `counts` holds (samples, passed) a pivot. pass@k is the mean over pivots of 1 - C(n-c, k) / C(n, k), the unbiased
-    estimate that one of k samples passes (Chen et al. 2021, section 2.1); pass^k that of C(c, k) / C(n, k), that all k
-    pass (Yao et al. 2024, tau-bench, section 3).
+    `counts` holds one pair (n samples, c of them passed) for each pivot; pivots with fewer than k samples are left out.
+    pass@k is the mean over pivots of 1 - C(n-c, k) / C(n, k), an unbiased estimate of the probability that at least one
+    of k samples passes (Chen et al. 2021, section 2.1). pass^k is the mean of C(c, k) / C(n, k), the same for the
+    probability that all k pass (Yao et al. 2024, tau-bench, section 3).
     """
     any_passes, all_pass, pivots = [], [], 0
     for samples, passed in counts:
@@ -102,7 +107,7 @@ def pass_at_k(counts: Iterable[Sequence[int]], k: int) -> tuple[float, float, in
 
 
 def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int) -> float:
-    """Return how many independent 0/1 samples would give the mean the variance that it has."""
+    """Return the number of independent 0/1 samples whose mean would have the same variance as this mean."""
     clusters = len(rewards)
     between = math.fsum((math.fsum(values) - len(values) * mean) ** 2 for values in rewards.values())
     variance = clusters / (clusters - 1) * between / n**2
@@ -110,8 +115,8 @@ def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int)
     variance = max(variance, within / (n - 1) / n)
     most = mean * (1 - mean)  # the variance of one 0/1 sample with this mean, the largest there is
     if variance <= 0.0 or most <= variance:
-        # all rewards alike, or so close that their differences drown in rounding: the trajectories are what is known
-        # to be independent
+        # all rewards are equal, or differ by no more than rounding errors: count only the trajectories, which are known
+        # to be independent. Otherwise the variance is the largest possible: one sample's worth.
         return float(clusters) if variance <= 0.0 else 1.0
     return most / variance
 

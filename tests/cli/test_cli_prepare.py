@@ -110,9 +110,9 @@ def test_broken_rows(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["cut.jsonl.gz", "-o", "x.parquet"], "cut.jsonl.gz: damaged"),
         (["agentic-v1:nope", "-o", "x.parquet"], "agentic-v1:nope: no split 'nope'"),
         (["hf://nothing", "-o", "x.parquet"], "hf://nothing: write hf://owner/name"),
-        (["", "-o", "x.parquet"], "a source without a name"),
+        (["", "-o", "x.parquet"], "the name of a source is empty"),
         (["a.jsonl", "--bad-rows=refuse", "--shape=conversation", "-o", "x.parquet"], "a.jsonl:1: no messages"),
-        (["store.parquet", "-o", "store.parquet"], "store.parquet: pivots that were prepared already"),
+        (["store.parquet", "-o", "store.parquet"], "store.parquet: its pivots were prepared already"),
     ],
 )
 def test_bad_input(here: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +159,7 @@ def test_its_own_source(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the output nor its listing is written over a source, and a listing is no data of its directory."""
     (here / "s.audit.jsonl").write_bytes(b"".join(synth.fc_pivot_lines(1, 1)))
     assert main(["prepare", "s.audit.jsonl", "-o", "s.parquet"]) == 2
-    assert "written over a source, s.audit.jsonl" in capsys.readouterr().err
+    assert "overwrite a source, s.audit.jsonl" in capsys.readouterr().err
     assert main(["prepare", ".", "-o", "s.parquet"]) == 2
     assert "no data files in this directory" in capsys.readouterr().err
     assert main(["prepare", "s.audit.jsonl", "-o", "t.parquet"]) == 0

@@ -129,7 +129,10 @@ def test_sharegpt() -> None:
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([ASKED, calling("{find}")], r"messages\[1\]: a <tool_call> that does not parse: neither JSON nor a literal"),
+        (
+            [ASKED, calling("{find}")],
+            r"messages\[1\]: a <tool_call> that does not parse: neither JSON nor a Python literal",
+        ),
         ([ASKED, calling('["find"]')], "must hold an object with name and arguments"),
         ([ASKED, calling('{"arguments": {}}')], "must hold an object with name"),
         ([ASKED, calling('{"name": "f", "arguments": {}, "parameters": {}}')], "both arguments and parameters"),
@@ -137,7 +140,7 @@ def test_sharegpt() -> None:
         ([ASKED, {"role": "assistant", "content": "<function=find>{}</function>"}], "not as <tool_call>"),
         (
             [ASKED, calling('{"name": "f", "arguments": {}}'), {"role": "tool", "content": "<tool_response>x"}, SAID],
-            "not closed",
+            "without its opening or closing tag",
         ),
         (
             [{"role": "system", "content": "<tools>[{]</tools>"}, ASKED, SAID],
@@ -153,7 +156,7 @@ def test_sharegpt() -> None:
                 ASKED,
                 SAID,
             ],
-            r"<tool_call> in a system text, in words that are not those of a known .*Wrap it in <tool_call>, dear",
+            r"<tool_call> in a system text is unclosed, or .* words of no known .*Wrap it in <tool_call>, dear",
         ),
     ],
 )
@@ -167,7 +170,7 @@ def test_tools_beside_the_text() -> None:
     """The row's own tools must be those of the text."""
     system = {"role": "system", "content": QWEN.format(tools=json.dumps(TOOL))}
     assert read(system, ASKED, SAID, tools=[TOOL])[0].tools == [FLAT]
-    with pytest.raises(RowProblem, match="<tools> are not the row's tools"):
+    with pytest.raises(RowProblem, match="<tools> differ from the row's tools"):
         read(system, ASKED, SAID, tools=[{"name": "other"}])
 
 

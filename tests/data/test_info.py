@@ -201,7 +201,7 @@ def test_it_is_json_and_text(tmp_path: Path) -> None:
     assert lines[0] == f"{path}: 1 pivots of 1 trajectories"
     for part in (
         "          1  100.00%  function_call_batch",
-        "  calls a batch: 3: 1",
+        "  calls per batch: 3: 1",
         "tools expected in 3 calls: 2 (all):",
         "          2   66.67%  g",
         "  prepared_by: 0.1.0",

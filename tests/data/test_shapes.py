@@ -449,7 +449,7 @@ TEXT_CALL = '<tool_call>\n{"name": "switch", "arguments": {}}\n</tool_call>'
 REFUSED: dict[str, tuple[Any, str]] = {
     "unknown role": (
         talk_of({"role": "critic", "content": "x"}, SAID),
-        r"messages\[1\]: a role that is not known: 'critic'",
+        r"messages\[1\]: unknown role 'critic'",
     ),
     "messages are words": (changed(TALK, messages="Hello"), "no messages .*not JSON"),
     "calls are words": (
@@ -459,7 +459,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "calls are a number": (talk_of({**CALLING, "tool_calls": 3}), r"messages\[1\]\.tool_calls: a list of calls"),
     "custom call": (
         talk_of({**CALLING, "tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "x"}}]}),
-        "a call of type 'custom' is not known, and would be lost",
+        "calls of type 'custom' are not known, and this one would be lost",
     ),
     "unknown key of calls": (talk_of({**SAID, "toolCalls": [CALL]}), r"messages\[1\]\.toolCalls looks like calls"),
     "unknown key with a call": (
@@ -494,12 +494,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "arguments twice": (
         talk_of({"role": "assistant", "tool_calls": [{"name": "f", "arguments": {}, "parameters": {"a": 1}}]}),
-        "arguments under several keys, and not the same",
+        "several keys hold different arguments",
     ),
     "weight is a word": (talk_of({**SAID, "weight": "none"}), "weight: a number"),
     "tools under another name": (
         {"messages": [ASKED, SAID], "available_tools": [FUNCTION]},
-        "available_tools looks like tools, which would not be on offer",
+        "available_tools looks like tools, which the agent would not be offered",
     ),
     "tools in a text of another name": (
         {"messages": [ASKED, SAID], "api_list": json.dumps([FUNCTION])},
@@ -507,7 +507,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "tools and functions": (
         changed(TALK, functions=[{**FUNCTION, "name": "other"}]),
-        "tools and functions are not the same",
+        "tools and functions differ",
     ),
     "calls beside the messages": (
         {"messages": [ASKED, SAID], "ground_truth": [{"name": "switch", "arguments": {}}]},
@@ -547,11 +547,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"input": "x", "tools": FLAT, "output": [{"type": "message", "role": "assistant", "content": TEXT_CALL}]},
         "output: the call is written as text",
     ),
-    "another key of contents": (talk_of({"role": "user", "text": "And?"}, SAID), r"messages\[1\]: no content or value"),
-    "parts": (talk_of({"role": "model", "parts": [{"text": "Yes."}]}, SAID), r"messages\[1\]: .* and parts, which is"),
+    "another key of contents": (
+        talk_of({"role": "user", "text": "And?"}, SAID),
+        r"messages\[1\]: it has no content or value",
+    ),
+    "parts": (talk_of({"role": "model", "parts": [{"text": "Yes."}]}, SAID), r"messages\[1\]: .* but parts, which is"),
     "a result's other key": (
         talk_of(CALLING, {"role": "tool", "tool_call_id": "k1", "output": "on"}, SAID),
-        r"messages\[2\]: no content or value, and output",
+        r"messages\[2\]: it has no content or value, but output",
     ),
     "a user's calls": (
         talk_of({"role": "user", "content": "x", "tool_calls": [CALL]}, SAID),
@@ -579,14 +582,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a system text of another name": (changed(TALK, System="Be brief."), "System looks like a system text"),
     "Alpaca": ({"instruction": "a", "input": "b", "output": "[]"}, "instruction beside input and output"),
-    "output is words": ({"input": "b", "output": "It is on."}, "output: a text, where a Response has a list"),
+    "output is words": ({"input": "b", "output": "It is on."}, "output: a text, but a Response has a list"),
     "items without a type": (
         {"input": "b", "output": [{"name": "switch", "arguments": "{}"}], "tools": FLAT},
         r"output\[0\]: an item without a type",
     ),
     "functions beside items": (
         {"input": "b", "output": [ITEM], "functions": [FUNCTION]},
-        "functions looks like tools, which would not be on offer",
+        "functions looks like tools, which the agent would not be offered",
     ),
     "a failed rollout": (
         {"responses_create_params": {"input": "x"}, "response": {"output": [ITEM], "error": {"code": "x"}}},
@@ -603,15 +606,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"messages": [{"role": "system", "content": f"<tools>{json.dumps(FUNCTION)}</tools>"}, ASKED, SAID]},
         "the system text holds tools",
     ),
-    "two systems": (changed(TALK, system="a", system_prompt="b"), "system and system_prompt are not the same"),
+    "two systems": (changed(TALK, system="a", system_prompt="b"), "system and system_prompt differ"),
     "system is an object": (changed(TALK, system={"a": 1}), "system: a text"),
     "two choices": (
         {"request": REQUEST, "response": {"choices": [{"message": SAID}, {"message": SAID}]}},
-        "2 answers, and it is not known which is right",
+        "2 answers, and it is not known which one is right",
     ),
     "streamed": ({"request": REQUEST, "response": {"choices": [{"delta": {}}]}}, "if it was streamed"),
-    "error": ({"request": REQUEST, "response": {"error": {"message": "no"}}}, "response: an error, and no answer"),
-    "unknown response": ({"request": REQUEST, "response": {"text": "hi"}}, "no answer that is known; its keys: text"),
+    "error": ({"request": REQUEST, "response": {"error": {"message": "no"}}}, "response: an error, not an answer"),
+    "unknown response": ({"request": REQUEST, "response": {"text": "hi"}}, "no answer in a known form; its keys: text"),
     "nothing said": (
         {"request": REQUEST, "response": {"choices": [{"message": {"role": "assistant", "content": None}}]}},
         "response: neither text nor calls",

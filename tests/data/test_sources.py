@@ -299,7 +299,7 @@ def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source = only("-", tmp_path)
     assert found(tmp_path, "-", "-") == ["standard input"]
     assert read(source) == LINES
-    with pytest.raises(DataError, match=r"standard input: .*read before"):
+    with pytest.raises(DataError, match=r"standard input: .*read already"):
         source.open_lines()
 
 
@@ -423,14 +423,14 @@ def test_the_split_of_a_file(tmp_path: Path, name: str, split: str | None) -> No
         ("zzz", ["zzz: neither", "known data sets: fc-pivot-v1, conversational-pivot-v1"]),
         ("agentic-v1:tools", ["agentic-v1:tools: no split 'tools'", "interactive_agent, tool_calling"]),
         ("conversational-pivot-v1:x", ["no split 'x'"]),
-        ("data/notes.txt", ["data/notes.txt: not a data file by its name", ".jsonl.zst", ".parquet"]),
-        ("data/store.parquet", ["data/store.parquet: pivots that were prepared already"]),
+        ("data/notes.txt", ["data/notes.txt: not the name of a data file", ".jsonl.zst", ".parquet"]),
+        ("data/store.parquet", ["data/store.parquet: its pivots were prepared already"]),
         ("empty", ["empty: no data files in this directory", ".jsonl.gz"]),
         ("texts", ["texts: no data files in this directory"]),
         ("stores", ["stores: no data files", "prepared already"]),
         ("data/*.csv", ["data/*.csv: nothing matches", "looked in /"]),
         ("data/n*", ["data/n*: none of the 1 matches is a data file", "data/notes.txt", ".jsonl"]),
-        ("", ["without a name"]),
+        ("", ["name of a source is empty"]),
         ("a\0b", ["a\0b: neither"]),
         ("~nobody-here/a.jsonl", ["~nobody-here/a.jsonl: data file not found"]),
         ("/dev/null", ["/dev/null: neither a file nor a directory", "-"]),
@@ -459,7 +459,7 @@ def test_files_that_may_not_be_read(tree: Path, monkeypatch: pytest.MonkeyPatch,
         return opened(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", guarded)
-    with pytest.raises(DataError, match=r"^data/a\.jsonl: cannot be read: Permission denied; give yourself"):
+    with pytest.raises(DataError, match=r"^data/a\.jsonl: cannot be read: Permission denied; make it readable"):
         resolve([name], tree)
 
 

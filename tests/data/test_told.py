@@ -157,9 +157,9 @@ def test_repeated_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([row(0, agent_ref={"name": "a"}), row(1, agent_ref={"name": "b"})], "another content: no repeat"),
+        ([row(0, agent_ref={"name": "a"}), row(1, agent_ref={"name": "b"})], "but other content: not a repeat"),
         ([row(0), row(0)], "duplicate id 'p', with the same _ng_rollout_index 0"),
-        ([row(0), row(1, "Bye")], "it has the id 'p' of line 1, and another content"),
+        ([row(0), row(1, "Bye")], "it has the id 'p' of line 1, but other content"),
         ([row(), row()], "duplicate id 'p', first on line 1"),
     ],
 )
@@ -176,7 +176,7 @@ def test_pivots_that_are_repeated_unequally(tmp_path: Path, other: Json) -> None
     note = Told.of(store.provenance).note()
     assert "each_repeated" not in store.provenance
     assert note is not None
-    assert note.startswith("1 pivots come several times, and others less often: each is asked once")
+    assert note.startswith("1 pivots come several times, others less often: each is run once")
     store.close()
 
 

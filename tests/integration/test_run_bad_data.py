@@ -117,7 +117,7 @@ def test_broken_rows_are_refused(project: Project) -> None:
     for line, (number, reason) in zip(shown, reasons.items(), strict=False):
         assert f"pivots.jsonl:{number}: {reason}" in line
     assert f"and {len(reasons) - 10} more" in message
-    assert f"{len(reasons)} broken rows; mend the file, or pass --fc-bad-rows=skip" in message
+    assert f"{len(reasons)} broken rows; correct the file, or pass --fc-bad-rows=skip" in message
 
 
 def test_broken_rows_are_skipped(project: Project, workers: list[str]) -> None:
@@ -138,7 +138,7 @@ def test_skipping_does_not_outlive_its_run(project: Project) -> None:
     project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-bad-rows=skip").assert_outcomes(
         passed=1, failed=1
     )
-    assert "broken rows; mend the file" in _refused(project, "pivots.jsonl")
+    assert "broken rows; correct the file" in _refused(project, "pivots.jsonl")
     project.data(project.trajectories(1))
     project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks").assert_outcomes(passed=1)
 
@@ -155,7 +155,7 @@ def test_a_broken_file_as_a_path(project: Project) -> None:
     result = project.run_here("pivots.jsonl", "--fc-agent=asks")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "pivots.jsonl:1: no responses_create_params object" in result.stderr.str()
-    assert "1 broken row; mend the file" in result.stderr.str()
+    assert "1 broken row; correct the file" in result.stderr.str()
 
 
 def test_data_that_take_long_to_prepare(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_agent(project: Project, spec: str, parts: list[str]) -> None:
         ("--fc-data=nowhere.jsonl", "data file not found: nowhere.jsonl (looked for "),
         (
             "--fc-data=pivots.csv",
-            "pivots.csv: not a data file by its name; known endings: .jsonl, .jsonl.gz, .jsonl.zst, .parquet",
+            "pivots.csv: not the name of a data file; known endings: .jsonl, .jsonl.gz, .jsonl.zst, .parquet",
         ),
         ("--fc-data=data", "data: not a file; name a file that ends in .jsonl, .jsonl.gz, .jsonl.zst, .parquet"),
     ],

@@ -116,9 +116,9 @@ def test_a_pattern_of_a_wrong_type_is_no_pattern() -> None:
         ({"$ref": "other.json"}, "_WrappedReferencingError: Unresolvable: other.json"),
         (
             {"city": {"type": "str"}, "n": {"description": "how many"}},
-            "no JSON Schema: its members are parameters (city, n)",
+            "not a JSON Schema: its keys are parameter names (city, n)",
         ),
-        ({"city": {"type": ["string", "null"]}}, "no JSON Schema: its members are parameters (city)"),
+        ({"city": {"type": ["string", "null"]}}, "not a JSON Schema: its keys are parameter names (city)"),
     ],
 )
 def test_why_a_schema_is_unusable(schema: Any, explanation: str) -> None:

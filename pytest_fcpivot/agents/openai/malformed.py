@@ -80,7 +80,7 @@ def take_out(answer: dict[str, Any]) -> None:
 
 
 def is_told(answer: Mapping[str, Any]) -> bool:
-    """Tell whether an answer is what `output_of` made of a reply, rather than the reply."""
+    """Return whether an answer is what `output_of` made of a reply, rather than the reply."""
     return answer.get("type") == MALFORMED_OUTPUT or REFUSED_BY_SERVER in answer
 
 

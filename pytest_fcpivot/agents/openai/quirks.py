@@ -47,7 +47,7 @@ class ErrorText:
     raw_field: str | None = None
 
     def raw_in(self, status: int | None, body: ErrorBody) -> tuple[bool, str | None]:
-        """Tell whether an error is such a one, and the model's text in it."""
+        """Return whether an error is such a one, and the model's text in it."""
         found = self.message.fullmatch(body.message) if status in self.statuses else None
         if (
             found is None
@@ -66,7 +66,7 @@ class ChoiceEnd:
     ended: Mapping[str, str]
 
     def fits(self, choice: Mapping[str, Any]) -> bool:
-        """Tell whether a choice ended so."""
+        """Return whether a choice ended so."""
         return all(choice.get(name) == value for name, value in self.ended.items())
 
 

@@ -193,7 +193,7 @@ class _InputBuilder:
 
 
 def _has_parts(content: Any, kinds: frozenset[str]) -> bool:
-    """Tell whether a content is a list of parts of these kinds; an empty list has none."""
+    """Return whether a content is a list of parts of these kinds; an empty list has none."""
     return (
         isinstance(content, list)
         and bool(content)

@@ -43,7 +43,7 @@ def with_one_system_message(messages: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Tell whether an error is a server's known refusal of a system message that is not the first message."""
+    """Return whether an error is a server's known refusal of a system message that is not the first message."""
     status = getattr(error, "status_code", None)
     if status not in _LIKELY_STATUSES and not isinstance(error, AgentError):
         return False

@@ -37,7 +37,7 @@ class ToolNames:
             self._shown[name], self._sent[sent] = sent, name
 
     def __bool__(self) -> bool:
-        """Tell whether any name is mapped at all."""
+        """Return whether any name is mapped at all."""
         return bool(self._shown)
 
     def sent(self, name: str) -> str:

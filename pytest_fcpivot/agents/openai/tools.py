@@ -109,7 +109,7 @@ def _cleaned(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def is_strict(schema: Any, depth: int = 0) -> bool:
-    """Tell whether strict mode takes a schema: closed objects that require all properties, and known keywords."""
+    """Return whether strict mode takes a schema: closed objects that require all properties, and known keywords."""
     if not isinstance(schema, dict) or depth > 2 * _STRICT_DEPTH or not schema.keys() <= _STRICT_KEYWORDS:
         return False
     kind = schema.get("type")

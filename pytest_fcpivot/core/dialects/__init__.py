@@ -1,9 +1,9 @@
-"""Calls that a model writes as text: the forms that model families were trained on, one module for each.
+"""Reads calls that a model writes as text, in the forms that model families were trained on: one module per dialect.
 
-Nothing here knows of servers or agents. A dialect finds attempts at calls in a text (`attempts`); another one is a
-module, and its name in the table below. Forms with marks of their own are looked for anywhere in a text. Forms without
-(JSON, Python, what remains where a server leaves special tokens out) can be what a user asked for: they count only as
-calls of tools that are on offer, and only where no form with marks is found.
+Nothing here depends on servers or agents. A dialect finds attempted calls in a text (see `attempts`); to add a dialect,
+write a module and name it in the table below. Dialects with special marks are searched for anywhere in a text. Those
+without (JSON, Python, and what remains if a server strips special tokens) may also be text that a user asked for: they
+count only as calls of offered tools, and only if no marked call is found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIALECTS", "Reading", "Tools", "is_endless", "looks_like_call", "read_calls"]
 
-# Where two begin at the same place, the first that can read it: several use the tags of Hermes.
+# If two match at the same position, the first one that can read the call wins: several dialects use the Hermes tags.
 DIALECTS = (xml, glm, invoke, hermes, kimi, deepseek, mistral, llama, pythonic, harmony)
 _MARKED: tuple[tuple[str, Find], ...] = tuple((dialect.NAME, dialect.find) for dialect in DIALECTS)
 _BARE: tuple[tuple[str, Find], ...] = (
@@ -50,10 +50,10 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of a text: its calls, and what stands beside them (None for nothing).
+    """The result of reading a text: its calls, and the text around them (None if there is none).
 
-    `malformed` tells that the text attempts a call and does not say of which function, so that the whole of it cannot
-    be read, and `endless` that it ends within a thought. `dialect` names the form of the first attempt.
+    `malformed` is true if the text attempts a call whose function cannot be identified; it is then not read at all, and
+    `text` is the whole of it. `endless` is true if it ends inside its reasoning. `dialect` is that of the first call.
     """
 
     text: str | None
@@ -64,10 +64,10 @@ class Reading:
 
 
 def read_calls(text: str, tools: Tools) -> Reading:
-    """Read a model's text, without what it thought ahead: its calls, in any dialect, and the rest.
+    """Read the calls in a model's text, in any dialect, and the rest of the text; leading reasoning is dropped.
 
-    A call of a known function whose arguments cannot be read has for arguments the text in their place, which does not
-    decode. A thought that never ends is not looked into: the text stays as it is.
+    If the function of a call is clear but its arguments cannot be read, its arguments are the raw text in their place,
+    which is not valid JSON. Reasoning that never ends is not searched for calls: the text is returned as it is.
     """
     answer = without_thoughts(text)
     if answer is None:
@@ -87,10 +87,10 @@ def read_calls(text: str, tools: Tools) -> Reading:
 
 
 def looks_like_call(text: str, tool_names: Iterable[str] = ()) -> str | None:
-    """Name the dialect in which a message attempts a call, complete or begun; None if it is just a message.
+    """Return the dialect in which a message attempts a call, complete or not; None if it is an ordinary message.
 
-    `tool_names` are those on offer. What is quoted, or shown in a fence beside other text, is talked about and no
-    attempt.
+    `tool_names` are the tools on offer. A call in quotes, or in a code fence that follows other text, is an example,
+    not an attempt.
     """
     if not may_attempt_call(text):
         return None
@@ -109,7 +109,7 @@ def looks_like_call(text: str, tool_names: Iterable[str] = ()) -> str | None:
 
 
 def _attempts(text: str, tools: Tools) -> Iterator[tuple[str, Attempt]]:
-    """Yield the attempts of a text in order, none inside another."""
+    """Yield the attempted calls of a text in order, without overlaps."""
     if _ANY_MARK.search(text):
         found = False
         for pair in _scan(text, tools, _MARKED):

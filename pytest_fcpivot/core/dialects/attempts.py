@@ -1,4 +1,4 @@
-"""What the dialects share: an attempt at calls in a text, and when a mark in a text is one."""
+"""Parts shared by the dialects: the type of an attempted call, and the test whether a mark in a text begins one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _QUOTES = "`\"'\u201c\u2018\u00ab"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Where a text attempts to call, and the calls: none if it cannot even be told which function was meant.
+    """The range of a text that attempts calls, and these calls: none if the intended function cannot be identified.
 
-    A call whose function is known and whose arguments cannot be read has the text that was written in their place,
-    which does not decode as JSON.
+    If the function of a call is clear but its arguments cannot be read, its arguments are the raw text in their place,
+    which is not valid JSON.
     """
 
     start: int
@@ -42,7 +42,7 @@ class Tools:
 
     @classmethod
     def named(cls, names: Iterable[str]) -> Tools:
-        """Make tools of which nothing is known but their names."""
+        """Make tools of which only the names are known."""
         return cls({"name": name} for name in names)
 
     def schema(self, tool: str, parameter: str) -> Any:
@@ -52,14 +52,14 @@ class Tools:
         return properties.get(parameter) if isinstance(properties, dict) else None
 
 
-# Finds the first attempt in a text at or after a place.
+# Finds the first attempted call in a text at or after a position.
 Find = Callable[[str, int, Tools], Attempt | None]
 
 
 def stands(text: str, start: int, inside: int) -> bool:
-    """Tell whether a mark, from `start` up to `inside`, begins a call where it stands, and is not talked about.
+    """Return whether the mark from `start` to `inside` really begins a call, and is not merely mentioned in a sentence.
 
-    It does if JSON follows, or if it begins its line and has the rest of it to itself.
+    It does if it is not quoted and either JSON follows it, or it is alone on its line.
     """
     if quoted(text, start):
         return False
@@ -69,12 +69,12 @@ def stands(text: str, start: int, inside: int) -> bool:
 
 
 def begins_line(text: str, start: int) -> bool:
-    """Tell whether nothing but blanks stands before a place in its line."""
+    """Return whether only blanks precede a position in its line."""
     before = text[max(0, start - _DEEPEST_INDENT) : start]
     blanks = len(before) - len(before.rstrip(" \t"))
     return blanks == start or before[: len(before) - blanks].endswith("\n")
 
 
 def quoted(text: str, start: int) -> bool:
-    """Tell whether what starts at a place is shown in quotes or as code, so that it is talked about."""
+    """Return whether a quotation mark or a backtick directly precedes a position: the text there is an example."""
     return text[max(0, start - 1) : start] in _QUOTES and start > 0

@@ -1,4 +1,4 @@
-"""Calls without marks: JSON in a fence, or at the beginning of the text. Only calls of tools on offer count."""
+"""Calls as plain JSON, in a code fence or at the beginning of the text. Only calls of tools on offer count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _END_OF_FENCE = re.compile(r"\s*(?:```|\Z)")
 
 
 def find_fence(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a fence that holds nothing but calls, or JSON that begins as one and is broken."""
+    """Find a code fence that holds only calls, or broken JSON that begins like a call."""
     while fence := _FENCE.search(text, at):
         decoded, end, _ = values(text, fence.end())
         closed = _END_OF_FENCE.match(text, end)
@@ -32,7 +32,7 @@ def find_fence(text: str, at: int, tools: Tools) -> Attempt | None:
 
 
 def find_json(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find calls at the beginning of the text, or JSON there that begins as one and is broken."""
+    """Find calls at the beginning of the text, or broken JSON there that begins like a call."""
     decoded, end, _ = values(text, at)
     calls = calls_of(decoded, tools.names)
     if calls:

@@ -1,7 +1,7 @@
 """DeepSeek V3, R1 and 3.1: `<|tool▁call▁begin|>find<|tool▁sep|>{"city": "Lyon"}<|tool▁call▁end|>` within a section.
 
-V3 and R1 put the word `function` before the separator, then the name, and the arguments in a fence. The bars of the
-tokens are of full width; some servers write the tokens in ASCII. What later models write is in `invoke`.
+V3 and R1 write the word `function`, the separator and the name, and the arguments in a code fence. The tokens contain
+full-width bars; some servers write them in ASCII. The `invoke` module reads the form of later models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _END_OF_SECTION = re.compile(rf"\s*{_token('tool', 'calls', 'end')}")
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
-    """Find a call, with the section that it begins."""
+    """Find a call, including the token that opens its section if the call is the first one there."""
     while opened := _OPEN.search(text, at):
         header = _HEADER.match(text, opened.end())
         if header:

@@ -18,13 +18,13 @@ _NEXT = re.compile(r"</tool_call>|(?=<tool_call>)|\Z")
 
 
 def find(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a block that begins with a function's name; without arguments it has to be a tool on offer."""
+    """Find a block that begins with a function's name; a block without arguments counts only for a tool on offer."""
     while opened := _OPEN.search(text, at):
         name, at = opened[1], opened.end()
         if not opened[2] and (name not in tools.names or quoted(text, opened.start())):
             continue
         arguments: dict[str, Any] = {}
-        # Without the look for an end first, a text of nothing but beginnings would be gone through for each of them.
+        # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
         while text.find("</arg_value>", at) >= 0 and (pair := _PAIR.match(text, at)):
             arguments[pair[1]] = typed(pair[2], tools.schema(name, pair[1]))
             at = pair.end()

@@ -1,6 +1,6 @@
 """gpt-oss (harmony): `<|channel|>commentary to=functions.find <|constrain|>json<|message|>{"city": "Lyon"}<|call|>`.
 
-Where the server leaves the special tokens out, `commentary to=functions.find json{"city": "Lyon"}` remains.
+If the server strips the special tokens, `commentary to=functions.find json{"city": "Lyon"}` remains.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _LOOK_BACK = 200
 
 
 def find(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a message to a function, with the special tokens of its header or without any."""
+    """Find a message addressed to a function, with the special tokens of its header or with none of them."""
     while recipient := _RECIPIENT.search(text, at):
         start, name = _header(text, at, recipient.start()), recipient[1]
         message = _TO_MESSAGE.match(text, recipient.end())
         bare = None if message else _TO_BARE_ARGUMENTS.match(text, recipient.end())
         read = one_object(text, (message or bare or recipient).end()) if message or bare else None
         if bare and name.removesuffix("commentary") in tools.names:
-            name = name.removesuffix("commentary")  # the next header's word, run into the name
+            name = name.removesuffix("commentary")  # a header word that ran into the name, the tokens being stripped
         closed = _CLOSE.match(text, after_space(text, read[1])) if read else None
         if read and (closed or bare) and not quoted(text, start):
             return Attempt(start, closed.end() if closed else read[1], ((name, json.dumps(read[0])),))
@@ -44,7 +44,7 @@ def find(text: str, at: int, tools: Tools) -> Attempt | None:
 
 
 def _header(text: str, at: int, end: int) -> int:
-    """Return where the header begins that names a recipient."""
+    """Return the start of the header that ends with the recipient at `end`."""
     while (before := _BEFORE.search(text, max(at, end - _LOOK_BACK), end)) and before.start() < end:
         end = before.start()
     return end

@@ -1,7 +1,7 @@
 """Hermes and Qwen: `<tool_call>{"name": "find", "arguments": {"city": "Lyon"}}</tool_call>`.
 
-It is the form that openai-prompt asks for, so it is read generously: several calls in a block, a block without its end
-at the end of the text, a fence in it, and other names for the keys.
+The agent openai-prompt asks models for this form, so it is read leniently: a block may hold several calls or a code
+fence, may lack its closing tag at the end of the text, and may use other names for the keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _END_OF_LINE = re.compile(r"[ \t]*(?:\r?\n|\Z)")
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
-    """Find a block, sound or broken."""
+    """Find a `tool_call` block, complete or broken."""
     while (start := text.find(OPEN, at)) >= 0:
         inside = start + len(OPEN)
         calls, end = sound_block(text, inside)
@@ -35,7 +35,7 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 
 def sound_block(text: str, inside: int) -> tuple[list[Call], int]:
-    """Return the calls of a block of sound JSON, whatever its strings hold, and its end; no calls and -1 otherwise."""
+    """Return the calls of a block of valid JSON and its end, even if strings in it hold tags; else no calls and -1."""
     fence = _FENCE.match(text, inside)
     decoded, end, _ = values(text, fence.end() if fence else inside)
     closed = _END.match(text, end)
@@ -44,7 +44,7 @@ def sound_block(text: str, inside: int) -> tuple[list[Call], int]:
 
 
 def _is_block(text: str, start: int, inside: int, closed: int) -> bool:
-    """Tell whether a tag begins a block and is not talked about; `closed` is where a closing tag ends, or -1."""
+    """Return whether a tag begins a block, and is not merely mentioned; `closed`: the end of its closing tag, or -1."""
     if stands(text, start, inside):
         return True
     if quoted(text, start) or not begins_line(text, start):
@@ -53,7 +53,7 @@ def _is_block(text: str, start: int, inside: int, closed: int) -> bool:
 
 
 def _rubble(text: str, inside: int) -> tuple[str, int, int]:
-    """Return what stands up to the next tag, where the text goes on after it, and that too if the tag closes."""
+    """Return the text up to the next tag, the position after it, and that position again if the tag closes, else -1."""
     following = text.find(OPEN, inside)
     stop = len(text) if following < 0 else following
     close = text.find(CLOSE, inside, stop)

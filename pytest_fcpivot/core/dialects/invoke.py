@@ -1,7 +1,7 @@
 """DeepSeek 3.2 and 4 (DSML), MiniMax: `<invoke name="find"><parameter name="city">Lyon</parameter></invoke>`.
 
-DSML puts its own mark into each tag, as in `<|DSML|invoke name="find">` with bars of full width, and says of each
-parameter whether it is a string.
+DSML puts its own mark into each tag, as in `<|DSML|invoke name="find">` with full-width bars, and each parameter has an
+attribute that tells whether it is a string.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NEXT = re.compile(rf"</(?:{_DSML})?invoke\s*>|(?=<(?:{_DSML})?invoke\s)|(?=</{_
 
 
 def find(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a run of tags that invoke; without DSML's mark or tags around them they have to name a tool on offer."""
+    """Find consecutive `invoke` tags; without DSML's mark or an outer tag they count only for a tool on offer."""
     while opened := _OPEN.search(text, at):
         start, at = opened.start(), opened.end()
         if opened["name"] is None:  # DSML's own tags around something else
@@ -55,14 +55,17 @@ def find(text: str, at: int, tools: Tools) -> Attempt | None:
 
 
 def _call(text: str, opened: re.Match[str], tools: Tools) -> tuple[Call, int, bool]:
-    """Read one invocation: its call, its end, and whether it is sound; else its text stands for the arguments."""
+    """Read one `invoke` tag; returns its call, its end, and whether it is sound.
+
+    If it is not, the arguments of the call are the raw text of the tag.
+    """
     name, at = opened["name"], opened.end()
     arguments: dict[str, Any] = {}
     sound = True
     whole = one_object(text, at)  # DeepSeek 3.2 may write the arguments as one object
     if whole is not None:
         arguments, at = whole
-    # Without the look for an end first, a text of nothing but beginnings would be gone through for each of them.
+    # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
     while text.find("parameter>", at) >= 0 and (parameter := _PARAMETER.match(text, at)):
         key, is_string, value = parameter.groups()
         at = parameter.end()

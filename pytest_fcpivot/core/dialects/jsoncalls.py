@@ -1,4 +1,4 @@
-"""Calls that are written as JSON objects, which most dialects wrap in marks of their own."""
+"""Calls written as JSON objects; most dialects wrap these in marks of their own."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _NAME = rf"[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:\s*[\"']([^\"'\n]+)[\"']"
 _NAME_ANYWHERE = re.compile(_NAME)
 _NAME_FIRST = re.compile(rf"\s*\[?\s*\{{\s*(?:[\"']type[\"']\s*:\s*[\"']function[\"']\s*,\s*)?{_NAME}")
 _DECODER = json.JSONDecoder()
-# How JSON's containers begin. What begins otherwise is told without the decoder, whose errors count all lines before.
+# How JSON's containers begin. This rules out other text without the decoder, whose errors count all lines before them.
 _CONTAINER = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"\]\d\-tfnNI]")
 _SPACE = re.compile(r"\s*")
 
 
 def values(text: str, at: int) -> tuple[list[Any], int, bool]:
-    """Decode the JSON objects and arrays from a place on, one after the other; tell where they end, and if at the end.
+    """Decode consecutive JSON objects and arrays from a position on.
 
-    A fault after the first value ends them; the caller sees by the text that follows whether that is sound.
+    Returns them, the end of the last one, and whether the text ends there too. Decoding stops at the first fault; the
+    caller must check the text that follows.
     """
     found: list[Any] = []
     while True:
@@ -38,7 +39,7 @@ def values(text: str, at: int) -> tuple[list[Any], int, bool]:
 
 
 def one_object(text: str, at: int) -> tuple[dict[str, Any], int] | None:
-    """Decode the JSON object that begins at a place, after white space; return it and its end."""
+    """Decode the JSON object that begins at a position, after white space; returns it and its end, None if broken."""
     start = after_space(text, at)
     if text[start : start + 1] != "{" or not _CONTAINER.match(text, start):
         return None
@@ -50,15 +51,15 @@ def one_object(text: str, at: int) -> tuple[dict[str, Any], int] | None:
 
 
 def after_space(text: str, at: int) -> int:
-    """Return the place of the first character from `at` on that is no white space."""
+    """Return the position of the first character from `at` on that is not white space."""
     space = _SPACE.match(text, at)
     return space.end() if space else at
 
 
 def calls_of(decoded: list[Any], tool_names: frozenset[str] | None = None) -> list[Call]:
-    """Read decoded values as calls: all of them, or none if one is something else.
+    """Read decoded values as calls; returns an empty list if any of them is something else.
 
-    With names, only calls of these tools that have arguments count; without, arguments may be missing.
+    With `tool_names`, only calls of these tools count, and each needs arguments; without, arguments may be missing.
     """
     calls: list[Call] = []
     for value in decoded:
@@ -84,12 +85,12 @@ def _call(value: Any, *, strict: bool) -> Call | None:
 
 
 def name_in(rubble: str) -> str | None:
-    """Find the function that broken JSON means to call; None if it has no name, or is sound and no call."""
+    """Return the function that broken JSON means to call; None without a name, or if it is valid JSON but no call."""
     found = _NAME_ANYWHERE.search(rubble)
     return found[1] if found and not values(rubble, 0)[2] else None
 
 
 def name_first(text: str, at: int, tool_names: frozenset[str]) -> str | None:
-    """Return the tool that JSON calls which begins at a place with the name of one, whether or not it is sound."""
+    """Return the tool's name if the JSON at a position, valid or broken, begins with the name of a tool on offer."""
     found = _NAME_FIRST.match(text, at)
     return found[1] if found and found[1] in tool_names else None

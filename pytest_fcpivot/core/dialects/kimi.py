@@ -1,6 +1,6 @@
 """Kimi K2: `<|tool_call_begin|>functions.find:0<|tool_call_argument_begin|>{"city": "Lyon"}<|tool_call_end|>`.
 
-Where the server leaves the special tokens out, `functions.find:0{"city": "Lyon"}` remains.
+If the server strips the special tokens, `functions.find:0{"city": "Lyon"}` remains.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BARE = re.compile(r"\s*functions\.([\w.\-/]+):\d+\s*(?=\{)")
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
-    """Find a call, with the section that it begins."""
+    """Find a call, including the token that opens its section if the call is the first one there."""
     while opened := _FIRST.search(text, at):
         header = _HEADER.match(text, opened.end())
         if header:
@@ -40,7 +40,7 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 
 def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a text that is nothing but calls of tools on offer without the special tokens."""
+    """Find a text that consists only of calls of tools on offer, without the special tokens."""
     calls: list[Call] = []
     start = at
     while (header := _BARE.match(text, at)) and header[1] in tools.names:
@@ -58,7 +58,7 @@ def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
         end = after_space(text, read[1])
         if text.startswith(_CLOSE, end):
             return (header[1], json.dumps(read[0])), end + len(_CLOSE)
-        if end == len(text):  # servers take the end of a call away where it ends the answer
+        if end == len(text):  # servers strip the token that ends both the call and the answer
             return (header[1], json.dumps(read[0])), end
     stop = _STOP.search(text, header.end())
     end = stop.end() if stop else len(text)

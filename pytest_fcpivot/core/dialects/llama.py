@@ -1,6 +1,6 @@
-"""Llama 3: `<|python_tag|>{"name": "find", "parameters": {"city": "Lyon"}}`, several with `;` between, or Python.
+"""Llama 3: `<|python_tag|>{"name": "find", "parameters": {"city": "Lyon"}}`, several calls separated by `;`, or Python.
 
-Without the tag, the object is read as bare JSON.
+Without the tag, `bare` reads the JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SEPARATOR = re.compile(r"\s*;")
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
-    """Find what follows the tag; all up to the end of the text belongs to it."""
+    """Find the calls after the tag; everything up to the end of the text belongs to them."""
     while (start := text.find(_MARK, at)) >= 0:
         at = start + len(_MARK)
         if quoted(text, start):
@@ -43,7 +43,7 @@ def _calls(text: str, at: int) -> list[Call]:
             if read is None:
                 return []
             found, end = read
-            # The built-in tools are called by a method.
+            # Llama's built-in tools are called by a method: brave_search.call(…).
             found = [(name.removesuffix(".call"), arguments) for name, arguments in found]
         calls += found
         separator = _SEPARATOR.match(text, end)

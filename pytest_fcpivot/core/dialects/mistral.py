@@ -1,6 +1,6 @@
 """Mistral: `[TOOL_CALLS]find{"city": "Lyon"}`, with `[ARGS]` before the arguments, or `[TOOL_CALLS][{"name": …}]`.
 
-Where the server leaves the special tokens out, `find{"city": "Lyon"}` remains.
+If the server strips the special tokens, `find{"city": "Lyon"}` remains.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 
 def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a text that is nothing but a call of a tool on offer without the special tokens."""
+    """Find a text that consists only of one call of a tool on offer, without the special tokens."""
     header = _BARE.match(text, at)
     if header is None or header[1] not in tools.names:
         return None
     read = one_object(text, header.end())
     if read is not None and not text[read[1] :].strip():
         return Attempt(at, len(text), ((header[1], json.dumps(read[0])),))
-    # With a blank between it may be a sentence.
+    # With a blank between the name and a broken object, it may be a sentence.
     return None if header[2] else Attempt(at, len(text), ((header[1], text[header.end() :]),))
 
 

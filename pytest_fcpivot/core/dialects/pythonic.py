@@ -1,7 +1,7 @@
 """Calls written as Python: `[find(city="Lyon", seats=2), book(id=1)]`, with or without the marks of Llama 4 and LFM2.
 
-Only the literals of JSON and of Python are read. Nothing is handed to Python's own parser, which warns of what models
-write, for the whole process.
+Only literals of JSON and Python are accepted as values. Python's own parser is not used, because it emits warnings for
+the invalid escapes that models write, and warnings concern the whole process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
 class _NoLiteralError(ValueError):
-    """Not a literal that is read here."""
+    """The text is not a literal that is supported here."""
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
@@ -51,7 +51,7 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 
 def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a text that is nothing but calls of the tools on offer, or begins as a list of them."""
+    """Find a text that consists only of calls of tools on offer, or that begins like a list of such calls."""
     start = _after(text, at)
     first = _first_function(text, start)
     if first not in tools.names or first is None:
@@ -59,12 +59,12 @@ def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
     read = calls_at(text, start)
     if read is not None and not text[read[1] :].strip():
         return Attempt(start, len(text), tuple(read[0])) if all(c[0] in tools.names for c in read[0]) else None
-    # A list that begins with a call of a tool is one; a bare call that goes on in another way may be code, or prose.
+    # A broken list that begins with a call of a tool is an attempt; a bare call followed by more may be code or prose.
     return Attempt(start, len(text), ((first, text[start:]),)) if text.startswith("[", start) else None
 
 
 def calls_at(text: str, at: int) -> tuple[list[Call], int] | None:
-    """Read a list of calls with keyword arguments, or one call, at a place; return them and their end."""
+    """Read one call or a list of calls with keyword arguments; returns them and their end, None for anything else."""
     start = _after(text, at)
     try:
         if not text.startswith("[", start):
@@ -85,7 +85,7 @@ def calls_at(text: str, at: int) -> tuple[list[Call], int] | None:
 
 
 def literal(text: str, default: Any) -> Any:
-    """Read a text that is one literal of Python or JSON; the default if it is something else."""
+    """Return the value of a text that is one literal of Python or JSON; `default` for any other text."""
     try:
         value, end = _value(text, 0)
     except (_NoLiteralError, RecursionError, ValueError):

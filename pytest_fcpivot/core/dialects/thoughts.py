@@ -1,4 +1,4 @@
-"""What a model thought ahead of its answer, where the server leaves it in the text."""
+"""Removes the reasoning before a model's answer, for servers that leave it in the text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _FINAL = re.compile(
 
 
 def is_endless(text: str) -> bool:
-    """Tell whether a text begins with a thought that has no end."""
+    """Return whether a text begins with reasoning that never ends."""
     return text.lstrip().startswith(BEGIN) and END not in text
 
 
 def without_thoughts(text: str) -> str | None:
-    """Cut what a model thought ahead of its answer; None if the last thought has no end."""
+    """Return a text without the reasoning before the answer; None if the reasoning never ends."""
     text = text.lstrip()
     while text.startswith(BEGIN):
         _, closed, text = text.partition(END)
@@ -32,8 +32,8 @@ def without_thoughts(text: str) -> str | None:
         text = text[analysis.end() :]
     if final := _FINAL.match(text):
         return final[1]
-    # The beginning of the thought may have been part of the server's template. The end of one counts unless it is in a
-    # string of a sound call.
+    # The opening tag of the reasoning may be part of the server's prompt template, so that only the closing tag is
+    # left. It counts unless it is in a string of a valid call.
     at = 0
     while (end := text.find(END, at)) >= 0:
         block = text.find(OPEN, at)

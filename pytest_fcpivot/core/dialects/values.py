@@ -1,4 +1,4 @@
-"""Values of parameters that a dialect writes as bare text, which only the tool's schema can tell the type of."""
+"""Decodes parameter values that a dialect writes as bare text; only the tool's schema determines their type."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _NOT_JSON = object()
 
 
 def typed(text: str, schema: Any) -> Any:
-    """Read a parameter's text as a value that its schema takes.
+    """Decode a parameter's text into a value of a type that its schema allows.
 
-    Text stays text where the schema takes strings, or says nothing of types: what looks like a number may be a
-    telephone number. Otherwise it is read as JSON, and containers and truth values also as Python writes them; what is
-    neither stays text.
+    Text stays text if the schema allows strings or names no type: digits may be a telephone number. Otherwise it is
+    read as JSON, and for arrays, objects and booleans also as a Python literal. Text that is neither stays text.
     """
     kinds = _kinds(schema)
     bare = text.strip()
@@ -39,7 +38,7 @@ def _decoded(text: str) -> Any:
 
 
 def _kinds(schema: Any, depth: int = 0) -> frozenset[str]:
-    """Return the JSON types that a schema takes, as far as it says so itself; none if it does not."""
+    """Return the JSON types that a schema allows; empty if it does not name any. References are not followed."""
     if not isinstance(schema, dict) or depth > _DEPTH:
         return frozenset()
     kind = schema.get("type")

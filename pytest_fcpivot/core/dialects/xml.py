@@ -23,7 +23,7 @@ _NEXT = re.compile(r"</function>|<function=|</?tool_call>")
 
 
 def find(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a function's tags, sound or broken."""
+    """Find a `function` tag, complete or broken."""
     while opened := _OPEN.search(text, at):
         start, name = opened.start(), opened["name"]
         read = _arguments(text, opened.end(), name, tools) if opened["sound"] else None
@@ -46,23 +46,23 @@ def _after_outer(text: str, end: int, outer: str | None) -> int:
 
 
 def _arguments(text: str, at: int, name: str, tools: Tools) -> tuple[str, int] | None:
-    """Read what stands between a function's tags as JSON text; return it and the end of the closing tag."""
+    """Return the arguments between a function's tags as JSON text, and the end of the closing tag; None if broken."""
     whole = one_object(text, at)
     if whole is not None:
         end = after_space(text, whole[1])
         return (json.dumps(whole[0]), end + len(_CLOSE)) if text.startswith(_CLOSE, end) else None
     arguments: dict[str, Any] = {}
-    # Without the look for an end first, a text of nothing but beginnings would be gone through for each of them.
+    # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
     while text.find("</parameter>", at) >= 0 and (parameter := _PARAMETER.match(text, at)):
         arguments[parameter[1]] = typed(_unwrapped(parameter[2]), tools.schema(name, parameter[1]))
         at = parameter.end()
     end = after_space(text, at)
     if text.startswith(_CLOSE, end):
         return json.dumps(arguments), end + len(_CLOSE)
-    # Where only the inner closing tag is missing, the outer one says that the call is complete.
+    # If only the inner closing tag is missing, the outer one shows that the call is complete.
     return (json.dumps(arguments), end) if arguments and _END_OF_OUTER.match(text, at) else None
 
 
 def _unwrapped(value: str) -> str:
-    """Take off the one line break on each side that the form puts around a value."""
+    """Remove the one line break on each side that this dialect puts around a value."""
     return value.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")

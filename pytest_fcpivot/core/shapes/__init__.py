@@ -1,8 +1,8 @@
-"""The shapes of answers that are read: a family of shapes a module, and one table of all of them.
+"""The accepted shapes of an agent's output: one module for each SDK or API, and one table of all shapes.
 
-Everything is read by its fields, dicts and objects alike, without importing any SDK. A thing that names its `type` is
-what that type says, one that names a `role` is a message, and only then do its other fields tell what it is. What none
-of these knows raises ActionError; nothing is guessed.
+Dicts and SDK objects are read alike, by their fields, without importing any SDK. An object with a `type` is read as
+that type, one with a `role` as a message; only an object with neither is recognised by its other fields. An object that
+matches no shape raises ActionError; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCEPTED_SHAPES", "MALFORMED_OUTPUT", "Reading", "read_output"]
 
-# The type of the dict that stands for an output which the model's server could not parse; `text` is what it was.
+# The `type` of the dict that represents an output which the model's server could not parse; `text` is the raw output.
 MALFORMED_OUTPUT = "malformed_output"
 
 
@@ -48,7 +48,7 @@ def _read_plain_call(call: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reade
     return Reading([function_call(get(call, "name"), get(call, "arguments"))], answer=call)
 
 
-# Things that say themselves what they are. Several SDKs share the first ones.
+# Readers by `type`. The first entries are shared by several SDKs.
 _BY_TYPE: Mapping[str, Reader] = {
     "text": text_part,
     **dict.fromkeys(("image", "audio", "video", "file", "text-plain"), nothing),
@@ -58,7 +58,7 @@ _BY_TYPE: Mapping[str, Reader] = {
     **langchain.TYPES,
     **ai_sdk.TYPES,
 }
-# Things that are known by their fields, in this order: first those whose fields nothing else has.
+# Shapes that are recognised by their fields, tried in this order: the ones with the most distinctive fields come first.
 _BY_FIELDS: tuple[Shape, ...] = (
     Shape(lambda thing: get(thing, "name") is not MISSING and get(thing, "arguments") is not MISSING, _read_plain_call),
     openai.COMPLETION,
@@ -83,7 +83,7 @@ _SCALARS = (str, bytes, bytearray, bool, int, float, type)
 
 
 def read_output(output: Any) -> Reading:
-    """Read whatever an agent returned; raises ActionError, naming what came, for anything that is not understood."""
+    """Read whatever an agent returned; raises ActionError, which describes the output, if no shape matches."""
     try:
         return _read_whole(output)
     except RecursionError as error:
@@ -91,7 +91,7 @@ def read_output(output: Any) -> Reading:
 
 
 def _read_whole(output: Any) -> Reading:
-    if type(output) is list:  # the usual answer of a training loop, so the others wait
+    if type(output) is list:  # first, because training loops usually return a list
         return _read_list(output)
     if output is None:
         return Reading()
@@ -130,7 +130,7 @@ def _read(thing: Any) -> Reading:
 
 
 def _read_list(items: Any) -> Reading:
-    """Read Responses output items, calls, or a message's parts: all calls, else the text."""
+    """Read a list of Responses output items, of calls, or of the parts of a message: all calls, else the text."""
     readings = []
     for place, item in enumerate(items, 1):
         if is_list(item) and not hasattr(item, "_fields"):

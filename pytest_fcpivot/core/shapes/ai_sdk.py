@@ -1,4 +1,4 @@
-"""Vercel's AI SDK, as its JSON comes out of another process: a result, and the parts of a message."""
+"""Vercel's AI SDK, whose output is JSON from a JavaScript process: a result, and the parts of a message."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _read_result(result: Any, read: Read) -> Reading:
 
 
 def _read_bare_call(call: Any, read: Read) -> Reading:
-    """Read one of `toolCalls`, which older versions give no type."""
+    """Read an element of `toolCalls`; older versions of the SDK give it no type."""
     return _read_call(call, read) if get(call, "toolName") is not MISSING else read(call)
 
 

@@ -1,6 +1,6 @@
 """Anthropic's Messages: a message whose content is a list of blocks, and single blocks.
 
-The message itself, of the type `message` and the role `assistant`, is read as every assistant's is.
+The message itself has the type `message` and the role `assistant`; `openai.read_message` reads it, as for every SDK.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ _PASSED_OVER = (
 TYPES = {
     "tool_use": _read_tool_use,
     "tool_result": tool_result,
-    "error": refused("is an error of the service; raise it, so that it is tried again"),
+    "error": refused("is an error of the service; raise it, so that the call is retried"),
     **dict.fromkeys(_PASSED_OVER, nothing),
 }

@@ -1,6 +1,6 @@
-"""Amazon Bedrock's Converse: its answer, and blocks that are known by their only key.
+"""Amazon Bedrock's Converse API: its answer, and content blocks, which are recognised by their only key.
 
-The message in it, of the role `assistant`, is read as every assistant's is.
+The message inside has the role `assistant`; `openai.read_message` reads it, as for every SDK.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Google's Gemini, as google-genai gives it: a response, a candidate, a content, a part; fields in either spelling."""
+"""Google's Gemini: a response, candidate, content or part of google-genai, with field names in snake or camel case."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PASSED_OVER = frozenset(
         *("tool_call", "tool_response", "video_metadata", "part_metadata", "media_resolution"),
     )
 )
-# What the API says of output that it could not parse.
+# The finish reasons for output that the API could not parse.
 _MALFORMED = ("MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE")
 
 
@@ -109,7 +109,7 @@ def _is_response(thing: Any) -> bool:
 def _is_candidate(thing: Any) -> bool:
     if is_list(get(get(thing, "content"), "parts")):
         return True
-    # without a content only its reason tells what it is
+    # a candidate without content is recognised by its finish reason and message
     return get(thing, "finish_message") is not MISSING and get(thing, "finish_reason") is not MISSING
 
 

@@ -1,4 +1,4 @@
-"""LangChain's and LangGraph's messages: objects, their dumps, LangChain's own serialized form, and a graph's state."""
+"""LangChain and LangGraph: messages as objects, as dumped dicts or in LangChain's serialized form, and graph states."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BESIDE_ARGS = frozenset(("id", "type", "index", "error", "extras"))
 
 
 def _call(call: Any) -> FunctionCall:
-    """Read a call, or an invalid one, whose `args` are the model's raw text."""
+    """Read a tool call; the `args` of an invalid one are the model's raw text."""
     key = "arguments" if get(call, "args") is MISSING and get(call, "arguments") is not MISSING else "args"
     return served_call(call, "name", key, _BESIDE_ARGS)
 
@@ -50,7 +50,7 @@ def _read_ai_message(message: Any, read: Read) -> Reading:
         return reading
     content = get(message, "content")
     if isinstance(content, str):
-        reading.text = content or None  # LangChain writes "" for an answer without text
+        reading.text = content or None  # LangChain uses "" for an answer without text
     elif is_list(content):
         inside = read_content(content, read)
         reading.calls, reading.text = inside.calls, inside.text
@@ -62,8 +62,9 @@ def _read_ai_message(message: Any, read: Read) -> Reading:
 def _calls(message: Any, read: Read) -> list[FunctionCall]:
     """Read the calls in the model's order.
 
-    A message that was put together from chunks holds the raw text of arguments only in the chunks. Calls that LangChain
-    could not decode stand in a list of their own; the order of both is that of the server's calls, if those are kept.
+    In a message assembled from chunks, only the chunks hold the raw text of the arguments. LangChain keeps calls that
+    it could not decode in a separate list; both lists are merged in the order of the server's raw calls if these are
+    present.
     """
     chunks = get(message, "tool_call_chunks")
     if is_list(chunks) and chunks:
@@ -102,10 +103,10 @@ def _read_serialized(message: Any, read: Read) -> Reading:
 
 
 def _read_state(state: Any, read: Read) -> Reading:
-    """Read a graph's state by its last message, which has to be the model's."""
+    """Read the last message of a graph's state, which must be the model's."""
     messages = get(state, "messages")
     if not messages:
-        raise ActionError("the state of a graph has no messages in it; there is no answer to grade")
+        raise ActionError("the graph's state has no messages; there is no answer to grade")
     try:
         return read(messages[-1])
     except ActionError as error:
@@ -122,7 +123,7 @@ TYPES = {
     "constructor": _read_serialized,
     "tool_call": _read_call,
     "invalid_tool_call": _read_call,
-    "tool_call_chunk": refused("is a piece of a stream; add the chunks up, and return the whole message"),
+    "tool_call_chunk": refused("is a piece of a stream; add up the chunks and return the whole message"),
     **dict.fromkeys(("server_tool_call", "server_tool_call_chunk", "server_tool_result"), nothing),
     **dict.fromkeys(("human", "system", "tool", "developer"), _read_other),
     **dict.fromkeys(("HumanMessageChunk", "SystemMessageChunk", "ToolMessageChunk"), _read_other),

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def _read_response(response: Any, read: Read) -> Reading:
     refuse_error(response)
     if get(response, "done") is False:
-        raise ActionError("a chunk of a stream of Ollama's (done is false); return the whole answer")
+        raise ActionError("a chunk of a stream from Ollama (done is false); return the whole answer")
     reading = read_message(get(response, "message"), read)
-    reading.text = reading.text or None  # a content cannot be left out, and is "" for none
+    reading.text = reading.text or None  # Ollama always sends content, and "" if there is no text
     reading.cut_off, reading.answer = is_cut_off(get(response, "done_reason")), response
     return reading
 

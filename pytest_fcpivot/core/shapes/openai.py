@@ -1,7 +1,7 @@
-"""OpenAI's two APIs, as its client, LiteLLM and compatible servers give them: Responses and Chat Completions.
+"""OpenAI's two APIs, Responses and Chat Completions, as returned by its client, LiteLLM and compatible servers.
 
-The assistant's message is read for all SDKs here: they differ in the parts of its content, which are read by their own
-types, and in whether calls stand in the content or beside it.
+`read_message` reads the assistant's message of every SDK: they differ in the parts of its content, which have readers
+by `type`, and in whether calls are in the content or beside it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import FunctionCall
     from pytest_fcpivot.core.shapes.reading import Read
 
-# What may stand beside the arguments of a call.
+# The fields that a call may have besides its name and arguments.
 _BESIDE_ARGUMENTS = frozenset(
     (
         *("id", "type", "call_id", "index", "status", "function", "namespace", "caller", "created_by"),
         *("thought_signature", "extra_content", "provider_specific_fields", "parsed_arguments"),
     )
 )
-# What a message may have that is neither text nor a call.
+# The fields of a message that hold neither its text nor a call that was overlooked.
 _BESIDE_CONTENT = frozenset(
     (
         *(
@@ -81,7 +81,7 @@ def _read_nested_call(item: Any, read: Read) -> Reading:  # noqa: ARG001 (a Read
 
 
 def _chat_call(item: Any) -> FunctionCall:
-    """Read one of `tool_calls`, whose function stands in it, or whose fields stand there themselves."""
+    """Read one element of `tool_calls`, with name and arguments under `function` or directly in the element."""
     function = get(item, "function")
     if function is MISSING or function is None:
         if get(item, "name") is MISSING or (
@@ -93,11 +93,11 @@ def _chat_call(item: Any) -> FunctionCall:
 
 
 def _tool_calls(value: Any, read: Read) -> list[FunctionCall]:
-    """Read `tool_calls`: a list, or one object."""
+    """Read the value of `tool_calls`: a list of calls, or a single call."""
     if value is MISSING or value is None:
         return []
     if isinstance(value, str | bytes | bool | int | float):
-        raise ActionError(f"tool_calls must be a list of calls, or one call; got it {shown_type(value)}")
+        raise ActionError(f"tool_calls must be a list of calls, or one call; it is {shown_type(value)}")
     calls: list[FunctionCall] = []
     for item in value if is_list(value) else (value,):
         if get(item, "function") not in (MISSING, None) or get(item, "type") in (MISSING, None, "function"):
@@ -111,7 +111,7 @@ def _tool_calls(value: Any, read: Read) -> list[FunctionCall]:
 
 
 def read_message(message: Any, read: Read) -> Reading:
-    """Read the assistant's message of any API: its calls, else its text; raises ActionError for another's message."""
+    """Read the assistant's message of any API: its calls, else its text; raises ActionError for any other role."""
     role = get(message, "role")
     if role is not MISSING and role is not None and role != "assistant":
         raise wrong_role(role)
@@ -125,14 +125,14 @@ def read_message(message: Any, read: Read) -> Reading:
         return reading
     content = get(message, "content")
     if isinstance(content, str):
-        # Ollama's messages cannot do without a content, and have an empty one for none; so have some for a refusal
+        # Ollama's thinking models send "" if there is no text, and so do some servers beside a refusal
         says_nothing = content == "" and (get(message, "thinking") is not MISSING or first(message, "refusal"))
         reading.text = None if says_nothing else content
     elif is_list(content):
         inside = read_content(content, read)
         reading.calls, reading.text = inside.calls, inside.text
     elif content is not MISSING and content is not None:
-        raise ActionError(f"the content of a message must be a string or a list of parts; got it {shown_type(content)}")
+        raise ActionError(f"the content of a message must be a string or a list of parts; it is {shown_type(content)}")
     if not reading.calls:
         _refuse_lost(message, has_content=content is not MISSING)
     if not reading.calls and not reading.text:
@@ -143,7 +143,7 @@ def read_message(message: Any, read: Read) -> Reading:
 def read_content(parts: Sequence[Any], read: Read) -> Reading:
     """Read the parts of a message.
 
-    Of `output_text` the first counts, by the verifier's rule; other parts of text are one text in pieces.
+    Of several `output_text` parts only the first counts, as in NeMo Gym's verifier; other text parts are joined.
     """
     reading = combined(
         [Reading(text=part, is_part=True) if isinstance(part, str) else read(part) for part in parts], parts
@@ -156,7 +156,7 @@ def read_content(parts: Sequence[Any], read: Read) -> Reading:
 
 
 def _refuse_lost(message: Any, *, has_content: bool) -> None:
-    """Raise for a message without calls that has fields which might hold some, or hold its text."""
+    """Raise ActionError if a message without calls has other fields that might hold calls, or its text."""
     names = list(field_names(message))
     odd = [
         name
@@ -167,8 +167,8 @@ def _refuse_lost(message: Any, *, has_content: bool) -> None:
         odd += [name for name in names if name not in _BESIDE_CONTENT and name not in odd]
     if odd:
         raise ActionError(
-            f"a message of the assistant has {shown_keys(odd)}, which might hold its calls or its text, and is not "
-            "understood; return its calls as tool_calls, and its text as content"
+            f"the assistant's message has {shown_keys(odd)}, which is not understood and might hold its calls or its "
+            "text; return its calls as tool_calls, and its text as content"
         )
 
 
@@ -184,7 +184,7 @@ def _read_choice(choice: Any, read: Read) -> Reading:
 
 
 def is_cut_off_completion(completion: Any) -> bool:
-    """Tell whether the first choice of a completion ended at the limit of its tokens, whatever it says."""
+    """Return whether the first choice of a completion ended at its token limit; its message is not looked at."""
     choices = get(completion, "choices")
     return is_list(choices) and bool(choices) and is_cut_off(get(choices[0], "finish_reason"))
 
@@ -200,7 +200,7 @@ def _read_completion(completion: Any, read: Read) -> Reading:
 
 
 def the_one(readings: list[Reading], what: str) -> Reading:
-    """Choose among alternative answers the only one that has calls; raises ActionError if there is no such one."""
+    """Return the one of several alternative answers that has calls; raises ActionError unless exactly one has."""
     if len(readings) == 1:
         return readings[0]
     calling = [reading for reading in readings if reading.calls]
@@ -209,7 +209,7 @@ def the_one(readings: list[Reading], what: str) -> Reading:
         return calling[0]
     shown = " and ".join(map(_shown, readings[:2]))
     raise ActionError(
-        f"the answer has {len(readings)} {what}, and they are {'several calls' if calling else 'all without calls'}: "
+        f"the answer has {len(readings)} {what}, {'several' if calling else 'none'} of them with calls: "
         f"{shown}{' and more' if len(readings) > 2 else ''}; ask for one, or return the one that counts"  # noqa: PLR2004
     )
 
@@ -233,14 +233,14 @@ def _read_response(response: Any, read: Read) -> Reading:
 
 
 _PASSED_OVER = (
-    # thoughts and refusals
+    # reasoning and refusals
     *("reasoning", "reasoning_text", "summary_text", "refusal", "compaction"),
     # tools that the server ran itself
     *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
     *("mcp_call", "mcp_list_tools", "tool_search_call", "tool_search_output", "additional_tools"),
     *("program", "program_output"),
 )
-# Calls that the model leaves to its caller, and that are no call of a function.
+# Calls that the client has to carry out, but that are not function calls.
 _OTHER_CALLS = (
     *("custom_tool_call", "custom", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"),
     "mcp_approval_request",
@@ -250,10 +250,10 @@ _RESULTS = (
     *("shell_call_output", "apply_patch_call_output", "mcp_approval_response"),
 )
 _no_function = refused(
-    "is a call of another kind than a function's, so that nothing of a pivot can be compared with it; offer the model "
-    "functions only, or return the call as {'name', 'arguments'}"
+    "is not a function call, so it cannot be compared with the expected action; offer the model functions only, or "
+    "return the call as {'name', 'arguments'}"
 )
-tool_result = refused("is a tool's result, and no answer of the model's; return the model's answer before it")
+tool_result = refused("is a tool's result, not an answer of the model; return the model's answer before it")
 
 TYPES = {
     "function_call": _read_function_call,
@@ -267,7 +267,7 @@ TYPES = {
 COMPLETION = Shape(lambda thing: is_list(get(thing, "choices")), _read_completion)
 RESPONSE = Shape(lambda thing: is_list(get(thing, "output")), _read_response)
 CHOICE = Shape(lambda thing: get(get(thing, "message"), "role") == "assistant", _read_choice)
-# As some agents cut it out of the whole.
+# Only the fields with the calls, as some agents extract them from the message.
 CALLS_ONLY = Shape(
     lambda thing: is_list(get(thing, "tool_calls")) or get(get(thing, "function_call"), "arguments") is not MISSING,
     read_message,

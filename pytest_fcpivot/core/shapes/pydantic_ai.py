@@ -1,4 +1,4 @@
-"""pydantic-ai: a model's response and its parts, a run's result, and calls that a run leaves to its caller."""
+"""pydantic-ai: a ModelResponse and its parts, a run's result, and DeferredToolRequests (calls left to the caller)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _read_part(part: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)
 def _read_message(message: Any, read: Read) -> Reading:
     if get(message, "kind") != "response":
         raise ActionError(
-            f"a pydantic-ai message of the kind {shown(get(message, 'kind'))} is no answer of the model's; return the "
-            "ModelResponse"
+            f"a pydantic-ai message of the kind {shown(get(message, 'kind'))} is not an answer of the model; return "
+            "the ModelResponse"
         )
     refuse_error(message)
     reading = combined(map(read, get(message, "parts")), message)
@@ -49,7 +49,7 @@ def _is_run(thing: Any) -> bool:
 
 
 def _read_run(run: Any, read: Read) -> Reading:
-    """Read a run's result by its model's only response: with several, the run went on after its first action."""
+    """Read the only model response of a run's result; several mean that the run continued after the first action."""
     messages = run.new_messages()
     if not is_list(messages):
         raise not_understood(run)
@@ -66,7 +66,7 @@ def _read_deferred(requests: Any, read: Read) -> Reading:
     calls, approvals = get(requests, "calls"), get(requests, "approvals")
     if calls and approvals:
         raise ActionError(
-            "pydantic-ai's DeferredToolRequests hold calls and approvals, and do not tell in which order the model "
+            "pydantic-ai's DeferredToolRequests hold both calls and approvals, without the order in which the model "
             "made them; return the ModelResponse"
         )
     return combined(map(read, calls or approvals), requests)

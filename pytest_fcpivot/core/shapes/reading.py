@@ -1,4 +1,4 @@
-"""What reading an answer gives, and how the fields of a dict or of an SDK's object are read alike."""
+"""The result of reading an answer, and access to the fields of dicts and SDK objects alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
-# Why an answer ended at the limit of its tokens, in the words of the APIs.
+# The stop reasons by which the APIs report that an answer reached its token limit.
 CUT_OFF_REASONS = frozenset(
     (
         *("length", "max_tokens", "MAX_TOKENS", "max_output_tokens"),
@@ -34,10 +34,10 @@ _WIDTH = 40
 class Reading:
     """The calls of an answer in their order, and its text, None if it has none.
 
-    `malformed` is what the model wrote where its server says that it could not parse it. `is_part` tells that the text
-    is a part of a message, and belongs together with the parts beside it. `cut_off` tells that the answer ended at the
-    limit of its tokens, `one_of_several` that it was chosen among several, as the only one with calls. `answer` is the
-    object or dict that holds the answer, without what was wrapped around it.
+    `malformed` is the model's raw output if its server could not parse it. `is_part` is true if the text is one part of
+    a message, to be joined with its neighbours. `cut_off` is true if the answer ended at its token limit,
+    `one_of_several` if it was chosen among alternatives as the only one with calls. `answer` is the object or dict that
+    holds the answer, without any wrapper such as a run's result.
     """
 
     calls: list[FunctionCall] = field(default_factory=list)
@@ -50,21 +50,21 @@ class Reading:
 
 
 if TYPE_CHECKING:
-    Read = Callable[[Any], Reading]  # reads what stands inside of an answer, in any shape
+    Read = Callable[[Any], Reading]  # reads a nested part of an answer, whatever its shape
     Reader = Callable[[Any, Read], Reading]  # reads one shape
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A shape that is known by its fields: `fits` says whether a thing has it, `read` reads such a thing."""
+    """A shape recognised by its fields: `fits` returns whether an object has this shape, `read` reads it."""
 
     fits: Callable[[Any], bool]
     read: Reader
 
 
 def get(thing: Any, key: str) -> Any:
-    """Read a field of a dict or of an object; `MISSING` if it has none. Raises ActionError if it cannot be read."""
-    if type(thing) is dict or isinstance(thing, Mapping):  # the first is quick, and nearly always enough
+    """Return a field of a dict or an object, `MISSING` if there is none; raises ActionError if reading it fails."""
+    if type(thing) is dict or isinstance(thing, Mapping):  # the first test is cheap and nearly always decides
         return thing.get(key, MISSING)
     try:
         return getattr(thing, key, MISSING)
@@ -75,7 +75,7 @@ def get(thing: Any, key: str) -> Any:
 
 
 def first(thing: Any, *keys: str) -> Any:
-    """Read the first of some fields that is there and not null; `MISSING` if there is none."""
+    """Return the first of these fields that exists and is not null; `MISSING` if there is none."""
     for key in keys:
         value = thing.get(key) if type(thing) is dict else get(thing, key)
         if value is not MISSING and value is not None:
@@ -84,23 +84,23 @@ def first(thing: Any, *keys: str) -> Any:
 
 
 def is_list(value: Any) -> bool:
-    """Tell whether a value is a list or a tuple."""
+    """Return whether a value is a list or a tuple."""
     return isinstance(value, list | tuple)
 
 
 def is_cut_off(reason: Any) -> bool:
-    """Tell whether a stop reason, a string or an enumeration's member, means the limit of tokens."""
+    """Return whether a stop reason, given as a string or an enum member, means that the token limit was reached."""
     value = getattr(reason, "value", reason)
     return isinstance(value, str) and value in CUT_OFF_REASONS
 
 
 def nothing(thing: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)
-    """Read a part of an answer that is no action: reasoning, or what the server did itself."""
+    """Read a part of an answer that does not belong to the action: reasoning, or work that the server did itself."""
     return Reading(answer=thing)
 
 
 def text_part(thing: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)
-    """Read a part `text` of a message."""
+    """Read a text part of a message."""
     text = get(thing, "text")
     if not isinstance(text, str):
         raise ActionError(f"a part that is text needs its text, a string; got text {shown_type(text)}")
@@ -108,7 +108,7 @@ def text_part(thing: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)
 
 
 def function_call(name: Any, arguments: Any) -> FunctionCall:
-    """Make a call; arguments that are no string are written as JSON. Raises ActionError if that is impossible."""
+    """Make a call; arguments other than a string are written as JSON. Raises ActionError if that is impossible."""
     if not isinstance(name, str) or arguments is MISSING:
         raise ActionError(
             f"a function call needs a name (a string) and arguments; got name {shown_type(name)}, "
@@ -121,10 +121,10 @@ def function_call(name: Any, arguments: Any) -> FunctionCall:
 
 
 def served_call(call: Any, name_key: str, arguments_key: str, beside: frozenset[str]) -> FunctionCall:
-    """Make a call out of a server's own form of it, in which null or missing arguments mean that it sent none: `""`.
+    """Make a call from a server's own form of it, in which null or missing arguments become the empty text.
 
-    `beside` are the other fields that such a form may have: if the arguments are missing, they might be under another
-    name, so any further field raises ActionError.
+    `beside` lists the other fields that this form may have. If the arguments are missing and there is any further
+    field, ActionError is raised, because the arguments might be there under another name.
     """
     name, arguments = get(call, name_key), get(call, arguments_key)
     if type(name) is str and type(arguments) is str:
@@ -140,10 +140,10 @@ def served_call(call: Any, name_key: str, arguments_key: str, beside: frozenset[
 
 
 def combined(readings: Iterable[Reading], answer: Any) -> Reading:
-    """Put together what was read of the items of a list: all calls, and the text.
+    """Combine the readings of the items of a list: all calls, and the text.
 
-    The text is that of the first whole message that has one, or all the parts of one message, joined. Raises
-    ActionError for a list that has both.
+    The text is that of the first message that has text, or the joined text parts of one message. Raises ActionError for
+    a list without calls that has both messages and parts.
     """
     whole = Reading(answer=answer)
     message: str | None = None
@@ -160,13 +160,13 @@ def combined(readings: Iterable[Reading], answer: Any) -> Reading:
         elif message is None:
             message = reading.text
     if parts and message is not None and not whole.calls:
-        raise ActionError("a list holds whole messages and single parts of text; return one message")
+        raise ActionError("a list holds both whole messages and single text parts; return one message")
     whole.text = message if message is not None else "".join(parts) if parts else None
     return whole
 
 
 def field_names(thing: Any) -> Iterator[str]:
-    """Name the fields that a dict or an object has, those aside that are null."""
+    """Yield the names of the public fields of a dict or an object whose values are not null."""
     if isinstance(thing, Mapping):
         fields: Mapping[Any, Any] = thing
     else:
@@ -183,7 +183,7 @@ def field_names(thing: Any) -> Iterator[str]:
 
 
 def shown_type(value: Any) -> str:
-    """Say what type a field has."""
+    """Return "of type …" for a field's value, or "missing", for use in a message."""
     return "missing" if value is MISSING else f"of type {type(value).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""What is not understood: the errors that name what came, and the nearest shape that could be returned instead."""
+"""The errors for output that is not understood: they describe it and name the nearest shape to return instead."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _WHOSE = {"human": "user", "ipython": "tool", "environment": "tool"}
 
 
 def not_understood(thing: Any) -> ActionError:
-    """Make the error for a thing of no known shape."""
+    """Return the error for an object of no known shape."""
     hint = next((text for fits, text in _LOOKS_LIKE if fits(thing)), None)
-    told = f"an agent may return {ACCEPTED_SHAPES}" if hint is None else f"this looks like {hint}"
-    return ActionError(f"cannot read an action from {described(thing)}; {told}")
+    advice = f"an agent may return {ACCEPTED_SHAPES}" if hint is None else f"this looks like {hint}"
+    return ActionError(f"cannot read an action from {described(thing)}; {advice}")
 
 
 def described(thing: Any) -> str:
-    """Say what a thing is: its type, and of a dict its keys or the `type` that it names."""
+    """Describe an object for a message: its Python type, with its `type` field or, for a dict, its keys."""
     kind = type(thing).__name__
     named = get(thing, "type") if not isinstance(thing, type) else MISSING
     if isinstance(named, str):
@@ -44,21 +44,22 @@ def described(thing: Any) -> str:
 
 
 def wrong_role(role: Any) -> ActionError:
-    """Make the error for a message that is not the model's."""
+    """Return the error for a message whose role is not the model's."""
     if isinstance(role, str) and role in _ROLES:
         whose = _WHOSE.get(role, role)
         return ActionError(
-            f"a message of the role {role!r} is no answer of the model's, but a {whose} message; return the model's "
+            f"a message with the role {role!r} is a {whose} message, not an answer of the model; return the model's "
             "own message at this pivot, and nothing of the conversation before or after it"
         )
     shown_role = shown(role) if isinstance(role, str) else f"that is {type(role).__name__}"
     return ActionError(
-        f"a message of an unknown role {shown_role}; a model's message has the role 'assistant', or 'model' with parts"
+        f"a message with an unknown role {shown_role}; a model's message has the role 'assistant', or 'model' with "
+        "parts"
     )
 
 
 def refused(why: str) -> Reader:
-    """Make the reader of a known type that is no answer that can be graded."""
+    """Return a reader that raises ActionError, for a type that is known but cannot be graded."""
 
     def reader(thing: Any, read: Read) -> Reading:  # noqa: ARG001 (a Reader)
         raise ActionError(f"{described(thing)} {why}")
@@ -66,13 +67,13 @@ def refused(why: str) -> Reader:
     return reader
 
 
-# Where an answer may stand in one shape or another: as a text, or as a list of calls or an object.
+# The fields in which any of the shapes holds an answer: as text, and as an object or a list.
 _TEXTS = frozenset(("content", "text", "output_text", "output", "response", "answer", "message", "completion"))
 _ANSWERS = frozenset(("tool_calls", "toolCalls", "function_call", "functionCall", "calls", "messages", "choices"))
 
 
 def refuse_unread(thing: Any, *read: str) -> None:
-    """Raise for a thing that was read as no answer by its fields `read`, and has one in another of its fields."""
+    """Raise ActionError if an object whose fields `read` hold no answer seems to have one in another field."""
     odd = [
         name
         for name in field_names(thing)
@@ -82,22 +83,24 @@ def refuse_unread(thing: Any, *read: str) -> None:
     ]
     if odd:
         raise ActionError(
-            f"{described(thing)} has no answer in {shown_keys(read)}, where its shape has it, but {shown_keys(odd)}; "
-            f"return what is the answer alone: {ACCEPTED_SHAPES}"
+            f"{described(thing)} has no answer in {shown_keys(read)}, where this shape holds it, but has "
+            f"{shown_keys(odd)}; return only the answer: {ACCEPTED_SHAPES}"
         )
 
 
 def refuse_error(answer: Any) -> None:
-    """Raise for an answer that carries a service's error, or says that it ended in one: an outage is no answer."""
+    """Raise ActionError if an answer carries the service's error, or ended in one: an outage must not be graded."""
     error = get(answer, "error")
     if error is not MISSING and is_error(error) and not callable(error):
-        told = first(error, "message", "code", "type") if not isinstance(error, str) else error
-        said = f": {one_line(str(told)[:400], 200)}" if told is not MISSING else ""
-        raise ActionError(f"the answer carries an error of the service{said}; raise it, so that it is tried again")
+        reason = first(error, "message", "code", "type") if not isinstance(error, str) else error
+        shown_reason = f": {one_line(str(reason)[:400], 200)}" if reason is not MISSING else ""
+        raise ActionError(
+            f"the answer carries an error of the service{shown_reason}; raise it, so that the call is retried"
+        )
     reason = first(answer, "finish_reason", "finishReason")
     if getattr(reason, "value", reason) == "error":
         raise ActionError(
-            "the answer ended in an error of the service (finish reason 'error'); raise it, so that it is tried again"
+            "the answer ended in an error of the service (finish reason 'error'); raise it, so that the call is retried"
         )
 
 
@@ -116,12 +119,12 @@ def _is_other_call(thing: Any) -> bool:
     return bool(named and names & {"args", "input", "parameters", "params", "kwargs", "tool_input", "toolInput"})
 
 
-# Told in this order; the first that fits.
+# The first one that fits is the hint.
 _LOOKS_LIKE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (lambda thing: isinstance(thing, type), "a class; return an object of it"),
     (
         inspect.isawaitable,
-        "a coroutine that nobody awaited; make the agent an `async def`, or await it and return what it gives",
+        "a coroutine that was never awaited; make the agent an `async def`, or await it and return its result",
     ),
     (
         lambda thing: isinstance(thing, bytes | bytearray),
@@ -135,7 +138,7 @@ _LOOKS_LIKE: tuple[tuple[Callable[[Any], bool], str], ...] = (
     (_has("status_code", "headers"), "an HTTP response; return its decoded JSON"),
     (
         lambda thing: isinstance(thing, Mapping) and bool(thing.get("error") or thing.get("errors")),
-        "a service's error; raise an exception instead, so that it is no answer",
+        "a service's error; raise an exception instead, so that it is not graded as an answer",
     ),
     (_has("name", "description", "parameters"), "a tool's definition; return a call of it, {'name', 'arguments'}"),
     (_is_other_call, "a call; return {'name': …, 'arguments': …}, with the arguments as an object or as JSON text"),

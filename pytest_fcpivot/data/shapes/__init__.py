@@ -1,7 +1,7 @@
-"""The shapes that rows are read from: which members tell a shape, and which module reads it.
+"""The table of the shapes of rows: the members by which a shape is recognised, and the module that reads it.
 
-What the published sets have is read by `rowreader` without coming here. A row of another shape is rewritten into what
-these are made of, whole, or refused with the reason: nothing of it is guessed or lost in silence.
+`rowreader` reads the shapes of the published datasets itself. A row of any other shape is either converted completely
+or refused with a reason: nothing is guessed, and nothing is lost silently.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _MOST_KEYS = 12
 
 @dataclass(frozen=True, slots=True)
 class RowShape:
-    """A shape of rows: how it is told by a row's members, what reads it, and how messages call it."""
+    """A shape of rows: its name in messages, the test of a row's members for it, and its reader."""
 
     title: str
     fits: Callable[[Fields], bool]
     read: Callable[[Fields, int, How], Conversation | StoredPivot | Rollout]
-    asked_as: str = ""  # the value of --shape that means it, too
+    asked_as: str = ""  # the value of --shape that selects it
 
 
 def _has(*keys: str) -> Callable[[Fields], bool]:
     return lambda row: all(row.get(key, _NULL) != _NULL for key in keys)
 
 
-# The first that fits.
+# The first shape that fits is used.
 SHAPES = (
     RowShape(f"{PARAMS} object with {EXPECTED}", lambda row: PARAMS in row and EXPECTED in row, read_pivot, "fc-pivot"),
     RowShape(
@@ -75,9 +75,9 @@ SHAPES = (
 
 
 def read_by_shape(row: Fields, line: int, how: How, asked: str = "auto") -> Conversation | StoredPivot | Rollout:
-    """Read a row by the first shape that fits it, or by the one that was asked for.
+    """Read a row by the first shape that fits it, or by the shape `asked`, unless that is "auto".
 
-    Raises RowProblem if none fits, naming the members that it has and the shapes that are read, or if it is broken.
+    Raises RowProblem if the row is broken or no shape fits; the reason then lists its members and the known shapes.
     """
     if asked == "fc-pivot":
         return read_pivot(row, line, how)
@@ -87,13 +87,13 @@ def read_by_shape(row: Fields, line: int, how: How, asked: str = "auto") -> Conv
     if asked == "conversation":
         return read_chat(row, line, how)
     if (PARAMS in row and is_object(row[PARAMS])) or EXPECTED in row:
-        return read_pivot(row, line, how)  # it says what is missing
+        return read_pivot(row, line, how)  # raises the error that names what is missing
     shapes = ", ".join(f"no {shape.title}" for shape in SHAPES)
     raise RowProblem(line, f"{shapes}, which are the shapes that are read; {keys_of(row)}")
 
 
 def keys_of(row: Fields) -> str:
-    """Say which keys a row has."""
+    """Return a clause that lists the keys of a row, for use in a message."""
     names = [one_line(name, 40) for name in row]
     more = f" and {len(names) - _MOST_KEYS} more" if len(names) > _MOST_KEYS else ""
     return f"the row has {'the keys ' if names else 'no keys'}{', '.join(names[:_MOST_KEYS])}{more}"

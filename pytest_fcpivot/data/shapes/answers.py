@@ -1,4 +1,4 @@
-"""Rows of query/answers sets: one question of a user's, the tools, and the calls that answer it."""
+"""Rows of the query/answers form: a user's question, the tools, and the calls that answer it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USED = frozenset((*KEYS, *TOOL_KEYS, "id", "uuid", "trajectory_id", *SYSTEM_KEY
 
 
 def read_answers(row: Fields, line: int, how: How) -> StoredPivot:
-    """Read a row; the tools stay as they are. Raises RowProblem if it cannot be read whole."""
+    """Read a row; its tools keep their form. Raises RowProblem if it cannot be read completely."""
     how.saw("query-answers")
     query = row["query"]
     if not is_string(query) or query == EMPTY:
@@ -45,7 +45,7 @@ def _expected(given: bytes, line: int) -> bytes:
     found = objects(listed) if is_array(listed) else None
     if not found:
         raise RowProblem(
-            line, "answers: a list of calls that is not empty is expected; what else is right, nobody says"
+            line, "answers: a list of calls that is not empty is expected; no answer is known to be right without"
         )
     written = []
     for number, each in enumerate(found):

@@ -1,4 +1,4 @@
-"""Contents that are lists of blocks: texts, and in Anthropic's API calls and results among them."""
+"""Splits the content of messages that is a list of blocks, which in Anthropic's API include calls and results."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields
 
 _THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})  # of the expert, which the agent never sees
-# Calls that other formats write as blocks, and that nobody reads here: to leave them out would be to lose them.
+# Marks of blocks that are probably calls of a format that is not supported: ignoring them would lose the calls.
 _CALL_LIKE = re.compile(r"tool|func|call", re.IGNORECASE)
 _KEYS_OF_CALLS = frozenset({"toolUse", "toolResult", "functionCall", "functionResponse", "toolCall", "toolName"})
 
 
 @dataclass(slots=True)
 class Blocks:
-    """What a content holds: results first, then calls, and as `content` the list of what is left to be said."""
+    """The parts of a content: results, calls, and as `content` the list of the other blocks."""
 
     results: list[Message] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -32,20 +32,21 @@ class Blocks:
 
     @property
     def content(self) -> bytes:
-        """What is neither call, result nor thought, as a list."""
+        """The blocks that are neither calls, results nor reasoning, as a JSON list."""
         return b"[%s]" % b",".join(self.said)
 
 
 def split_blocks(role: str, content: bytes, where: str, line: int) -> Blocks | None:
-    """Take a content apart; None if it has no blocks but texts, images and the like.
+    """Split a content into its parts; None if it has only texts, images and the like.
 
-    Raises RowProblem for a block that looks like a call or a result and is not read, or stands where it cannot.
+    Raises RowProblem for an unknown block that looks like a call or a result, and for a known one in a message of the
+    wrong role.
     """
     listed = objects(content)
     if listed is None:
         return None  # a list of texts, or a value
     if role in TOOL_ROLES and any(string(block.get("type")) != "tool_result" for block in listed):
-        return None  # a result, whatever it holds
+        return None  # the whole content is the result
     found, plain = Blocks(), True
     for number, block in enumerate(listed):
         place = f"{where}.content[{number}]"
@@ -61,8 +62,8 @@ def split_blocks(role: str, content: bytes, where: str, line: int) -> Blocks | N
         elif _looks_like_a_call(kind, block):
             raise RowProblem(
                 line,
-                f"{place}: a block of type {one_line(str(kind), 60)!r} looks like a call or a result, is not read"
-                ", and would be lost; read are tool_use and tool_result",
+                f"{place}: a block of type {one_line(str(kind), 60)!r} looks like a call or a result, but is not known "
+                "and would be lost; known are tool_use and tool_result",
             )
         else:
             found.said.append(joined(block))

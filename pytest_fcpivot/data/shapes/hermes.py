@@ -1,7 +1,8 @@
-"""Conversations whose tools, calls and results are written as text in the way of Hermes, into ones that hold them.
+"""Converts conversations whose tools, calls and results are text in the Hermes form to structured ones.
 
-All of it is converted or none: `<tools>` of the system text, the instructions about the tags, `<tool_call>` of the
-assistant's messages and `<tool_response>` of the results. A tag that does not parse refuses the row.
+The conversion covers `<tools>` in the system text, the instructions about these tags, `<tool_call>` in the assistant's
+messages and `<tool_response>` in the results. It is complete or not done at all: a row with a tag that cannot be parsed
+is refused.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.jsonparts import Fields
     from pytest_fcpivot.data.shapes.turns import Turns
 
-# What the known templates (of Hermes 2 and 3, of Qwen 2.5 and 3) say about the tags, in any spacing and case. What else
-# a system text says of them is not known, and refuses the row.
+# The sentences about the tags in the known templates (Hermes 2 and 3, Qwen 2.5 and 3), in any spacing and case. They
+# are removed; if a system text mentions the tags in other words, the row is refused.
 _CALL_TAGS, _RESULT_TAGS = r"<tool_call>\s*</tool_call>", r"<tool_response>\s*</tool_response>"
 _OBJECT = r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*"  # the inside of one that is nested twice at most
 _IF_NOT_RELEVANT = "If available tools are not relevant in assisting with user query, just respond in natural"
@@ -63,9 +64,9 @@ _OF_A_RESULT = frozenset({"name", "content", "tool_call_id", "role"})
 
 
 def from_hermes(turns: Turns, tools: bytes, line: int, key: str) -> tuple[bytes, bool]:
-    """Convert a conversation in place; return its tools, and whether there was anything to convert.
+    """Convert a conversation in place; returns its tools, and whether there was anything to convert.
 
-    Raises RowProblem with the place if anything of it does not parse.
+    Raises RowProblem, which names the message, if anything cannot be parsed.
     """
     messages: list[Message] = []
     places: list[int] = []
@@ -95,14 +96,14 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def _one_list(given: bytes, found: list[Any], where: str, line: int) -> bytes:
-    """Return the tools of the text, which those of the row must not contradict."""
+    """Return the tools as JSON, from the row or the text; raises RowProblem if both have tools and they differ."""
     if not found:
         return given
     written = part(found)
     if given not in (b"null", b"[]"):
         of_row, of_text = (read_tools(each, line, set())[0] for each in (given, written))
         if json.loads(of_row) != json.loads(of_text):
-            raise RowProblem(line, f"{where}: <tools> are not the row's tools, and it is not known which are on offer")
+            raise RowProblem(line, f"{where}: <tools> differ from the row's tools: which are on offer is not known")
         return given
     return written
 
@@ -111,7 +112,7 @@ def _one_list(given: bytes, found: list[Any], where: str, line: int) -> bytes:
 
 
 def _tools_of(text: str, where: str, line: int) -> tuple[list[Any], str]:
-    """Return the tools that a system text holds, and what is left of it without them and what is said of the tags."""
+    """Return the tools in a system text, and the rest of it, without them and without the instructions about tags."""
     found: list[Any] = []
     for block in _TOOLS.finditer(text):
         found += _listed(block[1], where, line)
@@ -122,14 +123,14 @@ def _tools_of(text: str, where: str, line: int) -> tuple[list[Any], str]:
         near = rest[max(0, tag.start() - 60) : tag.end() + 60]
         raise RowProblem(
             line,
-            f"{where}: {tag[0]} in a system text, in words that are not those of a known template, or unclosed: "
-            f"{one_line(near, 140)!r}; take them out",
+            f"{where}: {tag[0]} in a system text is unclosed, or is mentioned in words of no known template: "
+            f"{one_line(near, 140)!r}; remove them",
         )
     return found, _BLANK_LINES.sub("\n\n", rest).strip()
 
 
 def _listed(text: str, where: str, line: int) -> list[Any]:
-    """Read tools: a list, or one object a line."""
+    """Read tools: a list, or one object per line."""
     try:
         value = _parsed(text.strip())
     except ValueError:
@@ -144,7 +145,7 @@ def _listed(text: str, where: str, line: int) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Decode JSON, or the literal that Python writes for the same, as the published sets of Hermes have it.
+    """Decode JSON, or the equivalent Python literal, which the published Hermes datasets contain as well.
 
     Raises ValueError for anything else.
     """
@@ -158,7 +159,7 @@ def _parsed(text: str) -> Any:
         value = ast.literal_eval(text)
         json.dumps(value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise ValueError(f"neither JSON nor a literal: {reason}") from None
+        raise ValueError(f"neither JSON nor a Python literal: {reason}") from None
     return value
 
 
@@ -169,7 +170,7 @@ def _calling(message: Message, text: str, where: str, line: int) -> Message:
     calls = [_call(found[1], where, line) for found in _CALL.finditer(text)]
     rest = _CALL.sub("", text)
     if not calls or _TAGS.search(rest) or looks_like_a_call(as_string(rest)):
-        raise RowProblem(line, f"{where}: a call that is written as text, and not as <tool_call>…</tool_call>")
+        raise RowProblem(line, f"{where}: a call is written as text, but not as <tool_call>…</tool_call>")
     return Message(message.role, _raw(rest.strip()), tool_calls=calls, weight=message.weight)
 
 
@@ -186,7 +187,7 @@ def _call(text: str, where: str, line: int) -> Call:
 
 
 def _members_of(text: str, where: str, line: int) -> Fields:
-    """Return the members of an object, as they are written where they are JSON."""
+    """Return the members of an object as JSON texts, copied from the text if that is JSON."""
     try:
         return fields(text.encode()) or {}
     except (ValueError, RecursionError):
@@ -199,11 +200,11 @@ def _members_of(text: str, where: str, line: int) -> Fields:
 
 
 def _results(message: Message, text: str, where: str, line: int) -> Iterator[Message]:
-    """Yield a message for each result, and one for what a user said beside them."""
+    """Yield a message for each result, and one for the user's text around them."""
     results = [found[1].strip() for found in _RESPONSE.finditer(text)]
     rest = _RESPONSE.sub("", text).strip()
     if not results or _TAGS.search(rest):
-        raise RowProblem(line, f"{where}: a <tool_response> that is not closed, or not opened")
+        raise RowProblem(line, f"{where}: a <tool_response> without its opening or closing tag")
     if rest and message.role != "user":
         raise RowProblem(line, f"{where}: text beside <tool_response> in a result: {one_line(rest, 80)!r}")
     for result in results:
@@ -213,7 +214,7 @@ def _results(message: Message, text: str, where: str, line: int) -> Iterator[Mes
 
 
 def _output(text: str) -> msgspec.Raw:
-    """Return what a result holds: its content, where it is wrapped with the tool's name, else its text."""
+    """Return the content of a result that is an object with the tool's name and `content`; else its whole text."""
     try:
         value = _parsed(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a row is to be read, and what was seen while it was."""
+"""The settings for reading one row, and what the readers found out about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CALLS_IN_TEXT: tuple[CallsInText, ...] = ("hermes",)
 
 @dataclass(slots=True)
 class How:
-    """What is asked of the readers of one row: `odd` is what its file did to it; `shape` is what they found."""
+    """The settings for reading one row: `odd` holds flags of its file's format; readers set `shape` and `flags`."""
 
     calls_in_text: CallsInText | None = None
     odd: frozenset[str] = frozenset()
@@ -19,5 +19,5 @@ class How:
     flags: set[str] = field(default_factory=set)
 
     def saw(self, shape: str) -> None:
-        """Note the shape that the row has; the more special one is told last."""
+        """Record the row's shape; a reader that recognises a more specific shape calls this last."""
         self.shape = shape

@@ -1,4 +1,4 @@
-"""Lists of Responses items that hold the answer: which of them the assistant did at each turn, and what comes of it."""
+"""Splits a list of Responses items into the assistant's turns, and makes an expected action of each turn."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _GIVEN_ROLES = frozenset({"user", "system", "developer", "tool"})
 
 
 def is_given(item: Fields) -> bool:
-    """Tell whether an item was given to the assistant, and is not its own."""
+    """Return whether an item is input to the assistant (a message to it, a result), rather than its own output."""
     kind = string(item.get("type"))
     return (kind or "").endswith("_output") or string(item.get("role")) in _GIVEN_ROLES
 
 
 def action_of(items: list[Fields], line: int, tools: bytes) -> bytes | None:
-    """Return the action that the assistant's items are, by the verifier's own rule; None if they are none.
+    """Return the assistant's items as an expected action, by the rule of NeMo Gym's verifier; None if they hold none.
 
-    `tools` are those on offer. Raises RowProblem for an item that is not understood, and for a call that lacks a part
-    or is written as text.
+    `tools` are the tools on offer, as JSON. Raises RowProblem for an item that is not understood, and for a call that
+    lacks a part or is written as text.
     """
     if any(string(item.get("type")) == _CUSTOM for item in items):
-        raise RowProblem(line, f"output: a {_CUSTOM} is no call with arguments, and would be lost")
+        raise RowProblem(line, f"output: a {_CUSTOM} has no JSON arguments, and would be lost")
     values: list[Any] = [{key: decoded(value) for key, value in item.items()} for item in items]
     try:
-        # a call stays the call that it is, whatever it is called
+        # a call of submit_message remains a call
         action = to_action(values, frozenset({SUBMIT_MESSAGE}))
     except ActionError as error:
         raise RowProblem(line, f"output: {error}") from error
@@ -46,15 +46,15 @@ def action_of(items: list[Fields], line: int, tools: bytes) -> bytes | None:
         return None
     said = as_string(action.message or "")
     if not action.calls and may_hold_a_call((said,)) and looks_like_a_call(said, tool_names(tools, line)):
-        raise RowProblem(line, "output: the call is written as text, and would be taken for a message")
+        raise RowProblem(line, "output: the call is written as text, and would be read as a message")
     return expected_action_json(action).encode()
 
 
 class Rollout:
-    """A trajectory given as the items before it and the items of it: each of the assistant's turns is a pivot.
+    """A trajectory given as the request's items and the items that followed; each assistant turn of these is a pivot.
 
-    It has what a Conversation has for those who take its pivots. `row` holds what becomes metadata, `params` the
-    members of the request but for the items.
+    It can be used like a Conversation: `stem`, `n_turns`, `flags` and `turns()` mean the same. `row` holds the members
+    that become metadata, `params` those of the request, except its items. Raises RowProblem if the row is broken.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Rollout:
             action_of(self._fields[start:end], line, params.get("tools", b"null")) for start, end in self._turns
         ]
         if not self.n_turns:
-            raise RowProblem(line, "output: no turn of the assistant's in it")
-        # Read once before the first is handed out: a row that is broken gives no half of its pivots.
+            raise RowProblem(line, "output: it contains no assistant turn")
+        # All pivots are made before the first is yielded, so that a broken row yields none of them.
         self._pivots = [self._pivot(number) for number in range(self.n_turns)]
 
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
-        """Yield the assistant's turns, in order."""
+        """Yield the assistant's turns in order, as pivots or as skipped turns."""
         for pivot in self._pivots:
             yield pivot if isinstance(pivot, SkippedTurn) else pivot._replace(split=split)
 
@@ -105,7 +105,7 @@ class Rollout:
 
 
 def turns_of(items: list[Fields]) -> Iterator[tuple[int, int]]:
-    """Yield where each of the assistant's turns begins and ends; reasoning alone is part of the turn that it begins."""
+    """Yield the start and end index of each assistant turn; reasoning is part of the turn that it begins."""
     begun: int | None = None
     for place, item in enumerate(items):
         if is_given(item):
@@ -119,7 +119,7 @@ def turns_of(items: list[Fields]) -> Iterator[tuple[int, int]]:
 
 
 def trajectory_id(row: Fields) -> str | None:
-    """Return the id that a trajectory has of its own; one of several that a model made has its number in it."""
+    """Return the row's own id for its trajectory, with the rollout's number if it has one; None without an id."""
     identity = own_id(row)
     number = row.get("_ng_rollout_index", b"null")
     return f"{identity}-r{int(number)}" if identity is not None and number.isdigit() else identity

@@ -1,7 +1,7 @@
-"""Logs of one exchange with a model: a request and its response, of Chat Completions, Anthropic's or the Responses API.
+"""Logs of one exchange with a model: request and response, of Chat Completions, Anthropic's or the Responses API.
 
-What the response says is the one pivot of the row; what the assistant said before it stands in the request, and is the
-answer of other rows.
+Each row gives one pivot, whose expected action is the response. Earlier assistant turns are part of the request; they
+are the responses of other rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _ANSWERS = ("choices", "output", "message", "content")
 CUT_OFF = "expected-answer-cut-off"
 _CUT_OFF_REASONS = frozenset({"length", "max_tokens", "MAX_TOKENS"})
-# Of a Responses request, and of the Response that repeats it: what the agent is asked with.
+# The settings of a Responses request, which the Response repeats; the agent gets them as `params`.
 _SETTINGS = (
     "parallel_tool_calls",
     "tool_choice",
@@ -49,13 +49,13 @@ _SETTINGS = (
     "truncation",
 )
 _IDS = frozenset({"id", "uuid", "trajectory_id"})
-# Beside input and output they say that a row is none of the Responses API, or hold what the agent would not see.
+# Beside input and output, these show that a row is not of the Responses API, or hold text the agent would not see.
 _NOT_OF_LOGS = ("instruction", "history", *SYSTEM_KEYS)
 _ITEMS = frozenset({"input", "output", "tools", "instructions", *_SETTINGS})
 
 
 def is_response(value: bytes) -> bool:
-    """Tell whether a member holds a model's answer, and not a text of it."""
+    """Return whether a member holds a model's response as an object, rather than only its text."""
     members = _object(value)
     return bool(members) and any(key in members for key in (*_ANSWERS, "body", "error"))
 
@@ -69,7 +69,7 @@ def _object(value: bytes) -> Fields:
 
 
 def read_exchange(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
-    """Read a row of `request` and `response`; raises RowProblem if it cannot be read whole."""
+    """Read a row of `request` and `response`; raises RowProblem if it cannot be read completely."""
     how.saw("request-response")
     request, response = (_body(row[key], key, line) for key in ("request", "response"))
     rest = {key: value for key, value in row.items() if key not in ("request", "response")}
@@ -77,7 +77,7 @@ def read_exchange(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
 
 
 def read_messages_and_response(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
-    """Read a row that is a request itself, with the `response` or its `choices` beside."""
+    """Read a row that is itself a request, with `response` or `choices` added; raises RowProblem if it is broken."""
     how.saw("request-response")
     if row.get("response", NULL) != NULL:
         response = _body(row["response"], "response", line)
@@ -98,11 +98,11 @@ def _body(value: bytes, key: str, line: int) -> Fields:
 def _exchange(rest: Fields, request: Fields, response: Fields, line: int, how: How) -> StoredPivot | Rollout:
     error = response.get("error", NULL)
     if error != NULL:
-        raise RowProblem(line, f"response: an error, and no answer: {shown(decoded(error))}")
+        raise RowProblem(line, f"response: an error, not an answer: {shown(decoded(error))}")
     identity = own_id(rest) or own_id(request) or own_id(response)
     if is_array(json_member(response.get("output", NULL), "response.output", line)):
         if "input" not in request:
-            raise RowProblem(line, "a response of the Responses API, and a request without input")
+            raise RowProblem(line, "the response is of the Responses API, but the request has no input")
         kept = {key: value for key, value in response.items() if key not in _ITEMS and key not in _IDS}
         whole = {**rest, "response_details": joined(kept), **request, "output": response["output"]}
         whole = {key: value for key, value in whole.items() if key not in _IDS}
@@ -137,7 +137,7 @@ def _message_of(response: Fields, line: int, how: How) -> bytes:
         if not listed:
             raise RowProblem(line, "response.choices: a list that is not empty is expected; there is no answer")
         if len(listed) > 1:
-            raise RowProblem(line, f"response.choices: {len(listed)} answers, and it is not known which is right")
+            raise RowProblem(line, f"response.choices: {len(listed)} answers, and it is not known which one is right")
         choice = listed[0]
         _note_cut_off(choice.get("finish_reason", NULL), how)
         if not is_object(choice.get("message")):
@@ -150,7 +150,7 @@ def _message_of(response: Fields, line: int, how: How) -> bytes:
         _note_cut_off(response.get("stop_reason", NULL), how)
         return joined({"role": response["role"], "content": response["content"]})
     keys = ", ".join(sorted(response)[:12]) or "none"
-    raise RowProblem(line, f"response: no answer that is known; its keys: {keys}; known: choices, output, content")
+    raise RowProblem(line, f"response: no answer in a known form; its keys: {keys}; known: choices, output, content")
 
 
 def _note_cut_off(reason: bytes, how: How) -> None:
@@ -159,13 +159,13 @@ def _note_cut_off(reason: bytes, how: How) -> None:
 
 
 def read_responses_log(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
-    """Read a row of `input` and `output`; raises RowProblem if it cannot be read whole."""
+    """Read a row of `input` and `output`; raises RowProblem if it cannot be read completely."""
     how.saw("responses-log")
     for key in _NOT_OF_LOGS:
         if row.get(key, NULL) not in (NULL, EMPTY, b"[]"):
             raise RowProblem(line, f"{key} beside input and output: it would be lost; a Response has instructions")
     if is_string(row["output"]) and not (string(row["output"]) or "").lstrip().startswith(("[", "{")):
-        raise RowProblem(line, "output: a text, where a Response has a list of items")
+        raise RowProblem(line, "output: a text, but a Response has a list of items")
     return _items_log(row, row, line, how)
 
 
@@ -181,27 +181,27 @@ def _items_log(row: Fields, response: Fields, line: int, how: How) -> StoredPivo
 
 
 def look_at_status(response: Fields, line: int, how: How) -> None:
-    """Note that a Response was cut off; raises RowProblem if there is none, but an error."""
+    """Set the flag of a Response that was cut off; raises RowProblem for one that failed and holds no answer."""
     status = response.get("status", NULL)
     if status in (b'"failed"', b'"cancelled"') or response.get("error", NULL) != NULL:
-        raise RowProblem(line, f"a Response with status {shown(decoded(status))} and error: there is no answer")
+        raise RowProblem(line, f"a Response that failed (status {shown(decoded(status))}): there is no answer")
     if status == b'"incomplete"':
         how.flags.add(CUT_OFF)
 
 
 def pivots_of_items(rest: Fields, params: Fields, output: list[Fields], line: int) -> StoredPivot | Rollout:
-    """Read a request and the items that came of it: one pivot, or the turns of a trajectory.
+    """Read a request and the items that answered it: one pivot, or the turns of a trajectory.
 
-    `rest` are the row's other members, of which the ids are taken. Raises RowProblem if it cannot be read whole.
+    `rest` are the row's other members, which include its ids. Raises RowProblem if it cannot be read completely.
     """
     metadata = {key: value for key, value in rest.items() if key not in _IDS}
     if params.get("tools", NULL) in (NULL, b"[]"):
         for key, value in metadata.items():
             if value[:1] in (b"[", b'"') and b"name" in value and looks_like_tools(value):
-                raise RowProblem(line, f"{one_line(key, 60)} looks like tools, which would not be on offer")
+                raise RowProblem(line, f"{one_line(key, 60)} looks like tools, which the agent would not be offered")
     untyped = [n for n, item in enumerate(output) if "type" not in item and "role" not in item]
     if untyped:
-        raise RowProblem(line, f"output[{untyped[0]}]: an item without a type; a Response's items have one")
+        raise RowProblem(line, f"output[{untyped[0]}]: an item without a type; every item of a Response has one")
     if not any(map(is_given, output)):
         action = action_of(output, line, params.get("tools", NULL))
         if action is None:
@@ -219,7 +219,7 @@ def pivots_of_items(rest: Fields, params: Fields, output: list[Fields], line: in
 
 
 def given_items(params: Fields, line: int) -> list[Fields]:
-    """Return the items that a request begins with, its instructions first."""
+    """Return the input items of a request, preceded by its instructions as a system message."""
     given = params.get("input", NULL)
     items: list[Fields] = []
     instructions = params.get("instructions", NULL)

@@ -1,4 +1,4 @@
-"""Rows that are pivots: `responses_create_params`, and `expected_action`, the authority on what is expected."""
+"""Rows that are pivots: `responses_create_params`, and `expected_action`, which alone decides what is expected."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.shapes.how import How
 
 _TEXTS = (PARAMS, EXPECTED)
-_TEXTS_OR_WORDS = ("info", "meta_info")  # others' sets may have anything under these names
+_TEXTS_OR_WORDS = ("info", "meta_info")  # other datasets may hold anything under these names
 _TOOL_KEYS = ("tools", "functions")
 
 
 def read_pivot(row: Fields, line: int, how: How) -> StoredPivot:
-    """Read a row, whose members may be JSON text; raises RowProblem if it is broken, or would lose its tools."""
+    """Read a row, whose members may be JSON in a string; raises RowProblem if it is broken, or would lose its tools."""
     how.saw("fc-pivot")
     row = {
         key: json_member(value, key, line)

@@ -1,4 +1,4 @@
-"""Rows of NeMo Gym's rollouts without an expected action: the turns that the model took are the ones to be taken."""
+"""Rows of NeMo Gym rollouts without an expected action: each turn that the model took becomes a pivot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_rollout(row: Fields, line: int, how: How) -> StoredPivot | Rollout:
-    """Read a row; raises RowProblem if it cannot be read whole."""
+    """Read a row; raises RowProblem if it cannot be read completely."""
     how.saw("rollout")
     params, response = (json_member(row[key], key, line) for key in (PARAMS, "response"))
     request = fields(params) if is_object(params) else None

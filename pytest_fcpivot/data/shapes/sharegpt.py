@@ -15,6 +15,6 @@ KEYS = ("conversations", "conversation")
 
 
 def read_sharegpt(row: Fields, line: int, how: How) -> Conversation:
-    """Read a row; raises RowProblem if it cannot be read whole."""
+    """Read a row; raises RowProblem if it cannot be read completely."""
     key = next(key for key in KEYS if row.get(key, b"null") != b"null")
     return read_chat(row, line, how, key)

@@ -1,8 +1,8 @@
-"""Messages of any known form, read one by one into those of the published types; what is not known is a RowProblem.
+"""Converts messages of any known form, one by one, to the types of `data.messages`; unknown forms raise RowProblem.
 
-Known beside the published form: lists, objects and calls given as JSON text; a single call or message without its list;
-roles and keys of ShareGPT; calls without the wrapping function, and arguments under the names that other APIs have for
-them; the blocks of Anthropic's API.
+Besides the published form, these are known: lists, objects and calls in a JSON string; a single call or message without
+its list; the roles and keys of ShareGPT; calls without the nested `function`; arguments under the names of other APIs;
+and the content blocks of Anthropic's API.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 NULL = b"null"
 _CALLING = "calling"
-# What other formats call the roles; a message of the last kind is nothing but calls.
+# The names of roles in other formats; a message with one of the last two consists only of calls.
 _ALIASES = {
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "model", "ai", "chatgpt", "bot"), "assistant"),
@@ -59,7 +59,7 @@ ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _CALL_TYPES = frozenset({None, "function", "function_call", "tool_call", "tool_use"})
 _CONTENT_ELSEWHERE = frozenset({"text", "parts", "message", "output", "response", "answer", "contents"})
 _BLANK = (EMPTY, b"[]", b"{}")
-_MARKS = ("train", "train_on_turn", "trainable", "loss")  # false: other formats' way to say weight 0
+_MARKS = ("train", "train_on_turn", "trainable", "loss")  # in other formats, false here means weight 0
 _CALL_LIKE = re.compile(r"tool|func|call|invo|action", re.IGNORECASE)
 _NAMES = frozenset({"name", "function", "tool", "tool_name", "toolName", "action"})
 _ARGUMENTS = frozenset((*ARGUMENT_KEYS, "arguments_json", "kwargs", "action_input", "tool_input", "functionCall"))
@@ -67,10 +67,10 @@ _ARGUMENTS = frozenset((*ARGUMENT_KEYS, "arguments_json", "kwargs", "action_inpu
 
 @dataclass(slots=True)
 class Turns:
-    """A conversation's messages, and for each its place in the list that it was read from.
+    """A conversation's messages, and for each its index in the list that it was read from.
 
-    One message may be several here, such as the results that are blocks of one. `has_blocks` tells that some were.
-    `tools` are those that messages have beside their contents, each with its place.
+    One message may become several, for example if its blocks are results; `has_blocks` is then true. `tools` are lists
+    of tools found inside messages, each with its location for messages.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -85,9 +85,9 @@ class Turns:
 
 
 def read_turns(given: bytes, line: int, key: str = "messages") -> Turns:
-    """Read a conversation's messages, a list or JSON text that holds it, found under `key`.
+    """Read a conversation's messages from the member `key`: a list, or a JSON string that contains one.
 
-    Raises RowProblem if there are none, or if one is not understood. Whether texts hold calls is not looked at.
+    Raises RowProblem if there are none, or if one is not understood. Texts are not checked for calls written as text.
     """
     text = json_member(given, key, line, otherwise=f"no {key} (a list that is not empty): ")
     if is_object(text):
@@ -107,7 +107,7 @@ def read_turns(given: bytes, line: int, key: str = "messages") -> Turns:
 
 
 def json_member(value: bytes, key: str, line: int, otherwise: str = "") -> bytes:
-    """Return a member that is JSON, or a text that holds it; raises RowProblem if the text does not."""
+    """Return a member, or the JSON inside it if it is a string; raises RowProblem if the string is not JSON."""
     try:
         return unwrapped(value)
     except (ValueError, RecursionError) as error:
@@ -157,13 +157,13 @@ def _one_by_one(text: bytes, line: int, key: str) -> Turns:
 
 
 def _role(value: Fields, where: str, line: int) -> str:
-    told = string(_first(value, _ROLE_KEYS))
-    if told is None:
+    given = string(_first(value, _ROLE_KEYS))
+    if given is None:
         raise RowProblem(line, f"{where}: a message is an object with a role")
-    role = _ALIASES.get(told.lower(), told)
+    role = _ALIASES.get(given.lower(), given)
     if role != _CALLING and role not in ROLES:
         known = ", ".join(sorted(ROLES | _ALIASES.keys()))
-        raise RowProblem(line, f"{where}: a role that is not known: {one_line(told, 60)!r}; known: {known}")
+        raise RowProblem(line, f"{where}: unknown role {one_line(given, 60)!r}; known: {known}")
     return role
 
 
@@ -177,7 +177,7 @@ def _identifier(text: bytes | None) -> str | int | None:
 
 
 def _weight(value: Fields, where: str, line: int) -> float | None:
-    """Return 0 for a turn that is marked as not to be learned."""
+    """Return a message's weight, 0 for a turn that is marked as not to be learned; None if it has none."""
     for key in _MARKS:
         mark = decoded(value.get(key, NULL))
         if mark is not None and (mark == 0 or (isinstance(mark, str) and mark.strip().lower() in ("false", "0"))):
@@ -193,7 +193,7 @@ def _weight(value: Fields, where: str, line: int) -> float | None:
 
 
 def _calls_of(value: Fields, role: str, where: str, line: int) -> list[Call]:
-    """Return the calls of a message; raises RowProblem if it is not the assistant's, or has others in another place."""
+    """Return a message's calls; raises RowProblem if another role has calls, or if two places hold different calls."""
     if role != "assistant":
         for key in ("tool_calls", "function_call"):
             if _has_a_name(json_member(value.get(key, NULL), f"{where}.{key}", line)):
@@ -216,7 +216,7 @@ def _calls_of(value: Fields, role: str, where: str, line: int) -> list[Call]:
 
 
 def _has_a_name(listed: bytes) -> bool:
-    """Tell whether a call, or one of a list, says what it calls."""
+    """Return whether a call, or any call of a list, names its function."""
     found = [fields(listed)] if is_object(listed) else objects(listed) if is_array(listed) else None
     return any(each and (string(each.get("name")) or is_object(each.get("function"))) for each in found or ())
 
@@ -236,15 +236,15 @@ def _calls(listed: bytes, where: str, line: int) -> list[Call]:
 
 
 def _none_of(listed: bytes) -> list[Fields]:
-    """Return what stands for a list that is not one of objects: nothing, or a call that is none."""
+    """Return an empty list for an empty one; for one of other values, an empty call, which is refused when read."""
     return [{}] if decoded(listed) else []
 
 
 def read_call(value: Fields, where: str, line: int) -> Call:
-    """Read a call, given as its members; raises RowProblem if it is none that is known."""
+    """Read a call, given as its members; raises RowProblem if its form is not known."""
     kind = string(value.get("type", NULL))
     if kind not in _CALL_TYPES:
-        raise RowProblem(line, f"{where}: a call of type {kind!r:.80} is not known, and would be lost")
+        raise RowProblem(line, f"{where}: calls of type {kind!r:.80} are not known, and this one would be lost")
     inner = json_member(value["function"], where, line) if is_object_text(value.get("function")) else NULL
     function = (fields(inner) or {}) if is_object(inner) else {}
     name = string(function.get("name")) or string(value.get("name"))
@@ -257,17 +257,17 @@ def read_call(value: Fields, where: str, line: int) -> Call:
 
 
 def is_object_text(value: bytes | None) -> bool:
-    """Tell whether a part is an object, or a text that begins as one does."""
+    """Return whether a JSON text is an object, or a string that begins like one."""
     return is_object(value) or (is_string(value) and (string(value) or "").lstrip().startswith("{"))
 
 
 def _arguments(members: Fields, where: str, line: int) -> msgspec.Raw:
-    """Return a call's arguments by the names that they go by; a key that is missing is not the same as no arguments."""
+    """Return a call's arguments from any of ARGUMENT_KEYS, ABSENT without such a key; null counts as no arguments."""
     there = [key for key in ARGUMENT_KEYS if key in members]
-    told = [key for key in there if members[key] != NULL] or there[:1]
-    if len({members[key] for key in told}) > 1:
-        raise RowProblem(line, f"{where}: arguments under several keys, and not the same: {', '.join(told)}")
-    return msgspec.Raw(members[told[0]]) if told else ABSENT
+    given = [key for key in there if members[key] != NULL] or there[:1]
+    if len({members[key] for key in given}) > 1:
+        raise RowProblem(line, f"{where}: several keys hold different arguments: {', '.join(given)}")
+    return msgspec.Raw(members[given[0]]) if given else ABSENT
 
 
 # ---------------------------------------------------------------- what would be lost
@@ -284,20 +284,20 @@ def _refuse_what_would_be_lost(value: Fields, where: str, line: int) -> None:
 
 
 def _is_called_calls(key: str, member: bytes) -> bool:
-    """Tell whether a key that is not known says of a text or a list that it is calls."""
+    """Return whether an unknown key ends in "call" or "calls" and holds a string or a list that is not empty."""
     return key.lower().endswith(("call", "calls")) and (is_string(member) or is_array(member)) and member not in _BLANK
 
 
 def _refuse_another_content(value: Fields, role: str, where: str, line: int) -> None:
-    """Refuse a message that has no content, and may have it under a key that is not known."""
+    """Raise RowProblem for a message without content that may have it under an unknown key."""
     for key, member in value.items():
         if key in _READ or key in ("id", "type") or (role == "assistant" and key not in _CONTENT_ELSEWHERE):
             continue
         if member[:1] in (b'"', b"[", b"{") and member not in _BLANK:
             raise RowProblem(
                 line,
-                f"{where}: no {' or '.join(_CONTENT_KEYS)}, and {one_line(key, 60)}, which is not read and would be "
-                "lost; name it content, or leave it out",
+                f"{where}: it has no {' or '.join(_CONTENT_KEYS)}, but {one_line(key, 60)}, which is not read and "
+                "would be lost; rename the key to content, or leave it out",
             )
 
 
@@ -308,13 +308,13 @@ def _note_tools(value: Fields, where: str, turns: Turns) -> None:
 
 
 def looks_like_calls(key: str, value: bytes) -> bool:
-    """Tell whether the value of a key that is not known is a call or a list of calls, by its members or by the key."""
+    """Return whether an unknown key seems to hold a call or a list of calls, by the members or by its name."""
     if b"{" not in value:
         return False
     try:
         value = unwrapped(value)
     except (ValueError, RecursionError):
-        return False  # a text, of which it is not known that it is anything else
+        return False  # an ordinary text
     listed = [fields(value)] if is_object(value) else objects(value) if is_array(value) else None
     members = [each for each in listed or () if each]
     by_key = bool(_CALL_LIKE.search(key)) or key in _ARGUMENTS
@@ -328,7 +328,7 @@ def _is_call(members: Fields) -> bool:
 
 
 def looks_like_tools(value: bytes) -> bool:
-    """Tell whether a value is a list of tools, or a text that holds one."""
+    """Return whether a value is a list of tools, or a string that contains one."""
     try:
         value = unwrapped(value)
         listed = objects(value) if is_array(value) else None
@@ -343,7 +343,7 @@ def looks_like_tools(value: bytes) -> bool:
 
 
 def refuse_calls_in_text(turns: Turns, tools: bytes, line: int, key: str) -> None:
-    """Raise RowProblem if a message of the assistant's holds calls as text; `tools` are those on offer."""
+    """Raise RowProblem if an assistant message contains calls as text; `tools` are those on offer, as JSON."""
     said = [
         (text_of(bytes(message.content), set()), place)
         for message, place in zip(turns.messages, turns.places, strict=True)
@@ -356,11 +356,11 @@ def refuse_calls_in_text(turns: Turns, tools: bytes, line: int, key: str) -> Non
         if looks_like_a_call(text, names):
             raise RowProblem(
                 line,
-                f"{key}[{place}]: the expert's call is written as text, and would be taken for a message; if it is "
-                "<tool_call>, fcpivot prepare --calls-in-text=hermes reads it",
+                f"{key}[{place}]: the expert's call is written as text, and would be read as a message; if it is in "
+                "<tool_call> tags, fcpivot prepare --calls-in-text=hermes reads it",
             )
 
 
 def system_message(text: bytes) -> Message | None:
-    """Return the message for a system text that stands beside the messages; None if there is none."""
+    """Return a system message with a text given beside the messages; None if the text is empty."""
     return None if text in (NULL, EMPTY, b"[]") else Message("system", msgspec.Raw(text))

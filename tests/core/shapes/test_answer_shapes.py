@@ -214,7 +214,10 @@ REFUSED = [
     ({"candidates": []}, ["no candidates"]),
     # several answers
     (chat(assistant("Hello"), assistant("Good day")), ["2 choices", '"Hello"', '"Good day"']),
-    (chat(assistant(None, tool_calls=[NESTED]), assistant(None, tool_calls=[NESTED])), ["several calls", "find"]),
+    (
+        chat(assistant(None, tool_calls=[NESTED]), assistant(None, tool_calls=[NESTED])),
+        ["several of them with calls", "find"],
+    ),
     ({"text": "Hi", "toolCalls": [], "finishReason": "stop", "steps": [{}, {}]}, ["2 steps", "execute"]),
     ({"calls": [PYDANTIC_CALL], "approvals": [PYDANTIC_CALL]}, ["order"]),
     # the answer stands elsewhere than where the shape that fits has it
