@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def has_xdist(config: pytest.Config) -> bool:
-    """Tell whether pytest-xdist takes part in a session, be it that it has nothing to do."""
+    """Return whether pytest-xdist takes part in a session, be it that it has nothing to do."""
     module = sys.modules.get("xdist.plugin")  # pytest has imported what it has registered
     return module is not None and module in config.pluginmanager.get_plugins()
 
@@ -98,7 +98,7 @@ def units_of(scheduler: Any, worker: Any) -> Iterable[dict[str, bool]]:
 
 
 def has_tests_left(scheduler: Any, worker: Any) -> bool:
-    """Tell whether a worker was given tests that it has not run."""
+    """Return whether a worker was given tests that it has not run."""
     pending = getattr(scheduler, "node2pending", {}).get(worker)
     return bool(pending) or not all(all(unit.values()) for unit in units_of(scheduler, worker))
 
@@ -113,10 +113,10 @@ def put_back(scheduler: Any, test: str) -> bool:
 
 
 def runs_crashed_test_again(scheduler: Any) -> bool:
-    """Tell whether a scheduler gives out again, whatever happens, the test at which a worker died."""
+    """Return whether a scheduler gives out again, whatever happens, the test at which a worker died."""
     return hasattr(scheduler, "workqueue")
 
 
 def has_all(scheduler: Any, names: Iterable[str]) -> bool:
-    """Tell whether a scheduler of xdist's has what a subclass of ours builds on."""
+    """Return whether a scheduler of xdist's has what a subclass of ours builds on."""
     return all(hasattr(scheduler, name) for name in names)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def shares_disk(spec: Any) -> bool:
-    """Tell whether a worker runs on the controller's own machine."""
+    """Return whether a worker runs on the controller's own machine."""
     return bool(spec.popen) and not spec.via
 
 

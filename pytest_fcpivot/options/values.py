@@ -63,7 +63,7 @@ class ErrorBound:
     share: float = 0.0
 
     def exceeded(self, count: int, total: int) -> bool:
-        """Tell whether so many are more than a run of so many tests may end with."""
+        """Return whether so many are more than a run of so many tests may end with."""
         return count > (self.share * total if self.number is None else self.number)
 
 

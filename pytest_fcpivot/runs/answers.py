@@ -213,11 +213,11 @@ class AnswerBook:
         return self._by_pivot.get((pivot_id, repeat))
 
     def has(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Tell whether there is an answer for a test."""
+        """Return whether there is an answer for a test."""
         return self._place(test, pivot_id, repeat) is not None
 
     def had(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error.
+        """Return whether there is an answer for a test, or was one that cannot be read: a replay has it as an error.
 
         A torn last line is like those that did not come: the run was killed.
         """

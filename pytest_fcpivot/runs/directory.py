@@ -149,7 +149,7 @@ class RunDirectory:
         self.repaired = size - end
 
     def _is_whole(self, start: int, end: int) -> bool:
-        """Tell whether nothing is missing of the last line but its end."""
+        """Return whether nothing is missing of the last line but its end."""
         assert self._stream is not None  # noqa: S101 (just opened)
         if end - start > LONGEST:
             return False

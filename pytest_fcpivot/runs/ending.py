@@ -32,7 +32,7 @@ class Ending:
         self.uncollected: list[str] = []
 
     def has_result(self, test: str) -> bool:
-        """Tell whether a test has a result, beside which no other is counted."""
+        """Return whether a test has a result, beside which no other is counted."""
         return test in self._reported
 
     def add_result(self, test: str) -> None:

@@ -77,7 +77,7 @@ class Named:
 
 
 def is_bundled_by_name(grader: Any) -> bool:
-    """Tell whether a grader is one of ours by its exact name."""
+    """Return whether a grader is one of ours by its exact name."""
     return isinstance(grader, str) and grader in known_specs()
 
 
@@ -112,7 +112,7 @@ def _paths(description: Mapping[str, Any], given: Given) -> list[str]:
 
 
 def is_sample(argument: str, given: Given) -> bool:
-    """Tell whether a path argument is the bundled sample, or a pivot of it."""
+    """Return whether a path argument is the bundled sample, or a pivot of it."""
     return given.sample_is_ours and argument.partition("::")[0] == SAMPLE
 
 

@@ -137,7 +137,7 @@ class _Run:
         return int(self.data[name]["selected"])
 
     def named(self, name: str) -> bool:
-        """Tell whether the run was to run a data set itself, not only tests of the user's over it."""
+        """Return whether the run was to run a data set itself, not only tests of the user's over it."""
         named = {os.path.normpath(text.partition("::")[0]) for text in self.arguments}
         return self.results[name] > 0 or not named.isdisjoint((name, os.path.normpath(self.data[name]["path"])))
 
@@ -437,7 +437,7 @@ def _arguments(parts: Sequence[_Run]) -> list[str] | None:
 
 
 def _is_there(path: str) -> bool:
-    """Tell whether there is what a run names; what this user may not look at is not."""
+    """Return whether there is what a run names; what this user may not look at is not."""
     try:
         return Path(path).exists()
     except OSError:
@@ -504,7 +504,7 @@ def _by_shard(parts: Iterable[_Run]) -> Iterable[list[_Run]]:
 
 
 def _only_data(run: _Run) -> bool:
-    """Tell whether a run was of data alone, so that it is known how many tests it has."""
+    """Return whether a run was of data alone, so that it is known how many tests it has."""
     paths = {os.path.normpath(data["path"]) for data in run.data.values()} | set(run.data)
     return all(os.path.normpath(text.partition("::")[0]) in paths for text in run.arguments)
 

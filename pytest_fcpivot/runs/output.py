@@ -78,7 +78,7 @@ def _written(output: Any) -> str:
 
 
 def _same(one: Reading, other: Reading) -> bool:
-    """Tell whether two outputs were read alike, and have the same that is odd about them."""
+    """Return whether two outputs were read alike, and have the same that is odd about them."""
     return replace(one, answer=None) == replace(other, answer=None, is_part=one.is_part)
 
 
@@ -99,7 +99,7 @@ def action_json(action: Action | None) -> str:
 
 
 def _is_json(value: Any) -> bool:
-    """Tell whether a value is made of JSON's own types alone, and so comes back as it was."""
+    """Return whether a value is made of JSON's own types alone, and so comes back as it was."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and _is_json(part) for key, part in value.items())

@@ -295,7 +295,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def is_too_deep(data: bytes) -> bool:
-    """Tell whether a JSON text has more values inside each other than a line may have."""
+    """Return whether a JSON text has more values inside each other than a line may have."""
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return False
     bare = _STRINGS.sub(b"", data)  # brackets in texts are no values

@@ -142,7 +142,7 @@ class Recorder:
         self._run.close()
 
     def _answers_wait(self) -> bool:
-        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        """Return whether the run has answers to tests without a result: of those that this session did not select."""
         if self._run is None or not (self._resumes and self._run.calls.is_dir()):
             return False
         book = AnswerBook(replays=False)

@@ -52,7 +52,7 @@ class RolloutRepeats:
 
 
 def is_without_answer(row: Mapping[str, Any]) -> bool:
-    """Tell whether a rollout is one that nothing says the right answer of."""
+    """Return whether a rollout is one that nothing says the right answer of."""
     return PARAMS in row and EXPECTED not in row
 
 

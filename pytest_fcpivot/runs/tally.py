@@ -164,7 +164,7 @@ class Tally:
         return pass_at_k(self._by_pivot.values(), k)
 
     def identity_broken(self) -> bool:
-        """Tell whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
+        """Return whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
         return abs(self._own_passed - math.fsum(self._own_rewards)) > _TOLERANCE * max(1, len(self._own_rewards))
 
     def identity_figures(self) -> tuple[int, float, int]:

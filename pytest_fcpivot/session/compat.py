@@ -41,7 +41,7 @@ def fixture_definitions(node: pytest.Item, name: str) -> Sequence[Any]:
 
 
 def has_fixture_request(item: pytest.Function) -> bool:
-    """Tell whether an item was given a fixture request before, be it that it was taken away again."""
+    """Return whether an item was given a fixture request before, be it that it was taken away again."""
     return hasattr(item, "_request")
 
 

@@ -17,7 +17,7 @@ WHY_NOT = (
 
 
 def is_forked(config: pytest.Config, test: pytest.Item | None = None) -> bool:
-    """Tell whether pytest-forked is to run every test, or this one, in a process of its own."""
+    """Return whether pytest-forked is to run every test, or this one, in a process of its own."""
     if config.getoption("forked", False):
         return True
     return test is not None and has_option(config, "forked") and test.get_closest_marker("forked") is not None

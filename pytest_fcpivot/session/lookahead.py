@@ -100,7 +100,7 @@ class Lookahead:
 
 
 def _has_agent(upcoming: PivotItem, agent: Any, item: PivotItem) -> bool:
-    """Tell whether an item is to be asked of the same agent; its file may not have come to its agent yet."""
+    """Return whether an item is to be asked of the same agent; its file may not have come to its agent yet."""
     if upcoming.parent.agent is not None or not upcoming.parent.direct:
         return upcoming.parent.agent is agent
     return upcoming.agent_fixture() is item.agent_fixture()

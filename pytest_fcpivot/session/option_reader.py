@@ -42,7 +42,7 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
 def names_a_run(config: pytest.Config) -> bool:
-    """Tell whether data, an agent or a stored run is named in any way, by option, environment or ini file."""
+    """Return whether data, an agent or a stored run is named in any way, by option, environment or ini file."""
     return bool(where_named(config))
 
 

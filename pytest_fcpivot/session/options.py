@@ -56,29 +56,29 @@ def command_line(config: pytest.Config) -> list[str]:
 
 
 def on_command_line(config: pytest.Config) -> bool:
-    """Tell whether any option was given on the command line itself, not by `addopts`."""
+    """Return whether any option was given on the command line itself, not by `addopts`."""
     return any(argument.startswith("--fc-") for argument in command_line(config))
 
 
 def asked_for(config: pytest.Config) -> bool:
-    """Tell whether any option was given in any way."""
+    """Return whether any option was given in any way."""
     return "fcpivot" in getattr(config, "workerinput", {}) or any(is_set(config, option) for option in OPTIONS)
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:
-    """Tell whether the command line, be it to nothing, the environment or the ini file sets an option."""
+    """Return whether the command line, be it to nothing, the environment or the ini file sets an option."""
     typed = getattr(config.option, option.dest, None) is not None
     return typed or bool(os.environ.get(option.env) or config.getini(option.dest))
 
 
 def given_so_far(config: pytest.Config) -> bool:
-    """Tell whether an option was given, while pytest still reads its command line and the first conftest files."""
+    """Return whether an option was given, while pytest still reads its command line and the first conftest files."""
     known = config.known_args_namespace
     return any(getattr(known, option.dest, None) is not None or os.environ.get(option.env) for option in OPTIONS)
 
 
 def agent_is_built(config: pytest.Config) -> bool:
-    """Tell whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
+    """Return whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
 
     The controller of workers collects no tests, whose fixtures would tell, and has to count their results.
     """
@@ -94,13 +94,13 @@ def _is_ours(fixture: Any) -> bool:
 
 
 def is_typed(config: pytest.Config, dest: str) -> bool:
-    """Tell whether an option was given on the command line itself."""
+    """Return whether an option was given on the command line itself."""
     flag = option_of(dest).flag
     return any(argument.partition("=")[0] == flag for argument in command_line(config))
 
 
 def set_beside_command_line(config: pytest.Config, dest: str) -> bool:
-    """Tell whether the environment, the ini file or `addopts` set an option, whatever the command line says."""
+    """Return whether the environment, the ini file or `addopts` set an option, whatever the command line says."""
     option = option_of(dest)
     if os.environ.get(option.env) or config.getini(dest):
         return True

@@ -25,7 +25,7 @@ _TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
 
 
 def nothing_named(config: pytest.Config, session: PivotSession | None) -> bool:
-    """Tell whether the user named neither data nor an agent, by options, settings or paths."""
+    """Return whether the user named neither data nor an agent, by options, settings or paths."""
     return not names_a_run(config) and (session is None or not session.plan.datasets.named)
 
 
@@ -77,7 +77,7 @@ def _skip(metafunc: pytest.Metafunc, reason: str) -> None:
 
 
 def _takes_our_pivot(metafunc: pytest.Metafunc) -> bool:
-    """Tell whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
+    """Return whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
     for marker in metafunc.definition.iter_markers("parametrize"):
         names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
         if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def has_option(config: pytest.Config, name: str) -> bool:
-    """Tell whether a plugin has defined an option, by the name that its value has."""
+    """Return whether a plugin has defined an option, by the name that its value has."""
     return hasattr(config.option, name)

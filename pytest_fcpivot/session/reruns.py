@@ -41,7 +41,7 @@ class Reruns:
         return [plugin for plugin in plugins if not getattr(plugin, "__name__", "").startswith("_pytest.")]
 
     def may_follow(self, item: pytest.Item) -> bool:
-        """Tell whether another plugin may run a test again in this process."""
+        """Return whether another plugin may run a test again in this process."""
         if not self.runners:
             return False
         if self.asked is not None or item.get_closest_marker("flaky") is not None:

@@ -43,7 +43,7 @@ class StoredAnswers:
         self.guilty = self._crashes.guilty
 
     def has(self, item: PivotItem) -> bool:
-        """Tell whether there is an answer to an item."""
+        """Return whether there is an answer to an item."""
         return self._book is not None and self._book.has(item.nodeid, item.entry.id, item.repeat)
 
     def read(self, item: PivotItem) -> StoredAnswer | None:
