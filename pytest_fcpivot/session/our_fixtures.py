@@ -1,4 +1,4 @@
-"""The plugin's fixtures, told from those of the same names that users override them with."""
+"""Distinguish the plugin's own fixtures from those with which users override them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_ours(definition: Any) -> bool:
 
 
 def brings_agent(definitions: Sequence[Any]) -> bool:
-    """Return whether the fixture `fc_agent` is overridden by one that does not need ours, which the options make."""
+    """Return whether `fc_agent` is overridden by a fixture that does without ours, which needs an option."""
     for definition in reversed(definitions):
         if is_ours(definition):
             return False

@@ -267,7 +267,7 @@ def test_own_runs_need_no_option(counted: Counted, monkeypatch: pytest.MonkeyPat
     described["options"]["fc_grader_option"] = ["x=***"]  # as it is recorded of a secret
     (run / "run.json").write_bytes(written(described, find_key()))
     hidden = counted.run_here("--fc-replay=run").stderr
-    hidden.fnmatch_lines(["ERROR: --fc-grader-option: the run was given one with a secret in it, which is not *"])
+    hidden.fnmatch_lines(["ERROR: --fc-grader-option: the run's value has a secret in it, which is not *"])
     (run / "run.json").write_text(text.replace("mine:grade", "evil:grade"))
     refused = counted.run_here("--fc-resume=run")
     refused.stderr.fnmatch_lines(["ERROR: run: this run was not made here: the mark in its run.json is not yours: *"])
@@ -304,7 +304,7 @@ def test_without_a_key(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Non
     refused = counted.run_here("--fc-resume=run").stderr.str()
     assert SAID in refused
     blank = counted.run_here("--fc-resume", "run")
-    blank.stderr.fnmatch_lines(["ERROR: --fc-resume run: write --fc-resume=run, with the =; after a blank, *"])
+    blank.stderr.fnmatch_lines(["ERROR: --fc-resume run: write --fc-resume=run, with the =; after a space, *"])
     (command,) = [line for line in refused.splitlines() if line.startswith("  pytest ")]
     counted.run_here(*shlex.split(command)[1:]).assert_outcomes(passed=1)
     assert not counted.asked()

@@ -217,7 +217,7 @@ def test_over_sockets(machines: Machines) -> None:
 
     again = machines.project.run(*machines.arguments("socket"))
     assert again.ret == pytest.ExitCode.USAGE_ERROR
-    assert "ran another session, and holds its modules" in again.stderr.str()
+    assert "has run another session, whose modules" in again.stderr.str()
 
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def test_all_machines_are_lost(machines: Machines) -> None:
     [
         (
             "other data",
-            "train.jsonl: {there}/train.jsonl there and {here}/train.jsonl here are different files (sha256 ",
+            "train.jsonl: {there}/train.jsonl on the worker and {here}/train.jsonl here are different files (sha256 ",
         ),
         ("no data", "data file not found: train.jsonl (looked for {there}/train.jsonl)"),
         ("no agent", "--fc-agent=my_agent:answer: cannot import my_agent"),

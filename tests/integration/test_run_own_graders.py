@@ -513,7 +513,7 @@ def test_a_worker_with_another_grader(project: Project, tmp_path_factory: pytest
     (there / "my_graders.py").write_text(GRADERS.replace("/ 2", "/ 4"), encoding="utf-8")
     (there / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     result = project.run_here(*options, "-d", "--tx", f"popen//chdir={there}", "--rootdir=.")
-    assert "the grader there is {'name': 'my_graders:close'" in result.stderr.str() + result.stdout.str()
+    assert "the worker's grader is {'name': 'my_graders:close'" in result.stderr.str() + result.stdout.str()
     assert result.ret != pytest.ExitCode.OK
 
 

@@ -278,7 +278,7 @@ def pytest_runtest_logreport(report):
     limit.unlink()
     result = counted.run_here("--fc-resume=run", "--junitxml=/dev/full")
     result.assert_outcomes(passed=120)
-    result.stdout.fnmatch_lines([f"{unwritten}; what it was to tell is recorded: *--fc-replay=run --junitxml=FILE*"])
+    result.stdout.fnmatch_lines([f"{unwritten}; the results are recorded: *--fc-replay=run --junitxml=FILE*"])
     result.stdout.no_fnmatch_line("*generated xml file*")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     assert not set(kept) & {f"pivots.jsonl::{name}" for name in counted.asked()}
