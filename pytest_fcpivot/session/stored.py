@@ -237,7 +237,9 @@ class StoredRun:
         if book.damages.torn is not None and self.replays:
             yield f"its last line is incomplete ({book.damages.torn.size} bytes) and is left out"
         if book.damaged_calls:
-            yield f"{len(book.damaged_calls)} answers in calls/ cannot be read; the agent is asked again:"
+            number = len(book.damaged_calls)
+            what = "left out" if self.replays else "the agent is asked again"
+            yield f"{number} damaged line{'s' * (number != 1)} in calls/; {what}:"
             yield from (f"  {line}" for line in listed([book.damaged_calls]))
         if book.without_answer:
             yield f"{book.without_answer} rollouts without an expected_action are left out"

@@ -57,7 +57,8 @@ class TestNames:
         """The pivots that the user's own tests run over, by a name that is unique in the session.
 
         If several data sets have a pivot of the same id, the later ones get an @ (which no id has) and the number of
-        the data set. pytest would number such tests by itself, and the controller of workers could not map them to pivots.
+        the data set. pytest would number such tests by itself, and the controller of workers could not map them to
+        pivots.
         """
         named: dict[str, tuple[Dataset, IndexEntry]] = {}
         for number, dataset in enumerate(self._plan.datasets, 1):

@@ -76,7 +76,7 @@ def test_a_resumed_run_asks_again(project: Project, damaged: Path) -> None:
             "fcpivot: 2 damaged lines (1 of them *; their tests run again:",
             "fcpivot:   *run/results.jsonl:2: an object is needed, not a list",
             "fcpivot:   *run/results.jsonl:4: retried: a list is needed, not a whole number",
-            "fcpivot: 1 answers in calls/ cannot be read; the agent is asked again:",
+            "fcpivot: 1 damaged line in calls/; the agent is asked again:",
             "fcpivot:   *main-1.jsonl:1: an object is needed, not a list",
             "fcpivot: the last line of results.jsonl was incomplete (* bytes, *); its test runs again",
             "passed 6, failed 0, errors 0; pass rate 1.0000",

@@ -160,7 +160,7 @@ def test_what_the_user_gives_is_used(download: Download) -> None:
     result = download.project.run_here(*arguments, "--fc-run=again", "-v")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["fcpivot: the run is not marked as made here (it goes on from a run that was not made here): to resume or *"]
+        ["fcpivot: the run is not marked as made here (it continues a run that was not made here): to resume or *"]
     )
     assert download.happened() == ["pwned"]  # the grader's module
     again = read_with_origin(download.project.path / "again", find_key())
@@ -371,7 +371,7 @@ def test_a_link_in_a_run(download: Download, name: str, capsys: pytest.CaptureFi
     outside.write_bytes((download.run / name).read_bytes() if (download.run / name).exists() else b"{}")
     before = outside.read_bytes()
     LINKS[name](download.run / name, outside)
-    said = re.escape(f"theirs/run/{name}") + ": is a link, and a run is made of files"
+    said = re.escape(f"theirs/run/{name}") + ": is a link, but a run consists of plain files"
     for how in ("resume", "replay"):
         options = [f"--fc-{how}=theirs/run", "--fc-agent=silent", "--fc-data=theirs/x.jsonl"]
         result = download.project.run_here(*options)

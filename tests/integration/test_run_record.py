@@ -269,7 +269,7 @@ def pytest_runtest_logreport(report):
     run = counted.project.path / "run"
     kept = counted.results(run)
     assert 5 < len(kept) < 20
-    trouble = "run: results cannot be written any more: File too large; those before are kept: make room, and go on "
+    trouble = "run: results cannot be written any more: File too large; earlier ones are kept: make room, and resume "
     assert trouble + "with --fc-resume=" in result.stdout.str()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert result.stderr.str() == ""
