@@ -1,6 +1,6 @@
-"""The options as pytest has them: declared, and whether any of them was given.
+"""Declare the options to pytest, and find out whether any of them was given.
 
-This module is imported in every pytest session of its environment, so it pulls in nothing but the table of options.
+Every pytest session in the environment imports this module, so it imports nothing but the table of options.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def register(parser: pytest.Parser) -> None:
 
 
 def command_line(config: pytest.Config) -> list[str]:
-    """Return the arguments that pytest was called with, those in `@file`s too, but not those of `addopts`."""
+    """Return the arguments with which pytest was called, including those in an `@file`, but not those of `addopts`."""
     arguments = []
     for argument in map(str, config.invocation_params.args):
         file = Path(config.invocation_params.dir, argument[1:])
@@ -66,21 +66,22 @@ def asked_for(config: pytest.Config) -> bool:
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:
-    """Return whether the command line, be it to nothing, the environment or the ini file sets an option."""
+    """Return whether an option is set by the command line (even to an empty value), the environment or the ini file."""
     typed = getattr(config.option, option.dest, None) is not None
     return typed or bool(os.environ.get(option.env) or config.getini(option.dest))
 
 
 def given_so_far(config: pytest.Config) -> bool:
-    """Return whether an option was given, while pytest still reads its command line and the first conftest files."""
+    """Return whether any option was given; for use before pytest has parsed its whole command line."""
     known = config.known_args_namespace
     return any(getattr(known, option.dest, None) is not None or os.environ.get(option.env) for option in OPTIONS)
 
 
 def agent_is_built(config: pytest.Config) -> bool:
-    """Return whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
+    """Return whether a conftest or a plugin has a fixture `fc_agent` that does without ours.
 
-    The controller of workers collects no tests, whose fixtures would tell, and has to count their results.
+    This looks at modules instead of collected tests, because the controller of workers, which has to count the results,
+    collects none.
     """
     modules = [plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     found = [vars(module)["fc_agent"] for module in modules if "fc_agent" in vars(module)]

@@ -467,7 +467,7 @@ def test_a_grader_of_the_users(audits: Audits) -> None:
     assert "the source of mine:close has changed since the run" in facts["notes"][0]
     (audits.project.path / "mine.py").unlink()
     assert "--grader=mine:close: cannot import mine" in audits.refused("run", "--grader=mine:close", "--grader-option=")
-    assert "name its grader too" in audits.refused("run", "--grader-option=a=1")
+    assert "name the grader of this setting" in audits.refused("run", "--grader-option=a=1")
 
 
 def test_tests_of_the_users(audits: Audits) -> None:

@@ -288,7 +288,9 @@ def test_all_machines_are_lost(machines: Machines) -> None:
         machines.lose(name)
     status, output = session.wait()
     assert status == UNTRUSTED, output
-    lost = [row for row in machines.counted.results(run).values() if (row["error"] or "").startswith("not run, for no")]
+    lost = [
+        row for row in machines.counted.results(run).values() if (row["error"] or "").startswith("not run, because no")
+    ]
     assert lost
     for number, name in enumerate(NAMES):
         assert f"worker gw{number} (socket=127.0.0.1:{machines.ports[name]}) died" in lost[-1]["error"]
@@ -347,4 +349,4 @@ def test_a_path_is_refused(machines: Machines) -> None:
     machines.serve(*NAMES)
     result = machines.project.run(*[*machines.arguments("socket")[:-1], DATA])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "name data by --fc-data=FILE" in result.stderr.str()
+    assert "name the data with --fc-data=FILE" in result.stderr.str()

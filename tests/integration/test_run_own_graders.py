@@ -428,7 +428,7 @@ def test_a_grader_that_fails(project: Project, plugin_args: list[str]) -> None:
         [
             "passed 2, failed 1, errors 10; *",
             "errors",
-            "*2  grader failing:grade gave a reward of 1.5: *(and alike, with other numbers)",
+            "*2  grader failing:grade gave a reward of 1.5: *(and others that differ only in numbers)",
         ]
     )
     rewards = _rewards(project.path / "run")

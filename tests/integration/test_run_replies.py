@@ -87,7 +87,7 @@ def test_replies(project: Project, model: Model) -> None:
     assert suite["fc.graded"] == "4"
     counted = [
         "        2  malformed: the calls that the model wrote could not be parsed; graded 0",
-        "        1  calls that the server refused, and showed; graded as the calls they are",
+        "        1  calls that the server refused, but showed in its error; graded as calls",
     ]
     first.stdout.fnmatch_lines(["odd answers", *counted], consecutive=True)
 

@@ -608,7 +608,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "worst tools (failed/graded): add 1/1",
         "latency: median 0.50 s, 95 % within 0.50 s, longest 0.50 s",
         "retries: 1 in 1 calls (timeout 1)",
-        "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000; 2 answers did not tell",
+        "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000; 2 answers came without token counts",
         "errors",
         "        1  no",
         "pass rate = mean reward: checked over 2 pivots",
@@ -682,5 +682,5 @@ def test_a_fault_of_ours_is_no_finding(
     assert main(["merge", *map(str, two_shards(tmp_path)), "-o", str(tmp_path / "merged")]) == 3
     told = capsys.readouterr().err
     assert "KeyError: 'unthought of'" in told
-    assert "fcpivot: KeyError: this is a fault of fcpivot's own; please report it" in told
+    assert "fcpivot: KeyError: this is a bug of fcpivot; please report it" in told
     assert not (tmp_path / "merged").exists()
