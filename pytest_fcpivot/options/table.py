@@ -133,13 +133,13 @@ OPTIONS = (
     ),
     Option(
         "fc_max_errors",
-        "N|P%%",
+        "N|P%",
         "stop when more than N tests, or more than P percent of all tests, end in errors (default: never)",
         of_run="takes over",
     ),
     Option(
         "fc_max_unread",
-        "N|P%%",
+        "N|P%",
         "stop when more than N answers, or those of more than P percent of all tests, are malformed, cut off, or calls "
         "written as text (default: never)",
         of_run="takes over",
