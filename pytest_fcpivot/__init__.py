@@ -1,7 +1,7 @@
 """Run function-calling pivots as pytest cases.
 
-The public names are imported on first use: this package is loaded as a pytest plugin in every session of its
-environment, and must cost nothing there.
+The public names are imported on first use: every pytest session in the environment loads this package as a plugin, and
+its import must not slow down sessions that run no pivots.
 """
 
 from __future__ import annotations

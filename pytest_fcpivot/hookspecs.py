@@ -1,4 +1,4 @@
-"""The hooks that users implement."""
+"""The pytest hooks of this plugin, which users may implement."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @pytest.hookspec(firstresult=True)
 def pytest_fcpivot_grader(config: pytest.Config, name: str | None, settings: Mapping[str, Any]) -> Any:
-    """Return the grader that --fc-grader=NAME means, or None for a name that is not yours.
+    """Return the grader for --fc-grader=NAME, or None to leave the choice to others.
 
-    `name` is None if the user named no grader; the one that is returned then takes the place of that which the data
-    ask for. The hook is called once in each process, before tests are collected, and not for the names of bundled
-    graders nor for `module:attribute`. `settings` are those of --fc-grader-option; it is for the hook to use them. The
-    result is a function of (expected, actual), or an object with such a method `grade`: see
-    `pytest_fcpivot.Grader`. The hook has to be in a plugin or in a conftest.py that pytest loads at its start, as
-    in the rootdir or in a directory that the command line names::
+    `name` is None if no grader is named; the returned grader then replaces the one that the data ask for. The hook is
+    called once in each process, before tests are collected. It is not called for the names of bundled graders, or for
+    `module:attribute`. `settings` are the values of --fc-grader-option, which the hook has to apply itself. The result
+    is a function of (expected, actual), or an object with such a method `grade`; see `pytest_fcpivot.Grader`. The hook
+    has to be in a plugin, or in a conftest.py that pytest loads at its start: one in the rootdir, or in a directory
+    that the command line names::
 
         def pytest_fcpivot_grader(name, settings):
             return MyGrader(**settings) if name == "mine" else None

@@ -1,7 +1,7 @@
-"""The pytest hooks and fixtures: each delegates.
+"""The plugin's hooks and fixtures; each delegates to a session.
 
-This module is imported in every pytest session of its environment, so at import it pulls in pytest and the standard
-library alone, and it does nothing until an option, a data file or one of the fixtures asks for pivots.
+Every pytest session in the environment imports this module. So it imports only pytest, the standard library and a few
+small modules of ours, and does nothing until an option, a data file or one of the fixtures asks for pivots.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class AsWritten:
-    """Finds the modules of this package where Python does, past pytest's rewriting of asserts.
+    """A finder that imports this package's modules as Python does, without pytest's rewriting of asserts.
 
-    pytest rewrites the asserts in every module of a package that brings a plugin, so that they explain themselves when
-    they fail, and keeps the result in a cache of its own. Where it has none, or cannot write one, each process reads,
-    rewrites and compiles all modules anew, although Python has them compiled. This package asserts nothing, and that
-    took longer than all the rest of a session of one pivot. Users' modules are rewritten as ever.
+    pytest rewrites the asserts in all modules of a package with a plugin, so that they explain their failures, and
+    caches the result. Without a cache, or one that it can write, each process reads, rewrites and compiles all modules
+    again, although Python has compiled them already. That took longer than everything else in a session of one pivot,
+    and this package has no asserts that tests rely on. Users' modules are rewritten as usual.
     """
 
     @staticmethod
@@ -37,13 +37,13 @@ class AsWritten:
 
     @classmethod
     def goes_first(cls) -> None:
-        """Go before any finder that is there now; when pytest has taken its own away, this one changes nothing."""
+        """Put this finder before all others; it changes nothing in a process where pytest has removed its own."""
         if cls in sys.meta_path:
             sys.meta_path.remove(cls)
         sys.meta_path.insert(0, cls)
 
 
-# At once, and in this module rather than one of its own: what is imported before is rewritten.
+# This has to come before any import of this package, because modules that are imported earlier are rewritten.
 AsWritten.goes_first()
 from pytest_fcpivot import hookspecs  # noqa: E402
 from pytest_fcpivot.session import options  # noqa: E402
@@ -52,15 +52,15 @@ _MARKERS = (
     "function_call: a pivot where the expert calls one or several functions (set by pytest-fcpivot)",
     "message: a pivot where the expert answers with a message (set by pytest-fcpivot)",
 )
-# data.files.SUFFIXES and data.SAMPLE, which are not imported here: this module must cost nothing.
+# Copies of data.files.SUFFIXES and data.SAMPLE, which are not imported, to keep the start-up of other sessions fast.
 _DATA_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _SESSION = pytest.StashKey["PivotSession"]()
 
 
 def _session(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
-    """Return the session of this run, beginning one if a fixture is the first to need it.
+    """Return the session over pivots, and begin it if this is the first need for it.
 
-    `begun` is pytest's own session, where it has begun before.
+    `begun` is pytest's session, if that has started already.
     """
     if _SESSION not in config.stash:
         from pytest_fcpivot.distributed.begin import begin  # noqa: PLC0415 (imported only when pivots are asked for)
@@ -70,7 +70,7 @@ def _session(config: pytest.Config, begun: pytest.Session | None = None) -> Pivo
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    AsWritten.goes_first()  # each session has a rewriting of its own, and a process may run several
+    AsWritten.goes_first()  # each session installs its own rewriting finder, and a process may run several sessions
     pluginmanager.add_hookspecs(hookspecs)
 
 
@@ -94,7 +94,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     try:
         return (yield)
     except Exception as error:
-        # pytest shows it by itself, before it configures anything
+        # pytest shows this error before it configures any plugin
         if not options.given_so_far(early_config) or getattr(error, "path", None) is None:
             raise
         from pytest_fcpivot.session.hiding import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
@@ -110,13 +110,13 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     try:
         return (yield)
     except pytest.UsageError as error:
-        from pytest_fcpivot.session.hiding import Hiding  # noqa: PLC0415 (only for a session that cannot begin)
+        from pytest_fcpivot.session.hiding import Hiding  # noqa: PLC0415 (only for a session that fails to start)
 
         hiding = Hiding.of(config)
         clean = error if hiding is None else hiding.usage_error(error)
         if clean is error:
             raise
-    raise clean  # without the one that it came from, which a worker would send along
+    raise clean  # outside of the except block, because a worker would also send the error's context
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,7 +129,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Return the agent under test, from --fc-agent; override it in a conftest to build one in code."""
+    """Return the agent under test, as --fc-agent names it; override this fixture in a conftest to build one in code."""
     from pytest_fcpivot.session import own_tests  # noqa: PLC0415 (only where an agent is wanted)
 
     if own_tests.nothing_named(request.config, request.config.stash.get(_SESSION, None)):
@@ -139,17 +139,17 @@ def fc_agent(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 @pytest.fixture
 def pivot(request: pytest.FixtureRequest) -> Pivot:
-    """Return this test's pivot, with the expert's action; a test that takes it runs once for each pivot."""
+    """Return this test's pivot, including the expert's action; a test that takes it runs once for each pivot."""
     return _session(request.config, request.session).pivot(request.node, getattr(request, "param", None))
 
 
 @pytest.fixture
 def fc_action(request: pytest.FixtureRequest, pivot: Pivot, fc_agent: Callable[..., Any]) -> Action:
-    """Return the agent's answer to this pivot; an agent that gives none makes the test an error, not a failure."""
+    """Return the agent's action at this pivot; if the agent gives none, the test is an error, not a failure."""
     return _session(request.config, request.session).ask(request.node, pivot, fc_agent)
 
 
 @pytest.fixture
 def fc_grade(request: pytest.FixtureRequest, pivot: Pivot) -> Callable[[Any], Grade]:
-    """Return a callable that grades an action at this pivot, and raises WrongAction on a failing one."""
+    """Return a function that grades an action at this pivot, and raises WrongAction for one under the pass mark."""
     return _session(request.config, request.session).grader_for(request.node, pivot)

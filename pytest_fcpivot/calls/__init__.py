@@ -1,1 +1,1 @@
-"""One callable, asked concurrently; knows neither pytest nor pivots."""
+"""Call one function many times concurrently; nothing here depends on pytest or on pivots."""

@@ -1,4 +1,4 @@
-"""How calls of one function are made, whichever driver makes them, and what is learned from how they end."""
+"""The rules for calling one function, shared by the two drivers of calls (threads, and an event loop)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Attempts:
-    """The rules by which calls of `function` are made.
+    """Make calls of `function` under one set of rules, and remember what their outcomes show about its server.
 
-    `timeout` is the time limit of one attempt in seconds, or None; `policy` tells what is tried again; `who` is the
-    name of the function in error messages. `hung` is the number of calls that were given up and cannot be ended.
+    `timeout` is the time limit of one attempt in seconds, or None for no limit; `policy` decides which faults are
+    retried; `who` names the function in error messages. `hung` counts the calls that were abandoned and still run.
     """
 
     def __init__(
@@ -46,31 +46,35 @@ class Attempts:
         self._fatal: BaseException | None = None
 
     def is_fatal(self, fault: Fault) -> bool:
-        """Tell whether no call can succeed."""
-        # An answer to anybody shows that the server is there; only one to this function that key and model are right.
+        """Return whether this fault means that no further call can succeed."""
+        # An answer to any function shows that the server is reachable. Only an answer to this function shows that its
+        # key and its model are right.
         started = self._server.answered if fault.cause == CONNECTION else self._has_answered
         return fault.fatal or (fault.fatal_at_start and not started)
 
     def refuses(self, call: Call) -> bool:
-        """End a call that has not begun, if it is known that none can succeed."""
+        """Settle a call with the fatal error if an earlier call had one; returns whether it did."""
         if self._fatal is not None:
             call.settle(None, self._fatal)
         return self._fatal is not None
 
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
-        """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
+        """End a call: write it to the log, run its `then`, and release those who wait for it.
+
+        An answer, or a fatal error, also decides how later calls are treated. Must be called once for each call.
+        """
         if error is None:
             self._has_answered = self._server.answered = True
         elif (fault := fault_of(error)) is not None and self.is_fatal(fault):
             self._fatal = error
         self.log.ended(call, output, error)
         if call.then is not None and error is None:
-            with suppress(Exception):  # whoever reads the call does the same again, and meets the error there
+            with suppress(Exception):  # the reader of the call repeats this work, and raises the error in its own test
                 call.then(output)
         call.settle(output, error)
 
     def retrying(self, call: Call) -> dict[str, Any]:
-        """Return the arguments of the tenacity object that makes a call again as the policy says."""
+        """Return the arguments of a tenacity retrying object that retries this call as the policy says."""
 
         def count(fault: Fault) -> None:
             call.retried.append(fault.cause)
@@ -84,7 +88,7 @@ class Attempts:
         self.log.began(call)
 
     def end(self, call: Call, began: float, error: BaseException | None, limit: CallLimit) -> None:
-        """Mark an attempt as ended, and let the number of calls at once adapt."""
+        """Mark an attempt as ended, and let the limit on concurrent calls adapt to its outcome."""
         call.latency_s = time.monotonic() - began
         call.attempt_began = None
         fault = None if error is None else fault_of(error)

@@ -1,4 +1,4 @@
-"""One call: a question to a function, how far it has come, and what it ended with."""
+"""One call of a function: its question, its state, and its outcome."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ if TYPE_CHECKING:
 
 
 class AgentTimeoutError(TransientAgentError):
-    """The agent, or another function that was called, gave no answer in time."""
+    """The called function (an agent, a judge) gave no answer within its time limit."""
 
     def __init__(self, seconds: float, who: str = "agent") -> None:
         super().__init__(f"the {who} gave no answer within {seconds:g} s (--fc-timeout)", TIMEOUT)
 
 
 class DroppedError(AgentError):
-    """A call was not made, for the session ends."""
+    """A queued call was not made because the session is ending."""
 
     def __init__(self) -> None:
-        super().__init__("the session ends, and the call was not made")
+        super().__init__("the session ended before this call was made")
 
 
 class TooManyHungCallsError(AgentError):
-    """So many calls never came back that going on would exhaust the machine."""
+    """Too many calls hang: each holds a thread that cannot be ended, and more would exhaust the machine."""
 
 
 class Call:
     """One call of a function with a question: waiting, under way or ended.
 
-    `latency_s` is the function's own time in the last attempt, `attempts` is their number, and `retried` names why each
-    but the last was not enough. `key` is whoever started the call's own name for it; `then` is called with the output,
-    in the thread that the output came in, before anybody can read it. `printed` is what the function printed.
+    `attempts` counts the attempts, `latency_s` is the duration of the last one in seconds, and `retried` has the cause
+    of each failed attempt that was followed by another. `key` is the caller's own name for the call. `then` is called
+    with the output, in the thread that received it, before the call counts as settled. `printed` holds what the
+    function printed and logged.
     """
 
     __slots__ = (
@@ -72,7 +73,7 @@ class Call:
     def settle(self, output: Any, error: BaseException | None) -> None:
         """Record how the call ended, once."""
         self.output, self.error = output, error
-        self.question = self.then = None  # a conversation may be large, and many answers wait
+        self.question = self.then = None  # a conversation may be large, and many answers may wait to be read
         self._settled = True
         self._ended.release()
 
@@ -82,7 +83,7 @@ class Call:
         return self._settled
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait for the end; False if it did not come in time."""
+        """Wait up to `timeout` seconds (None: without limit) until the call has ended; returns whether it has."""
         if not self._ended.acquire(timeout=-1 if timeout is None else max(timeout, 0.0)):
             return False
         self._ended.release()
@@ -90,10 +91,10 @@ class Call:
 
 
 class CallLog:
-    """What is told of calls as they begin and end, from the thread that they run in; nothing, by default."""
+    """Receives the begin and the end of calls, in the thread that makes them; by default it ignores both."""
 
     def began(self, call: Call) -> None:
         """Note that an attempt begins."""
 
     def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
-        """Note that a call has ended, with an answer or an error; the call itself does not show it yet."""
+        """Note that a call has ended, with an answer or an error; `call.settled` is still False."""

@@ -1,7 +1,7 @@
-"""Calls of one function, many at once and ahead of their readers; the function may be a plain one or a coroutine's.
+"""Call one function concurrently, ahead of the tests that read its results.
 
-Calls are started in order and read in any order. Those of a coroutine function run in one event loop, in a thread of
-its own; those of a plain function in as many threads as calls may be under way.
+Calls begin in the order in which they were started, and may be read in any order. Calls of a coroutine function run in
+one event loop, which has its own thread; calls of a plain function each run in a thread, at most `concurrency` at once.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.calls.faults import Fault
 
-# One thread is enough for a function that answers at once, and more would only slow it down. The others are made when
-# an answer has been waited for this long.
+# A function that answers at once needs only one thread, and more would slow it down. Further threads are started when a
+# reader has waited this long for an answer.
 _GROW_AFTER_S = 0.002
-# A thread that hangs cannot be ended. Each costs memory, so after this many the run has to stop.
+# Python cannot end a thread that hangs, and each one holds memory, so after this many the run stops.
 MAX_HUNG_CALLS = 64
-_LOOK_AGAIN_S = 1.0
+_LOOK_AGAIN_S = 1.0  # how often a reader checks for hung calls while it waits
 
 
 class Caller:
-    """Calls one function, such as an agent or a judge; up to `concurrency` calls are under way at once.
+    """Calls one function, such as an agent or a judge; up to `concurrency` calls are in flight at once.
 
-    Calls begin in the order in which they were started. `timeout` is the time limit of one attempt in seconds, or None;
-    `policy` tells what is tried again; `who` is the name of the function in error messages. What is known of the
-    `server` that it asks is shared with other callers.
+    Calls begin in the order in which they were started. `timeout` is the time limit of one attempt in seconds, or None
+    for no limit; `policy` decides which faults are retried; `who` names the function in error messages. `server` is
+    shared by all callers that use the same server: an answer to one of them shows the others that it is reachable.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Caller:
         self._loop: Loop | None = None
 
     def start(self, question: Any, key: str = "", then: Callable[[Any], None] | None = None) -> Call:
-        """Begin a call, or queue it behind the calls before; what it ends with is read by `finish`.
+        """Start a call, or queue it behind earlier ones; `finish` returns its result.
 
-        `key` and `then` are those of Call. Raises TooManyHungCallsError if too many calls never came back.
+        `key` and `then` are those of Call. Raises TooManyHungCallsError once MAX_HUNG_CALLS calls hang.
         """
         attempts = self._attempts
         if attempts.hung >= MAX_HUNG_CALLS:
             raise TooManyHungCallsError(
-                f"{attempts.hung} calls of the {attempts.who} never came back; the run stops here. "
-                f"Give the {attempts.who}'s own client a time limit."
+                f"{attempts.hung} calls of the {attempts.who} never returned; the run stops here. "
+                f"Set a time limit in the {attempts.who}'s own client."
             )
         with self._lock:  # a plain function may turn out to be asynchronous at any moment
             if self._loop is None and self._threads is None:
@@ -84,14 +84,18 @@ class Caller:
         return call
 
     def finish(self, call: Call) -> Any:
-        """Return what the function returned; raises what it raised, or AgentTimeoutError if it was late."""
+        """Wait for a call and return its result; raises the function's error, or AgentTimeoutError if it was late."""
         self.wait_for(call)
         if call.error is not None:
             raise call.error
         return call.output
 
     def wait_for(self, call: Call, patience: float = float("inf")) -> bool:
-        """Wait until a call has ended, and see to it that it does; False if it did not within so many seconds."""
+        """Wait up to `patience` seconds until a call has ended; returns whether it has.
+
+        While it waits, it starts further threads, gives up calls that are past their time limit, and replaces an event
+        loop that one call blocks.
+        """
         if call.settled or call.wait(_GROW_AFTER_S):
             return True
         if self._threads is not None:
@@ -107,7 +111,7 @@ class Caller:
         return True
 
     def is_fatal(self, fault: Fault) -> bool:
-        """Tell whether a fault of one call means that no call can succeed."""
+        """Return whether a fault of one call means that no call can succeed."""
         return self._attempts.is_fatal(fault)
 
     def drop_waiting(self) -> None:
@@ -120,9 +124,9 @@ class Caller:
             loop.drop_waiting()
 
     def close(self) -> None:
-        """Drop what waits, cancel what can be cancelled, let the function close its client, and end the threads.
+        """Drop queued calls, cancel calls in flight, let the function close its client, and end the threads.
 
-        A call that hangs is left behind, and does not keep the process alive.
+        A call that cannot be cancelled is abandoned in a daemon thread, which does not keep the process alive.
         """
         if self._threads is not None:
             self._threads.close()
@@ -131,18 +135,22 @@ class Caller:
         self._threads = self._loop = None
 
     def _look_again_in(self, call: Call) -> float:
-        """Return when something may have to be done about a call that does not end, in seconds."""
+        """Return after how many seconds `wait_for` has to check on a call that has not ended."""
         timeout = self._attempts.timeout
         if timeout is None or call.attempt_began is None:
             return _LOOK_AGAIN_S
         left = timeout - (time.monotonic() - call.attempt_began)
-        # the event loop keeps the time itself, unless it is blocked
+        # An event loop enforces the time limit itself unless a call blocks it, so it gets a little longer.
         return left if self._threads is not None and left > 0 else max(left, 0.0) + _LOOK_AGAIN_S / 10
 
     def _replace_loop(self, head: Call) -> None:
-        """Go on in a new loop: one call blocks this one, and is late; the others are made again."""
+        """Move the calls to a new event loop because one call blocks the present one.
+
+        The blocking call ends with AgentTimeoutError; the others, which it held up, are made again. If the blocking
+        call cannot be found, it is taken to be `head`, the one that is waited for.
+        """
         old = self._loop
-        assert old is not None  # noqa: S101 (only a loop that is there can be blocked)
+        assert old is not None  # noqa: S101 (only an existing loop can be blocked)
         calls = old.leave_behind()
         guilty = old.blocking_call() or head
         self._attempts.hung += 1
@@ -157,7 +165,7 @@ class Caller:
                 self._loop.put(call)
 
     def _to_loop(self, call: Call, awaitable: Any) -> None:
-        """Go on in an event loop: a plain function turned out to return what must be awaited."""
+        """Move from threads to an event loop because a plain function returned an awaitable."""
         with self._lock:
             threads, self._threads = self._threads, None
             if self._loop is None:

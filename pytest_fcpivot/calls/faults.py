@@ -1,9 +1,9 @@
-"""Faults of a service are not wrong answers: which errors are worth another attempt, when, and which end the run.
+"""Classify the errors of a service: which are retried, which end the run, and which are the function's own.
 
-An error is recognised by what it carries and by its class's name (a status code, a name from the common SDKs, the
-socket's own error beneath), not by importing its class, since a function may use any client. Some statuses and words
-have a meaning only when a model's server sends them. They are given it only in errors that are known to come from such
-a server: those of the SDKs, and ReplyError.
+An error is recognised by its status code, its class's name (those of the common SDKs) or the socket error that caused
+it. Its class is not imported, because a function may use any client. Some statuses and words have a meaning only when a
+model's server sends them, so they are read only in errors that are known to come from one: those of the SDKs, and
+ReplyError.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 RATE_LIMIT, TIMEOUT, CONNECTION, SERVER_ERROR = "rate limit", "timeout", "connection", "server error"
 # Status codes that ask for another attempt: request timeout, conflict of locks, too early, too many requests.
 _AGAIN = {408: TIMEOUT, 409: SERVER_ERROR, 425: SERVER_ERROR, 429: RATE_LIMIT}
-# Of a model's server: another service failed, no room in a flexible tier, the caller's own gateway hung up.
+# Only from a model's server: a dependency failed (424), a flexible tier has no capacity (498), the caller's own gateway
+# closed the connection (499).
 _AGAIN_OF_MODELS = {424: SERVER_ERROR, 498: SERVER_ERROR, 499: SERVER_ERROR}
 _SERVER = range(500, 600)
 _REFUSAL = range(400, 500)
 _NOT_IMPLEMENTED = 501
 _TOO_MUCH = (429, 498, 503, 529)  # the last is Anthropic's "overloaded"
 _NO_KEY, _NO_CREDIT, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 402, 403, 404, 429
-# Codes and types of a body that no waiting mends.
+# Codes and types in an error body that mean an empty account, which waiting does not mend.
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _OUT_OF_QUOTA_TYPES = _OUT_OF_QUOTA | {"billing_error", "insufficient_credits", "insufficient_balance"}
-# The same in words. Some servers say them of a limit per minute too, and then say how long to wait.
+# The same in words. Some servers also use these words for a limit per minute, but then they state how long to wait.
 _QUOTA_WORDS = re.compile(
     r"exceeded your current quota|insufficient[ _](?:quota|credits?|balance|funds)|credit balance is too low"
     r"|used all (?:available|of your) credits|out of credits|monthly spending limit|billing hard limit",
     re.IGNORECASE,
 )
 _QUOTA_STATUSES = (400, 403, 429)
-# A refused request may be quoted in a 400's words, so that only their beginning counts there.
+# The message of a 400 may quote the refused request, so only its beginning is searched.
 _QUOTA_WORDS_FIRST = re.compile(r"(?:your )?(?:credit balance is too low|insufficient balance)", re.IGNORECASE)
 _SDK_TIMEOUTS = frozenset({"APITimeoutError", "TimeoutException", "ServerTimeoutError", "ReadTimeout"})
 _SDK_CONNECTIONS = frozenset({"APIConnectionError", "TransportError", "ClientConnectionError", "ProtocolError"})
@@ -52,12 +53,12 @@ _SDK_STATUS = "APIStatusError"  # the base of status errors in the SDKs of OpenA
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an error of a call means for the calls to come.
+    """What the error of one call means for later calls.
 
-    `cause` is the name it is counted under; `retry_after` is in seconds, and `wait` says where the service asked for
-    that, and what of its words about waiting could not be used. `too_much` tells that the service wants fewer calls at
-    once, `away` that it is not there or broken, and may come back. `fatal` tells that no call can succeed, and
-    `fatal_at_start` that none can unless one has succeeded before.
+    `cause` is the name under which the fault is counted. A `transient` fault is worth a retry, after `retry_after`
+    seconds if the service asked for a wait; `wait` has the source of that figure, and the headers that could not be
+    read. `too_much`: the service wants fewer concurrent calls. `away`: the service is unreachable or broken, and may
+    come back. `fatal`: no call can succeed. `fatal_at_start`: no call can succeed, unless one has succeeded before.
     """
 
     cause: str
@@ -71,7 +72,7 @@ class Fault:
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """Classify what a called function raised; None for an error that is the function's own."""
+    """Classify the error that a called function raised; returns None for an error of the function itself."""
     if isinstance(error, TransientAgentError):
         return Fault(
             str(error.cause),  # a user's own text, or an object of another type
@@ -99,7 +100,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
 
 def refusal_of(error: BaseException) -> str | None:
-    """Return in which words a model's server refused a request that waiting does not mend; None for other errors."""
+    """Return a model server's words for refusing a request that a retry cannot mend; None for any other error."""
     known = isinstance(error, ReplyError) or _SDK_STATUS in {kind.__name__ for kind in type(error).__mro__}
     status = _status_of(error)
     if not known or status not in _REFUSAL or fault_of(error) is not None:
@@ -118,7 +119,7 @@ def _fault_of_status(error: BaseException, status: int, *, known_sdk: bool) -> F
     code = getattr(error, "code", None)
     if status == _TOO_MANY and isinstance(code, str) and code in _OUT_OF_QUOTA:
         return Fault("out of quota", fatal=True)
-    # What a body says is looked at only where it is a model's.
+    # The body is read only if a model's server sent it.
     body = error_body_of(error) if known_sdk and (status in _REFUSAL or status in _SERVER) else None
     again = _AGAIN | _AGAIN_OF_MODELS if known_sdk else _AGAIN
     transient = status in again or (status in _SERVER and status != _NOT_IMPLEMENTED)
@@ -134,7 +135,7 @@ def _fault_of_status(error: BaseException, status: int, *, known_sdk: bool) -> F
             wait=wait,
             away=status in _SERVER,
         )
-    # A function may get these from services other than the model's, unless it is a model's client that says so.
+    # A function may also call other services, so these statuses count only in an error of a model's client.
     if known_sdk and status == _NO_KEY:
         return Fault("no access", fatal=True)
     if known_sdk and status in (_FORBIDDEN, _NOT_FOUND):
@@ -153,7 +154,7 @@ def _is_out_of_quota(status: int, body: ErrorBody, wait: Wait) -> bool:
 
 
 def _never_connected(error: BaseException) -> bool:
-    """Tell whether nobody listens there; HTTP libraries have their own class for that, not always with a cause."""
+    """Return whether no connection could be made, by the socket's error or by the HTTP library's own class for that."""
     return any(
         isinstance(cause, ConnectionRefusedError | socket.gaierror) or type(cause).__name__ in _SDK_UNREACHABLE
         for cause in causes(error)
@@ -161,7 +162,7 @@ def _never_connected(error: BaseException) -> bool:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from, nearest first."""
+    """Yield an error and then the errors that caused it, nearest first."""
     seen: set[int] = set()
     present: BaseException | None = error
     while present is not None and id(present) not in seen:

@@ -1,4 +1,4 @@
-"""How many attempts may be under way at once: fewer while the service says that they are too many."""
+"""Limit the number of concurrent attempts, and lower the limit while the service reports overload."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 
 class CallLimit:
-    """How many attempts may be under way at once.
+    """Limits how many attempts are in flight at once, by additive increase, multiplicative decrease.
 
-    The number is halved when the service says that it gets too much, once for all attempts that were under way then,
-    and grows by one for as many good answers as it stands at, up to `most`: additive increase, multiplicative
-    decrease (Chiu & Jain 1989).
+    When the service reports overload, the limit is halved, but only once for all attempts that were in flight at that
+    moment. A limit of N grows by one for every N good answers, up to `most` (Chiu & Jain 1989).
     """
 
     def __init__(self, most: int) -> None:
@@ -37,20 +36,20 @@ class CallLimit:
     async def enter_loop(self) -> float:
         """Wait for a place, in the event loop that all attempts run in; return when the attempt begins."""
         while not self._has_room():
-            import asyncio  # noqa: PLC0415 (a loop runs, so it is imported)
+            import asyncio  # noqa: PLC0415 (a loop is running, so it is already imported)
 
             future = asyncio.get_running_loop().create_future()
             self._waiting.append(future)
             try:
                 await future
             except asyncio.CancelledError:
-                self._wake()  # the turn may have been this one's, and is the next one's now
+                self._wake()  # this attempt may have had the free place already; pass it on
                 raise
         self._under_way += 1
         return time.monotonic()
 
     def leave(self, began: float, *, good: bool, too_much: bool = False) -> None:
-        """Give the place back, and learn from how the attempt ended."""
+        """Give the place back, and adapt the limit to how the attempt ended."""
         with self._free:
             self._under_way -= 1
             if too_much and began > self._lowered_at:

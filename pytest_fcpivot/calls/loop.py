@@ -1,4 +1,4 @@
-"""Calls of a function that is awaited: tasks of one event loop, in a thread of its own."""
+"""Make the calls of a coroutine function: each is a task in one event loop, which has its own thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _closer(function: Any) -> Callable[[], Any] | None:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """Runs what functions give to `asyncio.to_thread`; a thread that hangs does not keep the process alive."""
+    """Runs the work that functions pass to `asyncio.to_thread`; a thread that hangs does not keep the process alive."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -46,7 +46,7 @@ class _DaemonThreads(ThreadPoolExecutor):
                 return
             try:
                 result = function(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001 (it is the future's)
+            except BaseException as error:  # noqa: BLE001 (whoever awaits the future gets it)
                 future.set_exception(error)
             else:
                 future.set_result(result)
@@ -55,14 +55,14 @@ class _DaemonThreads(ThreadPoolExecutor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Leave the threads to themselves."""
+        """Do nothing: daemon threads end with the process."""
 
 
 class Loop:
     """An event loop in a thread of its own, and the calls in it."""
 
     def __init__(self, attempts: Attempts, limit: CallLimit) -> None:
-        import asyncio  # noqa: PLC0415 (many functions do not await, and it takes as long to import as pyarrow)
+        import asyncio  # noqa: PLC0415 (slow to import, and plain functions do not need it)
 
         self._asyncio = asyncio
         self._attempts = attempts
@@ -78,9 +78,9 @@ class Loop:
         self._thread.start()
 
     def put(self, call: Call, awaitable: Any = None) -> None:
-        """Queue a call; `awaitable` is what its function has already returned, if a thread called it."""
+        """Queue a call; `awaitable` is what the function returned, if a thread has already called it."""
         self._waiting.append((call, awaitable))
-        if not self._woken:  # one wake-up serves all that came since
+        if not self._woken:  # one wake-up starts all calls queued since
             self._woken = True
             with suppress(RuntimeError):  # closed
                 self._loop.call_soon_threadsafe(self._begin_calls)
@@ -93,7 +93,7 @@ class Loop:
                 self._unfinished[call] = self._loop.create_task(self._make(call, awaitable))
 
     def drop_waiting(self) -> None:
-        """End the calls that have not begun, with DroppedError, in a moment; may be called by any thread."""
+        """Have the loop's thread end the calls that have not begun, with DroppedError; may be called by any thread."""
         with suppress(RuntimeError):  # closed
             self._loop.call_soon_threadsafe(self._drop_waiting)
 
@@ -126,7 +126,7 @@ class Loop:
             error = raised
         if self._is_stopped():
             if error is None and not self._left_behind:
-                attempts.log.ended(call, output, None)  # nobody waits for it any more, but it is an answer
+                attempts.log.ended(call, output, None)  # no test waits for it, but a paid answer is kept
             return
         attempts.settle(call, output, error)
         self._end(call)
@@ -139,7 +139,7 @@ class Loop:
         self._begin_calls()
 
     async def _attempt(self, call: Call, first: list[Any]) -> Any:
-        """Make one attempt; `first` holds what a thread got to await, if this goes on with its attempt."""
+        """Make one attempt; `first` may hold the awaitable of an attempt that a thread began, to be continued here."""
         attempts = self._attempts
         question, timeout = call.question, attempts.timeout
         assert question is not None  # noqa: S101 (a call that has not ended has its question)
@@ -174,7 +174,7 @@ class Loop:
                 attempts.end(call, began, error, self._limit)
 
     def _give_up(self, call: Call, began: float) -> None:
-        """End a call that does not let itself be cancelled; its task is left to itself."""
+        """End a call that resists cancellation; its task is abandoned."""
         if call.settled:
             return
         error = self._attempts.late()
@@ -183,7 +183,7 @@ class Loop:
         self._end(call)
 
     def is_blocked(self) -> bool:
-        """Tell whether a call holds the loop up for longer than any may take."""
+        """Return whether a call is so late that the loop, which should have cancelled it, must be blocked."""
         timeout = self._attempts.timeout
         if timeout is None or self._stopped:
             return False
@@ -191,12 +191,15 @@ class Loop:
         return oldest is not None and time.monotonic() - oldest > timeout + 2 * _CANCEL_GRACE_S
 
     def blocking_call(self) -> Call | None:
-        """Find the call whose code the loop is in; None if it is in a task that such a call began, or in none."""
+        """Return the call whose task the loop is executing; None if it executes another task, or none.
+
+        Another task is, for example, one that such a call has created.
+        """
         present = self._asyncio.current_task(self._loop)
         return next((call for call, task in list(self._unfinished.items()) if task is present), None)
 
     def leave_behind(self) -> list[Call]:
-        """Stop using a loop that is blocked; returns its calls, begun and waiting, in order."""
+        """Abandon a loop that is blocked; returns its calls in order, those that have begun first."""
         self._stopped = self._left_behind = True
         calls = [*self._unfinished, *(call for call, _ in self._waiting)]
         self._waiting.clear()
@@ -207,7 +210,7 @@ class Loop:
     def close(self) -> None:
         """Cancel the calls, let the function close its client, and end the loop.
 
-        A loop that is blocked by a call is left behind.
+        A loop that a call blocks is abandoned in its daemon thread.
         """
         self._stopped = True
         self._waiting.clear()
@@ -218,24 +221,24 @@ class Loop:
     def _run(self) -> None:
         self._asyncio.set_event_loop(self._loop)
         while not self._stopped:
-            # a function's own task that exits ends the loop's turn, not the run
+            # SystemExit in a task of the function's own stops `run_forever`, and must not end the run
             with suppress(BaseException):
                 self._loop.run_forever()
-        with suppress(BaseException):  # what the function left behind may raise anything
+        with suppress(BaseException):  # tasks that the function left behind may raise anything
             self._loop.run_until_complete(self._clean_up())
-        # Tasks that did not let themselves be cancelled are left to themselves, and asyncio would complain of each.
+        # asyncio would print a complaint about each task that resisted cancellation.
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._loop.close()
 
     async def _clean_up(self) -> None:
-        """Cancel what is under way, and let the function close its client in the loop that it was made in."""
+        """Cancel the tasks, and close the function's client in the loop in which it was made."""
         tasks = self._asyncio.all_tasks() - {self._asyncio.current_task()}
         for task in tasks:
             task.cancel()
         if tasks:
             await self._asyncio.wait(tasks, timeout=_CANCEL_GRACE_S)
         aclose = _closer(self._attempts.function)
-        if aclose is not None and not self._left_behind:  # the loop that took this one's place will close it
+        if aclose is not None and not self._left_behind:  # the replacement loop will close it
             closing = aclose()
             if inspect.isawaitable(closing):
                 with suppress(Exception):

@@ -1,4 +1,4 @@
-"""What a call prints and logs, held until somebody wants to see it."""
+"""Hold what a call prints and logs until the test that reads the call runs."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class CallOutput:
         self._held.clear()
 
 
-# The output of the call that this thread or task works on; None outside of calls.
+# The output of the call that the present thread or task is making; None outside of calls.
 current_output: ContextVar[CallOutput | None] = ContextVar("current_output", default=None)

@@ -1,4 +1,4 @@
-"""What is told of a fault: how long its service wants to wait, and why no call can succeed."""
+"""Explain faults to the user: how long the service asked to wait, and why no call can succeed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def about_waiting(fault: Fault, deadline: float | None) -> str:
-    """Say how long the service asked to be left alone, and what was made of that; "" if it did not ask."""
+    """Explain the wait that the service asked for, and whether it was obeyed; returns "" if it asked for none."""
     wait = fault.wait
     if not fault.transient or wait is None:
         return ""
-    said = [f"its header {unused} was not used: it is no duration" for unused in wait.unused]
+    said = [f"its header {unused} was ignored, because it is not a duration" for unused in wait.unused]
     if wait.seconds is not None:
-        asked = f"the server asked to be left alone for {_spell(wait.seconds)} ({wait.source})"
+        asked = f"the server asked for a wait of {_spell(wait.seconds)} ({wait.source})"
         if deadline is not None and wait.seconds > deadline:
-            asked += f", longer than an answer may take (--fc-deadline={deadline:g})"
+            asked += f", longer than the time limit of one answer (--fc-deadline={deadline:g})"
         said.insert(0, asked)
     return "; ".join(said)
 
 
 def _spell(seconds: float) -> str:
-    """Write a duration as people say it, next to its seconds if they are many."""
+    """Write a duration in seconds, preceded by minutes, hours or days if it is a minute or longer."""
     for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * unit or seconds == unit:
             number = seconds / unit
@@ -35,7 +35,7 @@ def _spell(seconds: float) -> str:
 
 
 class SettingNames(NamedTuple):
-    """What the settings are called that decide whether any call can succeed: key, model, address."""
+    """The user's names for the three settings without which no call can succeed, for messages."""
 
     key: str
     model: str
@@ -43,7 +43,7 @@ class SettingNames(NamedTuple):
 
 
 def why_stopped(error: BaseException, fault: Fault, settings: SettingNames) -> str:
-    """Say why no call can succeed, and which setting may be wrong."""
+    """Explain why no call can succeed, and name the setting that may be wrong."""
     advice = {
         "no access": f"check the key that is used ({settings.key})",
         "not found": f"check the model's name and the API's address ({settings.model}, {settings.address})",

@@ -1,4 +1,4 @@
-"""When a call is made again after a fault of its service, and how often."""
+"""Decide whether and when a call is retried after a fault of its service."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_S = 30.0
 _REFUSED_AT_START_RETRIES = 2
 _JITTER = 0.1
-# How long a service that has answered before may be away: as long as it takes to start again.
+# How long a service that has answered before is retried while it is away, in seconds: enough time for a restart.
 PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a call is made again, and for how long in all: `deadline` seconds from its first attempt, or None.
+    """How many times a call is retried, and for how long in all.
 
-    A service that has answered before and then is away is asked again for at least `patience` seconds, however many
-    retries that takes: it may be starting again.
+    `deadline` is in seconds from the first attempt; None means no limit. A service that has answered before and is now
+    away may be restarting, so it is retried for at least `patience` seconds, however many retries that takes.
     """
 
     retries: int = 0
@@ -55,10 +55,10 @@ class RetryPolicy:
         def wait(state: RetryCallState) -> float:
             fault = _fault_in(state)
             asked = None if fault is None else self._obeyed(fault)
-            if not asked:  # "at once" says nothing of how often
+            if not asked:  # a wait of 0 s does not limit how often we ask
                 return back_off(state)
-            seconds = asked * (1 + random.uniform(0, _JITTER))  # noqa: S311 (so that not all come back at once)
-            # Past the number of retries only time ends them, so that short waits would be a storm of requests.
+            seconds = asked * (1 + random.uniform(0, _JITTER))  # noqa: S311 (so that waiting calls do not all return at once)
+            # After `retries`, only `patience` ends the retrying, and short waits would flood the server with requests.
             return seconds if state.attempt_number <= self.retries else max(seconds, back_off(state))
 
         def count(state: RetryCallState) -> None:
@@ -84,7 +84,7 @@ class RetryPolicy:
         return {"retry": is_transient, "wait": wait, "stop": stop, "before_sleep": count, "reraise": True}
 
     def _obeyed(self, fault: Fault) -> float | None:
-        """Return how long the service is left alone as it said; a hint past the deadline is not followed."""
+        """Return the requested wait in seconds; None without one, or if it is only a hint and exceeds the deadline."""
         hint = fault.wait is not None and not fault.wait.firm
         if hint and self.deadline is not None and (fault.retry_after or 0.0) > self.deadline:
             return None

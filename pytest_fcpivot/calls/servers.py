@@ -1,4 +1,4 @@
-"""What is known of the servers that are asked, shared by everybody who asks them."""
+"""Remember which servers have answered, for all functions in this process that call them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 
 class Server:
-    """What is known in this process of one server, by everybody who asks it."""
+    """One server; `answered` turns True when it answers any function of this process."""
 
     def __init__(self) -> None:
         self.answered = False
 
 
 class Servers:
-    """The servers that a process asks, by the names that the called functions give them."""
+    """The servers that the functions of this process call, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, Server] = {}
 
     def of(self, asked: Any) -> Server:
-        """Return the server that a function asks: one of its own, unless its attribute `server` names it."""
+        """Return the server of a function: the shared one that its attribute `server` names, or else a new one."""
         name = getattr(asked, "server", None)
         return self._known.setdefault(name, Server()) if isinstance(name, str) else Server()

@@ -1,4 +1,4 @@
-"""Calls of a plain function: each in a thread, of which there are as many as calls may be under way."""
+"""Make the calls of a plain function, each in one of several threads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Threads:
-    """Threads that take calls from one queue; a thread that hangs is left behind and replaced.
+    """Threads that take calls from one queue; a thread that hangs is abandoned and replaced.
 
-    `to_loop` is given a call whose function returned an awaitable, and the awaitable.
+    If the function returns an awaitable, `to_loop` is called with the call and the awaitable.
     """
 
     def __init__(self, attempts: Attempts, limit: CallLimit, to_loop: Callable[[Call, Any], None]) -> None:
@@ -38,13 +38,13 @@ class Threads:
         self._abandoned: set[Call] = set()
 
     def put(self, call: Call) -> None:
-        """Queue a call; there is at least one thread for it."""
+        """Queue a call, and start the first thread if there is none."""
         self._calls.put(call)
         if not self._alive:
             self._add_thread()
 
     def grow(self) -> None:
-        """Have as many threads as there are calls, up to the number that may be under way."""
+        """Start a thread for each queued call, up to the limit of concurrent calls."""
         for _ in range(min(self._limit.most - self._alive, self._calls.qsize())):
             self._add_thread()
 
@@ -54,7 +54,7 @@ class Threads:
         threading.Thread(target=self._run, name="fc-agent", daemon=True).start()
 
     def abandon_late(self) -> None:
-        """Give up the calls whose time is over, and the threads that hang in them."""
+        """Settle the calls that are past their time limit as late, and abandon the threads that still run them."""
         timeout, attempts = self._attempts.timeout, self._attempts
         if timeout is None:
             return
@@ -90,7 +90,7 @@ class Threads:
             call.settle(None, DroppedError())
 
     def close(self) -> None:
-        """Make no further call, and end the threads that do not hang."""
+        """Make no further calls, and end every thread that does not hang."""
         self._stopped.set()
         for _ in range(self._limit.most + self._attempts.hung + 1):
             self._calls.put(None)
@@ -98,11 +98,11 @@ class Threads:
     def _run(self) -> None:
         while not self._stopped.is_set() and (call := self._calls.get()) is not None:
             if not self._attempts.refuses(call) and not self._make(call):
-                return  # it was given up, and another thread has taken this one's place
-            del call  # an idle thread keeps no conversation alive
+                return  # the call was given up, and another thread has replaced this one
+            del call  # so that an idle thread does not keep a conversation in memory
 
     def _make(self, call: Call) -> bool:
-        """Make a call, again as the policy says; False if it was given up meanwhile."""
+        """Make a call, with the retries of the policy; returns False if it was given up meanwhile."""
         attempts = self._attempts
         output: Any = None
         error: BaseException | None = None
@@ -128,7 +128,7 @@ class Threads:
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
-            raise AgentError("the run stopped while the call waited to be made again")
+            raise AgentError("the run stopped while this call waited for its next attempt")
 
     def _attempt(self, call: Call) -> Any:
         attempts = self._attempts
@@ -147,15 +147,15 @@ class Threads:
             if call in self._abandoned:
                 self._abandoned.discard(call)
                 raise _GivenUpError from None
-            self._under_way.discard(call)  # it cannot be given up any more
+            self._under_way.discard(call)  # from here on, it cannot be given up
         attempts.end(call, began, error, self._limit)
         if error is not None:
             raise error
         if attempts.timeout is not None and call.latency_s > attempts.timeout:
-            # an answer that came late while nobody waited is as late as one that was waited for
+            # Only a waiting reader gives up late calls, so the limit is also checked here: both must give one result.
             raise attempts.late()
         return output
 
 
 class _GivenUpError(Exception):
-    """The call has been settled by somebody else."""
+    """The call was given up as late, and is settled already."""

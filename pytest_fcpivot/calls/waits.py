@@ -1,4 +1,4 @@
-"""How long a service asks to be left alone, in its headers or in the words of an error."""
+"""Read how long a service asks its clients to wait, from the headers or the words of an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RESET, _REMAINING = "x-ratelimit-reset", "x-ratelimit-remaining"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-# A longer plain number is the time of a clock.
+# A number without a unit is seconds up to here; a greater one is a Unix timestamp.
 _LONGEST_PLAIN_S = 1e6
 _AGAIN_IN = re.compile(
     r"\b(?:try again|retry) (?:in|after) (?:(?P<written>(?:\d+(?:\.\d+)?(?:ms|[smhd]))+)(?!\w)"
@@ -28,9 +28,10 @@ _AGAIN_IN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long a service wants to be left alone: in seconds, by which of its words, and what else it said of it.
+    """How long a service asks its clients to wait.
 
-    `firm` tells that no other attempt is wanted before: the others are hints, which are not obeyed past the deadline.
+    `seconds` is None if it does not ask. `source` quotes the header or words that say so, and `unused` has the headers
+    that could not be read. A `firm` request is always obeyed; any other is a hint, ignored if it exceeds the deadline.
     """
 
     seconds: float | None = None
@@ -40,12 +41,12 @@ class Wait:
 
 
 def own_words(body: ErrorBody) -> str:
-    """Return what a body says without what it quotes: that may be of the conversation."""
+    """Return the reason in an error body without quoted passages, which may come from the conversation."""
     return _QUOTED.sub("…", body.reason)
 
 
 def wait_of(error: BaseException, body: ErrorBody | None) -> Wait:
-    """Read how long the service wants to be left alone: what it asks for, or else when a limit ends that is used up."""
+    """Read how long to wait: from Retry-After, or else until an exhausted rate limit resets, or else from the words."""
     headers = getattr(getattr(error, "response", error), "headers", None)
     unused: list[str] = []
     if headers is not None and callable(getattr(headers, "get", None)):
@@ -67,7 +68,7 @@ def wait_of(error: BaseException, body: ErrorBody | None) -> Wait:
 
 
 def _asked(value: str, unit: float) -> float | None:
-    """Read a Retry-After: seconds, milliseconds or a date (RFC 9110, 10.2.3)."""
+    """Read a Retry-After header: a number in `unit` seconds, or a date (RFC 9110, 10.2.3); None if it is neither."""
     try:
         seconds = float(value) * unit
     except ValueError:
@@ -76,7 +77,7 @@ def _asked(value: str, unit: float) -> float | None:
 
 
 def _resets(headers: Any) -> tuple[list[tuple[float, str]], list[str]]:
-    """Read after how many seconds the limits begin anew that are used up; and which headers name no such time."""
+    """Return the seconds until each exhausted rate limit resets, with its header, and the headers not understood."""
     found, unused = [], []
     try:
         pairs = [(str(name).lower(), str(value)) for name, value in headers.items()]
@@ -94,7 +95,7 @@ def _resets(headers: Any) -> tuple[list[tuple[float, str]], list[str]]:
 
 
 def _duration(text: str) -> float | None:
-    """Read a duration such as `3s`, `1m2.5s`, `250ms`, or a number of seconds; None for the time of a clock."""
+    """Read a duration such as `3s`, `1m2.5s`, `250ms` or `12` in seconds; None for a timestamp or other text."""
     if _DURATION.fullmatch(text):
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _OWN_FAULT = 3
-_INTERRUPTED = 130  # as shells have it for a process that Ctrl-C ended
+_INTERRUPTED = 130  # the exit code of shells for a process that Ctrl-C ended
 _COMMANDS = (conformance, prepare, info, lint, synth, merge, audit)
 
 
@@ -34,33 +34,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code: 0 well, 1 a finding, 2 a usage or input error, 3 a fault of ours."""
+    """Run a subcommand; returns the exit code: 0 success, 1 a finding, 2 wrong usage or input, 3 a bug of fcpivot."""
     options = _parser().parse_args(arguments)
-    with suppress(ValueError):  # not the main thread, which alone is told
-        signal.signal(signal.SIGTERM, _interrupt)  # a job that is cancelled is to leave no half file either
+    with suppress(ValueError):  # only the main thread may set a signal handler
+        signal.signal(signal.SIGTERM, _interrupt)  # a cancelled CI job must not leave an incomplete file either
     try:
         code: int = options.run(options)
     except FcPivotError as error:
         say_error(str(error))
         return 2
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as head, has closed the pipe
         sys.stderr.close()
         return 1
     except OSError as error:
-        # what is written goes to a hidden part first, whose name nobody gave
+        # output is first written to a hidden .part file, whose name would mean nothing to the user
         where = str(error.filename or "")
         where = str(options.output) if where.endswith(".part") else where
         say_error(f"{where}: {error.strerror or error}")
         return 2
     except KeyboardInterrupt:
-        print("fcpivot: interrupted; nothing was left half written", file=sys.stderr)
+        print("fcpivot: interrupted; no incomplete file was left", file=sys.stderr)
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (Python's own exit code for it would be taken for a finding)
+    except Exception as error:  # noqa: BLE001 (Python's exit code for it is 1, which means a finding)
         traceback.print_exc()
-        say_error(f"{type(error).__name__}: this is a fault of fcpivot's own; please report it with the lines above")
+        say_error(f"{type(error).__name__}: this is a bug of fcpivot; please report it with the lines above")
         return _OWN_FAULT
     return code
 
 
-def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (the signal's own)
+def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001 (a signal handler's signature)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`python -m pytest_fcpivot.cli`, where the command `fcpivot` is not on the path."""
+"""Run the command as `python -m pytest_fcpivot.cli`, if `fcpivot` is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`fcpivot audit`: a stored run under other comparators."""
+"""`fcpivot audit`: grade a stored run under several comparators."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
+    """Declare the command and its options."""
     command = commands.add_parser(
         "audit",
-        help="grade a run again under stricter and more lenient comparators: is it the model or the matcher?",
-        description="Grades the stored answers of a run under a ladder of comparators, asking nobody, and tells who "
-        "passes under which. Exit code 1: the run's own grader does not give the rewards that were recorded.",
+        help="grade a run again under stricter and more lenient comparators, to see if the model or the matcher fails",
+        description="Grades the stored answers of a run under a ladder of comparators, without calling an agent, and "
+        "counts which pivots pass under which. The exit code is 1 if the run's own grader does not reproduce the "
+        "recorded rewards.",
     )
     command.add_argument(
         "run_path", metavar="RUN", type=Path, help="a run's directory, or NeMo Gym's rollouts as .jsonl"
@@ -31,29 +32,29 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="the run's data, if they are not where they were; may be given again",
+        help="data file of the run, if it was moved; may be given several times",
     )
     command.add_argument(
         "--grader",
         metavar="SPEC",
-        help="check the recorded rewards with this grader, module:fn or that of an installed package: a grader that "
-        "only the run names is not loaded",
+        help="check the recorded rewards with this grader: module:function, or a name defined by an installed package "
+        "(needed for a grader of your own, because one that only the run names is not loaded)",
     )
     command.add_argument(
         "--grader-option",
         action="append",
         metavar="KEY=VALUE",
-        help="a setting of that grader, in place of those that the run records; may be given again",
+        help="a setting of that grader, instead of the recorded ones; may be given several times",
     )
     command.add_argument(
         "--flips",
         type=int,
         default=5,
         metavar="N",
-        help="how many pivots to show that flip from one comparator to the next (default: 5)",
+        help="number of pivots to show for each change between neighbouring comparators (default: 5)",
     )
     command.add_argument(
-        "--json", type=Path, dest="output", metavar="FILE", help="write every result and figure into a file, too"
+        "--json", type=Path, dest="output", metavar="FILE", help="also write all results and figures to this file"
     )
     add_allow_damaged(command)
     command.set_defaults(run=run)
@@ -85,6 +86,6 @@ def _named_grader(options: argparse.Namespace) -> Named | None:
     given: list[str] | None = options.grader_option
     if options.grader is None:
         if given is not None:
-            raise OptionError(f"--grader-option={given[0]}: name its grader too: --grader=SPEC")
+            raise OptionError(f"--grader-option={given[0]}: name the grader of this setting with --grader=SPEC")
         return None
     return Named(options.grader, None if given is None else dict(settings_of(filter(None, given), "--grader-option")))

@@ -1,4 +1,4 @@
-"""`fcpivot conformance`: the grader against verdicts of the verifier."""
+"""`fcpivot conformance`: compare the grader with verdicts of NeMo Gym's verifier."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LISTED = 20
 def add(commands: Any) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "conformance", help="grade a file of verdicts that NeMo Gym's verifier gave, and compare"
+        "conformance", help="grade actions again, and compare with the verdicts that NeMo Gym's verifier gave on them"
     )
-    command.add_argument("file", type=Path, help="vectors, one JSON object a line: .jsonl or .jsonl.gz")
+    command.add_argument("file", type=Path, help="actions with verdicts, one JSON object a line: .jsonl or .jsonl.gz")
     command.add_argument("--fc-empty-arguments", dest="empty_arguments", help=argparse.SUPPRESS)
     command.set_defaults(run=run)
 
@@ -28,8 +28,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.empty_arguments is not None:
         raise OptionError(
-            f"--fc-empty-arguments={options.empty_arguments}: conformance compares with the verifier, which reads "
-            "empty arguments as the text that they are; leave it out"
+            f"--fc-empty-arguments={options.empty_arguments}: conformance compares with the verifier, which "
+            "always reads empty arguments as the empty text; leave the option out"
         )
 
     found = check_file(options.file)

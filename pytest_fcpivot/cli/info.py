@@ -1,4 +1,4 @@
-"""`fcpivot info`: what a data file holds."""
+"""`fcpivot info`: describe a data file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    command = commands.add_parser("info", help="tell what a data file holds: counts, sizes, provenance")
-    command.add_argument("file", metavar="FILE", help="a data file, or sample")
-    command.add_argument("--json", action="store_true", help="write one JSON object")
+    command = commands.add_parser("info", help="describe a data file: counts, sizes, provenance")
+    command.add_argument("file", metavar="FILE", help="a data file, or sample for the bundled one")
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     command.set_defaults(run=run)
 
 

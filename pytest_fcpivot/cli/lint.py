@@ -1,4 +1,4 @@
-"""`fcpivot lint`: a data file's own faults."""
+"""`fcpivot lint`: find faults of a data file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def add(commands: Any) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "lint",
-        help="look for a data file's own faults",
-        description="Looks for pivots that cannot be answered rightly (error), are doubtful (warning) or odd (note).",
+        help="find faults of a data file, such as pivots that cannot be answered",
+        description="Finds pivots that no agent can answer rightly (error), doubtful (warning) and odd ones (note).",
     )
-    command.add_argument("file", metavar="FILE", help="a data file, or sample")
-    command.add_argument("--ids", action="store_true", help="write each finding, a line with its id, before the table")
-    command.add_argument("--json", action="store_true", help="write each finding as a line of JSON, then the counts")
+    command.add_argument("file", metavar="FILE", help="a data file, or sample for the bundled one")
+    command.add_argument("--ids", action="store_true", help="print each finding with the pivot's id, before the table")
+    command.add_argument("--json", action="store_true", help="print each finding as a line of JSON, then the counts")
     command.add_argument(
         "--fail-on",
         choices=("error", "warning", "note", "never"),
         default="error",
-        help="exit with 1 if there is a finding as severe as this, or more (default: error)",
+        help="exit with 1 if there is a finding of this severity or a higher one (default: error)",
     )
     command.set_defaults(run=run)
 

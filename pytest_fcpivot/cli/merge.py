@@ -1,4 +1,4 @@
-"""`fcpivot merge`: the runs of shards into one run."""
+"""`fcpivot merge`: join the runs of shards into one run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Declare the command."""
     command = commands.add_parser("merge", help="join the runs of shards into one run")
+    command.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="run directories, as given to --fc-run")
     command.add_argument(
-        "runs", nargs="+", metavar="RUN", type=Path, help="directories of runs, as --fc-run names them"
+        "-o", "--output", required=True, metavar="DIR", type=Path, help="directory of the new run, new or empty"
     )
-    command.add_argument(
-        "-o", "--output", required=True, metavar="DIR", type=Path, help="a directory that is new or empty"
-    )
-    command.add_argument("--allow-missing", action="store_true", help="exit with 0 though shards or tests are missing")
+    command.add_argument("--allow-missing", action="store_true", help="exit with 0 even if shards or tests are missing")
     add_allow_damaged(command)
     command.set_defaults(run=run)
 

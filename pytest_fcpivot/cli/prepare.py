@@ -1,4 +1,4 @@
-"""`fcpivot prepare`: rows of any known shape into one parquet file."""
+"""`fcpivot prepare`: convert rows of any known shape into one parquet file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add(commands: Any) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "prepare",
-        help="read pivots from their sources into one parquet file",
-        description="Reads rows of every known shape, and writes one row a pivot. Sources: fc-pivot-v1, "
+        help="convert data of any known shape into one parquet file of pivots",
+        description="Reads rows of all known shapes, and writes one row for each pivot. Sources: fc-pivot-v1, "
         "conversational-pivot-v1, swe-pivot-v1, agentic-v1, agentic-v1:SPLIT, hf://owner/name@revision, files "
         "(.jsonl, .jsonl.gz, .jsonl.zst, .parquet), directories, globs, or - for standard input.",
     )
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "--bad-rows",
         choices=("skip", "refuse"),
         default="skip",
-        help="broken rows: leave them out and list them (default), or write nothing",
+        help="if rows cannot be read: skip them and list them in a file (default), or refuse to write anything",
     )
     command.add_argument(
         "--shape",
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--calls-in-text",
         choices=("hermes",),
-        help="conversations have tools, calls and results as text: convert them whole, or refuse the row",
+        help="format of conversations with tools, calls and results as text; a row is converted completely or refused",
     )
     command.set_defaults(run=run)
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     target: Path = options.output
     refuse_other_ending(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    gc.disable()  # rows hold no cycles, and looking for some takes one part in thirty
+    gc.disable()  # rows have no reference cycles, and searching for them takes a thirtieth of the time
     listing = target.with_name(f"{target.stem}.audit.jsonl")
     sources = resolve(options.sources, Path(), say=lambda line: say(line, sys.stderr))
     refuse_overwriting(sources, target, listing)
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         f"with {audit.turns} assistant turns ({audit.skipped} skipped), {audit.broken} broken"
     )
     if audit.each_repeated > 1:
-        print(f"each pivot comes {audit.each_repeated} times, and is asked as often")
+        print(f"each pivot is in the data {audit.each_repeated} times, and will be asked as often")
     for line in audit.told.lines():
         say(line)
     for flag, count in sorted(audit.flags.items()):

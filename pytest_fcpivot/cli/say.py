@@ -1,4 +1,4 @@
-"""Lines for people."""
+"""Print lines for people."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write lines for people, which may hold what data, runs and servers said."""
+    """Print text with control characters escaped, which data, runs or servers may have put into it."""
     print(on_screen(text), file=stream)
 
 
 def say_error(text: str) -> None:
-    """Write why the command ends, without secrets."""
+    """Print an error message to stderr, without secrets."""
     from pytest_fcpivot.core.redact import Redactor  # noqa: PLC0415 (only for an error)
 
     say(f"fcpivot: {Redactor()(text)}", sys.stderr)

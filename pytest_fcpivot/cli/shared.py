@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 
 def add_allow_damaged(command: Any) -> None:
-    """Declare the option of commands that read results."""
+    """Declare --allow-damaged, for commands that read results."""
     command.add_argument(
-        "--allow-damaged", action="store_true", help="leave out lines of results that cannot be read, and count them"
+        "--allow-damaged",
+        action="store_true",
+        help="leave out and count lines of results that cannot be read, instead of refusing the run",
     )

@@ -1,4 +1,4 @@
-"""`fcpivot synth`: data of a published shape, of any size."""
+"""`fcpivot synth`: generate data of a published shape, of any size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Declare the command."""
     command = commands.add_parser("synth", help="generate data of a published shape, of any size, from a seed")
-    command.add_argument("kind", choices=("fc-pivot", "agentic"))
-    command.add_argument("--pivots", type=int, required=True, metavar="N")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("kind", choices=("fc-pivot", "agentic"), help="shape of the data")
+    command.add_argument("--pivots", type=int, required=True, metavar="N", help="number of pivots")
+    command.add_argument("--seed", type=int, default=0, help="seed of the random data (default: 0)")
     command.add_argument("-o", "--output", required=True, metavar="FILE.jsonl", help="or - for standard output")
     command.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""How a session that runs pivots begins, where pytest-xdist may take part."""
+"""Begin a session that runs pivots, with or without pytest-xdist."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def begin(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSession:
-    """Begin a session in this process, be it a worker, the controller of workers, or all there is.
+    """Begin a session in this process: as a worker, as the controller of workers, or alone.
 
-    `begun` is pytest's own session, where it has begun before: a fixture is the first to need the pivots. Raises
-    UsageError for what cannot be run, and CollectError in a worker that was told nothing of pivots.
+    `begun` is pytest's session if it has started already, because a fixture is the first to need pivots. Raises
+    UsageError for what cannot be run, and CollectError in a worker whose controller has no pivots.
     """
     if begun is not None and is_worker(config):
         from pytest_fcpivot.distributed.untold import refuse_untold  # noqa: PLC0415 (few sessions come here)
@@ -37,7 +37,7 @@ def begin(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSe
 
 
 def _serve(session: PivotSession) -> None:
-    """Run as a worker: from its queue, and until its controller says so."""
+    """Make the session a worker's: it looks ahead in its queue, and stops at its controller's command."""
     from pytest_fcpivot.distributed.queue import WorkerQueue  # noqa: PLC0415 (only in workers)
     from pytest_fcpivot.distributed.stop import listen_for_stop  # noqa: PLC0415
 
@@ -46,7 +46,7 @@ def _serve(session: PivotSession) -> None:
 
 
 def _distribute(session: PivotSession) -> None:
-    """Run as the controller of workers, if there are going to be any."""
+    """Make the session a controller's, in case it gets workers."""
     from pytest_fcpivot.distributed.machines import Machines  # noqa: PLC0415 (only where xdist is installed)
     from pytest_fcpivot.distributed.workers import Workers  # noqa: PLC0415
 
@@ -56,10 +56,10 @@ def _distribute(session: PivotSession) -> None:
 
 
 def _refuse_each(config: pytest.Config) -> None:
-    """Refuse a distribution by which each result would be counted several times; raises UsageError."""
+    """Raise UsageError for --dist=each with several workers, which would count each result several times."""
     if config.getoption("dist", "no") != "each":
         return
-    from xdist.workermanage import parse_tx_spec_config  # noqa: PLC0415 (xdist has defined the option)
+    from xdist.workermanage import parse_tx_spec_config  # noqa: PLC0415 (the option exists only with xdist)
 
     workers = len(parse_tx_spec_config(config))
     if workers > 1:

@@ -1,7 +1,7 @@
-"""What pytest-xdist has and does not publish: each by a function of its own, with what is done where it is gone.
+"""All uses of pytest-xdist's private attributes, each in one function that has a fallback for when it is gone.
 
-An xdist that has changed costs time, or a nicety; it never changes a result. The tests fail loudly for each of these
-that the installed xdist does not have any more.
+If xdist changes one of them, sessions become slower or lose a convenience; results never change. A test fails for each
+attribute that the installed xdist lacks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def has_xdist(config: pytest.Config) -> bool:
-    """Tell whether pytest-xdist takes part in a session, be it that it has nothing to do."""
-    module = sys.modules.get("xdist.plugin")  # pytest has imported what it has registered
+    """Return whether pytest-xdist is active in a session, even if it starts no workers."""
+    module = sys.modules.get("xdist.plugin")  # a registered plugin has been imported
     return module is not None and module in config.pluginmanager.get_plugins()
 
 
 def xdist_controller(config: pytest.Config) -> Any | None:
-    """Return the plugin by which pytest-xdist hands tests to workers; None if this process runs its tests itself.
+    """Return xdist's plugin object that distributes tests (DSession); None if this process runs its tests itself.
 
-    It is there from the end of pytest_configure on.
+    It exists from the end of pytest_configure on.
     """
     module = sys.modules.get("xdist.dsession")
     if module is None:
@@ -33,15 +33,15 @@ def xdist_controller(config: pytest.Config) -> Any | None:
 
 
 def active_workers(controller: Any, default: Any = frozenset()) -> Any:
-    """Return the set of workers that a controller has; `default` where it does not tell."""
+    """Return the set of a controller's active workers; `default` if the attribute is gone."""
     return getattr(controller, "_active_nodes", default)
 
 
 def replace_restart(controller: Any, replacement: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
-    """Have `replacement` called where the controller starts a worker in the place of one that died.
+    """Make the controller call `replacement` where it would start a new worker for one that died.
 
-    Returns what it replaces. None where that is gone: a machine that is lost then ends the session by xdist's own
-    internal error, which shows why.
+    Returns the function that was replaced; None if it is gone, and then a lost machine ends the session with xdist's
+    own internal error, which shows the reason.
     """
     restart: Callable[[Any], Any] | None = getattr(controller, "_clone_node", None)
     if restart is not None:
@@ -50,14 +50,14 @@ def replace_restart(controller: Any, replacement: Callable[[Any], Any]) -> Calla
 
 
 def interactor_of(config: pytest.Config) -> Any | None:
-    """Return the plugin by which pytest-xdist runs a worker; None if there is none that looks like it."""
+    """Return xdist's plugin object that runs a worker (WorkerInteractor); None if none has its attributes."""
     return next((plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "torun")), None)
 
 
 def queue_of(config: pytest.Config) -> list[int]:
-    """Return the places of the tests in this worker's queue, in order, the next one first.
+    """Return the indices of the tests in this worker's queue, in order, beginning with the next one.
 
-    Empty where the queue is gone: a worker then looks no further than its own test.
+    Fallback: an empty list, and a worker starts no calls ahead.
     """
     interactor = interactor_of(config)
     queue = getattr(interactor, "torun", None)
@@ -69,10 +69,10 @@ def queue_of(config: pytest.Config) -> list[int]:
 
 
 def hear_commands(config: pytest.Config, name: str, hear: Callable[[dict[str, Any]], None]) -> None:
-    """Have `hear` called in a worker, by a thread of its own, for a command of this name from its controller.
+    """Make a worker call `hear`, in another thread, for each command `name` from its controller.
 
-    There is no hook for it: the command comes in the channel that xdist has, which passes over what it does not know.
-    Where that is gone, nothing is heard, and the worker ends when xdist says so.
+    xdist has no hook for this. The command comes through xdist's own channel, and xdist ignores commands that it does
+    not know. Fallback: commands are ignored, and the worker ends when xdist ends it.
     """
     interactor = interactor_of(config)
     handle = getattr(interactor, "handle_command", None)
@@ -89,22 +89,22 @@ def hear_commands(config: pytest.Config, name: str, hear: Callable[[dict[str, An
 
 
 def units_of(scheduler: Any, worker: Any) -> Iterable[dict[str, bool]]:
-    """Return the groups of tests that a scheduler has given a worker, each test with whether it was run.
+    """Return the groups of tests that a scheduler has given to a worker; each maps a test to whether it has run.
 
-    Nothing for a scheduler that keeps no groups.
+    Fallback, also for schedulers without groups: no groups.
     """
     units: Iterable[dict[str, bool]] = getattr(scheduler, "assigned_work", {}).get(worker, {}).values()
     return units
 
 
 def has_tests_left(scheduler: Any, worker: Any) -> bool:
-    """Tell whether a worker was given tests that it has not run."""
+    """Return whether a worker has been given tests that it has not run."""
     pending = getattr(scheduler, "node2pending", {}).get(worker)
     return bool(pending) or not all(all(unit.values()) for unit in units_of(scheduler, worker))
 
 
 def put_back(scheduler: Any, test: str) -> bool:
-    """Have a test run again; False if this kind of distribution cannot."""
+    """Make a scheduler run a test again; returns False if it cannot."""
     try:
         scheduler.mark_test_pending(test)
     except (AttributeError, NotImplementedError):
@@ -113,10 +113,10 @@ def put_back(scheduler: Any, test: str) -> bool:
 
 
 def runs_crashed_test_again(scheduler: Any) -> bool:
-    """Tell whether a scheduler gives out again, whatever happens, the test at which a worker died."""
+    """Return whether a scheduler always hands out the test again at which a worker died."""
     return hasattr(scheduler, "workqueue")
 
 
 def has_all(scheduler: Any, names: Iterable[str]) -> bool:
-    """Tell whether a scheduler of xdist's has what a subclass of ours builds on."""
+    """Return whether a scheduler has all the attributes that our subclass uses."""
     return all(hasattr(scheduler, name) for name in names)

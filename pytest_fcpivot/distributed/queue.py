@@ -1,4 +1,4 @@
-"""What a worker of pytest-xdist has in its queue."""
+"""The queue of a pytest-xdist worker, in which it looks ahead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WorkerQueue:
-    """The queue of a worker, which is filled while it runs."""
+    """The queue of a worker, to which the controller adds tests while it runs."""
 
     grows = True
 
@@ -21,9 +21,9 @@ class WorkerQueue:
         self._config = config
 
     def after(self, item: pytest.Item) -> Iterable[pytest.Item]:
-        """Return what is in the queue, in order."""
+        """Return the tests in the queue, in order."""
         return self.waiting(item.session)
 
     def waiting(self, session: pytest.Session) -> Iterable[pytest.Item]:
-        """Return what is in the queue, in order."""
+        """Return the tests in the queue, in order."""
         return [session.items[place] for place in queue_of(self._config)]

@@ -1,8 +1,8 @@
-"""How pytest-xdist's controller fills the queues of its workers.
+"""Schedulers by which pytest-xdist's controller fills the queues of its workers.
 
-A worker can ask ahead only at pivots that stand in its own queue, and a pivot that was taken back would be asked twice.
-So queues are kept long enough for the calls that may be under way, and nothing is taken back; xdist's own scheduler
-lets a queue run down to two tests near the end.
+A worker can start calls ahead only for pivots in its own queue, and a pivot that is taken out of a queue again may be
+asked twice. So queues are kept long enough for all concurrent calls, and nothing is taken back. xdist's own scheduler
+would let a queue run down to two tests near the end.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _BY_GROUPS = {
     "loadgroup": "LoadGroupScheduling",
 }
 _LEAST_QUEUE = 2
-# What the schedulers build on, of xdist's own.
+# The attributes of xdist's schedulers that our subclasses use.
 LOAD_NEEDS = ("nodes", "pending", "node2pending", "_send_tests")
 GROUPS_NEED = ("assigned_work", "registered_collections", "workqueue", "_reschedule")
 
 
 def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Scheduling | None:
-    """Return a scheduler for a session of pivots; None for a kind of distribution that is left to xdist as it is.
+    """Return a scheduler for a session over pivots; None to leave the distribution to xdist.
 
-    So is all distribution of an xdist that does not have what these schedulers build on.
+    It is left to xdist for other values of --dist, and if xdist lacks attributes that these schedulers use.
     """
     dist = config.getoption("dist")
     if dist in _BY_GROUPS:
@@ -43,14 +43,14 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
     enough = window(config, concurrency) + _LEAST_QUEUE
 
     class PivotScheduling(LoadScheduling):  # type: ignore[misc] # xdist is not typed
-        """Keeps enough pivots in every worker's queue, and hands the last ones out evenly."""
+        """Keeps enough pivots in each worker's queue, and hands out the last ones evenly."""
 
         def __init__(self) -> None:
             super().__init__(config, log)
             if config.getoption("maxfail", 0):
                 self.maxschedchunk: int | None = min(config.getoption("maxschedchunk") or enough, enough)
 
-        def check_schedule(self, node: Any, duration: float = 0) -> None:  # noqa: ARG002 (its own signature)
+        def check_schedule(self, node: Any, duration: float = 0) -> None:  # noqa: ARG002 (xdist's signature)
             if node.shutting_down:
                 return
             if not self.pending:
@@ -74,16 +74,16 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
 
 
 def _group_scheduler(config: pytest.Config, log: Any, name: str) -> Scheduling | None:
-    """Return xdist's scheduler that keeps groups of tests together, mended for workers that die.
+    """Return xdist's scheduler that keeps groups of tests together, with three faults after a worker's death fixed.
 
-    As it is, a worker that takes the place of a dead one is given one group of what came back, and waits for ever for a
-    second one or the end if that is a single test; groups that were done are handed out again, and waited for; and when
-    two workers die at a time, the session ends with an internal error.
+    In xdist's own, the replacement of a dead worker gets only one group, and if that has a single test, it waits for
+    ever for another group or the end. Groups that have been run are handed out again, and waited for. And if two
+    workers die at the same time, the session ends with an internal error.
     """
     from xdist import scheduler as xdist_schedulers  # noqa: PLC0415 (xdist asks for it)
 
     class GroupScheduling(getattr(xdist_schedulers, name)):  # type: ignore[misc] # xdist is not typed
-        """Hands out what a dead worker left, and nothing else, to workers that know their tests."""
+        """Hands out only what a dead worker left unfinished, and only to workers that have collected their tests."""
 
         def remove_node(self, node: Any) -> str | None:
             work = self.assigned_work[node]

@@ -1,6 +1,6 @@
-"""How the controller of workers ends a session at once.
+"""End a session with workers at once, at the controller's command.
 
-To end, xdist has every worker run first what is in its queue, which may be a large part of the run.
+By itself, xdist lets each worker run all tests in its queue first, which may be a large part of the run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _STOP = "fcpivot_stop"  # a command to a worker
 
 
 def stop_workers(config: pytest.Config, reason: str) -> None:
-    """Let the controller end the run, and its workers at once; in a session without workers, pytest itself does.
+    """Make the controller end the session, and its workers end after their present tests.
 
-    To end, xdist has every worker run first what is in its queue, which may be a large part of the run.
+    Does nothing in a session without workers, which pytest itself ends.
     """
     controller = xdist_controller(config)
     if controller is None:
@@ -29,10 +29,10 @@ def stop_workers(config: pytest.Config, reason: str) -> None:
     if hasattr(controller, "shouldstop"):
         controller.shouldstop = controller.shouldstop or reason
     for node in list(active_workers(controller)):
-        with suppress(Exception):  # whatever keeps it from hearing: it has ended, or does
+        with suppress(Exception):  # a worker that cannot be reached has ended, or is ending
             node.sendcommand(_STOP, reason=reason)
 
 
 def listen_for_stop(config: pytest.Config, stop: Callable[[str], None]) -> None:
-    """Have `stop` called in a worker, by a thread of its own, when the controller wants it to end."""
+    """Make a worker call `stop` with the reason, in another thread, when the controller commands its end."""
     hear_commands(config, _STOP, lambda told: stop(told["reason"]))

@@ -1,7 +1,7 @@
-"""The controller's part in a session with workers of pytest-xdist.
+"""The controller's side of a session with workers of pytest-xdist.
 
-Workers die. Whatever they leave is run by others or, where none is left, reported as errors that say who died, and at
-which test: a test that was handed out is never without a result.
+Workers may crash. Other workers run the tests that a crashed one leaves; if no worker is left, these tests are reported
+as errors that name the crashed workers and their tests. So each test that was handed out gets a result.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.session.hooks import PivotSession
 
-WORKER_DIED = "worker died"  # the outcome of a report that tells of it, and is no result of the test that it names
+WORKER_DIED = "worker died"  # outcome of a report about a crash, which is not a result of the test that it names
 
 _DEATHS_SHOWN = 3
 
 
 class Workers:
-    """The controller's part in a session with workers: what they are told, what they are given, and their deaths."""
+    """The controller's plugin object: sends workers their plan, makes their scheduler, and handles their crashes."""
 
     def __init__(self, session: PivotSession) -> None:
         self._session = session
@@ -52,17 +52,17 @@ class Workers:
         self._suspects: set[str] = set()
 
     def stop(self, reason: str) -> None:
-        """Have the workers end at once."""
+        """Make the workers end after their present tests."""
         stop_workers(self._session.config, reason)
 
     @property
     def distributes(self) -> bool:
-        """Whether there are any; without gateways, xdist is installed and does nothing."""
+        """Whether there are workers; xdist may be installed without starting any."""
         return xdist_controller(self._session.config) is not None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Remember what is to be run, of which this process has nothing but names."""
+        """Remember the node ids that the workers have collected; this process collects none."""
         self._has_collected = True
         if not self._collected:
             self._collected = ids
@@ -70,9 +70,9 @@ class Workers:
             self._collected = list(dict.fromkeys([*self._collected, *ids]))
 
     def tests(self) -> Iterable[str] | None:
-        """Return the tests over pivots that the workers have collected; where all died before, those of the data.
+        """Return the node ids of tests over pivots that workers collected; if all crashed earlier, those of the data.
 
-        None if the session ended before any had.
+        None if the session ended before a worker had collected.
         """
         if not self._has_collected:
             return self._session.names.all(self._session.config) if self._deaths else None
@@ -80,14 +80,14 @@ class Workers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """Make errors of the tests that nobody is left to run; those of a session that was stopped are not run."""
+        """Report tests as errors if no worker is left to run them; in a stopped session, they count as not run."""
         try:
             result = yield
         except RuntimeError:
             controller = xdist_controller(self._session.config)
             if active_workers(controller, default=True):
                 raise
-            result = True  # all have died, or ended before their time: that is an internal error to xdist
+            result = True  # all workers have crashed or ended early, which xdist treats as an internal error
         if self._deaths:
             self._report_lost()
         return result
@@ -102,9 +102,9 @@ class Workers:
         why = f"no worker is left; {shown}" + (f"; and {more} more" if more > 0 else "")
         self._session.ledger.ending.lost, self._session.ledger.ending.why = len(lost), why
         for test in lost:
-            text = f"not run, for {why}"
+            text = f"not run, because {why}"
             if test in self._suspects:
-                text += "\nThe agent was being asked at this test when a worker died: it may be the one that ends it."
+                text += "\nThe agent's call for this test was under way when a worker died, and may be the cause."
             place, _, name = test.partition("::")
             report = pytest.TestReport(test, (place, None, name), {}, "failed", text, "setup")
             found = self._session.names.find(test)
@@ -116,14 +116,14 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker what is run, and where the run is recorded."""
+        """Send a starting worker its plan, and forget the crashes of earlier sessions at the first one."""
         session, plan = self._session, self._session.plan
         run, calls = session.ledger.recorder.path, session.calls.directory
         tell(
             node.workerinput,
             WorkerPlan(
                 run=None if run is None else str(run),
-                # of no use on another machine, where it would be made anew
+                # on another machine, this path means nothing
                 calls=str(calls) if calls is not None and shares_disk(node.gateway.spec) else None,
                 options=plan.raw_options,
                 data=[dataset.describe() for dataset in plan.datasets],
@@ -138,16 +138,17 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """Bring the scheduler of pivots."""
+        """Return our scheduler if data files are run; None for xdist's own."""
         plan = self._session.plan
         return make_scheduler(config, log, plan.options.concurrency) if plan.datasets.are_run else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take a worker's notes, and mark as complete its last test, where a scheduler would give it out again.
+        """Take over an ended worker's notes, and keep its last test from being run, and counted, a second time.
 
-        The report comes a moment before the word that the test is over; a worker that dies between the two would have
-        its last test counted twice. This comes before the scheduler takes the worker's tests back.
+        xdist sends a test's report a moment before the message that the test is over. If a worker dies in between, a
+        scheduler would hand its last test out again, so it is marked as done here, before the scheduler takes the
+        worker's tests back.
         """
         self._session.closing.judge_notes.update(notes_from(getattr(node, "workeroutput", {})))
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
@@ -156,9 +157,10 @@ class Workers:
         elif has_tests_left(scheduler, node) and not (
             node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]
         ):
-            # pytest.exit in the worker, which is an internal error to xdist
+            # the worker called pytest.exit(), which xdist treats as an internal error
             code = node.workeroutput["exitstatus"]
-            node.workeroutput["shouldstop"] = f"worker {node.gateway.id} ended with exit code {code} before its tests"
+            ended = f"worker {node.gateway.id} ended with exit code {code} before its tests had run"
+            node.workeroutput["shouldstop"] = ended
         if not error and (stopped := _why_stopped(node)) is not None:
             stop_workers(self._session.config, stopped)
         last = self._reported.get(node.gateway.id, "")
@@ -168,11 +170,11 @@ class Workers:
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Make the test whose call ended a worker an error.
+        """Report the test whose call crashed a worker as an error.
 
-        While it is not known which, all that were under way are asked again, alone; and so is one that was alone by
-        chance, for a worker may be ended from outside. pytest-rerunfailures, which is asked first, may have put the
-        test back already.
+        As long as several calls may be the cause, all tests whose calls were in flight are asked again, one at a time.
+        A single call is also tried again, because the worker may have been killed from outside. pytest-rerunfailures,
+        whose hook comes first, may have put the test back already.
         """
         worker = _worker_of(report)
         self._deaths[worker] = f"{self._deaths.get(worker, f'worker {worker} died')} while running {crashitem}"
@@ -181,11 +183,11 @@ class Workers:
             return
         logs = self._new_logs(worker)
         suspects = {crashitem}.union(*map(under_way, logs))
-        # The kinds that group tests give it out again, whatever happens.
+        # Schedulers of groups always hand the test out again.
         runs_again = runs_crashed_test_again(sched) or report.outcome not in ("failed", WORKER_DIED)
         known = suspects == {crashitem} and self._crashes is not None and crashitem in self._crashes.suspects
         if self._reported.get(worker) == crashitem:
-            suspects.discard(crashitem)  # it was over, but for its teardown
+            suspects.discard(crashitem)  # it has a result already; only its teardown is missing
             known = False
         elif not known and not runs_again and not put_back(sched, crashitem):
             suspects, known = {crashitem}, True
@@ -202,7 +204,7 @@ class Workers:
         put_record(report, record)
 
     def _new_logs(self, worker: str) -> list[Path]:
-        """Return the call files of a worker that has died."""
+        """Return the call files of a crashed worker that have not been handled yet."""
         calls = self._session.calls.directory
         if calls is None or self._crashes is None or not worker:
             return []
@@ -213,12 +215,12 @@ class Workers:
             self._crashes.add(suspects, logs, suspects if guilty else ())
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show that a worker died, where that is no result of a test."""
+        """Show a crash that is not a test's result as WORKER DIED."""
         return (WORKER_DIED, "W", "WORKER DIED") if report.outcome == WORKER_DIED else None
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember what each worker reported last, and keep what is no result out of JUnit."""
+        """Remember the last test that each worker reported, and keep crashes that are not results out of JUnit."""
         if report.outcome == WORKER_DIED:
             forget(self._session.config, report)
         elif report.when == "call" or not report.passed:
@@ -226,13 +228,13 @@ class Workers:
 
 
 def _why_stopped(node: Any) -> str | None:
-    """Say why a worker that has ended ends the whole session; None if it does not."""
+    """Return the reason if an ended worker has to end the whole session; None if it has not."""
     if node.workeroutput["exitstatus"] == INTERRUPTED:
-        return f"{node} received keyboard-interrupt"  # as xdist calls it
+        return f"{node} received keyboard-interrupt"  # xdist's own wording
     reason = node.workeroutput["shouldstop"]
     return str(reason) if reason else None
 
 
 def _worker_of(report: Any) -> str:
-    """Return the id of the worker that died, of the report that xdist makes of it."""
+    """Return the id of the crashed worker from xdist's report of it; an empty text if it is unknown."""
     return str(getattr(getattr(getattr(report, "node", None), "gateway", None), "id", ""))

@@ -1,1 +1,1 @@
-"""The options: their table, and their values once they are checked."""
+"""The options: their table, and the types of their checked values."""

@@ -1,6 +1,6 @@
-"""The table of options: what each is called, what it means to a run, and how it is written on a command line.
+"""The table of options: their names, their help, and how a resumed run treats them.
 
-`run.json` holds options by these names, so whoever reads a run needs the table; nothing here knows pytest.
+`run.json` holds options by these names, so that readers of runs need the table too. It does not depend on pytest.
 """
 
 from __future__ import annotations
@@ -12,159 +12,231 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Option(NamedTuple):  # a dataclass takes five times as long to define, in every pytest session
-    """One option; `dest` is its name in run.json, from which the others are made."""
+class Option(NamedTuple):  # not a dataclass, which takes five times as long to define, in every pytest session
+    """One option; `dest` is its name in run.json and in ini files, from which its other names are derived."""
 
     dest: str
     metavar: str
     help: str
-    kind: Literal["text", "list", "flag", "maybe"] = "text"  # maybe: the value may be left out
-    # A resumed run takes over what the run was given; of what says what the run is about, it refuses another value.
+    kind: Literal["text", "list", "flag", "maybe"] = "text"  # maybe: the value is optional
+    # What happens to the option when a run is resumed. "is about": the run's value is kept, and another one is refused.
+    # "takes over": the run's value is kept unless the option is given again. "no": the run's value is not used.
     of_run: Literal["is about", "takes over", "no"] = "is about"
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """The option's name on the command line."""
         return "--" + self.dest.replace("_", "-")
 
     @property
     def env(self) -> str:
-        """Its name in the environment."""
+        """The option's name in the environment."""
         return self.dest.upper()
 
 
 OPTIONS = (
     Option(
-        "fc_agent", "MODULE:FN", "the agent to ask: module:fn, module:Class, module:Class.method, or a bundled name"
+        "fc_agent",
+        "MODULE:FN",
+        "the agent to test: module:function, module:Class, module:Class.method, or a bundled agent such as baseline or "
+        "openai",
     ),
-    Option("fc_data", "FILE", "data: .jsonl[.gz|.zst], .parquet, or 'sample' (default); may be given again", "list"),
+    Option(
+        "fc_data",
+        "FILE",
+        "data file: .jsonl, .jsonl.gz, .jsonl.zst, .parquet, or 'sample', the bundled one (default: sample); may be "
+        "given several times",
+        "list",
+    ),
     Option(
         "fc_grader",
         "NAME",
-        "grader: nemo-gym (default: nemo-gym:first-call), nemo-gym:any-order, agentic (default for conversations), "
-        "module:fn, or that of an installed package",
+        "grader of the answers: nemo-gym (default, as nemo-gym:first-call), nemo-gym:any-order, agentic (default for "
+        "conversations), module:function, or a name that an installed package defines",
     ),
     Option(
         "fc_grader_option",
         "KEY=VALUE",
-        "a setting of the grader, by its own name (nemo-gym: default by the data set); may be given again",
+        "a setting of the grader, under the grader's own name for it (default for nemo-gym: depends on the data set); "
+        "may be given several times",
         "list",
     ),
-    Option("fc_pass_mark", "MARK", "the least reward that passes, over 0 and up to 1 (default: 1)"),
-    Option("fc_judge", "MODEL|off", "model that scores messages, for grader agentic (default: gpt-5-mini, with a key)"),
-    Option("fc_judge_base_url", "URL", "the judge's address, when it is not OpenAI's own"),
-    Option("fc_judge_api", "API", "the judge's API: auto (default), responses or chat"),
+    Option("fc_pass_mark", "MARK", "the lowest reward that passes, more than 0 and at most 1 (default: 1)"),
+    Option(
+        "fc_judge",
+        "MODEL|off",
+        "model that scores messages for the grader agentic, or off (default: gpt-5-mini if there is an API key, "
+        "otherwise off)",
+    ),
+    Option("fc_judge_base_url", "URL", "base URL of the judge's API (default: OPENAI_BASE_URL, otherwise OpenAI's)"),
+    Option("fc_judge_api", "API", "API of the judge's server: responses, chat, or auto to try both (default: auto)"),
     Option(
         "fc_judge_key",
         "VARIABLE",
-        "environment variable with the judge's key (default: OPENAI_API_KEY)",
+        "name of the environment variable with the judge's API key (default: OPENAI_API_KEY)",
         of_run="takes over",
     ),
     Option(
         "fc_judge_fallback",
         "error|keyword",
-        "a message that the judge does not score is an error (default), or scored by keyword overlap",
+        "if the judge fails to score a message: error (default), or keyword to score it by keyword overlap",
     ),
     Option(
         "fc_judge_concurrency",
         "N",
-        "calls of the judge under way at once, in each process (default: as --fc-concurrency)",
+        "number of the judge's calls in flight at once, in each process (default: that of --fc-concurrency)",
         of_run="takes over",
     ),
-    Option("fc_repeats", "K", "ask at each pivot K times (default: 1)"),
-    Option("fc_limit", "N", "run only the first N pivots of what is selected"),
-    Option("fc_split", "NAME", "run only pivots of this split"),
+    Option("fc_repeats", "K", "ask the agent K times at each pivot (default: 1)"),
+    Option("fc_limit", "N", "run only the first N of the selected pivots"),
+    Option("fc_split", "NAME", "run only the pivots of this split of the data"),
     Option(
         "fc_where",
         "COLUMN=VALUE",
-        "run only pivots that meet this, as in depth>=4; may be given again, all apply",
+        "run only pivots that meet a condition, as in depth>=4; may be given several times, and then all must hold",
         "list",
     ),
-    Option("fc_ids", "FILE", "run only the pivots that a file names, one id a line"),
-    Option("fc_stratify", "", "share --fc-sample among messages, calls and batches as they share the data", "flag"),
-    Option("fc_sample", "N", "run N pivots chosen at random by --fc-seed"),
-    Option("fc_seed", "SEED", "seed of --fc-sample (default: 0)"),
-    Option("fc_shard", "I/N", "run shard I of N, from 1; whole trajectories stay together"),
-    Option("fc_concurrency", "N", "calls under way at once, in each process (default: 16)", of_run="takes over"),
+    Option("fc_ids", "FILE", "run only the pivots whose ids are in this file, one id on each line"),
     Option(
-        "fc_timeout", "SECONDS", "time limit of one attempt at an answer (default: 300; 0: none)", of_run="takes over"
+        "fc_stratify",
+        "",
+        "make --fc-sample keep the data's proportions of messages, single calls and batches of calls",
+        "flag",
+    ),
+    Option("fc_sample", "N", "run N pivots chosen at random, the same ones for the same --fc-seed"),
+    Option("fc_seed", "SEED", "seed for --fc-sample, and for the model if --fc-repeats is over 1 (default: 0)"),
+    Option("fc_shard", "I/N", "run shard I of N, counted from 1; pivots of one trajectory are in the same shard"),
+    Option(
+        "fc_concurrency",
+        "N",
+        "number of the agent's calls in flight at once, in each process (default: 16)",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_timeout",
+        "SECONDS",
+        "time limit in seconds of each attempt at an answer; 0 for none (default: 300)",
+        of_run="takes over",
     ),
     Option(
         "fc_retries",
         "N",
-        "further attempts after a fault of the service (default: 5, or 90 s, for the openai agents, else 0)",
+        "number of retries after a fault of the service (default: 0; for the openai agents 5, or as many as fit into "
+        "90 s while the service is away)",
         of_run="takes over",
     ),
     Option(
         "fc_deadline",
         "SECONDS",
-        "time limit of one answer with all attempts (default: 3 times --fc-timeout; 0: none)",
+        "time limit in seconds of one answer with all its retries; 0 for none (default: 3 times --fc-timeout)",
         of_run="takes over",
     ),
     Option(
         "fc_max_errors",
-        "N|P%%",
-        "stop when more than N tests, or P percent of them, end in errors",
+        "N|P%",
+        "stop when more than N tests, or more than P percent of all tests, end in errors (default: never)",
         of_run="takes over",
     ),
     Option(
         "fc_max_unread",
-        "N|P%%",
-        "stop when more than N answers, or P percent of the tests', are malformed, cut off or calls written as text",
+        "N|P%",
+        "stop when more than N answers, or those of more than P percent of all tests, are malformed, cut off, or calls "
+        "written as text (default: never)",
         of_run="takes over",
     ),
-    Option("fc_run", "DIR|none", "where to record the run (default: a new directory under .fcpivot)", of_run="no"),
-    Option("fc_resume", "DIR", "go on with a run: the latest, or =DIR", "maybe", of_run="no"),
-    Option("fc_replay", "PATH", "grade the answers of a run, or of NeMo Gym's rollouts.jsonl, again", of_run="no"),
+    Option(
+        "fc_run",
+        "DIR|none",
+        "directory in which to record the run, or none (default: a new directory under .fcpivot)",
+        of_run="no",
+    ),
+    Option("fc_resume", "DIR", "resume an unfinished run: the latest, or the one in =DIR", "maybe", of_run="no"),
+    Option(
+        "fc_replay",
+        "PATH",
+        "grade the stored answers of a run directory, or of NeMo Gym's rollouts.jsonl, without calling an agent",
+        of_run="no",
+    ),
     Option(
         "fc_allow_damaged",
         "",
-        "replay a run whose results have lines that cannot be read, without these",
+        "with --fc-replay: leave out lines of results that cannot be read, instead of refusing the run",
         "flag",
         of_run="no",
     ),
-    Option("fc_strict_schema", "", "arguments that break their tool's schema earn no reward", "flag"),
+    Option(
+        "fc_strict_schema",
+        "",
+        "give reward 0 to calls of unknown tools, and to arguments that are invalid under their tool's JSON Schema",
+        "flag",
+    ),
     Option(
         "fc_empty_arguments",
         "text|object",
-        'arguments that the model\'s server sent as null, "" or not at all: the empty text, which does not decode '
-        "(default), or {}",
+        'how to read a call\'s arguments that the server sent as null, "" or not at all: text, the empty text, which '
+        "is not valid JSON (default), or object, meaning {}",
     ),
-    Option("fc_bad_rows", "refuse|skip", "broken rows: refuse the file (default), or skip and count them"),
-    Option("fc_model", "NAME", "openai agents: the model"),
-    Option("fc_base_url", "URL", "openai agents: the API's address, when it is not OpenAI's own"),
-    Option("fc_temperature", "T", "openai agents: sampling temperature"),
-    Option("fc_top_p", "P", "openai agents: nucleus sampling"),
-    Option("fc_max_output_tokens", "N", "openai agents: limit of an answer's tokens"),
-    Option("fc_reasoning_effort", "LEVEL", "openai agents: low, medium, high, or what the model knows"),
-    Option("fc_tool_choice", "CHOICE", "openai agents: auto, none, required, or a tool's name"),
-    Option("fc_parallel_tool_calls", "true|false", "openai agents: allow several calls (default: as the pivot says)"),
-    Option("fc_extra_body", "JSON", "openai agents: further fields of the request, as one JSON object"),
+    Option(
+        "fc_bad_rows",
+        "refuse|skip",
+        "if rows of the data cannot be read: refuse the file (default), or skip and count the rows",
+    ),
+    Option("fc_model", "NAME", "openai agents: name of the model"),
+    Option(
+        "fc_base_url",
+        "URL",
+        "openai agents: base URL of the API (default: OPENAI_BASE_URL, otherwise OpenAI's)",
+    ),
+    Option("fc_temperature", "T", "openai agents: sampling temperature (default: the server's)"),
+    Option("fc_top_p", "P", "openai agents: nucleus sampling probability, from 0 to 1 (default: the server's)"),
+    Option("fc_max_output_tokens", "N", "openai agents: most tokens of one answer (default: the server's)"),
+    Option(
+        "fc_reasoning_effort",
+        "LEVEL",
+        "openai agents: reasoning effort: low, medium, high, or another level of the model (default: the server's)",
+    ),
+    Option(
+        "fc_tool_choice",
+        "CHOICE",
+        "openai agents: auto, none, required, or the name of a tool (default: as the pivot says)",
+    ),
+    Option(
+        "fc_parallel_tool_calls",
+        "true|false",
+        "openai agents: whether one answer may have several calls (default: as the pivot says)",
+    ),
+    Option("fc_extra_body", "JSON", "openai agents: further fields of each request, as one JSON object"),
     Option(
         "fc_omit",
         "FIELD",
-        "openai agents: leave a field out of the request, as in parallel_tool_calls; may be given again",
+        "openai agents: a field to leave out of each request, such as parallel_tool_calls; may be given several times",
         "list",
     ),
-    Option("fc_message_tool", "", "openai agents: offer the tool submit_message, and require a call", "flag"),
+    Option(
+        "fc_message_tool",
+        "",
+        "openai agents: offer a tool submit_message for messages, and require every answer to be a call",
+        "flag",
+    ),
     Option(
         "fc_header",
         "NAME:VALUE",
-        "openai agents: a header; $VARIABLE in it is replaced; may be given again",
+        "openai agents: an HTTP header of each request; $VARIABLE in it is replaced from the environment; may be given "
+        "several times",
         "list",
         of_run="takes over",
     ),
     Option(
         "fc_price",
         "IN/CACHED/OUT",
-        "price of a million tokens: input, cached input, output; adds the cost",
+        "prices of a million tokens of input, cached input and output, as in 1.25/0.125/10; shows the cost of the run",
         of_run="takes over",
     ),
 )
 KINDS = {option.dest: option.kind for option in OPTIONS}
 ABOUT_THE_RUN = frozenset(option.dest for option in OPTIONS if option.of_run == "is about")
-# Options that any run may bring along, whoever made it. They decide how much is asked and how it is counted, and name
-# nothing: no code, address, key or file. SECURITY.md has the reasons.
+# Options that a session takes even from a run that somebody else made. They decide how much is asked and how it is
+# counted, but name no code, address, key or file. SECURITY.md has the reasons.
 FROM_ANY_RUN = frozenset(
     (
         *("fc_pass_mark", "fc_repeats", "fc_limit", "fc_split", "fc_where", "fc_stratify", "fc_sample", "fc_seed"),
@@ -175,7 +247,7 @@ FROM_ANY_RUN = frozenset(
         *("fc_parallel_tool_calls", "fc_omit", "fc_message_tool"),
     )
 )
-# All others, those of tomorrow too, are taken over from a run that was made here alone.
+# All other options, including future ones, are taken only from a run that was made here.
 MADE_HERE_ONLY = frozenset(option.dest for option in OPTIONS if option.of_run != "no") - FROM_ANY_RUN
 DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
@@ -183,18 +255,18 @@ DEFAULT_CONCURRENCY = 16
 MOST_REPEATS = 1000
 LATEST = "latest"
 NO_RUN = "none"
-FROM_RUN = "run.json"  # the name that an option is given under which a stored run was given
+FROM_RUN = "run.json"  # for messages: the source of an option that comes from a stored run
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
 
 
 def option_of(dest: str) -> Option:
-    """Return the option of a name, as run.json has it."""
+    """Return the option with this `dest`; raises StopIteration if there is none."""
     return next(option for option in OPTIONS if option.dest == dest)
 
 
 def without(arguments: Sequence[str], dest: str) -> list[str]:
-    """Return a command line without an option and its value."""
+    """Return a command line without the option `dest` and its values."""
     option = option_of(dest)
     kept, position = [], 0
     while position < len(arguments):
@@ -210,7 +282,7 @@ def without(arguments: Sequence[str], dest: str) -> list[str]:
 
 
 def as_arguments(dest: str, value: Any) -> list[str]:
-    """Write an option's raw value as it would be given on a command line."""
+    """Return an option's raw value as command-line arguments."""
     option = option_of(dest)
     if option.kind == "flag":
         return [option.flag] if str(value).lower() in TRUE else []
@@ -220,8 +292,8 @@ def as_arguments(dest: str, value: Any) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    """Take apart the values of a list, as the environment and ini files have it; one that cannot be is one value."""
+    """Split the values of a list option as a shell would; text that cannot be split is one value."""
     try:
         return shlex.split(text)
-    except ValueError:  # a quote without its other half
+    except ValueError:  # an unmatched quote
         return [text]

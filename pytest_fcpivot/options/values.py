@@ -1,4 +1,4 @@
-"""What the options say, checked: plain values that nothing changes any more."""
+"""The checked values of the options, as immutable dataclasses."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for, checked."""
+    """The checked options of a session; times are in seconds. `..._from` is an option's source, for messages."""
 
     agent: str | None
-    agent_from: str  # the name that it was given under, for messages
-    data: tuple[tuple[str, Path], ...]  # each name with the directory that it is relative to
-    grader: str | None  # None: as the data ask for
-    grader_from: str  # the name that it was given under, for messages
+    agent_from: str  # such as --fc-agent, FC_AGENT or ini fc_agent
+    data: tuple[tuple[str, Path], ...]  # each name with the directory to which it is relative
+    grader: str | None  # None: the grader that the data ask for
+    grader_from: str
     grader_settings: tuple[tuple[str, Any], ...]
-    grader_settings_from: str  # the name that they were given under
+    grader_settings_from: str
     pass_mark: float
     selection: Selection
     seed: int
@@ -36,7 +36,7 @@ class Options:
     bad_rows: Literal["refuse", "skip"]
     repeats: int
     concurrency: int
-    retries: int | None  # None: as the agent likes it
+    retries: int | None  # None: the agent's own default
     deadline: float | None
     max_errors: ErrorBound | None
     max_unread: ErrorBound | None
@@ -48,28 +48,28 @@ class Options:
     price: Price | None
 
     def openai_settings(self) -> dict[str, Any]:
-        """Return the settings of the openai agents, by the names that these have for them."""
+        """Return the settings of the openai agents, by these agents' own names for them."""
         chosen = {field: getattr(self.model, field) for field in self.model.__slots__}
-        seed = self.seed if self.repeats > 1 else None  # repeats are to differ, and to differ in the same way again
+        seed = self.seed if self.repeats > 1 else None  # repeats must differ from each other, but reproducibly
         return {**chosen, "seed": seed, "request_timeout": self.timeout}
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBound:
-    """How many tests may end in a certain way: a number, or a share of all."""
+    """A limit on tests with some outcome: a number of tests, or a share of all tests (0 to 1)."""
 
     text: str
     number: int | None = None
     share: float = 0.0
 
     def exceeded(self, count: int, total: int) -> bool:
-        """Tell whether so many are more than a run of so many tests may end with."""
+        """Return whether `count` tests out of `total` exceed the limit."""
         return count > (self.share * total if self.number is None else self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Prices of a million tokens."""
+    """Prices of a million tokens, in any currency."""
 
     input: float
     cached: float
@@ -84,13 +84,13 @@ class Price:
         return cls(prices[0], prices[-2], prices[-1])
 
     def of(self, read: int, cached: int, written: int) -> float:
-        """Return what so many tokens cost; `cached` are among those read."""
+        """Return the cost of tokens: `read` of input, of which `cached` came from a cache, and `written` of output."""
         return ((read - cached) * self.input + cached * self.cached + written * self.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """What the openai agents are told; named as their settings are."""
+    """The options of the openai agents; the fields have the names of these agents' settings."""
 
     model: str | None
     base_url: str | None
@@ -108,10 +108,10 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOptions:
-    """What is asked of the judge of messages; `model` is None for the default, if there is a key."""
+    """The options of the judge of messages; `model` is None for the default, which needs an API key."""
 
     model: str | None
-    model_from: str  # the name that it was given under, for messages
+    model_from: str
     base_url: str | None
     api: str
     key_variable: str | None
@@ -120,7 +120,7 @@ class JudgeOptions:
 
 
 def settings_of(texts: Iterable[str], where: str) -> tuple[tuple[str, Any], ...]:
-    """Read a grader's settings, each KEY=VALUE; raises OptionError, which begins with `where`, for another text."""
+    """Read a grader's settings, each KEY=VALUE; `where` begins the OptionError that is raised for any other text."""
     settings = []
     for text in texts:
         key, equals, value = text.partition("=")
@@ -137,4 +137,4 @@ def _plain(text: str) -> bool | float | str:
         number = float(text)
     except ValueError:
         return text
-    return number if isfinite(number) else text  # JSON, which run.json is, has no other numbers
+    return number if isfinite(number) else text  # run.json is JSON, which has no infinity or NaN

@@ -1,4 +1,4 @@
-"""The few lines that a failing case shows."""
+"""Write the few lines that a failing test shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Action, Grade, Pair, Pivot, SchemaVerdict
 
 _WIDTH = 200
-_LONGEST = 10_000  # characters of a text that are looked at for a difference
+_LONGEST = 10_000  # characters of a text that are searched for a difference
 _CALLS_SHOWN = 3
 _PATHS_SHOWN = 8
 _PAIRS_SHOWN = 12
@@ -27,10 +27,10 @@ _PACKAGE = str(Path(__file__).parent.parent)
 
 
 def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict, mark: float | None) -> str:
-    """Say why an action failed: category and first difference, the user's words, both actions, the schema verdict.
+    """Explain why an action failed: category, first difference, the user's last turn, both actions, schema verdict.
 
-    With partial credit, the reward, the pass mark that it is under (`mark`; None for a 0/1 grader), its two halves and
-    all that differs are told too; with several calls, which was compared with which.
+    With partial credit, this also has the reward and its two halves, the pass mark (`mark`; None for a 0/1 grader), and
+    the paths of all differences. With several calls, it shows which calls were compared.
     """
     expected, actual = _described_apart(pivot.expected_action, action)
     lines = [
@@ -49,11 +49,11 @@ def _partial_credit(grade: Grade, mark: float | None) -> list[str]:
     lines = []
     if mark is not None:
         reward = f"{grade.reward:.3g}"
-        if float(reward) >= mark:  # rounded up to what it did not reach
+        if float(reward) >= mark:  # it was rounded up to the mark, which it did not reach
             reward = repr(grade.reward)
         halves = "" if grade.halves is None else " (name {:.3g}, arguments {:.3g})".format(*grade.halves)
         lines.append(f"  reward:   {reward}{halves}, under the pass mark {mark:.12g}")
-    if len(grade.paths) > 1:  # a single one is in the explanation
+    if len(grade.paths) > 1:  # a single path is in the explanation already
         more = len(grade.paths) - _PATHS_SHOWN + grade.further_paths
         listed = ", ".join([one_line(path) for path in grade.paths[:_PATHS_SHOWN]])
         lines.append(f"  differ:   {listed}" + (f" and {more} more" if more > 0 else ""))
@@ -61,7 +61,7 @@ def _partial_credit(grade: Grade, mark: float | None) -> list[str]:
 
 
 def _pairing(pairs: Sequence[Pair]) -> list[str]:
-    """List who was paired with whom, counted from 1 as in the explanation; what did not match comes first."""
+    """List which expected call was paired with which actual one, counted from 1; unmatched calls come first."""
     if not pairs:
         return []
 
@@ -84,11 +84,11 @@ def _pair(pair: Pair) -> str:
 
 
 def _tells_more(verdict: SchemaVerdict) -> bool:
-    return bool(verdict.explanation) and verdict.keyword != "json"  # the grade says that already
+    return bool(verdict.explanation) and verdict.keyword != "json"  # the grade's explanation has it already
 
 
 def _described_apart(expected: Action, actual: Action) -> tuple[str, str]:
-    """Write two actions on a short line each, so that what differs is seen, also where that is a blank or a form."""
+    """Write two actions on one short line each, so that a difference is visible, even in whitespace or Unicode form."""
     lines = describe_action(expected), describe_action(actual)
     if expected == actual or (lines[0] != lines[1] and not nearly_the_same(*lines)):
         return lines
@@ -96,7 +96,7 @@ def _described_apart(expected: Action, actual: Action) -> tuple[str, str]:
 
 
 def _in_full(action: Action) -> str:
-    """Write an action with every blank that it has."""
+    """Write an action with all of its whitespace."""
     if action.calls:
         calls = [f"{shown_name(call.name)}({call.arguments[:_LONGEST]})" for call in action.calls]
         return " + ".join(calls)
@@ -120,7 +120,7 @@ def describe_action(action: Action) -> str:
 
 
 def last_user_turn(pivot: Pivot) -> str:
-    """Return the last words of the user, shortened."""
+    """Return the user's last turn, shortened to one line."""
     for item in reversed(pivot.input):
         if item.get("role") == "user":
             return f'"{one_line(content_text(item.get("content")), _WIDTH)}"'
@@ -136,11 +136,11 @@ def explain_error(
     *,
     redact: Callable[[str], str] = str,
 ) -> str:
-    """Say what the agent or the grader raised and where, by the frames of the user's own code.
+    """Explain what the agent, the judge or the grader (`who`) raised, and where in the user's own code.
 
-    `cause` names the fault of a service that the error comes from, which is told instead of frames of its client;
-    `note` is what is to be said beside it. `redact` takes secrets out of texts, before they are shortened: half of one
-    would not be known.
+    `cause` names the service's fault behind the error, and is shown instead of frames inside a client library. `note`
+    is an explanation to be added. `redact` removes secrets before texts are shortened, because half of a secret would
+    not be recognised.
     """
     if isinstance(error, SystemExit):
         first = f"the {who} called sys.exit({'' if error.code is None else error.code!r})"
@@ -152,7 +152,7 @@ def explain_error(
     users = [frame for frame in stack if not any(part in frame.filename for part in _LIBRARIES)]
     by_a_client = cause is not None or type(error).__module__.partition(".")[0] == "openai"
     stack = users if users or by_a_client else stack
-    # what to do, or what came before
+    # notes say what to do, or what was tried before
     lines = [f"  {one_line(redact(note), 400)}" for note in getattr(error, "__notes__", ())]
     for frame in stack[-_FRAMES_SHOWN:]:
         code = f": {one_line(redact(frame.line))}" if frame.line else ""
@@ -166,6 +166,6 @@ def explain_error(
 def _shown(error: BaseException, redact: Callable[[str], str]) -> str:
     try:
         text = one_line(redact(with_reason(str(error), error)), 400)
-    except Exception as broken:  # noqa: BLE001 (an exception of the user's whose __str__ fails)
+    except Exception as broken:  # noqa: BLE001 (__str__ of the user's exception may fail)
         text = f"<its text cannot be shown: {type(broken).__name__}>"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""What reports say of the grader's settings."""
+"""Write the grader's settings for reports."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def shown_settings(settings: Mapping[str, Any]) -> str:
-    """Write settings as --fc-grader-option takes them, one after the other."""
+    """Return settings as KEY=VALUE separated by spaces, as --fc-grader-option takes them."""
     return " ".join(f"{one_line(key)}={one_line(_plain(value))}" for key, value in settings.items())
 
 
 def settings_line(grader: Mapping[str, Any]) -> str | None:
-    """Say which settings the grader has, and why; None where they belong to the grader alone."""
+    """Return the line about the grader's settings and their cause; None if the settings do not depend on the data."""
     if "cause" not in grader:
         return None
     return f"grader settings: {shown_settings(grader['settings'])} ({one_line(str(grader['cause']), 400)})"

@@ -1,4 +1,4 @@
-"""The aggregate as properties of the JUnit suite."""
+"""Work with pytest's JUnit reporter: suite properties with the figures, cases to be dropped, and write errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WrittenCase:
-    """The case that pytest's JUnit reporter writes for a report, in whose place there may be none."""
+    """A test case in pytest's JUnit reporter, which can be dropped."""
 
     def __init__(self, reporter: Any, report: pytest.TestReport) -> None:
         self._reporter = reporter
@@ -25,7 +25,7 @@ class WrittenCase:
 
     @property
     def has_name(self) -> bool:
-        """Whether it was written for a result."""
+        """Whether the case has a name, which pytest sets only for a result."""
         return "name" in getattr(self._case, "attrs", ())
 
     def drop(self) -> None:
@@ -37,7 +37,7 @@ class WrittenCase:
 
 
 def written_cases(config: pytest.Config, report: pytest.TestReport) -> Iterator[WrittenCase]:
-    """Yield the case that a report belongs to, if JUnit is written."""
+    """Yield the case of a report, if a JUnit file is written."""
     for plugin in config.pluginmanager.get_plugins():
         by_test, in_order = getattr(plugin, "node_reporters", None), getattr(plugin, "node_reporters_ordered", None)
         if isinstance(by_test, dict) and isinstance(in_order, list):
@@ -45,9 +45,9 @@ def written_cases(config: pytest.Config, report: pytest.TestReport) -> Iterator[
 
 
 def forget(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Keep a report that is no result out of pytest's JUnit reporter, which would write a case without a name for it.
+    """Remove a report that is not a result from pytest's JUnit reporter, which would write a nameless case for it.
 
-    A test's case that has its name was written for a result, and stays.
+    A case with a name belongs to a result, and stays.
     """
     for case in written_cases(config, report):
         if not case.has_name:
@@ -55,10 +55,11 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
 
 
 def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> None:
-    """Have `tell` called where pytest's JUnit reporter cannot write its file, which would end in a bare traceback.
+    """Call `tell` if pytest's JUnit reporter cannot write its file, instead of ending in a bare traceback.
 
-    pytest would skip what else is to be done at the end, among it to tear down the fixtures of the session and to show
-    any summary; and exit with 1, as if there were results. The reporter has no hook of its own around the writing.
+    With the traceback, pytest would skip the rest of its end, such as tearing down session fixtures and the summary,
+    and would exit with 1, as if there were results. There is no hook around the writing, so the reporter's function is
+    wrapped.
     """
     for implementation in config.hook.pytest_sessionfinish.get_hookimpls():
         if hasattr(implementation.plugin, "node_reporters_ordered"):
@@ -70,10 +71,10 @@ def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> Non
                 except OSError as error:
                     for hook in config.hook.pytest_terminal_summary.get_hookimpls():
                         if hook.plugin is reporter:
-                            hook.function = _say_nothing  # type: ignore[misc] # it would say that the file was written
+                            hook.function = _say_nothing  # type: ignore[misc] # it would report that the file was written
                     tell(error)
 
-            implementation.function = guarded  # type: ignore[misc] # pluggy's, which calls what it finds there
+            implementation.function = guarded  # type: ignore[misc] # pluggy calls what this attribute holds
 
 
 def _say_nothing(*_: object) -> None:
@@ -81,9 +82,9 @@ def _say_nothing(*_: object) -> None:
 
 
 def write_suite_properties(config: pytest.Config, subject: Subject, figures: Figures) -> None:
-    """Give the aggregate to pytest's JUnit reporter, if there is one; before it writes its file.
+    """Add the figures to pytest's JUnit reporter, if there is one; call this before it writes its file.
 
-    The fixture that pytest has for this, `record_testsuite_property`, does not cross from workers to the controller.
+    pytest's fixture for this, `record_testsuite_property`, does not work across workers.
     """
     properties = suite_properties(subject, figures)
     for plugin in config.pluginmanager.get_plugins():
@@ -94,7 +95,7 @@ def write_suite_properties(config: pytest.Config, subject: Subject, figures: Fig
 
 
 def suite_properties(subject: Subject, figures: Figures) -> dict[str, object]:
-    """Return the aggregate by the names that JUnit's suite has for it."""
+    """Return the suite properties (`fc.…`) by name."""
     grader, judge, interval = subject.grader, subject.judge, figures.interval
     properties: dict[str, object] = {"fc.grader": grader["name"]}
     if grader["settings"]:

@@ -1,4 +1,4 @@
-"""What the command `merge` prints: the summary of the new run, as a session shows it, and what the merge left open."""
+"""Write what `fcpivot merge` prints: the summary of the new run, as a session shows it, and what is missing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.runs.merge import Merged
 
-_WIDTH, _LEAST_WIDTH = 80, 40  # of a terminal that does not tell, as pytest has them
+_WIDTH, _LEAST_WIDTH = 80, 40  # columns: the width if it is unknown, and the least that is believed, as in pytest
 
 
 def merged_lines(merged: Merged) -> Iterator[str]:
-    """Yield the lines of the summary, and what there is to tell of the merge."""
+    """Yield the lines of the summary, and then those about the merge."""
     description, figures = merged.description, Figures.of(merged.tally)
     if figures.graded or figures.errors:
         subject = _subject(description)
@@ -46,11 +46,11 @@ def merged_lines(merged: Merged) -> Iterator[str]:
 
 
 def _subject(description: Mapping[str, Any]) -> Subject:
-    """Return what a run is of, from how run.json describes it."""
+    """Return the Subject of a run, from its description in run.json."""
     redact = Redactor()
     grader = description["grader"]
     return Subject(
-        # what own tests run over by default
+        # without data, the user's own tests run over the sample
         data={data["name"]: None for data in description["data"]} or {SAMPLE: None},
         agent=redact(description["agent"]),
         grader=grader if is_bundled(str(grader["name"])) else redact.within(grader),
@@ -68,7 +68,7 @@ def _price(options: Mapping[str, Any]) -> Price | None:
 
 
 def _heading(title: str) -> str:
-    """Write a title as wide as the terminal, as pytest does."""
+    """Write a title line that fills the terminal's width, as pytest does."""
     width = shutil.get_terminal_size((_WIDTH, 0)).columns
     width = width if width >= _LEAST_WIDTH else _WIDTH
     side = "=" * max((width - len(title) - 2) // 2, 1)

@@ -1,4 +1,4 @@
-"""What a run found, as plain values: whoever shows it needs no session, and nothing that is shown can change it."""
+"""The results of a run as immutable values, from which any report can be written without a live session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassAt:
-    """Of the pivots that were graded at least `k` times: how many there are, and their pass@k and pass^k."""
+    """pass@k and pass^k over the `pivots` that were graded at least `k` times."""
 
     k: int
     any_passes: float
@@ -25,7 +25,7 @@ class PassAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whether the pass rate of the pivots' own tests is their mean reward, as a grader of rewards 0 and 1 promises."""
+    """The check that the pass rate of the pivots' own tests is their mean reward, as with rewards of 0 and 1."""
 
     passed: int
     rewards: float
@@ -35,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Tokens that were read, of them from a cache, and written, of them for reasoning."""
+    """Numbers of tokens: `read` includes `cached`, and `written` includes `reasoning`."""
 
     read: int
     cached: int
@@ -54,7 +54,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorGroup:
-    """Errors that have a cause in common, with the text of one of them; `varies` tells that there are others."""
+    """Errors with the same cause; `text` is that of one of them, and `varies` whether others have another text."""
 
     cause: str
     count: int
@@ -66,11 +66,11 @@ class ErrorGroup:
 class Figures:
     """The figures of a run.
 
-    `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` stands apart. `mean_with_errors` is
-    the mean reward with every error as 0. `confusion` counts what was expected against what was answered, `tools` how
-    many answers were graded and failed by expected tool, `flags` what is odd about answers. `again` counts errors whose
-    tests were run again, `repeated` further results that are not counted, `redacted` answers that a secret was taken
-    out of.
+    `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` is separate. `interval` has the mean
+    reward; `mean_with_errors` is the mean with each error as 0. `confusion` counts results by (expected, answered)
+    kind, `tools` has (graded, failed) by expected tool, and `flags` counts oddities of answers. `again` counts errors
+    whose tests were run again, `repeated` further results of a test that are not counted, `redacted` answers that were
+    recorded with *** in place of a secret.
     """
 
     selected: int
@@ -110,7 +110,7 @@ class Figures:
 
     @classmethod
     def of(cls, tally: Tally) -> Figures:
-        """Take the figures of a tally as they stand."""
+        """Take the present figures of a tally."""
         quantiles = tally.latency_quantiles(0.5, 0.95, 1.0)
         passed, rewards, tests = tally.identity_figures()
         return cls(
@@ -151,7 +151,7 @@ class Figures:
 
 
 def _pass_at(tally: Tally) -> list[PassAt]:
-    """Return pass@k and pass^k for powers of two, and for all repeats; nothing where pivots are asked once."""
+    """Return pass@k and pass^k for powers of two and for the number of repeats; [] without repeats."""
     if tally.repeats == 1:
         return []
     powers = [2**power for power in range(tally.repeats.bit_length()) if 2**power < tally.repeats]
@@ -168,10 +168,10 @@ def _tokens(counts: list[int]) -> Tokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a run is of: its data, each with what is to be known of it, the agent, and what graded and judged.
+    """What a run is about: its data (each name with a remark, or None), agent, grader and judge.
 
-    `grader` and `judge` are as run.json describes them, without secrets. `mark` is the pass mark of a grader with other
-    rewards than 0 and 1, under which the pass rate is another figure; None for one that has only these.
+    `grader` and `judge` are as in run.json, without secrets. `mark` is the pass mark of a grader with partial credit;
+    None for a grader whose rewards are only 0 and 1.
     """
 
     data: Mapping[str, str | None]
@@ -184,7 +184,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Where a run is recorded, as the user would type it, and what is wrong with that; `marked`: as made here."""
+    """Where a run is recorded: its path as the user would type it, an error, and whether it is marked as made here."""
 
     path: str | None
     trouble: str | None
@@ -193,13 +193,13 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """All that is told at the end of a session over pivots.
+    """Everything that is reported at the end of a session over pivots.
 
-    `nothing` says why no pivot was run, "" if none was to be expected; `notes` are the judge's and those of a replay;
-    `left_out` says what of a damaged run is not among the figures; `reruns` how another plugin was told to run tests
-    again. `lost` counts tests that have no result though nobody stopped the session, for the reason `why_lost`, and
-    `uncollected` names files that could not be collected. `to_complete` tells that the run can be gone on with; `rerun`
-    is the command that runs the failures again.
+    `nothing` is the reason why no pivot was run, "" if none was meant to. `notes` are remarks about the judge and the
+    replay, a line each. `left_out` describes damaged results that are missing from the figures. `reruns` is the option
+    by which another plugin runs tests again. `lost` counts tests without a result although nobody stopped the session,
+    for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
+    resumed. `rerun` is the line with the command that runs the failures again.
     """
 
     subject: Subject

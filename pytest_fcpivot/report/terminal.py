@@ -1,4 +1,4 @@
-"""The summary in the terminal, and an end of run that stays linear in the number of failures."""
+"""Write the summary in the terminal, and limit the failures that pytest shows."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
 _WORTH_TELLING_S = 0.05
-# Characters that the tables have room for: of names, which models, servers and data choose, and of errors.
+# The most characters that are shown of a name (which models, servers or data choose), and of an error.
 _NAME, _ERROR = 80, 400
 
 
 def _write(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
-    """Write lines that may hold what data, models and servers said."""
+    """Write lines, with control characters escaped that data, models and servers may have put into them."""
     reporter.write_line(on_screen(text), **markup)
 
 
 @contextmanager
 def few_failures(reporter: pytest.TerminalReporter, examples: Container[str]) -> Generator[None, None, None]:
-    """Let pytest's own sections show a few examples per category, unless the user set --tb; counts stay whole.
+    """Make pytest show only a few examples of failures per category, unless --tb is set; its counts stay complete.
 
-    A benchmark fails thousands of tests by nature, and pytest looks through all passed reports for each of them.
+    A benchmark has thousands of failures, and pytest searches all reports for each of them, which is quadratic.
     """
     stats: dict[str, list[Any]] = reporter.stats
     kept: dict[str, list[Any]] = {name: stats[name] for name in ("failed", "error", "") if name in stats}
@@ -69,7 +69,7 @@ def few_failures(reporter: pytest.TerminalReporter, examples: Container[str]) ->
 
 
 def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
-    """Write what the run found."""
+    """Write the summary of a session, or the reason why no pivot was run."""
     figures, subject = summary.figures, summary.subject
     if not figures.selected and not figures.skipped:
         if summary.nothing:
@@ -98,13 +98,13 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
 
 
 def summary_title(subject: Subject) -> str:
-    """Say what a summary is of."""
+    """Return the title: data, agent and grader."""
     data, agent = one_line(", ".join(subject.data), _ERROR), one_line(subject.agent, _ERROR)
     return f"pivots: {data} | {agent} | {one_line(subject.grader['name'], _ERROR)}"
 
 
 def summary_lines(subject: Subject, figures: Figures) -> list[str]:
-    """Write the figures of a run, of which at least one test was reported."""
+    """Return the lines with a run's figures; at least one test must have been reported."""
     settings = settings_line(subject.grader)
     lines = [] if settings is None else [settings]
     interval = figures.interval
@@ -162,13 +162,13 @@ def _schema_lines(figures: Figures) -> list[str]:
 
 
 def _error_lines(figures: Figures) -> list[str]:
-    """Count the errors by what they have in common, with the text of one of each."""
+    """Return lines that count errors by group, with the text of one error of each."""
     lines = ["errors"]
     ranked = sorted(figures.error_groups, key=lambda group: (-group.count, group.cause))
     for group in ranked[:_CAUSES_SHOWN]:
         text = group.text
-        if without_numbers(text) == group.cause:  # the text is the group, so that one of them says it all
-            shown = f"{text} (and alike, with other numbers)" if group.varies else text
+        if without_numbers(text) == group.cause:  # the group's name is the text itself
+            shown = f"{text} (and others that differ only in numbers)" if group.varies else text
         else:
             shown = group.cause if not text else f"{group.cause}{', such as' if group.varies else ''}: {text}"
         lines.append(f"  {group.count:>7}  {one_line(shown, _ERROR)}")
@@ -179,7 +179,7 @@ def _error_lines(figures: Figures) -> list[str]:
 
 
 def _judge_lines(subject: Subject, figures: Figures) -> list[str]:
-    """Tell who scored the messages, and what that took."""
+    """Return lines on who scored the messages, and the judge's tokens."""
     judge, judged = subject.judge, Counter(figures.judged)
     if judge is None or not (figures.judged or figures.confusion.get(("message", "message"))):
         return []
@@ -202,10 +202,10 @@ def _shown_tokens(tokens: Tokens) -> str:
     return shown + (f" ({tokens.reasoning:,} reasoning)" if tokens.reasoning else "")
 
 
-# What the summary says of odd answers, in this order.
+# The explanations of odd answers, in the order in which they are shown.
 _FLAG_TEXTS = (
     (MALFORMED, "malformed: the calls that the model wrote could not be parsed; graded 0"),
-    (REFUSED_CALL, "calls that the server refused, and showed; graded as the calls they are"),
+    (REFUSED_CALL, "calls that the server refused, but showed in its error; graded as calls"),
     (CUT_OFF, "cut off at the limit of output tokens; graded as they are"),
     (
         CALL_LIKE,
@@ -213,22 +213,22 @@ _FLAG_TEXTS = (
     ),
     (
         NO_ARGUMENTS,
-        "without arguments from the server: graded as empty text, or as {} with --fc-empty-arguments=object",
+        "calls without arguments from the server; graded as empty text, or as {} with --fc-empty-arguments=object",
     ),
-    (ONE_OF_SEVERAL_CHOICES, "with several choices, of which the only one with calls was graded"),
+    (ONE_OF_SEVERAL_CHOICES, "answers with several choices, of which only one has calls; that one was graded"),
     (READ_DIFFERENTLY, "answers read differently than when they were recorded; graded as they are read now"),
     (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
 )
 
 
 def _flag_lines(figures: Figures) -> list[str]:
-    """Count the odd answers, and say what each kind is."""
+    """Return lines that count odd answers by kind."""
     lines = [f"  {figures.flags[flag]:>7}  {text}" for flag, text in _FLAG_TEXTS if figures.flags.get(flag)]
     return ["odd answers", *lines] if lines else []
 
 
 def _call_lines(subject: Subject, figures: Figures) -> list[str]:
-    """Tell what the calls took: time, further attempts, tokens and money."""
+    """Return lines on the calls' latency, retries, tokens and cost."""
     lines = []
     latency = figures.latency
     if latency is not None and latency.p95 >= _WORTH_TELLING_S:
@@ -244,13 +244,13 @@ def _call_lines(subject: Subject, figures: Figures) -> list[str]:
         if price is not None:
             details += f"; cost {price.of(tokens.read, tokens.cached, tokens.written):.4f}"
         missing = figures.calls - figures.answers_with_tokens
-        details += f"; {missing} answers did not tell" if missing > 0 else ""
+        details += f"; {missing} answers came without token counts" if missing > 0 else ""
         lines.append(details)
     return lines
 
 
 def _write_reruns(reporter: pytest.TerminalReporter, summary: Summary) -> None:
-    """Tell what became of what other plugins were asked to run again."""
+    """Write what other plugins were asked to run again, and what was."""
     again, repeated = summary.figures.again, summary.figures.repeated
     if summary.reruns is not None or again:
         asked = "" if summary.reruns is None else f"asked for by {summary.reruns}; "
@@ -259,41 +259,41 @@ def _write_reruns(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     if repeated:
         _write(
             reporter,
-            f"{repeated} results of tests that had one already are not counted: a plugin runs tests several times",
+            f"{repeated} further results of tests are not counted, because a plugin runs tests several times",
         )
 
 
 def _write_lost(reporter: pytest.TerminalReporter, summary: Summary) -> None:
-    """Say loudly that tests were lost, and why."""
+    """Write an error line if tests were lost, with the reason."""
     if not summary.lost:
         return
     _write(
         reporter,
         f"ERROR: {summary.lost} of the {summary.figures.selected} selected tests were not run: {summary.why_lost}. "
-        f"These figures are not those of the whole; the exit code is {UNTRUSTED}.",
+        f"These figures are incomplete; the exit code is {UNTRUSTED}.",
         red=True,
         bold=True,
     )
     if summary.recorded.path is None:
-        _write(reporter, "the run was not recorded, so that nothing can go on with it: run it again")
+        _write(reporter, "the run was not recorded, so it cannot be resumed: run it again")
 
 
 def _write_uncollected(reporter: pytest.TerminalReporter, files: Sequence[str]) -> None:
-    """Say loudly that whole files are missing."""
+    """Write an error line if files could not be collected."""
     if files:
         count = "1 file" if len(files) == 1 else f"{len(files)} files"
         shown = ", ".join(files[:_FILES_SHOWN]) + (" and more" if len(files) > _FILES_SHOWN else "")
         _write(
             reporter,
-            f"ERROR: {count} could not be collected ({shown}), and nothing of what is in there is among "
-            f"these figures; the exit code is {UNTRUSTED}.",
+            f"ERROR: {count} could not be collected ({shown}): the tests in there are missing from these figures; "
+            f"the exit code is {UNTRUSTED}.",
             red=True,
             bold=True,
         )
 
 
 def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
-    """Tell where the run is recorded, and how to go on with it if it is not complete."""
+    """Write where the run is recorded, and the command that completes it if tests are missing."""
     recorded = summary.recorded
     if recorded.trouble is not None:
         _write(reporter, recorded.trouble, red=True)
@@ -305,7 +305,7 @@ def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
 
 
 def how_to_go_on(run: str, *, marked: bool) -> str:
-    """Write the command that completes a run; one that is not marked as made here wants its options again."""
+    """Return the line with the command that completes a run; unless it is `marked`, options have to be repeated."""
     again = "" if marked else "  (with its options again)"
     return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}{again}"
 
@@ -321,7 +321,7 @@ def _confusion_lines(figures: Figures) -> list[str]:
 
 
 def _tool_lines(figures: Figures) -> list[str]:
-    """List the expected tools with the most failures."""
+    """Return the line with the expected tools that failed most."""
     worst = sorted((-failed, tool, graded) for tool, (graded, failed) in figures.tools.items() if failed)
     if not worst:
         return []
@@ -334,7 +334,7 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def identity_line(subject: Subject, figures: Figures) -> str | None:
-    """Say whether the pass rate is the mean reward, as a 0/1 grader promises; None if there is nothing to check."""
+    """Return the line that compares pass rate and mean reward; None with partial credit, or no such tests."""
     identity = figures.identity
     if subject.mark is not None or not identity.tests:
         return None

@@ -1,6 +1,6 @@
-"""Answers on disk, to be graded again instead of asked again: of our own runs, and of NeMo Gym's rollouts.
+"""Find stored answers, so that tests need not ask the agent: those of our own runs, and of NeMo Gym's rollouts.
 
-Only where each answer stands is held in memory; it is read when its test comes.
+Only the file offset of each answer is held in memory; the answer is read when its test runs.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FirstGrade:
-    """What is kept of an answer that a secret was taken out of: how it was graded when it was whole.
+    """The first grade of an answer in which a secret was replaced by ***, given when the answer was complete.
 
-    `action` is what is left of what was graded, `schema` the status of its check, and `scoring` who scored a message.
+    `action` is the graded action with *** in it, `schema` the status of its schema check, and `scoring` says who scored
+    a message.
     """
 
     grade: Grade
@@ -60,11 +61,11 @@ class FirstGrade:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """One answer as it was recorded; `error` says why there is no output, if there is none.
+    """One answer as it was recorded; `error` is the reason if there is no output.
 
-    `reported` tells that its test was reported too; `judged` then holds the message that was graded, and who scored it,
-    unless this is for a replay. `action` is what was graded, if that is on record. `redacted` tells that a secret was
-    taken out of the output, and `first` is the grade that it keeps, if it had one.
+    `reported`: the answer's test has a result. `judged` then has the message that was graded and who scored it, except
+    in a replay. `action` is what was graded, if the line has it. `redacted`: a secret in the output was replaced by
+    ***; `first` is then the grade that the answer keeps, if it had one.
     """
 
     output: Any = None
@@ -89,10 +90,10 @@ class _Source:
 
 
 class AnswerBook:
-    """Where the stored answers stand, by test; a later line takes the place of an earlier one.
+    """An index of stored answers by test; a later line of a test replaces an earlier one.
 
-    With `replays`, errors of the agent count as answers, and a test that has none by its node id gets that of its pivot
-    and repeat, whatever file the run had the pivot from.
+    With `replays`, errors of the agent count as answers, and a test without an answer under its node id gets the answer
+    of its pivot and repeat, even if the run had that pivot from another file.
     """
 
     def __init__(self, *, replays: bool) -> None:
@@ -100,22 +101,22 @@ class AnswerBook:
         self._sources: list[_Source] = []
         self._by_test: dict[str, tuple[int, int]] = {}
         self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
-        # What the rollouts say that each answer earned; None where they do not.
+        # The rewards that the rollouts record for their answers; None where they have none.
         self.own_rewards: dict[tuple[str, int], float | None] = {}
         self.repeats = 1
         self.reported = 0
         self.damages, self.damaged_calls = Damages(), Damages()
-        self.without_answer = 0  # rollouts that nothing says the right answer of
+        self.without_answer = 0  # rollouts without an expected action
         self._redacted: set[str] = set()
 
     @property
     def redacted(self) -> int:
-        """How many of the stored answers had a secret taken out of them."""
+        """How many of the stored answers have *** in place of a secret."""
         return len(self._redacted)
 
     @property
     def waiting(self) -> int:
-        """How many of a run's answers wait for their tests, which have no result yet."""
+        """How many of a run's answers belong to tests that have no result yet."""
         return len(self._by_test) - self.reported
 
     def __len__(self) -> int:
@@ -124,10 +125,10 @@ class AnswerBook:
     # ---------------------------------------------------------------- filling
 
     def add_run(self, run: RunDirectory) -> None:
-        """Add the results of a run, and the answers whose tests did not come."""
+        """Add the results of a run, and the answers whose tests have not run."""
         for path in sorted(run.calls.glob("*.jsonl")) if run.calls.is_dir() else ():
             self.add_calls(path)
-        if self._replays or run.results.exists():  # a run that was killed at once has none, and can be gone on with
+        if self._replays or run.results.exists():  # a run killed at its start has none, and can be resumed
             self._add_results(run.results)
 
     def _add_results(self, path: Path) -> None:
@@ -155,17 +156,17 @@ class AnswerBook:
         self.reported = sum(place[0] == source for place in self._by_test.values())
 
     def _forget_error(self, line: ResultLine, source: int) -> None:
-        """Have a test asked again that ended in an error, unless an answer waits that has come since.
+        """Drop the answer of a test that ended in an error, so that it is asked again, unless a newer one is in calls/.
 
-        What is left of an answer with a secret in it is of no use without a grade. An error without any output did not
-        come of an answer; so one that waits for the test is of a later session, which asked again and was ended.
+        An answer with *** in it is useless without a grade. An error without any output did not come from an answer, so
+        an answer in calls/ is newer: a later session asked again, and ended before the test ran.
         """
         place = self._by_test.get(line.test)
         if place is not None and (place[0] == source or (line.has_output and not line.redacted)):
             del self._by_test[line.test]
 
     def add_calls(self, path: Path) -> None:
-        """Add the answers that a process kept until their tests come."""
+        """Add the answers in a call file, which a process keeps until their tests run."""
         source = len(self._sources)
         self._sources.append(_Source(path, _of_call))
         for offset, line in self.damaged_calls.watch(calls_in(path)):
@@ -176,9 +177,10 @@ class AnswerBook:
                 self._by_test[line.ended] = source, offset
 
     def add_rollouts(self, path: Path) -> None:
-        """Add NeMo Gym's rollouts: rows with a response; several of one pivot are its repeats.
+        """Add NeMo Gym's rollouts: rows with a response; several rows of one pivot are its repeats.
 
-        A row says which repeat it is (`_ng_rollout_index`), else they are counted. Raises RunError if there are none.
+        The repeat is that of the row's `_ng_rollout_index`, or else counted in the file's order. Raises RunError if the
+        file has no rollouts.
         """
         source = len(self._sources)
         self._sources.append(_Source(path, _of_rollout))
@@ -209,17 +211,17 @@ class AnswerBook:
     def _place(self, test: str, pivot_id: str, repeat: int) -> tuple[int, int] | None:
         place = self._by_test.get(test)
         if place is not None or self.damages.of_test(test) is not None:
-            return place  # what another test over the pivot was answered is not what is lost of this one
+            return place  # the lost answer of this test is not replaced by that of another test over the same pivot
         return self._by_pivot.get((pivot_id, repeat))
 
     def has(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Tell whether there is an answer for a test."""
+        """Return whether there is an answer for a test."""
         return self._place(test, pivot_id, repeat) is not None
 
     def had(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Tell whether there is an answer for a test, or was one that cannot be read: a replay has it as an error.
+        """Return whether a test has an answer, or a damaged line, which a replay reports as an error.
 
-        A torn last line is like those that did not come: the run was killed.
+        An incomplete last line does not count: like the tests after it, that one was not recorded before the kill.
         """
         damage = self.damages.of_test(test)
         return self.has(test, pivot_id, repeat) or (damage is not None and not damage.torn)
@@ -239,7 +241,7 @@ class AnswerBook:
         return replace(stored, judged=None) if self._replays else stored
 
     def why_none(self, test: str) -> str:
-        """Say why a replay has no answer for a test."""
+        """Return the reason why a replay has no answer for a test."""
         damage = self.damages.of_test(test)
         if damage is not None:
             return f"its stored answer cannot be read (line {damage.number}): {damage.reason}"
@@ -248,10 +250,10 @@ class AnswerBook:
         return "there is no stored answer for this test; it was not part of the run that is replayed"
 
     def take(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
-        """Read the answer for a test; once, unless this is a replay: a test that runs again is asked again."""
+        """Read the answer for a test; only once, except in a replay, so that a test that runs again is asked again."""
         stored = self.read(test, pivot_id, repeat)
         if self._replays:
-            return None if stored is None else replace(stored, reported=False)  # by the run that is replayed
+            return None if stored is None else replace(stored, reported=False)  # that was in the replayed run
         self._by_test.pop(test, None)
         return stored
 

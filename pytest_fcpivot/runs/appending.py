@@ -1,4 +1,4 @@
-"""Lines that are added to a file, each whole or not at all."""
+"""Append lines to a file, each completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 
 def append(stream: int, line: bytes) -> None:
-    """Add a line, with its end, to a file that this process alone writes; raises OSError, with nothing of it left.
+    """Append a line, with its newline, to a file that no other process writes; after OSError, nothing of it is left.
 
-    A disk that runs full may take a part of it, after which the next line would stand in the midst of this one.
+    A disk that fills up may take only a part of the line, and the next line would be appended to that part.
     """
     written = 0
     try:

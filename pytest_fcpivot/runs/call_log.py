@@ -1,4 +1,4 @@
-"""The log of one process's calls: what was under way when it died, and answers whose tests had not come."""
+"""The log of one process's calls: which were in flight when it died, and the answers whose tests had not run."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from pytest_fcpivot.calls.call import Call
     from pytest_fcpivot.core.redact import Redactor
 
-# An answer that took less than this is sooner asked for again than kept, unless it was paid for: it tells its tokens.
+# Answers that came faster than this are not kept, because asking again is cheaper. Answers that report tokens cost
+# money, and are always kept.
 WORTH_KEEPING_S = 0.05
 _CRASHES = "crashes.json"
 
 
 class CallFile(CallLog):
-    """Writes `calls/NAME.jsonl`; with `begins`, every call's beginning and end too, so that a crash can be explained.
+    """Writes answers to `calls/NAME.jsonl`; with `begins`, also the begin and end of each call, to explain a crash.
 
-    A disk that takes nothing more is not this file's to report: the run's own results say so.
+    Errors of writing are ignored here: a full disk is reported when results.jsonl is written.
     """
 
     def __init__(self, directory: Path, name: str, redact: Redactor, *, begins: bool) -> None:
@@ -46,17 +47,17 @@ class CallFile(CallLog):
         self._lock = threading.Lock()
 
     def began(self, call: Call) -> None:
-        """Note the beginning."""
+        """Write that a call begins, once for all of its attempts, if begins are logged."""
         if self._begins and call.attempts == 1:
             self._write(json.dumps({"began": call.key}))
 
     def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
-        """Note the end, with an answer that was worth something."""
+        """Write that a call has ended, together with its answer if that is worth keeping."""
         usage = None if error is not None else usage_of(output)
         if error is None and (call.latency_s >= WORTH_KEEPING_S or usage is not None):
             try:
                 read_output(output)
-            except ActionError:  # there is no answer in it
+            except ActionError:  # an unusable output is not worth keeping
                 self._note_end(call)
                 return
             head = json.dumps(
@@ -69,10 +70,10 @@ class CallFile(CallLog):
                 }
             )
             text = None
-            with suppress(Exception):  # an output that cannot be written is asked for again
+            with suppress(Exception):  # an output that cannot be written is not kept
                 text = output_json(output)
-            # Without a secret that is in it, the answer could not be graded, and it has no grade yet that could be
-            # kept: a session that goes on with the run asks again.
+            # With *** in place of a secret, the answer could not be graded later, and it has no grade yet. So it is not
+            # kept, and a session that resumes the run asks again.
             if text is not None and self._redact.answer(text) == text:
                 self._write(f'{head[:-1]}, "output": {text}}}')
                 return
@@ -98,9 +99,9 @@ class CallFile(CallLog):
 
 
 def under_way(path: Path) -> set[str]:
-    """Return the keys of the calls that began in a process and did not end."""
+    """Return the keys of the calls that a process's call file shows as begun and not ended."""
     keys: set[str] = set()
-    with suppress(RunError):  # the process did not come to its first call
+    with suppress(RunError):  # the process made no call
         for _, line in calls_in(path):
             if isinstance(line, Damage):
                 continue
@@ -122,11 +123,11 @@ _read_told = msgspec.json.Decoder(_Told).decode
 
 
 class Crashes:
-    """What the processes of a run tell each other of those that died, through one small file.
+    """What the controller tells its workers about crashed processes, through one small file, `crashes.json`.
 
-    `suspects` are the tests whose calls were under way when a process died: each is asked alone from then on, so that
-    it is known which call it is that ends its process. Such a test is `guilty`, and not asked any more. `logs` are the
-    call files of the dead.
+    `suspects` are the tests whose calls were in flight when a process died. From then on each of them is asked alone,
+    so that another crash identifies its call; such a test is `guilty`, and is not asked any more. `logs` are the call
+    files of the processes that died.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -137,13 +138,13 @@ class Crashes:
         self.logs: list[str] = []
 
     def forget(self) -> None:
-        """Begin a session: what died in earlier ones is past."""
+        """Begin a session: forget the crashes of earlier sessions."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
         self.logs = sorted(path.name for path in self._path.parent.glob("*.jsonl"))
 
     def add(self, suspects: set[str], logs: Iterable[Path], guilty: Iterable[str] = ()) -> None:
-        """Tell the others, from the controller; a disk that takes nothing more ends the run by itself."""
+        """Add what is known of a crash, in the controller, and write the file; errors of writing are ignored."""
         self.suspects |= suspects
         self.guilty |= set(guilty)
         self.logs += [log.name for log in logs]
@@ -153,7 +154,7 @@ class Crashes:
             inside.replace(self._path, json.dumps(told).encode())
 
     def look(self) -> list[Path]:
-        """Read what is new, in a worker; returns the call files of processes that have died since."""
+        """Read the file in a worker, if it has changed; returns the call files of processes that have died since."""
         try:
             status = self._path.lstat()
         except OSError:
@@ -165,7 +166,7 @@ class Crashes:
         try:
             told = _read_told(whole_file(self._path, LONGEST) or b"")
         except (OSError, ValueError, RecursionError, RunError):
-            return []  # of another's making: the controller writes it in one step
+            return []  # not written by our controller, which replaces the file atomically
         known = set(self.logs)
         self.suspects, self.guilty, self.logs = set(told.suspects), set(told.guilty), told.logs
         return [self._path.parent / name for name in self.logs if name not in known and _LOG.fullmatch(name)]

@@ -1,7 +1,7 @@
-"""What is told of the lines of a run that cannot be read, and which of them matter.
+"""Keep account of a run's damaged lines: which results are lost, and how to report them.
 
-A later line of a test takes the place of an earlier one. So a damaged line must not bring an earlier one back: the test
-that it was about counts as having no result, until a still later line has one.
+A later line of a test replaces an earlier one. So if the later line is damaged, the earlier one must not count again:
+the test has no result, unless a still later line has one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _TESTS_KEPT = 10_000
 class Damages:
     """The damaged lines of a file.
 
-    `torn` is a last line that was cut short, as a process that is killed leaves it: it is not counted among the
-    others. `made_up` counts those whose test has a later result, so that nothing is lost by them.
+    `torn` is an incomplete last line, as a killed process leaves it; it is not counted among the others. `made_up`
+    counts damaged lines whose test has a later result, so that nothing is lost.
     """
 
     def __init__(self) -> None:
         self.torn: Damage | None = None
         self.made_up = 0
-        # Those after the last whole line of their tests: the first of each test, and how many there are.
+        # For each test, the damaged lines after its last readable line: the first of them, and their number.
         self._of_tests: dict[str, tuple[Damage, int]] = {}
         self._others: list[Damage] = []
-        self._further = 0  # others that are counted alone
+        self._further = 0  # further lines, which are only counted
 
     def __len__(self) -> int:
         """Count the lines whose results are lost."""
@@ -39,11 +39,11 @@ class Damages:
 
     @property
     def without_test(self) -> int:
-        """How many do not say which test they were about."""
+        """How many damaged lines have no readable test name."""
         return len(self._others) + self._further
 
     def watch(self, lines: Iterable[tuple[int, _Line]]) -> Iterator[tuple[int, _Line]]:
-        """Yield lines and damages as they come, and take note of what is lost, and of what is made up for."""
+        """Yield lines and damages unchanged, and record which results are lost, and which have a later line."""
         for offset, line in lines:
             if isinstance(line, Damage):
                 self.add(line)
@@ -52,7 +52,7 @@ class Damages:
             yield offset, line
 
     def add(self, damage: Damage) -> None:
-        """Take note of a line."""
+        """Record a damaged line."""
         if damage.torn:
             self.torn = damage
         elif damage.test is not None and (damage.test in self._of_tests or len(self._of_tests) < _TESTS_KEPT):
@@ -64,7 +64,7 @@ class Damages:
             self._further += 1
 
     def of_test(self, test: str) -> Damage | None:
-        """Return the damaged line that held a test's result, if it is known."""
+        """Return the damaged line of a test's result; None if there is none, or its test is unknown."""
         if self.torn is not None and self.torn.test == test:
             return self.torn
         return self._of_tests[test][0] if test in self._of_tests else None
@@ -75,22 +75,22 @@ class Damages:
         return sorted(found, key=lambda damage: damage.number)[:limit]
 
     def losses(self) -> str:
-        """Say how many lines are lost, and what is not known because of them."""
+        """Write how many lines are lost, and what is unknown because of them."""
         told = f"{len(self)} damaged line{'s' * (len(self) != 1)}"
         unknown = self.without_test
         if not unknown:
             return told
         if len(self) == 1:
-            which = "it does not say its test: if that has an earlier result, this one counts"
+            which = "without a test's name: if the test has an earlier result, that one counts"
         else:
-            which = f"{unknown} of them without a test's name: if such a test has an earlier result, this one counts"
+            which = f"{unknown} of them without a test's name: if such a test has an earlier result, that one counts"
         return f"{told} ({which})"
 
 
 def would_be_missing(damages: Damages) -> str:
-    """Say, in several lines, which lines the figures would be without."""
+    """Write, on several lines, which damaged lines would be missing from the figures."""
     found = "\n".join(f"  {line}" for line in listed([damages]))
-    return f"{damages.losses()} would be missing in the figures:\n{found}"
+    return f"{damages.losses()} would be missing from the figures:\n{found}"
 
 
 def listed(damages: Iterable[Damages]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""The one reader of `run.json`, which says what a run was about.
+"""The only reader of `run.json`, the description of a run.
 
-The file may have been edited, damaged or made by somebody else: every member that any code of ours uses is checked
-here, so that none of that code has to. Members that are not known are carried on as they are.
+The file may have been edited, damaged or made by somebody else. Every member that our code uses is checked here, so
+that other code need not check it. Unknown members are kept unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
-LARGEST = 16 << 20  # bytes; that of a run which was merged from a thousand shards has 2 MB
+LARGEST = 16 << 20  # bytes; the run.json of a run merged from a thousand shards has 2 MB
 _DEEPEST = 64
 _WIDTH = 80
 
@@ -37,7 +37,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def read_with_origin(path: Path, key: Key) -> tuple[dict[str, Any], Origin]:
-    """Read the `run.json` of a run, and tell by its mark where the run comes from; raises as `read_description`."""
+    """Read the `run.json` of a run, and its origin according to its mark; raises as `read_description`."""
     description, data = _read(path)
     return _unmarked(description), origin(data, description, key)
 
@@ -47,7 +47,7 @@ def _unmarked(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Read what a run was about, and the bytes that say so; raises RunError for a link in its directory too."""
+    """Return a run's description and the bytes of its file; raises RunError, also for a link in the directory."""
     inside.check(path)
     file = path / RUN_FILE
     try:
@@ -94,18 +94,18 @@ def _of_another_version(found: Any) -> str:
         )
     return (
         f"this run was written by another version of pytest-fcpivot (format {shown(found, _WIDTH)}, this one reads "
-        f"{RUN_FORMAT}); read it with that version, or begin a new run"
+        f"{RUN_FORMAT}); read it with that version, or start a new run"
     )
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_all(value: Any) -> None:
-    """Refuse what could not be written again: depth, and numbers that are not finite."""
+    """Raise _OddError for what could not be written again: too deep nesting, and numbers that are not finite."""
     waiting = [(value, 0)]
-    for each, depth in waiting:  # it grows meanwhile
+    for each, depth in waiting:  # the list grows during the loop
         if depth > _DEEPEST:
             raise _OddError(f"nested too deep: more than {_DEEPEST} values inside each other")
         if isinstance(each, float) and not math.isfinite(each):
@@ -118,7 +118,7 @@ def _check_all(value: Any) -> None:
 
 
 class _OddError(Exception):
-    """A member is not what it has to be; the message names it, what is needed and what came."""
+    """A member has a wrong value; the message names the member, what is needed and what was found."""
 
 
 def _refuse(value: Any, at: str, wanted: str) -> NoReturn:
@@ -161,7 +161,7 @@ def _setting(value: Any, at: str) -> None:
 
 
 def _option(value: Any, at: str) -> None:
-    """Check an option's raw value: what a command line, the environment or an ini file gives, or a conftest's code."""
+    """Check an option's raw value, which comes from a command line, the environment, an ini file or a conftest."""
     kind = KINDS.get(at.rpartition(".")[2])
     if value is None or isinstance(value, str):
         return

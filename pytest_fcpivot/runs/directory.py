@@ -1,7 +1,7 @@
-"""A run on disk: `run.json` says what was asked of whom, `results.jsonl` holds one line a test, as it ends.
+"""A run on disk: `run.json` describes the run, `results.jsonl` gets one line for each test as it ends.
 
-One process writes. Each line is handed to the system at once, so a process that is killed loses nothing it reported;
-calls that ended but whose tests had not come yet are kept beside them, in `calls/`.
+Only one process writes these. Each line is passed to the operating system at once, so that a killed process loses no
+reported result. Answers whose tests have not run yet are kept beside them, in `calls/`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 RUNS = ".fcpivot"
 _RESULTS = "results.jsonl"
-_OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # the ends of the names in `calls`
+_OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # endings of the file names in `calls/`
 _TAIL = 1 << 16
-_ENDED_WELL = (0, 1)  # pytest's exit statuses of a session that came to its end
+_ENDED_WELL = (0, 1)  # pytest's exit codes of a session that ran to its end
 
 
 class RunDirectory:
@@ -41,20 +41,20 @@ class RunDirectory:
         self.path = path
         self.results = path / _RESULTS
         self.calls = path / inside.CALLS
-        self.repaired = 0  # bytes of a torn last line that were cut off
+        self.repaired = 0  # size in bytes of an incomplete last line that was removed
         self._stream: int | None = None
 
     # ---------------------------------------------------------------- finding and opening
 
     @classmethod
     def new_path(cls, base: Path) -> Path:
-        """Return a path for a new run under `base`: names sort by time."""
+        """Return an unused path for a new run under `base`; the names sort by time."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         return base / RUNS / f"{stamp}-{secrets.token_hex(3)}"
 
     @classmethod
     def latest(cls, base: Path) -> Path:
-        """Return the run under `base` that began last and is no replay; raises RunError if there is none."""
+        """Return the run under `base` that was started last and is not a replay; raises RunError if there is none."""
         found: list[tuple[str, str, Path]] = []
         unread: list[tuple[float, RunError]] = []
         for file in (base / RUNS).glob(f"*/{RUN_FILE}"):
@@ -75,21 +75,21 @@ class RunDirectory:
 
     @classmethod
     def begin(cls, path: Path, description: Mapping[str, Any], key: Key | None = None) -> RunDirectory:
-        """Make the directory of a new run, marked by `key`.
+        """Make the directory of a new run, and mark the run as made here if there is a `key`.
 
-        Raises RunError if it holds a run already, or a link, or cannot be written.
+        Raises RunError if the directory holds a run already, or a link, or cannot be written.
         """
         run = cls(path)
         inside.check(path)
         if (path / RUN_FILE).exists() or run.results.exists():
             raise RunError(
-                f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to go on with it, "
-                "or name another"
+                f"--fc-run={path}: this directory already holds a run; pass --fc-resume={path} to resume it, "
+                "or name another directory"
             )
         if run._has_calls():
             raise RunError(
-                f"--fc-run={path}: there is something in {run.calls.name} of this directory, where a run keeps answers "
-                "for a time, and removes them; name another directory"
+                f"--fc-run={path}: the folder {run.calls.name} in this directory is not empty; a run keeps answers "
+                "there, and removes them later; name another directory"
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -103,9 +103,9 @@ class RunDirectory:
 
     @classmethod
     def resume(cls, path: Path) -> RunDirectory:
-        """Open a run to go on with it, mending a last line that was cut short; raises RunError if it cannot be."""
+        """Open a run to resume it, and remove an incomplete last line; raises RunError if the run cannot be resumed."""
         run = cls(path)
-        run.description()  # it must be one of ours
+        run.description()  # raises RunError if this is not a run of ours
         try:
             run._open()
         except OSError as error:
@@ -149,7 +149,7 @@ class RunDirectory:
         self.repaired = size - end
 
     def _is_whole(self, start: int, end: int) -> bool:
-        """Tell whether nothing is missing of the last line but its end."""
+        """Return whether the last line only lacks its newline."""
         assert self._stream is not None  # noqa: S101 (just opened)
         if end - start > LONGEST:
             return False
@@ -163,13 +163,13 @@ class RunDirectory:
     # ---------------------------------------------------------------- writing
 
     def append(self, line: str) -> None:
-        """Append one line and hand it to the system; raises OSError, with nothing of the line left, if that fails."""
+        """Append one line and pass it to the operating system; after OSError, nothing of the line is left."""
         if self._stream is None:
             return
         append(self._stream, line.encode("ascii", "backslashreplace") + b"\n")
 
     def write_description(self, description: Mapping[str, Any], key: Key | None = None) -> None:
-        """Write `run.json`, in one step, marked by `key` as made here; raises OSError."""
+        """Write `run.json` atomically, marked as made here if there is a `key`; raises OSError."""
         inside.replace(self.path / RUN_FILE, written(description, key))
 
     def judged(self) -> Counter[str]:
@@ -193,14 +193,14 @@ class RunDirectory:
             raise RunError(f"{self.calls}: cannot be read: {error.strerror or error}") from error
 
     def forget_calls(self) -> None:
-        """Remove the answers that waited for their tests: all have come. What is not of a run is left."""
+        """Remove the answers in `calls/`, because all of their tests have run; files that are not ours are left."""
         with suppress(OSError, RunError):
-            inside.check(self.path)  # links may have come in meanwhile
+            inside.check(self.path)  # a link may have been put there meanwhile
             inside.remove_files(self.calls, _OF_CALLS)
             self.calls.rmdir()
 
     def discard_if_empty(self) -> bool:
-        """Remove a run without results."""
+        """Remove the run if it has no results; returns whether it was removed."""
         if self.results.stat().st_size:
             return False
         self.close()
@@ -219,13 +219,13 @@ class RunDirectory:
 
 
 def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return who scored a run's messages, to be compared: why there was no judge makes no difference."""
+    """Return a run's judge in a form that can be compared, without the reason if there was no judge."""
     judge: dict[str, Any] | None = description.get("judge")
     return judge if judge is None or judge.get("model") else {"model": None}
 
 
 def ended_early(description: Mapping[str, Any]) -> str | None:
-    """Say how a run's last session ended, if it did not come to its end: by what it counted, and its exit status."""
+    """Explain how a run's last session ended if that was early, by its counts and exit status; None if it was not."""
     sessions = description.get("sessions")
     last = sessions[-1] if sessions else {}
     if last.get("ended") is None:
@@ -238,17 +238,17 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
     counts = description.get("counts")
     left = counts.get("not_run") if isinstance(counts, dict) else None
     if not isinstance(left, int):
-        return "its last session did not note how many of its tests were left"
+        return "its last session did not record how many of its tests were left"
     return f"its last session ended early: {left} of its tests were not run" if left else None
 
 
 def now() -> str:
-    """Return the time, in UTC, as run.json has it."""
+    """Return the present time in UTC, in the format of run.json."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _written(file: Path) -> float:
-    """Return when a file was written last."""
+    """Return a file's time of modification, in seconds; 0 if it cannot be read."""
     try:
         return file.lstat().st_mtime
     except OSError:
@@ -256,5 +256,5 @@ def _written(file: Path) -> float:
 
 
 def _ignore_in_git(directory: Path) -> None:
-    if not directory.is_symlink():  # which may lead to a directory of another purpose
+    if not directory.is_symlink():  # a link may lead to a directory with another purpose
         inside.create(directory / ".gitignore", b"# Made by pytest-fcpivot.\n*\n")

@@ -1,4 +1,4 @@
-"""How a session ends: which of its tests have a result, and the exit code that says whether they are the whole."""
+"""How a session ends: which tests have a result, and the exit code, which shows whether tests are missing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# The exit code of a session whose figures are not those of the selected tests: some were lost, or something changed
-# outcomes. Whoever takes 1 for "results, with failures among them" is not to take this for results. pytest has 0 to 6,
-# pytest-rerunfailures 7, and it is odd because syrupy sets the lowest bit of whatever it finds.
+# The exit code of a session whose figures cannot be trusted: tests were lost, or outcomes were changed. It must differ
+# from 1, which CI jobs read as "results with failures". pytest uses 0 to 6, pytest-rerunfailures uses 7; and the code
+# has to be odd, because syrupy sets the lowest bit of an exit code.
 UNTRUSTED = 9
 INTERRUPTED = 2  # pytest's own
 _WITH_RESULTS = (0, 1)
 
 
 class Ending:
-    """Follows which tests have a result.
+    """Keeps track of which tests have a result.
 
-    `lost` counts those that will have none though nobody stopped the session, and `why` says how that came about;
-    `uncollected` names the files whose tests are not even known, in a session that went on without them. `selection`
-    tells whether it is known which tests were to be run: a session that ends before cannot say that none is left.
+    `lost` counts tests that will have none although nobody stopped the session, and `why` is the reason. `uncollected`
+    has the files that could not be collected, in a session that ran without them. `selection`: the selected tests are
+    known; a session that ends earlier cannot tell how many are left.
     """
 
     def __init__(self) -> None:
@@ -32,29 +32,29 @@ class Ending:
         self.uncollected: list[str] = []
 
     def has_result(self, test: str) -> bool:
-        """Tell whether a test has a result, beside which no other is counted."""
+        """Return whether a test has a result; further results of it are not counted."""
         return test in self._reported
 
     def add_result(self, test: str) -> None:
-        """Take note that a test has a result: as the last thing that is done with it, so that it has one on disk."""
+        """Note that a test has a result; call it after the result was written to disk."""
         self._reported.add(test)
 
     def left(self, tests: Iterable[str]) -> list[str]:
-        """Return those of some tests that have no result, each once."""
+        """Return the tests without a result, each once."""
         return [test for test in dict.fromkeys(tests) if test not in self._reported]
 
 
 def is_interrupted() -> bool:
-    """Tell, in a hook that ends the session, whether it ends by a Ctrl-C of which pytest's exit status says nothing.
+    """Return whether a session ends by Ctrl-C, in a hook of its end; the exit status may not show it.
 
-    pytest notes the first one after its hooks have heard of it. If a second one comes meanwhile, the session has the
-    status that it began with, 0.
+    pytest sets the status after its hooks for the first Ctrl-C have run. If a second Ctrl-C interrupts these, the
+    session still has its initial status, 0.
     """
     return isinstance(sys.exception(), KeyboardInterrupt)
 
 
 def exit_status(status: int, *, lost: int, identity_broken: bool, interrupted: bool = False) -> int:
-    """Return the session's exit code: `status`, unless it would pass off as results what is none."""
+    """Return the session's exit code: `status`, unless that stands for results although they cannot be trusted."""
     if status not in _WITH_RESULTS:
         return status
     if interrupted:
@@ -63,9 +63,9 @@ def exit_status(status: int, *, lost: int, identity_broken: bool, interrupted: b
 
 
 def joined_parts(parameters: str) -> Iterator[str]:
-    """Yield what may be one parameter's part of the brackets of a test's id, the longest first.
+    """Yield all texts between the brackets of a node id that may be one parameter, the longest first.
 
-    pytest joins them with hyphens, which a pivot's id may have, too.
+    pytest joins parameters with hyphens, which a pivot's id may contain as well.
     """
     parts = parameters.split("-")
     for length in range(len(parts), 0, -1):

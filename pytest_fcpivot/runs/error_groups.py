@@ -1,4 +1,4 @@
-"""What errors have in common: the kind of fault, or the type and the place of an exception, not its text."""
+"""Group errors by the kind of fault, or by the type and place of an exception, instead of by their text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIFFERS_IN_EACH = re.compile(r"\b0x[0-9a-fA-F]+\b|\b[0-9a-f]{8,}\b|\d+(?:[.,:]\
 
 
 def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
-    """Return the name of the group that an error is counted in, and what its own text adds to that, if anything.
+    """Return the name of the group in which an error is counted, and the text of this error beside it (may be "").
 
     The group is the kind of the service's fault if there is one (`cause`); else the type of the exception and the
     place that it comes from, by the innermost frame that the error shows; else its first line, without numbers.
@@ -37,12 +37,12 @@ def group_of(cause: str | None, error: str | None) -> tuple[str, str]:
 
 
 def without_numbers(text: str) -> str:
-    """Return a text with N for each number and identifier, which differ in each of many like it."""
+    """Replace each number and hexadecimal identifier by N, so that texts that differ only in these become equal."""
     return _DIFFERS_IN_EACH.sub("N", text)
 
 
 def _place(lines: str) -> str | None:
-    """Name the innermost frame, by its file's own name."""
+    """Return the innermost frame as "file:line in function", without the directory; None if there is no frame."""
     found = None
     for line in lines.split("\n"):
         if line.startswith(_BECAUSE):

@@ -1,7 +1,8 @@
-"""What is inside a run's directory: plain files, and the folder `calls`. The directory itself may be reached by a link.
+"""Open the files inside a run directory safely: it may contain only plain files and the folder `calls`.
 
-A run may come from anybody. A link in it would lead what reads, appends or deletes there to a file of the user's, and a
-pipe or a device would keep it waiting: such an entry is refused, by everything that opens a run.
+A run may come from anybody. A link in its directory could make us read, append to or delete a file elsewhere, and a
+pipe or a device could block us, so everything that opens a run refuses such entries. Only the directory itself may be a
+link.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 CALLS = "calls"
 _FILE, _FOLDER, _LINK = "a file", "a directory", "a link"
-_SPECIAL = "no file (a pipe, a socket or a device)"
+_SPECIAL = "not a plain file (a pipe, a socket or a device)"
 _KINDS = {"run.json": _FILE, "results.jsonl": _FILE, CALLS: _FOLDER}
 _NO_WAY_OUT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def check(run: Path) -> None:
-    """Refuse a run's directory that holds a link or a special file, there or in `calls`; one that is absent is well.
+    """Refuse a run directory with a link or a special file in it or in `calls`; an absent directory is accepted.
 
-    Raises RunError with the entry's name.
+    Raises RunError, which names the entry.
     """
     for directory in (run, run / CALLS):
         try:
@@ -39,16 +40,16 @@ def check(run: Path) -> None:
                     if what in (_LINK, _SPECIAL):
                         raise _refused(directory / entry.name, what)
                     if what != wanted:
-                        no = f"no file ({what})" if wanted == _FILE else "no directory"
+                        no = f"not a plain file ({what})" if wanted == _FILE else "not a directory"
                         raise _refused(directory / entry.name, no)
         except (FileNotFoundError, NotADirectoryError):
-            return  # whoever needs it says so
+            return  # the caller reports it, if it needs the directory
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             raise RunError(f"{directory}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _what(entry: os.DirEntry[str]) -> str:
-    # A junction is Windows's link to a directory; Python tells it since 3.12.
+    # A junction is Windows's link to a directory; Python recognises it since 3.12.
     if entry.is_symlink() or getattr(entry, "is_junction", bool)():
         return _LINK
     if entry.is_file(follow_symlinks=False):
@@ -59,42 +60,42 @@ def _what(entry: os.DirEntry[str]) -> str:
 def _refused(path: Path, what: str) -> RunError:
     where = path.with_name(one_line(path.name, 80) or "?")
     return RunError(
-        f"{where}: is {what}, and a run is made of files: what leads out of its directory is neither read nor changed; "
-        "if you know the run, put the file itself there, or take this away"
+        f"{where}: is {what}, but a run consists of plain files, and what leads out of its directory is neither read "
+        "nor changed; if you trust the run, replace this by the file itself, or remove it"
     )
 
 
 def open_plain(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a plain file, and nothing that a link leads to; raises RunError for another kind of file, and OSError."""
+    """Open a plain file without following a link; raises RunError for any other kind of file, and OSError."""
     try:
         stream = os.open(path, flags | _NO_WAY_OUT, 0o644)
     except OSError:
-        if path.is_symlink():  # ELOOP says nothing to a reader
+        if path.is_symlink():  # the message of ELOOP would not be understood
             raise _refused(path, _LINK) from None
         raise
     if not stat.S_ISREG(os.fstat(stream).st_mode):
         os.close(stream)
-        raise _refused(path, "no file")
+        raise _refused(path, "not a plain file")
     return stream
 
 
 def open_to_append(path: Path) -> int:
-    """Open a plain file of a run to go on with it, made if it is absent.
+    """Open a plain file of a run for appending, and create it if it is absent.
 
-    Raises RunError as `open_plain` does, and for a file that has other names too, which would grow with it; OSError.
+    Raises RunError as `open_plain` does, and for a file with hard links, which would change too; OSError.
     """
     stream = open_plain(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     if os.fstat(stream).st_nlink > 1:
         os.close(stream)
         raise RunError(
-            f"{path}: this file has another name too (a hard link), and what is appended here would change that one; "
-            "copy the run's directory, and resume the copy"
+            f"{path}: this file has another name too (a hard link), and appending here would change that one too; copy "
+            "the run's directory, and resume the copy"
         )
     return stream
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file in one step: another process sees the old content or the new; raises OSError."""
+    """Write a file atomically: other processes see either the old content or the new; raises OSError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     stream = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_WAY_OUT, 0o644)
     try:
@@ -112,16 +113,16 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def remove_files(directory: Path, endings: tuple[str, ...]) -> None:
-    """Remove the files in a directory whose names end so; raises OSError, as for a directory that is a link."""
+    """Remove the files in a directory whose names have one of the endings; raises OSError, also if it is a link."""
     if os.unlink not in os.supports_dir_fd or os.listdir not in os.supports_fd:
         for path in directory.iterdir():
             if path.name.endswith(endings):
                 path.unlink()
         return
-    # Whoever may write beside it cannot have it take the files of another directory, not even at this moment.
+    # By its descriptor, so that nobody can exchange the directory for a link between the check and the removal.
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        for name in os.listdir(opened):  # noqa: PTH208 (it is no path)
+        for name in os.listdir(opened):  # noqa: PTH208 (a descriptor, not a path)
             if name.endswith(endings):
                 os.unlink(name, dir_fd=opened)
     finally:
@@ -129,7 +130,7 @@ def remove_files(directory: Path, endings: tuple[str, ...]) -> None:
 
 
 def create(path: Path, content: bytes) -> None:
-    """Write a file that is new, and leave whatever is there; raises OSError."""
+    """Write a new file; does nothing if there is one already; raises OSError."""
     with suppress(FileExistsError):
         stream = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_WAY_OUT, 0o644)
         with os.fdopen(stream, "wb") as file:

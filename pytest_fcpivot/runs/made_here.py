@@ -1,8 +1,8 @@
-"""What a run names that is only taken over from a run that was made here: code, addresses, keys and paths.
+"""Decide what a session may take from a stored run that was not made here.
 
-A run may come from anybody. Of one that does not carry this user's mark, this session takes over what selects, counts
-and limits; whatever says which code is run, who is spoken to, with which key, and which files are opened, the user has
-to give in this session. All of that is told at once, with the options that allow it.
+A run may come from anybody. From a run without this user's mark, a session takes only what selects, counts and limits.
+The user has to give everything that names code to run, addresses to call, keys to use, or files to open. If some of
+this is missing, one error lists all of it, with the options that would allow it.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _WHY = {
     "fc_ids": "a file that is read",
     "fc_data": "a file that is read; a conftest.py beside it would be run",
 }
-PATHS = "paths"  # in the place of an option's name
+PATHS = "paths"  # shown where others have the name of an option
 _OF_PATHS = "collected by pytest: test files, and each conftest.py on the way, are run"
 _WIDTH = 200
-_LONGEST_COMMAND = 4000  # characters; a longer line is not shown whole
+_LONGEST_COMMAND = 4000  # characters; a longer line would be shortened when it is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What this session was given by its user.
+    """What the user gave in this session.
 
-    `options` are the names of the options that command line, environment or ini file set, be it to nothing; `data` the
-    absolute paths of --fc-data; `paths` tells that paths were typed, `types_data` that one of them is a data file.
-    `bundled_grader` tells that a bundled grader will judge, whatever the run says, and `sample_is_ours` that no file
-    of that name is in the way of the bundled one.
+    `options` are the names of the options set by command line, environment or ini file, even to an empty value. `data`
+    are the absolute paths of --fc-data. `paths`: paths were typed; `types_data`: one of them is a data file.
+    `bundled_grader`: a bundled grader is used, whatever the run names. `sample_is_ours`: `sample` means the bundled
+    file, because no file of that name exists.
     """
 
     replays: bool
@@ -64,7 +64,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Something that a run names: by which option, the arguments that would allow it, and what it is for."""
+    """Something that a run names: its option, the arguments that would allow it, and why it has to be allowed."""
 
     option: str
     arguments: tuple[str, ...]
@@ -72,17 +72,17 @@ class Named:
 
     @property
     def values(self) -> list[str]:
-        """What it is, without the option's name."""
+        """The values, without the option's name."""
         return [argument.removeprefix(f"{self.option}=") for argument in self.arguments]
 
 
 def is_bundled_by_name(grader: Any) -> bool:
-    """Tell whether a grader is one of ours by its exact name."""
+    """Return whether a value is the exact name of a bundled grader."""
     return isinstance(grader, str) and grader in known_specs()
 
 
 def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
-    """Return what a run names that was not made here, and that this session's user did not give."""
+    """Return what a run that was not made here names, and the user did not give in this session."""
     options = description.get("options") or {}
     found = []
     for dest in (*(() if given.replays else OF_AGENTS), *_OF_GRADING, *_OF_FILES):
@@ -95,7 +95,7 @@ def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
     paths = [] if given.paths else _paths(description, given)
     if "fc_data" not in given.options and not given.types_data:
         among = {_file(path) for path in paths}
-        # The sample is named with the others, whose option would leave it out.
+        # --fc-data replaces all data of the run, so the sample has to be listed with the other files.
         files = [SAMPLE if data["name"] == SAMPLE else data["path"] for data in description.get("data") or ()]
         files = [path for path in files if _file(path) not in among]
         if any(path != SAMPLE for path in files):
@@ -112,7 +112,7 @@ def _paths(description: Mapping[str, Any], given: Given) -> list[str]:
 
 
 def is_sample(argument: str, given: Given) -> bool:
-    """Tell whether a path argument is the bundled sample, or a pivot of it."""
+    """Return whether a path argument is the bundled sample, or a pivot of it."""
     return given.sample_is_ours and argument.partition("::")[0] == SAMPLE
 
 
@@ -125,9 +125,9 @@ def _of_option(dest: str, value: Any) -> Named:
 
 
 def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) -> str:
-    """Say that a run was not made here, what it names, and with which options it can be used all the same.
+    """Write the error for a run that was not made here: what it names, and the options with which it can be used.
 
-    `command` is what the user typed, without the program; `why` says how it is known that the run was not made here.
+    `command` is what the user typed, without the program; `why` is the reason why the run counts as not made here.
     """
     width = max(len(each.option) for each in found)
     listed = []
@@ -137,10 +137,10 @@ def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) 
     options = [argument for each in found if each.option != PATHS for argument in each.arguments]
     paths = [path for each in found if each.option == PATHS for path in each.arguments]
     to_copy = [argument for argument in options if _can_be_copied(argument)]
-    # What begins with one of these is no path to pytest, but an option, or a file of them.
+    # pytest would read an argument that begins with one of these as an option, or as a file of arguments.
     paths_to_copy = [path for path in paths if _can_be_copied(path) and not path.startswith(("-", "@"))]
     if len(shlex.join([*to_copy, *command, *paths_to_copy])) > _LONGEST_COMMAND:
-        to_copy, paths_to_copy = [], []  # a line that is cut short is another command
+        to_copy, paths_to_copy = [], []  # a shortened line would be a different command
     left_out = len(options) + len(paths) > len(to_copy) + len(paths_to_copy)
     odd = "What is long, hidden or odd is not in this command: write it yourself. " if left_out else ""
     if any(HIDDEN in argument for argument in command):
@@ -168,7 +168,7 @@ def _shown(value: str) -> str:
 def taken_over(description: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the options that a session takes over from a run that was not made here."""
     for dest, value in (description.get("options") or {}).items():
-        # Settings are for a bundled grader, or were refused.
+        # Settings are harmless: they are for a bundled grader, or else `named_by` has had the run refused.
         if dest in FROM_ANY_RUN or (dest == "fc_grader" and is_bundled_by_name(value)) or dest == "fc_grader_option":
             yield dest, value
 

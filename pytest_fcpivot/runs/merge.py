@@ -1,7 +1,7 @@
-"""The runs of shards, or of other disjoint parts of one data set, joined into one run.
+"""Join the runs of shards, or of other disjoint parts of one data set, into one run.
 
-Each run's file is read twice: once for where every test's last line stands, which is all that is held in memory, and
-once to copy those lines and count them.
+Each run's results are read twice: first to find the offset of each test's last line, which is all that is held in
+memory, and then to copy these lines and count them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.runs.trust import Key
 
-# Runs may name these differently and mean the same; run.json says elsewhere what they meant.
+# Runs may write these differently and mean the same; other members of run.json have their meaning, and are compared.
 _BY_MEANING = frozenset(
     (
         *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark", "fc_repeats"),
@@ -50,7 +50,7 @@ _BY_MEANING = frozenset(
     )
 )
 _SHARD = "fc_shard"
-# Each shard applies these to itself, so no run of the whole selects what the shards did.
+# Each shard applies these to its own pivots, so that no single run of all data would select the same pivots.
 _SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
 _OFFSET_BITS = 48
 _OFFSET = (1 << _OFFSET_BITS) - 1
@@ -61,8 +61,8 @@ _SHOWN = 5
 class Merged:
     """A run that was merged from others.
 
-    `missing` tells what the runs do not cover, `notes` what else is worth knowing, a line each; `made_here` that all of
-    the runs were.
+    `missing` has one line for each thing that the runs do not cover, `notes` one for each further remark. `made_here`:
+    all of the runs were made here.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Merged:
 
 @dataclass(slots=True)
 class _Run:
-    """One of the runs; `shards` of `count` are what it covers, none if it was not a shard."""
+    """One of the runs to be merged; it covers `shards` out of `count`, or is not a shard if there are none."""
 
     name: str
     directory: RunDirectory
@@ -87,14 +87,14 @@ class _Run:
     made_here: bool
     damages: Damages = field(default_factory=Damages)
     calls_left_out: int = 0
-    results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: tests of the user's
+    results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: the user's own tests
 
     @classmethod
     def of(cls, path: Path, name: str, key: Key) -> _Run:
-        """Read what a run was about; raises RunError if it cannot be merged."""
+        """Read a run's description; raises RunError if the run cannot be merged."""
         description, origin = read_with_origin(path, key)
         if description.get("replays"):
-            raise RunError(f"{path}: this is a replay, which asked nobody; name the run that it graded again")
+            raise RunError(f"{path}: this is a replay, which asked no agent; name the run that it graded again")
         options = description["options"] | description.get("selected_by_shard", {})
         texts = [options[_SHARD]] if options.get(_SHARD) is not None else _shards_merged(description)
         try:
@@ -103,7 +103,7 @@ class _Run:
             raise RunError(f"{path / 'run.json'}: not as pytest-fcpivot writes it: {error}") from error
         numbers, count = tuple(sorted({number for number, _ in shards})), shards[0][1] if shards else 0
         if len(numbers) == count:
-            numbers, count = (), 0  # all shards of a data set are the data set
+            numbers, count = (), 0  # all shards together are the whole data set
         return cls(name, RunDirectory(path), description, options, numbers, count, made_here=origin is Origin.HERE)
 
     @property
@@ -117,13 +117,13 @@ class _Run:
 
     @property
     def arguments(self) -> list[str]:
-        """What the run was told to run: paths."""
+        """The paths that the run was given, or else those of its data."""
         return [
             str(text) for text in self.description.get("arguments") or [data["path"] for data in self.data.values()]
         ]
 
     def facts(self) -> dict[str, str]:
-        """Say what the run was about, so that it can be compared: what it is called, and its value in words."""
+        """Return what must be the same in all runs, by name, as text for comparing and for messages."""
         options = self.options.items()
         facts = {_flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - _BY_MEANING}
         facts[_flag(_SHARD)] = f"one of {self.count}" if self.count else "not set"
@@ -137,21 +137,21 @@ class _Run:
         return int(self.data[name]["selected"])
 
     def named(self, name: str) -> bool:
-        """Tell whether the run was to run a data set itself, not only tests of the user's over it."""
+        """Return whether the run ran a data set itself, and not only the user's own tests over it."""
         named = {os.path.normpath(text.partition("::")[0]) for text in self.arguments}
         return self.results[name] > 0 or not named.isdisjoint((name, os.path.normpath(self.data[name]["path"])))
 
     def ended_early(self) -> str | None:
-        """Say how the run's last session ended, if it did not come to its end."""
+        """Explain how the run's last session ended if that was early; None if it was not."""
         return ended_early(self.description)
 
 
 def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) -> Merged:
-    """Join runs into a new one at `target`, which appears in one step, or not at all.
+    """Join runs into a new one at `target`, which appears complete or not at all.
 
-    The last line of each test counts. Lines stand in the order of the shards, those of a run in its own. Raises
-    RunError if the runs overlap or are about different things, if `target` is there already and not empty, or if lines
-    are damaged and not to be left out.
+    The last line of each test counts. Lines are in the order of the shards, and within a run in the run's order. Raises
+    RunError if the runs overlap or are about different things, if `target` is not new or empty, or if lines are damaged
+    and `allow_damaged` is false.
     """
     key = find_key()
     parts = _open(runs, target, key)
@@ -174,12 +174,12 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
         if tally.judged:
             description["judged"] = dict(sorted(tally.judged.items()))
         strangers = [part.name for part in parts if not part.made_here]
-        # What the merged run names is what its parts do: it is of this user if all of them are.
+        # The merged run names what its parts name, so it counts as made here only if all of them do.
         directory.write_description(description, None if strangers else key)
     if strangers:
         notes.append(
-            f"not made here, or not marked so: {_several(strangers)}; the merged run is not either, and to resume or "
-            "replay it, its agent, data and addresses have to be given again"
+            f"not made here, or not marked so: {_several(strangers)}; so the merged run is not marked either, and to "
+            "resume or replay it, its agent, data and addresses have to be given again"
         )
     told = *_left_out(parts), *notes
     return Merged(target, description, tally, len(places), tuple(_missing(parts)), told, made_here=not strangers)
@@ -189,7 +189,7 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
 
 
 def _open(runs: Sequence[Path], target: Path, key: Key) -> list[_Run]:
-    """Read what the runs are about, in the order of their shards; raises RunError with all that is wrong."""
+    """Read the runs' descriptions, in the order of their shards; raises one RunError that lists all troubles."""
     if not runs:
         raise RunError("no runs to merge: name their directories")
     try:
@@ -197,7 +197,7 @@ def _open(runs: Sequence[Path], target: Path, key: Key) -> list[_Run]:
     except OSError as error:
         raise RunError(f"{target}: the runs cannot be merged there: {error.strerror or error}") from error
     if taken:
-        raise RunError(f"{target}: there is something already; name a directory that is new or empty")
+        raise RunError(f"{target}: exists already; name a directory that is new or empty")
     seen: dict[Path, Path] = {}
     troubles, parts = [], []
     names = Counter(path.resolve().name for path in runs)
@@ -217,12 +217,12 @@ def _open(runs: Sequence[Path], target: Path, key: Key) -> list[_Run]:
 
 
 def _shards_merged(description: Mapping[str, Any]) -> list[str]:
-    """Return the shards that a run was merged from, if it was, and if all were shards."""
+    """Return the shards from which a run was merged; [] for other runs."""
     return [text for run in description.get("merged", ()) for text in run["shards"]]
 
 
 def _refuse_mixed(parts: Sequence[_Run]) -> None:
-    """Refuse, showing each run's values, runs that are about different things."""
+    """Raise RunError, with the value of each run, if the runs are about different things."""
     facts = [part.facts() for part in parts]
     differences = []
     for what in sorted({what for of_run in facts for what in of_run}):
@@ -237,7 +237,7 @@ def _refuse_mixed(parts: Sequence[_Run]) -> None:
         for shard in part.shards:
             other = covered.setdefault(shard, part)
             if other.shards != part.shards:
-                differences.append(f"  shard {shard} is a part of {other.name}, and of {part.name} with others")
+                differences.append(f"  shard {shard} is in {other.name}, and together with other shards in {part.name}")
     if differences:
         listed = "\n".join(differences)
         raise RunError(
@@ -247,7 +247,7 @@ def _refuse_mixed(parts: Sequence[_Run]) -> None:
 
 
 def _places(parts: Sequence[_Run]) -> dict[str, int]:
-    """Find each test's last line, as its run's position and its offset in one number; raises RunError for overlaps."""
+    """Return where each test's last line is: run number and offset in one integer; raises RunError for overlaps."""
     places: dict[str, int] = {}
     shared: dict[tuple[int, int], dict[str, None]] = {}
     for position, part in enumerate(parts):
@@ -272,16 +272,16 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
 
 
 def _refuse_damaged(parts: Sequence[_Run]) -> None:
-    """Refuse runs with lines that cannot be read: what they said would be missing in the merged one."""
+    """Raise RunError for runs with damaged lines, because the merged run would lack their results."""
     damaged = [part for part in parts if part.damages]
     if damaged:
         found = [f"  {part.name}: {part.damages.losses()}" for part in damaged]
         found += [f"    {line}" for line in listed(part.damages for part in damaged)]
         told = "\n".join(found)
         raise RunError(
-            f"these runs have lines that cannot be read, and what they say would be missing:\n{told}\ngo on with these "
-            "runs, which asks at their tests again (pytest --fc-resume=DIR), and merge then; or leave the lines out "
-            "with --allow-damaged"
+            f"these runs have lines that cannot be read, whose results would be missing:\n{told}\nresume these runs, "
+            "which asks again at the tests of the lines (pytest --fc-resume=DIR), and then merge them; or leave the "
+            "lines out with --allow-damaged"
         )
 
 
@@ -290,7 +290,7 @@ def _refuse_damaged(parts: Sequence[_Run]) -> None:
 
 @contextmanager
 def _in_one_step(target: Path) -> Iterator[RunDirectory]:
-    """Yield a directory that takes the target's place when all is in it, and is removed if that fails."""
+    """Yield a temporary directory that is renamed to the target at the end, or removed if there is an error."""
     final = target.resolve()
     partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
     try:
@@ -306,7 +306,7 @@ def _in_one_step(target: Path) -> Iterator[RunDirectory]:
 
 
 def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: Sequence[str], tally: Tally) -> None:
-    """Copy the lines that count, and count them."""
+    """Copy the last line of each test, and count these results."""
     prefixes = [(f"{label}::", label) for label in labels]
     redact = Redactor()
     ordered = iter(sorted(places.values()))
@@ -324,13 +324,13 @@ def _copy(parts: Sequence[_Run], places: Mapping[str, int], path: Path, labels: 
                     label = next((label for prefix, label in prefixes if line.test.startswith(prefix)), None)
                     part.results[label] += 1
                     record = CaseRecord.of_line(line, own=label is not None)
-                    record.hide_secrets(redact)  # from what is shown of it; the line is copied as it is
+                    record.hide_secrets(redact)  # only in what is shown; the line itself is copied unchanged
                     tally.count(record, line.test, passed=line.outcome == "passed")
                     place = next(ordered, None)
 
 
 def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
-    """Copy the answers whose tests did not come, so that a resumed run need not ask for them again."""
+    """Copy the answers whose tests have not run, so that a resumed run does not ask for them again."""
     for position, part in enumerate(parts):
         damages = Damages()
         for path in sorted(part.directory.calls.glob("*.jsonl")):
@@ -344,18 +344,20 @@ def _copy_calls(parts: Sequence[_Run], target: Path) -> None:
 
 
 def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
-    """Describe the merged run as run.json does, and say what the runs differed in that did not keep them apart."""
+    """Return the merged run's description for run.json, and remarks on harmless differences between the runs."""
     first = parts[0].description
     keys = dict.fromkeys(key for part in parts for key in part.description)
     alike = {key: first[key] for key in keys if all(part.description.get(key, ...) == first.get(key) for part in parts)}
     options, own_choice, differing = _options(parts)
     apart = [key for key in keys if key not in alike and key not in _MERGED_KEYS]
-    notes = [f"the runs were given different {_flag(name)}, and the merged one has none" for name in differing]
+    notes = [f"the runs had different values of {_flag(name)}, and the merged run has none" for name in differing]
     if apart:
         notes.append(f"the runs differ in {', '.join(apart)}: run.json has each one's, under merged")
     if own_choice:
         given = ", ".join(f"{_flag(name)}={value}" for name, value in own_choice.items())
-        notes.append(f"{given} chose from each shard by itself, which no single run does: do not resume the merged one")
+        notes.append(
+            f"{given} selected from each shard separately, which a single run cannot do: do not resume the merged run"
+        )
     sessions = sorted((session for part in parts for session in part.sessions), key=lambda s: str(s.get("started")))
     described = {
         "data": _data(parts),
@@ -376,8 +378,8 @@ def _describe(parts: Sequence[_Run]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
-    alike.pop("counts", None)  # of one session, each
-    # These mean the same in all runs, and may be told in other words.
+    alike.pop("counts", None)  # each is of one session
+    # These mean the same in all runs, even if they are written differently.
     described |= {name: first[name] for name in ("grader", "judge") if name in first}
     return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes
 
@@ -391,7 +393,7 @@ _MERGED_KEYS = frozenset(
 
 
 def _options(parts: Sequence[_Run]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Return the options that the merged run has, those that each shard applied to itself, and those that differ."""
+    """Return the merged run's options, those that each shard applied to itself, and the names of those that differ."""
     options: dict[str, Any] = {}
     differing = []
     for name in dict.fromkeys(name for part in parts for name in part.options if name != _SHARD):
@@ -410,11 +412,12 @@ def _options(parts: Sequence[_Run]) -> tuple[dict[str, Any], dict[str, Any], lis
 
 
 def _data(parts: Sequence[_Run]) -> list[dict[str, Any]]:
-    """Describe the data, where they are on this machine if one of the runs had them there."""
+    """Describe the data for run.json, preferring a path that exists on this machine."""
     described = []
     for name, data in parts[0].data.items():
         paths = [part.data[name]["path"] for part in parts]
-        here = (part.data[name]["path"] for part in parts if part.made_here)  # others' paths are not even looked at
+        # Paths in runs that were not made here are not even checked for existence.
+        here = (part.data[name]["path"] for part in parts if part.made_here)
         path = next(filter(_is_there, here), paths[0])
         described.append(data | {"path": path, "selected": _selected(parts, name)})
     return described
@@ -426,7 +429,7 @@ def _selected(parts: Sequence[_Run], name: str) -> int:
 
 
 def _arguments(parts: Sequence[_Run]) -> list[str] | None:
-    """Return the paths that all runs were given together, or None for the data alone."""
+    """Return the paths of all runs together, or None if all ran the data alone."""
     given = [part.description.get("arguments") for part in parts]
     if all(arguments == given[0] for arguments in given):
         return given[0] if given[0] is None else list(given[0])
@@ -437,7 +440,7 @@ def _arguments(parts: Sequence[_Run]) -> list[str] | None:
 
 
 def _is_there(path: str) -> bool:
-    """Tell whether there is what a run names; what this user may not look at is not."""
+    """Return whether a path exists; False if this user may not look."""
     try:
         return Path(path).exists()
     except OSError:
@@ -448,21 +451,21 @@ def _is_there(path: str) -> bool:
 
 
 def _missing(parts: Sequence[_Run]) -> Iterator[str]:
-    """Say which shards are missing, and which runs have fewer results than tests, or may have."""
+    """Yield the missing shards, and the runs that have, or may have, fewer results than tests."""
     count, data = parts[0].count, parts[0].data
     absent = sorted(set(range(1, count + 1)) - {shard for part in parts for shard in part.shards})
     covered = bool(data) and all(_selected(parts, name) == data[name]["pivots"] for name in data)
-    if absent and not covered:  # a shard without a pivot leaves no run
+    if absent and not covered:  # a missing shard may be an empty one, whose session leaves no run
         yield f"shard{'s' * (len(absent) > 1)} {_several(list(map(str, absent)))} of {count}"
     for runs in _by_shard(parts):
         yield from _missing_in(runs)
     for part in parts:
         if part.damages.torn is not None:
-            yield f"{part.name}: its last line was torn ({part.damages.torn.size} bytes), and is left out"
+            yield f"{part.name}: its last line is incomplete ({part.damages.torn.size} bytes) and is left out"
 
 
 def _missing_in(runs: Sequence[_Run]) -> Iterator[str]:
-    """Say what is missing in the runs of one shard. Of tests of the user's it is not known how many there are."""
+    """Yield what is missing in the runs of one shard; how many tests of the user's own there are is unknown."""
     names = _several([run.name for run in runs])
     ends = [f"{run.name}: {end}" if len(runs) > 1 else end for run in runs if (end := run.ended_early()) is not None]
     short = False
@@ -479,12 +482,12 @@ def _wanted_and_found(runs: Sequence[_Run], name: str) -> tuple[int, int]:
     """Return how many tests of a data file the runs of one shard should have, and how many have a result."""
     found = sum(run.results[name] for run in runs)
     if not any(run.named(name) for run in runs):
-        return found, found  # it was read by tests of the user's alone
+        return found, found  # only the user's own tests read it, whose number is unknown
     return runs[0].selected(name) * runs[0].description["repeats"], found
 
 
 def _count_missing(parts: Sequence[_Run], tally: Tally) -> None:
-    """Count what the runs skipped, and what else of the shards that are there has no result."""
+    """Count the skipped tests of the runs, and the other tests of their shards without a result."""
     for part in parts:
         counts = part.description.get("counts")  # a run that was killed, or is of an earlier version, has none
         tally.skipped += 0 if counts is None else counts.get("skipped", 0)
@@ -504,7 +507,7 @@ def _by_shard(parts: Iterable[_Run]) -> Iterable[list[_Run]]:
 
 
 def _only_data(run: _Run) -> bool:
-    """Tell whether a run was of data alone, so that it is known how many tests it has."""
+    """Return whether a run ran only data files, so that its number of tests is known."""
     paths = {os.path.normpath(data["path"]) for data in run.data.values()} | set(run.data)
     return all(os.path.normpath(text.partition("::")[0]) in paths for text in run.arguments)
 
@@ -515,9 +518,9 @@ def _left_out(parts: Sequence[_Run]) -> Iterator[str]:
             yield f"{part.name}: left out: {part.damages.losses()}"
         if part.damages.made_up:
             made_up = part.damages.made_up
-            yield f"{part.name}: damaged lines whose tests have later results, and which are not missed: {made_up}"
+            yield f"{part.name}: damaged lines without a loss, since their tests have later results: {made_up}"
         if part.calls_left_out:
-            yield f"{part.name}: kept answers that cannot be read are left out ({part.calls_left_out}), and asked again"
+            yield f"{part.name}: damaged lines in calls/ are left out: {part.calls_left_out}; a resumed run asks again"
     yield from (f"  {line}" for line in listed(part.damages for part in parts))
 
 

@@ -1,4 +1,4 @@
-"""What an agent returned, as JSON text that gives the same action when it is read again."""
+"""Write what an agent returned as JSON text, from which the same action is read again."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.core.shapes import Reading
 
-# Of an answer's texts together. A character may take 24 bytes of a line, 12 in the output and 12 in the action.
+# The most characters of an answer's texts together. Escaped, a character may take 12 bytes, and a line holds the texts
+# twice: in the output and in the action.
 MOST_CHARACTERS = 2_000_000
-_LONGEST = 32 << 20  # bytes; twice as much is what a line may have
+_LONGEST = 32 << 20  # bytes; half of the longest line that is read
 _JSON_TYPES = frozenset((str, int, float, bool, type(None)))
 _NO_RESPONSE = frozenset(("type", "choices"))
-# What a Response says of the answer itself, and an agent beside it; the rest repeats the request, tools and all.
+# The members of a Response about the answer itself, and an agent's own notes; the other members repeat the request.
 _RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at", AGENT_NOTES)
 
 
 def output_json(output: Any) -> str:
     """Write an agent's output as JSON text in ASCII, from which `to_action` reads the same action.
 
-    Objects of SDKs are written as their fields, a Response without what it repeats of the request, and what was wrapped
-    around an answer is left out. An output that is no action, and has no such text, is named by its type.
+    Objects of SDKs are written as their fields, an answer without what was wrapped around it, and a Response without
+    the members that repeat the request. If that gives no such text, the action alone is written; for an output that is
+    not an action, the name of its type.
     """
     text = _written(output)
     return text if len(text) <= _LONGEST else json.dumps(f"an answer of {len(text) >> 20} MB, which is not recorded")
@@ -62,15 +64,15 @@ def _written(output: Any) -> str:
         kept = _without_request(output if reading is None else reading.answer)
         text = _ENCODER.encode(kept)
         if len(text) > _LONGEST:
-            raise ValueError  # noqa: TRY301 (what stands beside the answer may be left out)
+            raise ValueError  # noqa: TRY301 (the action alone may be short enough)
         if is_too_deep(text.encode()):
-            raise RecursionError  # noqa: TRY301 (as what the encoder makes of still more)
+            raise RecursionError  # noqa: TRY301 (which the encoder raises for even deeper nesting)
         if _is_json(kept) or (reading is not None and _same(read_output(json.loads(text)), reading)):
             return text
     except (TypeError, ValueError, RecursionError, ActionError):
         pass
     if reading is None:
-        return json.dumps(f"{type(output).__name__}, which is no action")
+        return json.dumps(f"{type(output).__name__}, which is not an action")
     try:
         return json.dumps(_fields(Action(tuple(reading.calls), reading.text, reading.malformed)))
     except (TypeError, ValueError, RecursionError):
@@ -78,12 +80,12 @@ def _written(output: Any) -> str:
 
 
 def _same(one: Reading, other: Reading) -> bool:
-    """Tell whether two outputs were read alike, and have the same that is odd about them."""
+    """Return whether two outputs were read as the same action, with the same oddities."""
     return replace(one, answer=None) == replace(other, answer=None, is_part=one.is_part)
 
 
 def action_json(action: Action | None) -> str:
-    """Write an action as the data sets write expected ones; `null` for none at all."""
+    """Write an action as JSON text, in the form of the data sets' expected actions; `null` if there is none."""
     if action is None:
         return "null"
     if action.malformed is not None:
@@ -94,12 +96,12 @@ def action_json(action: Action | None) -> str:
         return json.dumps(calls[0])
     if calls:
         return json.dumps({"type": "function_call_batch", "calls": calls})
-    # a fixture of the user's may have made an action of anything
+    # a user's own fixture may have put anything into an action
     return json.dumps({"type": "message", "content": action.message}) if isinstance(action.message, str) else "null"
 
 
 def _is_json(value: Any) -> bool:
-    """Tell whether a value is made of JSON's own types alone, and so comes back as it was."""
+    """Return whether a value consists of JSON's own types, so that it is read back unchanged."""
     kind = type(value)
     if kind is dict:
         return all(type(key) is str and _is_json(part) for key, part in value.items())
@@ -117,7 +119,7 @@ def _without_request(output: Any) -> Any:
 
 
 def _dumped(model: Any) -> Any:
-    """Return a pydantic model's fields; raises TypeError for what only looks like one: a mock has no end of them."""
+    """Return a pydantic model's fields; raises TypeError for a look-alike, such as a mock that returns mocks."""
     fields = model.model_dump(mode="json", warnings=False)
     if not isinstance(fields, dict | list | str | int | float | None):
         raise TypeError(f"model_dump of {type(model).__name__} gives no JSON")
@@ -125,7 +127,7 @@ def _dumped(model: Any) -> Any:
 
 
 def _fields(value: Any) -> Any:
-    """Give JSON what stands for an object in it."""
+    """Return a JSON-compatible value for an object; raises TypeError if it has none."""
     if isinstance(value, FunctionCall):
         return {"type": "function_call", "name": value.name, "arguments": value.arguments}
     if isinstance(value, Message):

@@ -1,4 +1,4 @@
-"""How the rewards of a replay compare with those that the file of rollouts has on record itself."""
+"""Compare the rewards of a replay with those recorded in the file of rollouts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 5
 
 
 class OwnRewards:
-    """Counts the answers of a replay whose reward is the one on record; `recorded` has these by pivot and repeat."""
+    """Counts the answers of a replay whose reward equals the file's; `recorded` has the file's, by pivot and repeat."""
 
     def __init__(self, recorded: Mapping[tuple[str, int], float | None]) -> None:
         self._recorded = recorded
@@ -25,7 +25,7 @@ class OwnRewards:
         self._differing: list[str] = []
 
     def add(self, record: CaseRecord) -> None:
-        """Count a result; an error has no reward to be compared, and a test of the user's may grade what it likes."""
+        """Count a result; leaves out errors, and the user's own tests, which may grade other actions."""
         place = record.pivot_id, record.repeat
         if record.reward is None or not record.own or place not in self._recorded:
             return
@@ -38,14 +38,14 @@ class OwnRewards:
             self._equal += 1
         elif len(self._differing) < _SHOWN:
             repeat = f"[r{record.repeat}]" if record.repeat > 1 else ""
-            self._differing.append(f"{record.pivot_id}{repeat} ({recorded:g} there, {record.reward:g} here)")
+            self._differing.append(f"{record.pivot_id}{repeat} ({recorded:g} in the file, {record.reward:g} here)")
 
     def lines(self) -> Iterator[str]:
-        """Yield how many are equal, which of the others came first, and how many have none on record."""
+        """Yield lines with the number of equal rewards, the first unequal ones, and the number of those without one."""
         if self._compared:
             yield f"rewards equal to the file's own: {self._equal} of {self._compared}"
         more = self._compared - self._equal - len(self._differing)
         if self._differing:
             yield f"  others: {', '.join(self._differing)}" + (f" and {more} more" if more else "")
         if self._missing:
-            yield f"rollouts without a reward of their own: {self._missing}"
+            yield f"rollouts without a recorded reward: {self._missing}"

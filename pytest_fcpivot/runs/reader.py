@@ -1,11 +1,10 @@
-"""The one reader of the lines of a run: of `results.jsonl`, and of the call files beside it.
+"""The only reader of a run's lines: those of `results.jsonl`, and of the call files beside it.
 
-A run directory is data that may have been cut off, edited or made by somebody else. Every line is checked once, whole,
-by msgspec's types: what it does not refuse can be counted, graded and copied without a further look. A line that is
-refused is told with its file, its number and the reason. Members that are not known are passed over: a newer version
-may write more.
+A run directory is data that may have been cut off, edited or made by somebody else. msgspec checks each line
+completely, once; an accepted line can be counted, graded and copied without further checks. A refused line is reported
+with its file, its number and the reason. Unknown members are ignored, because a newer version may write more of them.
 
-The bounds here hold for writing too (`output.output_json` keeps to them), so that no line of ours is refused.
+Writers keep to the same limits (see `output.output_json`), so that we never refuse a line of our own.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-LONGEST = 64 << 20  # bytes of a line; as of a row of data
-DEEPEST = 500  # values inside each other, well under what Python's decoder takes on top of pytest's own calls
+LONGEST = 64 << 20  # bytes of a line, the same limit as for a row of data
+DEEPEST = 500  # nested values; well below Python's recursion limit, of which pytest's own calls take a part
 MOST_REPEATS = 1_000_000
 _WIDTH = 200
 
@@ -41,14 +40,14 @@ _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 
 
 class DamagedLineError(ValueError):
-    """A line is not what pytest-fcpivot writes; the message says why."""
+    """A line is not as pytest-fcpivot writes it; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A line that cannot be read. `test` is the one that it was about, if that can still be made out.
+    """A line that cannot be read; `size` is in bytes. `test` is the node id of its test, if that is still readable.
 
-    `torn` tells that it is the last line and was cut short, as a process that is killed may leave it.
+    `torn`: it is an incomplete last line without a newline, as a killed process may leave it.
     """
 
     path: Path
@@ -75,7 +74,7 @@ class Scored(msgspec.Struct, gc=False):
     usage: Usage | None = None
 
     def scoring(self) -> tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]:
-        """Return it as a record holds it."""
+        """Return the score as a CaseRecord holds it."""
         tokens = None if self.usage is None else self.usage.counts()
         return self.by, self.score, self.reason or "", tokens, self.cause
 
@@ -113,9 +112,9 @@ _NOT_THERE = msgspec.Raw()
 
 
 class ResultLine(msgspec.Struct, gc=False):
-    """One line of `results.jsonl`: a test's result. `output` is JSON text, and was checked to be readable.
+    """One line of `results.jsonl`: a test's result. `output` is JSON text that is known to be valid.
 
-    `redacted` tells that a secret was taken out of the answer, which is then not what was graded.
+    `redacted`: a secret in the answer was replaced by ***, so that the line does not have the text that was graded.
     """
 
     test: str
@@ -153,32 +152,32 @@ class ResultLine(msgspec.Struct, gc=False):
 
     @property
     def has_no_answer(self) -> bool:
-        """Whether it is an error of the agent's; of others, such as the grader's, the answer can be graded."""
+        """Whether this is an error of the agent; after other errors, as of the grader, the answer can be graded."""
         return self.is_error and (self.action is None or self.action is msgspec.UNSET)
 
     @property
     def has_output(self) -> bool:
-        """Whether there is an output; null, which an agent may return as well, is none."""
+        """Whether there is an output other than null; null counts as none, although an agent may return it."""
         return bytes(self.output) not in (b"", b"null")
 
     @property
     def has_action(self) -> bool:
-        """Whether the line says what was graded; those of early versions do not."""
+        """Whether the line has the graded action; lines of early versions do not."""
         return self.action is not msgspec.UNSET
 
     @property
     def kind(self) -> str | None:
-        """Name the type of the action that was graded; None for no action."""
+        """The type of the graded action; None if there is none."""
         action = self.action
         return None if action is None or isinstance(action, msgspec.UnsetType) else _KINDS[type(action)]
 
     @property
     def message(self) -> str | None:
-        """The message that was graded; None if it was something else."""
+        """The graded message; None if the action was not a message."""
         return self.action.content if isinstance(self.action, _Message) else None
 
     def graded(self) -> Action:
-        """Return the action that was graded; an empty one for nothing, and for a line that does not say."""
+        """Return the graded action; an empty Action if there was none, or the line does not have it."""
         action = self.action
         return Action() if action is None or isinstance(action, msgspec.UnsetType) else action.action()
 
@@ -192,7 +191,7 @@ _KINDS: dict[type, str] = {
 
 
 class CallLine(msgspec.Struct, gc=False):
-    """One line of a call file: the beginning of a test's call, or its end, maybe with the answer as JSON text."""
+    """One line of a call file: the begin of a test's call, or its end, with or without the answer as JSON text."""
 
     began: str | None = None
     ended: str | None = None
@@ -226,13 +225,13 @@ _LOOKED_AT = 1 << 20
 _OF_RESULT, _OF_CALL = (
     re.compile(rb'"(?:' + names + rb')"\s*+:\s*+(' + _STRING + rb")", re.DOTALL) for names in (b"test", b"ended|began")
 )
-_HALF = re.compile(  # of a character that is written as two
+_HALF = re.compile(  # a lone surrogate: one half of a character that JSON escapes as two
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
 
 
 def result_line(data: bytes) -> ResultLine:
-    """Read a line of `results.jsonl`; raises DamagedLineError, and nothing else, whatever the bytes are."""
+    """Read a line of `results.jsonl`; raises DamagedLineError for any bytes that are not one, and no other error."""
     line: ResultLine = _read(data, _results, ResultLine)
     if (line.reward is None) != line.is_error:
         reason = "an error has a reward" if line.is_error else f"{line.outcome} without a reward"
@@ -257,7 +256,7 @@ def _read(data: bytes, decode: Callable[[bytes], Any], kind: Any) -> Any:
         except msgspec.DecodeError:
             if not _HALF.search(data):
                 raise
-            line = _read_slowly(data, kind)  # halves of characters, which JSON can hold and msgspec refuses
+            line = _read_slowly(data, kind)  # lone surrogates: valid JSON for Python, but msgspec refuses them
         if not data.isascii():
             data.decode()
         if is_too_deep(data):
@@ -295,10 +294,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def is_too_deep(data: bytes) -> bool:
-    """Tell whether a JSON text has more values inside each other than a line may have."""
+    """Return whether a JSON text is nested deeper than a line may be."""
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return False
-    bare = _STRINGS.sub(b"", data)  # brackets in texts are no values
+    bare = _STRINGS.sub(b"", data)  # brackets inside of strings do not count
     if bare.count(b"{") + bare.count(b"[") <= DEEPEST:
         return False
     depth = 0
@@ -325,7 +324,7 @@ _WORDS = {
 
 
 def _in_words(data: bytes, error: Exception) -> str:
-    """Say what msgspec or Python's own decoder did not like, as somebody reads it who knows neither."""
+    """Reword an error of msgspec or of Python's JSON decoder for readers who know neither."""
     text = str(error)
     if not data.strip():
         return "an empty line"
@@ -357,7 +356,7 @@ def _kinds(names: str) -> str:
 
 
 def _test_in(data: bytes, name: re.Pattern[bytes] | None) -> str | None:
-    """Make out which test a damaged line was about: its name stands before the answer, where texts are escaped."""
+    """Find the test of a damaged line by its name, which is before the answer; None if it cannot be read."""
     found = None if name is None else name.search(data, 0, _LOOKED_AT)
     try:
         return None if found is None else str(decoded(found[1]))
@@ -371,20 +370,20 @@ def _test_in(data: bytes, name: re.Pattern[bytes] | None) -> str | None:
 def open_regular(path: Path) -> BinaryIO:
     """Open a file of a run for reading, without following a link or waiting for a pipe.
 
-    Raises RunError for what is no file, OSError if it cannot be opened.
+    Raises RunError for anything but a plain file, OSError if it cannot be opened.
     """
     return os.fdopen(open_plain(path), "rb")
 
 
 def whole_file(path: Path, most: int) -> bytes | None:
-    """Read a small file of a run; None if it has more bytes than so many. Raises as `open_regular` does."""
+    """Read a small file of a run; None if it has more than `most` bytes. Raises as `open_regular` does."""
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         return None if size > most else stream.read(size)
 
 
 def results_in(path: Path) -> Iterator[tuple[int, ResultLine | Damage]]:
-    """Yield each line of a `results.jsonl` with the offset where it begins; raises RunError if it cannot be read."""
+    """Yield each line of a `results.jsonl` with its offset in bytes; raises RunError if the file cannot be read."""
     return lines_of(path, result_line, _OF_RESULT)
 
 
@@ -396,10 +395,10 @@ def calls_in(path: Path) -> Iterator[tuple[int, CallLine | Damage]]:
 def lines_of(
     path: Path, read: Callable[[bytes], Any], name: re.Pattern[bytes] | None, *, is_given: bool = False
 ) -> Iterator[tuple[int, Any]]:
-    """Yield what `read` makes of each line, or its damage, with the offset; `name` finds a damaged line's test.
+    """Yield the offset of each line with the result of `read`, or a Damage; `name` finds a damaged line's test.
 
-    A last line without its end counts if nothing but that is missing. `is_given` tells that the user named the file,
-    which may then be a link or a pipe. Raises RunError if the file cannot be read.
+    A last line that lacks only its newline counts. `is_given`: the user named the file, so that it may be a link or a
+    pipe. Raises RunError if the file cannot be read.
     """
     try:
         with path.open("rb") if is_given else open_regular(path) as stream:
@@ -424,13 +423,13 @@ def lines_of(
 
 
 def line_at(stream: BinaryIO, offset: int) -> bytes:
-    """Return the line that begins at an offset."""
+    """Return the line at an offset in bytes."""
     stream.seek(offset)
     return stream.readline(LONGEST + 1)
 
 
 def _pass_line(stream: BinaryIO) -> tuple[int, bool]:
-    """Pass over the rest of a line; returns its size, and whether it has an end."""
+    """Skip the rest of a line; returns its size in bytes, and whether it ends with a newline."""
     size = 0
     while data := stream.readline(1 << 20):
         size += len(data)

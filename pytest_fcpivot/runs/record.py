@@ -1,4 +1,4 @@
-"""The record of one case: how it travels from a worker to the controller, and its line in `results.jsonl`."""
+"""The record of one test's result: how a worker sends it to the controller, and its line in `results.jsonl`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.runs.reader import ResultLine
 
-# Among the reasons of further attempts: a plugin ran the test again after an error, and the agent was asked anew.
+# Stands among the causes of retries where a plugin ran the test again after an error, and the agent was asked anew.
 RUN_AGAIN = "test run again"
 
-# What a record has in words of others, beside its category and the judge's reason.
+# The fields with text that users' code or servers wrote, besides the category and the judge's reason.
 _SAID = ("path", "explanation", "error", "cause", "refusal")
 
 Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | None]
@@ -29,16 +29,17 @@ Scoring = tuple[str, float | None, str, tuple[int, int, int, int] | None, str | 
 
 @dataclass(slots=True)
 class CaseRecord:
-    """One test's result; `reward` is None when there was no answer to grade, and `error` then says why.
+    """One test's result; `reward` is None if there was no answer to grade, and `error` is then the reason.
 
-    `output_json` and `action_json` hold JSON text; `usage` counts tokens of input, cached input, output and reasoning;
-    `retried` names why each attempt but the last was not enough, and `cause` what kind of fault an error was. `own`
-    tells a pivot's own item from a user's test that took the `pivot` fixture; `kept` tells that the result stands in
-    the run's file already. `paths`, `further_paths` and `halves` are as in a Grade, and in the file only if a grader
-    gave them. `judge` says who scored a message (`asked`, `cached`, or `keyword` in the judge's place), the score, why,
-    the tokens that it took, and the fault of a judge that gave none. `flags` names what is odd about the answer, as
-    `answer_flags` does. `refusal` has the words in which a server refused the request; the file has them as the error.
-    `redacted` tells that a secret was taken out of the answer, which cannot be graded again then.
+    `output_json` and `action_json` hold JSON text. `usage` counts the tokens of input, cached input, output and
+    reasoning; `latency_s` is in seconds. `retried` has the cause of each attempt before the last one, `cause` the kind
+    of fault behind an error. `own`: this is a pivot's own item, and not a user's own test that takes the `pivot`
+    fixture. `kept`: the result is in results.jsonl already. `paths`, `further_paths` and `halves` are as in a Grade,
+    and in the file only if a grader gives them. `judge` has who scored a message (`asked`, `cached`, or `keyword`
+    instead of the judge), the score, the reason, the tokens, and the fault of a judge that gave no score. `flags` names
+    oddities of the answer, as `answer_flags` does. `refusal` has the words in which a server refused the request; in
+    the file they are the error. `redacted`: a secret in the answer was replaced by ***, so that it cannot be graded
+    again.
     """
 
     pivot_id: str
@@ -72,13 +73,13 @@ class CaseRecord:
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
-        """Make the record of a case that did not come to its pivot: its process died, a fixture failed, or a mark."""
+        """Make the record of a test that did not read its pivot: after a crash, a failing fixture, or a skip."""
         tool = entry.expected_names[0] if entry.expected_names else None
         return cls(entry.id, entry.trajectory_id, entry.expected_type, tool, repeat=repeat, error=error, own=own)
 
     @classmethod
     def of_line(cls, line: ResultLine, *, own: bool) -> CaseRecord:
-        """Make the record that a line of `results.jsonl` holds, as far as it can be counted: without the texts."""
+        """Make a record from a line of `results.jsonl`, with all that is counted, but without the long texts."""
         return cls(
             pivot_id=line.pivot_id,
             trajectory_id=line.trajectory_id,
@@ -102,7 +103,7 @@ class CaseRecord:
         )
 
     def to_builtins(self) -> tuple[Any, ...]:
-        """Write the record as a tuple of builtins, with text that UTF-8 can hold, so that it crosses processes."""
+        """Return the record as a tuple of builtins with text that UTF-8 can hold, so that pytest-xdist can send it."""
         values: tuple[Any, ...] = _all_fields(self)
         if (
             self.error is None
@@ -111,7 +112,7 @@ class CaseRecord:
             and self.trajectory_id.isascii()
             and (self.tool or "").isascii()
         ):
-            return values  # nothing in it that UTF-8 cannot hold: the JSON texts are ASCII
+            return values  # quick way: all text is ASCII, as the JSON texts always are
         return tuple(_sendable(value) for value in values)
 
     @classmethod
@@ -120,10 +121,10 @@ class CaseRecord:
         return cls(*values)
 
     def hide_secrets(self, redact: Redactor) -> None:
-        """Take secrets out of all that a user's code or a server has said, and note it if the answer is changed.
+        """Remove secrets from all text of users' code or servers; sets `redacted` if that changes the answer.
 
-        Of the answer, by which it is graded again, only what no ordinary text holds is taken. Names of tests, pivots
-        and the data's tools are left as they are.
+        In the answer, which may be graded again, only secrets that ordinary text cannot contain are replaced. The names
+        of tests, pivots and tools are left unchanged.
         """
         for name in _SAID:
             text = getattr(self, name)
@@ -146,7 +147,7 @@ class CaseRecord:
                 self.redacted = True
 
     def line(self, test: str, outcome: str, cost: float | None = None) -> str:
-        """Write the record as one line of `results.jsonl`, without its end; `test` is the node id."""
+        """Return the record as one line of `results.jsonl`, without a newline; `test` is the node id."""
         usage = self.usage
         partial: dict[str, Any] = {}
         if self.paths:

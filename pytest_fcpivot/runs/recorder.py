@@ -1,4 +1,4 @@
-"""The run that a session records: begun, written line by line, and ended."""
+"""Record a session's run: begin it, write each result, and end it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Writes the run of this session; without a directory, it does nothing.
+    """Records the run of this session in `path`; does nothing if that is None.
 
-    With `marks`, what the run names is this user's own, and it is marked as made here, if there is a key.
+    `must`: an unusable directory is an error, because the user named it. `marks`: everything that the run names comes
+    from this user, so that it is marked as made here, if there is a key.
     """
 
     def __init__(self, path: Path | None, *, resumes: bool, must: bool, marks: bool) -> None:
         self.path = path
         self.trouble: str | None = None
-        self._no_mark = None if marks else "it goes on from a run that was not made here"
+        self._no_mark = None if marks else "it continues a run that was not made here"
         self._marks = marks
         self._key: Key | None = None
         self._resumes = resumes
@@ -41,7 +42,7 @@ class Recorder:
         self.written = 0
 
     def begin(self, description: Mapping[str, Any]) -> None:
-        """Make or open the directory; raises RunError if it cannot be used and was named by the user."""
+        """Create or open the run directory; raises RunError if it cannot be used and the user named it."""
         if self.path is None:
             return
         self._session = {"started": now(), "ended": None, "exit_status": None}
@@ -52,7 +53,7 @@ class Recorder:
             if self._resumes:
                 self._run = RunDirectory.resume(self.path)
                 self.repaired = self._run.repaired
-                # Read once more, now that no other session writes it: the mark is for what is here now.
+                # Read again, now that the lock keeps other sessions out: the mark must be for the present content.
                 self._description, origin = read_with_origin(self.path, self._key or find_key())
                 if self._marks and origin is not Origin.HERE:
                     self._key, self._no_mark = None, "its run.json was changed while this session began"
@@ -72,7 +73,7 @@ class Recorder:
 
     @property
     def unmarked(self) -> str | None:
-        """Say that the run is not marked as made here, and what follows; None if it is, or is not recorded."""
+        """The line about a run that is not marked as made here; None if it is marked, or is not recorded."""
         if self.path is None or self._no_mark is None:
             return None
         return (
@@ -82,19 +83,19 @@ class Recorder:
 
     @property
     def calls(self) -> Path | None:
-        """Where processes keep answers whose tests have not come."""
+        """The directory in which processes keep answers whose tests have not run; None without a run directory."""
         return None if self.path is None else RunDirectory(self.path).calls
 
     def add(self, record: CaseRecord, test: str, outcome: str, cost: float | None) -> str | None:
-        """Write one result; returns what is wrong if it cannot be written, after which nothing more is."""
+        """Write one result; if that fails, returns the error message and writes nothing more in this session."""
         if self._run is None:
             return None
         try:
             self._run.append(record.line(test, outcome, cost))
         except OSError as error:
             self.trouble = (
-                f"{self.path}: results cannot be written any more: {error.strerror or error}; those before are kept: "
-                f"make room, and go on with --fc-resume={self.path}"
+                f"{self.path}: results cannot be written any more: {error.strerror or error}; earlier ones are kept: "
+                f"make room, and resume with --fc-resume={self.path}"
             )
             self._run.close()
             self._run = None
@@ -111,10 +112,10 @@ class Recorder:
         judged: Mapping[str, int] | None = None,
         keep: bool = False,
     ) -> None:
-        """Note the end; after that, what was kept of calls is removed, if every test was reported.
+        """Record the end of the session; then remove the kept answers if the run is `complete`.
 
-        `counts` tells what became of the selected tests, `judged` how many messages were scored by whom, if there was a
-        judge. A new run without results is removed, unless it is to be kept.
+        `counts` has the selected tests by outcome, `judged` the scored messages by who scored them, if there was a
+        judge. A new run without results is removed, unless `keep` is set or answers are kept.
         """
         if self._run is None:
             return
@@ -126,7 +127,7 @@ class Recorder:
         if counts is not None:
             self._description["counts"] = dict(counts)
         if judged is not None:
-            counts = self._run.judged() if self._resumes else judged  # a part of the run may have been resumed
+            counts = self._run.judged() if self._resumes else judged  # a resumed run has results of earlier sessions
             self._description["judged"] = dict(sorted(counts.items()))
         try:
             self._describe()
@@ -142,7 +143,7 @@ class Recorder:
         self._run.close()
 
     def _answers_wait(self) -> bool:
-        """Tell whether the run has answers to tests without a result: of those that this session did not select."""
+        """Return whether the run has answers for tests without a result, which this session did not select."""
         if self._run is None or not (self._resumes and self._run.calls.is_dir()):
             return False
         book = AnswerBook(replays=False)

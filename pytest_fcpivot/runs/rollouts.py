@@ -1,4 +1,4 @@
-"""The one reader of NeMo Gym's rollouts: rows of pivots with a response each, whose answers can be graded again."""
+"""The only reader of NeMo Gym's rollouts: rows of pivots, each with a response that can be graded again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RolloutRepeats:
-    """Which repeat of its pivot each rollout is, from 1; `most` is the largest number so far."""
+    """Numbers the rollouts of each pivot from 1; `most` is the largest number so far."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,10 +27,10 @@ class RolloutRepeats:
         self.most = 0
 
     def next(self, pivot_id: str, row: Mapping[str, Any]) -> int:
-        """Return the number of the next rollout of a pivot: what its row says, or how many there were.
+        """Return the repeat of the next rollout of a pivot: by its row's index, or else counted in the file's order.
 
-        Raises RunError if another one has that number, so that one of the two would be lost, or if it is no number of
-        a repeat.
+        Raises RunError if an earlier rollout has the same number, because one of them would be lost, or if the number
+        is greater than MOST_REPEATS.
         """
         self._seen[pivot_id] = self._seen.get(pivot_id, 0) + 1
         number = rollout_index(row)
@@ -44,7 +44,7 @@ class RolloutRepeats:
             raise RunError(
                 f"{self._path}: two rollouts of the pivot {pivot_id!r} are number {repeat - 1} by {ROLLOUT_INDEX}, "
                 "or by their order where a row has none; one of them would not be graded. If the file was joined from "
-                "several, replay them one by one, or take the key out of all rows"
+                "several, replay them one at a time, or remove the key from all rows"
             )
         self._taken.add((pivot_id, repeat))
         self.most = max(self.most, repeat)
@@ -52,34 +52,34 @@ class RolloutRepeats:
 
 
 def is_without_answer(row: Mapping[str, Any]) -> bool:
-    """Tell whether a rollout is one that nothing says the right answer of."""
+    """Return whether a rollout has no expected action."""
     return PARAMS in row and EXPECTED not in row
 
 
 def no_rollouts(without_answer: int) -> str:
-    """Say why a file holds no rollouts to grade; so many of its rows had a response, and no expected action."""
+    """Explain why a file has no rollouts to grade; `without_answer` rows have a response, but no expected action."""
     if without_answer:
         return (
-            f"{without_answer} rollouts without an expected_action, such as those of several turns: nothing can be "
-            "graded by them; as data (--fc-data) their turns are pivots"
+            f"{without_answer} rollouts without an expected_action, such as those of several turns, which a replay "
+            "cannot grade; as data (--fc-data), their turns are pivots"
         )
     return "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response"
 
 
 def reward_of(row: Mapping[str, Any]) -> float | None:
-    """Return the reward that a rollout has on record; None if it has none, or something that is no number."""
+    """Return a rollout's recorded reward; None if it has none, or one that is not a number."""
     reward = row.get("reward")
     return None if isinstance(reward, bool) or not isinstance(reward, int | float) else float(reward)
 
 
 def rollouts_in(path: Path) -> Iterator[tuple[int, int, dict[str, Any] | Damage]]:
-    """Yield number, offset and row of each line; raises RunError if the file, which may be a link, cannot be read."""
+    """Yield the number, offset and row of each line; the file may be a link. Raises RunError if it cannot be read."""
     for number, (offset, row) in enumerate(lines_of(path, row_of, None, is_given=True), 1):
         yield number, offset, row
 
 
 def row_of(data: bytes) -> dict[str, Any]:
-    """Read a line of rollouts; raises DamagedLineError, and nothing else."""
+    """Read a line of rollouts; raises DamagedLineError for any other bytes, and no other error."""
     if is_too_deep(data):
         refuse_depth()
     try:
@@ -90,6 +90,6 @@ def row_of(data: bytes) -> dict[str, Any]:
         raise DamagedLineError("a row must be an object")
     reward = row.get("reward")
     if isinstance(reward, int | float) and not isinstance(reward, bool) and not 0 <= reward <= 1:
-        # no mean with its interval can be made of it; NaN is refused here, too
+        # the mean's interval needs rewards from 0 to 1; this refuses NaN as well
         raise DamagedLineError(f"reward: a number from 0 to 1 is needed, not {shown(reward)}")
     return row

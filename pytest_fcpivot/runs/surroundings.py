@@ -1,4 +1,4 @@
-"""What a run depends on beside its options."""
+"""Describe the environment of a run for run.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GIT_PATIENCE_S = 5
 
 
 def surroundings(directory: Path) -> dict[str, Any]:
-    """Describe what a run depends on beside its options: versions, platform, and the commit of the user's code."""
+    """Return the versions of packages, the platform, and the git commit of the user's code, as run.json has them."""
     packages = {}
     for name in _PACKAGES:
         try:
@@ -32,10 +32,10 @@ def surroundings(directory: Path) -> dict[str, Any]:
 
 
 def _git_commit(directory: Path) -> dict[str, Any] | None:
-    """Return the commit of a checkout and whether it was changed since; None outside of one, or without git."""
+    """Return a checkout's commit, and whether tracked files were changed since; None outside of one, or without git."""
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return None
-    # A project that was copied may bring settings of git's that run a program.
+    # A copied project may have git settings that run a program, such as this one.
     settings = ["-c", "core.fsmonitor=false"]
     command = ["git", *settings, "-C", str(directory), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:

@@ -1,4 +1,4 @@
-"""The running tally of a run: it grows with trajectories and categories, not with the text of results."""
+"""The running tally of a run's results; its memory grows with results and trajectories, not with their text."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _TOLERANCE = 1e-9
 
 
 class Tally:
-    """Counts results as they are reported, in any order, to the same figures."""
+    """Counts results as they are reported; the figures do not depend on the order."""
 
     def __init__(self, repeats: int = 1) -> None:
         self.repeats = repeats
         self.passed = 0
         self.failed = 0
         self.errors = 0
-        self.skipped = 0  # by a mark, a fixture or the agent, or an expected failure: not among the selected
-        self.not_run = 0  # selected, and without any report when the session ended
+        self.skipped = 0  # by a mark, a fixture or the agent, or expected failures; not among the selected
+        self.not_run = 0  # selected tests without a report at the session's end
         self.again = 0  # errors whose tests were run again
-        self.redacted = 0  # answers that a secret was taken out of before they were recorded
-        self.repeated = 0  # further results of tests that had one, which are not counted
+        self.redacted = 0  # answers that were recorded with *** in place of a secret
+        self.repeated = 0  # results of tests that already had one, which are not counted
         self.categories: Counter[str] = Counter()
         self.schemas: Counter[str] = Counter()
         self.error_causes: Counter[str] = Counter()
-        self.error_texts: dict[str, tuple[str, bool]] = {}  # of each cause: a text, and whether there are others
+        self.error_texts: dict[str, tuple[str, bool]] = {}  # by cause: one text, and whether there are others
         self.confusion: Counter[tuple[str, str]] = Counter()
         self.tools_graded: Counter[str] = Counter()
         self.tools_failed: Counter[str] = Counter()
@@ -54,19 +54,19 @@ class Tally:
         self.judge_faults: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.retried = 0
-        self.flags: Counter[str] = Counter()  # what is odd about answers
-        self.unread = 0  # answers with a flag that says that they were not read as what the model meant
-        self._by_pivot: dict[str, list[int]] = {}  # graded and passed, when pivots are repeated
+        self.flags: Counter[str] = Counter()  # oddities of answers
+        self.unread = 0  # answers with a flag for --fc-max-unread: probably not what the model meant
+        self._by_pivot: dict[str, list[int]] = {}  # number of graded and of passed answers, if pivots are repeated
 
     def add(self, record: CaseRecord, test: str, outcome: str) -> None:
-        """Count one result by what pytest makes of it; what pytest skips, such as an xfail, is counted apart."""
+        """Count one result by pytest's outcome; skips and expected failures are counted separately."""
         if outcome in ("passed", "failed"):
             self.count(record, test, passed=outcome == "passed")
         elif outcome == "skipped":
             self.skipped += 1
 
     def count(self, record: CaseRecord, test: str, *, passed: bool) -> None:
-        """Count one result of a test, by its node id; one without a reward is an error, unless it passed."""
+        """Count one result of a test (a node id); without a reward, it is an error, unless it passed."""
         self._add_call(record)
         self.redacted += record.redacted
         if record.reward is None:
@@ -132,11 +132,11 @@ class Tally:
 
     @property
     def selected(self) -> int:
-        """How many tests count: not those that were skipped, nor those of the user's that passed and graded nothing."""
+        """How many tests count: all but skipped ones, and the user's own tests that passed and graded nothing."""
         return self.passed + self.failed + self.errors + self.not_run
 
     def counts(self) -> dict[str, int]:
-        """Return what became of the tests: the first number is the sum of the next four; the skipped stand apart."""
+        """Return the tests by outcome: `selected` is the sum of the next four; `skipped` is separate."""
         names = ("selected", "passed", "failed", "errors", "not_run", "skipped")
         return {name: getattr(self, name) for name in names}
 
@@ -160,15 +160,15 @@ class Tally:
         return [ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in shares] if ranked else []
 
     def pass_at(self, k: int) -> tuple[float, float, int] | None:
-        """Return pass@k, pass^k and over how many pivots: those graded at least k times; None if there are none."""
+        """Return pass@k, pass^k, and the number of pivots graded at least k times; None if there are no such pivots."""
         return pass_at_k(self._by_pivot.values(), k)
 
     def identity_broken(self) -> bool:
-        """Tell whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
+        """Return whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""
         return abs(self._own_passed - math.fsum(self._own_rewards)) > _TOLERANCE * max(1, len(self._own_rewards))
 
     def identity_figures(self) -> tuple[int, float, int]:
-        """Return passed items, summed reward and number of items of the identity check."""
+        """Return the numbers of the identity check: passed items, the sum of rewards, and all items."""
         return self._own_passed, math.fsum(self._own_rewards), len(self._own_rewards)
 
 

@@ -1,7 +1,7 @@
-"""The mark of a run that was made here: a keyed hash of its `run.json`, by a key that only this user has.
+"""Mark runs as made here, by a keyed hash (HMAC) of `run.json` with a key that only this user has.
 
-The key is in the user's state directory, never in FC_CACHE_DIR, which machines share. Who has no key of their own, or
-one that others may read, gets no mark; nothing else is different.
+The key is in the user's state directory, never in FC_CACHE_DIR, which several machines may share. Without a key, or
+with one that others can read, runs get no mark; nothing else changes.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ MARK = "mark"  # the member of run.json, its last
 _KEY_BYTES = 32
 _NAME = "run-key"
 _FOLDER = "pytest-fcpivot"
-# Whatever else may once be signed with the key, is signed under another name.
+# A prefix for what is hashed, so that another use of the key can never produce a valid mark.
 _ABOUT = b"pytest-fcpivot run.json 1\n"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Origin(Enum):
-    """Where a run comes from, by its mark; the value says it in words."""
+    """Where a run comes from according to its mark; the value is the explanation for messages."""
 
     HERE = "it was made here"
     UNMARKED = (
-        "its run.json has no mark: version 0.1.0 wrote it, or it was written without a usable key, or out of a run "
-        "that was not made here"
+        "its run.json has no mark: version 0.1.0 wrote it, or it was written without a usable key, or it continues a "
+        "run that was not made here"
     )
-    UNCHECKED = "the mark in its run.json cannot be checked, for there is no usable key"
+    UNCHECKED = "the mark in its run.json cannot be checked, because there is no usable key"
     OTHER = "the mark in its run.json is not yours: another user or machine made it, or the file was changed since"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """This user's key, or None and why there is none."""
+    """This user's key; `trouble` is the reason if `secret` is None."""
 
     secret: bytes | None
     trouble: str = ""
@@ -56,7 +56,7 @@ class Key:
 
 
 def written(description: Mapping[str, Any], key: Key | None = None) -> bytes:
-    """Write a run's description as the content of `run.json`, with a mark if there is a key."""
+    """Return the content of `run.json` for a description, with a mark if there is a key."""
     plain = {name: value for name, value in description.items() if name != MARK}
     if key is not None and key.secret is not None:
         plain[MARK] = _mark(plain, key.secret)
@@ -64,10 +64,10 @@ def written(description: Mapping[str, Any], key: Key | None = None) -> bytes:
 
 
 def origin(content: bytes, description: Mapping[str, Any], key: Key) -> Origin:
-    """Tell where a run comes from, by the content of its `run.json` and what was read from it.
+    """Return where a run comes from, by the bytes of its `run.json` and the description read from them.
 
-    The content has to be what `written` makes of the description, to the byte: then no other reading of it is possible,
-    be it of a key that comes twice or of an odd number.
+    The bytes have to be exactly what `written` makes of the description. Otherwise a file with, for instance, a
+    duplicate key could have a valid mark for one reading, and be read in another way.
     """
     mark = description.get(MARK)
     if mark is None:
@@ -81,7 +81,7 @@ def origin(content: bytes, description: Mapping[str, Any], key: Key) -> Origin:
         if content != _text({**plain, MARK: mark}):
             return Origin.OTHER
         right = hmac.compare_digest(_mark(plain, key.secret), mark)
-    except (ValueError, TypeError, RecursionError):  # what JSON cannot hold, or Python not write
+    except (ValueError, TypeError, RecursionError):  # a value that cannot be written as JSON
         return Origin.OTHER
     return Origin.HERE if right else Origin.OTHER
 
@@ -98,7 +98,7 @@ def _text(description: Mapping[str, Any]) -> bytes:
 
 
 def find_key(*, make: bool = False) -> Key:
-    """Return this user's key; with `make`, make one if there is none. A file that is there is never changed."""
+    """Return this user's key; with `make`, create one if there is none. An existing file is never changed."""
     try:
         folder = _folder()
         if make:
@@ -119,21 +119,21 @@ def find_key(*, make: bool = False) -> Key:
 
 
 class _NoKeyError(Exception):
-    """There is no key that can be used; the text says why."""
+    """There is no usable key; the message is the reason."""
 
 
 def _folder() -> Path:
-    """Return the directory of the key; raises _NoKeyError if it cannot be told, or is shared."""
+    """Return the directory of the key; raises _NoKeyError if it cannot be determined, or is shared."""
     try:
         if sys.platform == "win32":
             named = os.environ.get("LOCALAPPDATA", "")
             base = Path(named) if Path(named).is_absolute() else Path("~/AppData/Local").expanduser()
         else:
-            named = os.environ.get("XDG_STATE_HOME", "")  # to be ignored if it is relative, says its specification
+            named = os.environ.get("XDG_STATE_HOME", "")  # its specification says to ignore it if it is relative
             base = Path(named) if Path(named).is_absolute() else Path("~/.local/state").expanduser()
     except RuntimeError as error:
-        raise _NoKeyError("this user has no home directory; XDG_STATE_HOME may name a directory of theirs") from error
-    if not base.is_absolute():  # it would be looked for where the session runs, which may be a stranger's directory
+        raise _NoKeyError("this user has no home directory; set XDG_STATE_HOME to a directory of theirs") from error
+    if not base.is_absolute():  # a relative path would depend on the present directory, which may be somebody else's
         raise _NoKeyError(f"this user's home directory is not an absolute path: {base}")
     folder = base / _FOLDER
     cache = os.environ.get("FC_CACHE_DIR")
@@ -148,14 +148,14 @@ def _make_folder(folder: Path) -> None:
         return
     above = missing[-1].parent
     if _has_modes() and os.geteuid() == 0 and above.stat().st_uid != 0:
-        # root in the home of a user, as by sudo, would leave directories that the user cannot write
+        # root (as by sudo) would leave directories in a user's home that the user cannot write
         raise _NoKeyError(f"{above} belongs to another user")
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 class _Opened:
-    """The key's directory, opened, so that what was checked is what is used."""
+    """The key's directory, held open, so that nothing can be exchanged between a check and its use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -168,7 +168,7 @@ class _Opened:
         except FileNotFoundError:
             raise _NoKeyError(f"there is no {self._path}") from None
         if not stat.S_ISDIR(status.st_mode):
-            raise _NoKeyError(f"{self._folder} is not a directory of its own")
+            raise _NoKeyError(f"{self._folder} is a link, or not a directory")
         if os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY"):
             self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             status = os.fstat(self._fd)
@@ -185,7 +185,7 @@ class _Opened:
         return name if self._fd is not None else str(self._folder / name)
 
     def read(self) -> bytes | None:
-        """Return the key; None if there is none. Raises _NoKeyError for what must not be used, and OSError."""
+        """Return the key; None if there is no file. Raises _NoKeyError for one that must not be used, and OSError."""
         try:
             status = os.stat(self._at(_NAME), dir_fd=self._fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -211,7 +211,7 @@ class _Opened:
         return secret
 
     def write(self, secret: bytes) -> None:
-        """Write the key under its name, whole, unless another process was first; raises OSError."""
+        """Write the key file atomically, unless another process was first; raises OSError."""
         partial = f".{_NAME}.{secrets.token_hex(8)}"
         try:
             self._create(partial, secret)
@@ -230,7 +230,7 @@ class _Opened:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         stream = os.open(self._at(name), flags, 0o600, dir_fd=self._fd)
         try:
-            os.write(stream, content)  # so few bytes are written at once, or not at all
+            os.write(stream, content)  # so few bytes are written completely or not at all
             os.fsync(stream)
         except BaseException:
             with suppress(OSError):

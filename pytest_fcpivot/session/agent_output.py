@@ -1,11 +1,11 @@
-"""What an agent prints and logs, kept until its own test runs.
+"""Show what an agent prints and logs with the agent's own test, although the call runs while another test does.
 
-Calls start ahead of their tests, while pytest captures the output of a neighbour. Text that Python code writes to
-`sys.stdout` and `sys.stderr`, and log records, are held with the call they come from; output written by other means
-(a subprocess, a C extension) cannot be told apart and shows where it happens.
+Calls start ahead of their tests, when pytest captures the output of an earlier test. Text that Python code writes to
+`sys.stdout` and `sys.stderr`, and log records, are therefore held with the call that they come from. Output written by
+other means (a subprocess, a C extension) cannot be attributed, and appears with the test that is running.
 
-What is not captured, but goes to the terminal or a log file at once, goes there without secrets; what is captured is
-shown by reports, which are cleaned as such.
+Output that pytest does not capture, but sends to the terminal or a log file at once, has its secrets removed here.
+Captured output is shown in reports, and `session.hiding` removes secrets there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Stream:
-    """Stands for a standard stream: holds what agents write, and passes everything else on, cleaned by `redact`."""
+    """Replaces a standard stream: holds what agents write, and passes on other text, cleaned by `redact` if given."""
 
     def __init__(self, name: str, stream: Any, redact: Callable[[str], str] | None) -> None:
         self.name_in_sys = name
@@ -41,7 +41,7 @@ class _Stream:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """Pass for the stream itself: pytest looks at what kind its own streams are."""
+        """Pretend to be the wrapped stream, because pytest checks the type of its streams."""
         return type(self.stream)
 
     def writelines(self, lines: list[str]) -> None:
@@ -65,7 +65,7 @@ class _CleanFormatter(logging.Formatter):
 
 
 class _RecordHolder(logging.Handler):
-    """Sits on the root logger and holds the records that agents log."""
+    """A handler of the root logger that holds the records that agents log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         output = current_output.get()
@@ -78,7 +78,7 @@ def _not_an_agents(_record: logging.LogRecord) -> bool:
 
 
 class OutputRouter:
-    """Installed in a session, tells agents' output from everybody else's."""
+    """Separates the output of agents from all other output, from its creation until `remove`."""
 
     def __init__(self, config: pytest.Config, redact: Callable[[str], str]) -> None:
         self._undo: list[tuple[Any, str, Any]] = []
@@ -94,8 +94,8 @@ class OutputRouter:
         for handler in self._shown_at_once:
             if handler.formatter is not None:
                 handler.setFormatter(_CleanFormatter(handler.formatter, redact))
-        # pytest sets sys.stdout to one of two streams whenever it begins or pauses capturing; an agent may print at
-        # any moment, so the two themselves are replaced.
+        # pytest switches sys.stdout between two streams whenever it starts or suspends capturing. An agent may print at
+        # any moment, so both streams are replaced where pytest keeps them.
         captured = []
         for name, owner, attribute in standard_streams(config):
             stream = getattr(owner, attribute)
@@ -109,12 +109,12 @@ class OutputRouter:
             setattr(sys, name, _Stream(name, present, None if captures else redact))
 
     def remove(self) -> None:
-        """Put everything back as it was."""
+        """Restore the streams and the log handlers."""
         for owner, attribute, stream in self._undo:
             setattr(owner, attribute, stream)
         for name in ("stdout", "stderr"):
             present = getattr(sys, name)
-            if type(present) is _Stream:  # whichever of the two pytest has in place by now
+            if type(present) is _Stream:  # of the two streams, the one that pytest uses now
                 setattr(sys, name, present.stream)
         logging.getLogger().removeHandler(self._holder)
         for handler in self.log_handlers:

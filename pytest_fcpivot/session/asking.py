@@ -1,4 +1,4 @@
-"""A test's action: what is stored, or what the agent answers, asked ahead of the tests."""
+"""Get the action of each test: from a stored answer, or from the agent, which is called ahead of the tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _MOST_AGENTS = 8
 _WHERE = SettingNames("OPENAI_API_KEY for the openai agents", "--fc-model", "--fc-base-url")
-# How often a worker that waits for an answer looks whether it was given more to do.
+# While a worker waits for an answer, it checks at this interval (in seconds) whether its queue has grown.
 _LOOK_AGAIN_S = 0.05
 
 
@@ -54,7 +54,7 @@ class _AgentRaisedError(Exception):
 
 
 class Asker:
-    """Gets the actions of a process's tests; raises FcPivotError if the agent that is named cannot be found."""
+    """Gets the actions of the tests in this process; raises FcPivotError if the named agent cannot be found."""
 
     def __init__(
         self,
@@ -87,19 +87,19 @@ class Asker:
             self._load(plan.options.agent, instantiate=False)
 
     def take_from(self, queue: Queue) -> None:
-        """Look ahead in this queue, and not in all that was collected."""
+        """Look ahead in this queue instead of in all collected tests."""
         self._ahead.queue = queue
 
     def begin(self) -> None:
-        """Tell what agents print and log from what others do; pytest is configured by now."""
+        """Begin to separate the agents' output from other output; call it once pytest is configured."""
         if self._router is None:
             self._router = OutputRouter(self._config, self._plan.redact)
-            self._config.add_cleanup(self._end_routing)  # a session that does not begin has no end either
+            self._config.add_cleanup(self._end_routing)  # pytest_sessionfinish is not called if the start fails
 
     # ---------------------------------------------------------------- the agent
 
     def agent(self, session: pytest.Session | None) -> Callable[..., Any]:
-        """Load the agent that the options name; a replay needs none."""
+        """Load the agent that the options name; in a replay, return a stand-in that raises AgentError."""
         trouble, plan = NO_AGENT, self._plan
         if plan.replays:
             return _no_agent
@@ -125,7 +125,7 @@ class Asker:
                 function = self._load(agent, where="fixture fc_agent") if isinstance(agent, str) else agent
                 check_agent(function, "fixture fc_agent")
             except AgentError as error:
-                raise FatalAgentError(str(error)) from error  # the fixture is made so for every test
+                raise FatalAgentError(str(error)) from error  # the fixture would fail in the same way in every test
             chosen = self._plan.options
             caller = Caller(
                 function,
@@ -136,17 +136,17 @@ class Asker:
                 server=self._servers.of(function),
             )
             known = self._callers[id(agent)] = (agent, caller)
-            if len(self._callers) > _MOST_AGENTS:  # a fixture that makes an agent a test leaves no thread a test
+            if len(self._callers) > _MOST_AGENTS:  # a fixture may make one agent a test, whose threads must not add up
                 self._callers.pop(next(iter(self._callers)))[1].close()
         return known[1]
 
     # ---------------------------------------------------------------- one test
 
     def action(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
-        """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
+        """Return the agent's action at a pivot; without one to grade, the test's setup fails, which is an error."""
         plan, case = self._plan, case_of(node, pivot)
         if plan.only_sets_up:
-            return Action()  # the test will not run, so nobody is asked
+            return Action()  # the test will not run, so the agent is not called
         if FIRST_GRADED in node.stash:
             case.take(node.stash[FIRST_GRADED])
             assert case.action is not None  # noqa: S101 (it was graded)
@@ -170,9 +170,10 @@ class Asker:
         return case.action
 
     def _answer(self, node: pytest.Item, case: Case, agent: Any) -> None:
-        """Put the output for a test into its case; what the agent raised comes as _AgentRaisedError.
+        """Put the output for a test into its case.
 
-        Raises AgentError if there is none for another reason.
+        Raises _AgentRaisedError around an error that the agent raised, and AgentError if there is no output for another
+        reason.
         """
         stored, ahead = self._stored, self._ahead
         stored.learn_of_crashes()
@@ -199,7 +200,7 @@ class Asker:
                     while ahead.queue.grows and not caller.wait_for(call, _LOOK_AGAIN_S):
                         ahead.ask(node, agent, caller, waits=True)
             caller.wait_for(call)
-            if isinstance(call.error, DroppedError):  # this test still runs
+            if isinstance(call.error, DroppedError):  # dropped when the session was stopped, but this test runs
                 call = self._start(caller, case, node.nodeid)
             case.output = caller.finish(call)
         except (pytest.skip.Exception, pytest.exit.Exception):
@@ -209,7 +210,7 @@ class Asker:
             raise
         except BaseException as error:
             if call.error is not error:
-                raise  # not the agent's: the user's Ctrl-C, while waiting
+                raise  # not the agent's error: the user pressed Ctrl-C while this waited
             _stop_if_fatal(error, caller, case)
             raise _AgentRaisedError(error) from None
         finally:
@@ -218,30 +219,30 @@ class Asker:
             call.printed.release(self._router.log_handlers if self._router else [])
 
     def _start(self, caller: Caller, case: Case, key: str) -> Call:
-        """Ask the agent, and then, without waiting for the test, the judge."""
+        """Call the agent, and the judge as soon as the agent has answered, before the test runs."""
         then = None if self._judging is None else partial(self._judging.ahead, case)
         return caller.start(case.pivot.view(case.repeat), key, then)
 
     def _wait_for_others(self, node: pytest.Item, caller: Caller) -> None:
-        """Wait until no call is under way: if the process ends now, it is known by whom."""
+        """Wait until no other call is in flight, so that a crash of the process can only come from this test's call."""
         for other in self._ahead.queue.waiting(node.session):
             case = other.stash.get(CASE, None)
             if case is not None and case.call is not None:
                 caller.wait_for(case.call)
 
     def forget(self, case: Case) -> None:
-        """Take note that a test ended whose call was started ahead and never read."""
+        """Release the call of a test that has ended, whether or not the test read it."""
         if self._judging is not None:
             self._judging.forget(case)
         if case.call is not None:
-            case.call.then = None  # nobody reads what the judge would say
+            case.call.then = None  # no test would read the judge's verdict
             self._ahead.calls -= 1
             case.call = None
 
     # ---------------------------------------------------------------- the end
 
     def stop(self) -> None:
-        """Ask at no further test than the one that runs, for the session ends; may be called by any thread."""
+        """Start no further calls, because the session ends after the running test; may be called by any thread."""
         self._ahead.stopped = True
         for _, caller in list(self._callers.values()):
             caller.drop_waiting()
@@ -264,7 +265,7 @@ class Asker:
 
 
 def _stop_if_fatal(error: BaseException, caller: Caller, case: Case) -> None:
-    """Note what an agent's error comes from; raises FatalAgentError if no call can succeed."""
+    """Classify an agent's error and note its cause in the case; raises FatalAgentError if no call can succeed."""
     fault = fault_of(error)
     case.cause = None if fault is None else fault.cause
     case.refusal = refusal_of(error)
@@ -275,4 +276,4 @@ def _stop_if_fatal(error: BaseException, caller: Caller, case: Case) -> None:
 
 
 def _no_agent(pivot: Any) -> None:
-    raise AgentError(f"a replay asks no agent, and there is no stored answer for {pivot.id}")
+    raise AgentError(f"a replay does not call the agent, and the replayed run has no answer for {pivot.id}")

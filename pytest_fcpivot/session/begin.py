@@ -1,4 +1,4 @@
-"""How a session that runs pivots begins: its parts are made, and it takes part in pytest's session."""
+"""Begin a session that runs pivots: make its parts, and register it with pytest."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 def begin(config: pytest.Config) -> PivotSession:
-    """Check the options, open the data, and take part in the session; raises UsageError."""
+    """Check the options, open the data, and register the session's hooks; raises UsageError for what cannot be run."""
     redact = Hiding.begin(config).redact
     try:
         session = make_session(config)
     except FcPivotError as error:
         raise pytest.UsageError(on_screen(redact(str(error)))) from error
-    except OSError as error:  # a directory that is closed to this user, a name that is too long
+    except OSError as error:  # for example a directory without access, or a file name that is too long
         raise pytest.UsageError(on_screen(redact(f"{error.filename}: {error.strerror or error}"))) from error
     if session.plan.datasets.are_run and forked.is_forked(config):
         raise pytest.UsageError(forked.WHY_NOT)
@@ -49,7 +49,7 @@ def begin(config: pytest.Config) -> PivotSession:
 
 
 def make_session(config: pytest.Config) -> PivotSession:
-    """Make the parts of a session; raises FcPivotError or OSError for what cannot be run."""
+    """Make the parts of a session; raises FcPivotError for options and data that cannot be run, OSError for a file."""
     redact, servers = Hiding.begin(config).redact, Servers()
     plan, judging = make_plan(config, redact, servers)
     recorder = _recorder(config, plan)

@@ -1,4 +1,4 @@
-"""What happens to one test between its setup and its teardown."""
+"""The state of one test, from its setup to its teardown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOT_ASKED = object()
 
 Graded = tuple[Any, ...]
-# What is kept of a case whose answer was graded, should its test be run again; not its conversation.
+# The parts of a graded case that are kept in case another plugin runs the test again: all but the conversation.
 _GRADED = (
     *("stored", "output", "action", "grade", "scored", "verdict"),
     *("latency_s", "attempts", "retried", "cause"),
@@ -34,10 +34,12 @@ _graded = attrgetter(*_GRADED)
 
 @dataclass(slots=True)
 class Case:
-    """A test's pivot and repeat, the call that was made for it or the answer that was stored, and the grade.
+    """A test's pivot and repeat, its call or its stored answer, and its grade.
 
-    `judging` is what the judge of messages was asked ahead, and `scored` what came of it. `note` is what an error says
-    beside itself, and `refusal` the words in which the model's server refused the request.
+    `judging` is a question that the judge of messages was asked ahead of the test, and `scored` its result. `latency_s`
+    is the duration of the last attempt, `waited_s` the time that the test waited, both in seconds. `cause` names the
+    fault behind an error, `note` is an explanation shown beside it, and `refusal` has the words in which the model's
+    server refused the request.
     """
 
     pivot: Pivot
@@ -58,10 +60,10 @@ class Case:
     cause: str | None = None
     note: str | None = None
     refusal: str | None = None
-    before: tuple[str, ...] | None = None  # why earlier attempts were not enough, if the test is run again
+    before: tuple[str, ...] | None = None  # why the attempts of earlier runs of this test failed
 
     def graded(self) -> Graded:
-        """Return what has to be kept of a case that was graded, for `take`."""
+        """Return the values of a graded case that `take` needs."""
         return _graded(self)
 
     def take(self, graded: Graded) -> None:
@@ -70,11 +72,11 @@ class Case:
             setattr(self, name, value)
 
     def reasons(self) -> tuple[str, ...]:
-        """Return why each attempt but the last was not enough, those of earlier runs of the test among them."""
+        """Return why each attempt before the last one failed, including those of earlier runs of the same test."""
         return self.retried if self.before is None else (*self.before, RUN_AGAIN, *self.retried)
 
     def record(self, *, error: str | None, own: bool) -> CaseRecord:
-        """Make the record of the case; `error` says why there is no grade."""
+        """Make the record of the case; `error`: why there is no grade; `own`: the test is the pivot's own item."""
         expected, action, grade = self.pivot.expected_action, self.action, self.grade
         stored = self.stored
         output = None if self.output is NOT_ASKED else self.output
@@ -133,7 +135,7 @@ EARLIER_REASONS = pytest.StashKey[tuple[str, ...]]()  # of one that ended in an 
 
 
 def case_of(node: pytest.Item, pivot: Pivot) -> Case:
-    """Return what is known of a test; a user's own `pivot` fixture may have given it another pivot."""
+    """Return the case of a test, or a new one: a user's own `pivot` fixture may have replaced the pivot."""
     case = node.stash.get(CASE, None)
     if case is None or case.pivot is not pivot:
         case = node.stash[CASE] = Case(pivot)

@@ -1,4 +1,4 @@
-"""The end of a session: what is counted, settled and shown, however it comes about."""
+"""End a session: settle the exit code, finish the run on disk, and show the summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Distribution(Protocol):
-    """The other processes that run a session's tests; `tests` are those that they have collected."""
+    """The controller's view of its workers: `tests` are those that the workers collected, None if that is unknown."""
 
     @property
     def distributes(self) -> bool: ...  # noqa: D102
@@ -27,10 +27,11 @@ class Distribution(Protocol):
 
 
 class Closing:
-    """Closes the session of the process that hears of all results.
+    """Ends the session in the process that receives all results: the controller, or the only process.
 
-    `distribution` are its workers, if there are any. `has_run` tells that tests were begun, `runs_own_tests` that tests
-    of the user's run over the data; `judge_notes` are what is to be said of the judge.
+    `distribution` are the controller's workers, if there are any. `has_run`: pytest has begun to run tests.
+    `runs_own_tests`: tests of the user's own run over the data. `judge_notes` are remarks about the judge for the
+    summary.
     """
 
     def __init__(self, plan: Plan, ledger: Ledger) -> None:
@@ -45,7 +46,7 @@ class Closing:
         self.judge_notes: set[str] = set()
 
     def begin(self, session: pytest.Session) -> None:
-        """Take note of pytest's own session, and be told if its JUnit file cannot be written."""
+        """Remember pytest's session, and watch whether its JUnit file can be written."""
         self._session = session
         if session.config.getoption("xmlpath", None) is not None:
             from pytest_fcpivot.session.junit_trouble import JUnitTrouble  # noqa: PLC0415 (only for a file)
@@ -53,9 +54,10 @@ class Closing:
             self._junit = JUnitTrouble(session, self._plan, self._ledger.recorder)
 
     def finish(self, session: pytest.Session, *, interrupted: bool, judged: bool) -> None:
-        """Settle the exit code, and write the end of the run and the figures for JUnit.
+        """Set the exit code, and write the end of the run and the figures for JUnit.
 
-        `interrupted`: by Ctrl-C, of which pytest's exit status may say nothing yet; `judged`: by a judge of messages.
+        `interrupted`: the session ends by Ctrl-C, which pytest's exit status may not show yet. `judged`: a judge scored
+        messages.
         """
         others = self.distribution if self.distribution is not None and self.distribution.distributes else None
         self._ledger.settle(session, self._selected(session, others), interrupted=interrupted)
@@ -70,7 +72,7 @@ class Closing:
         write_suite_properties(session.config, subject_of(self._plan), Figures.of(self._ledger.tally))
 
     def _selected(self, session: pytest.Session, others: Distribution | None) -> Iterable[str] | None:
-        """Return the tests over pivots that this session was to run; None if it ended before that was known."""
+        """Return the node ids of the selected tests over pivots; None if the session ended before they were known."""
         if not self.has_run:
             return None
         if others is not None:
@@ -97,6 +99,6 @@ class Closing:
             reporter.write_line(on_screen(self._plan.redact(self._junit.told)), red=True, bold=True)
 
     def summarize_after_all(self, reporter: pytest.TerminalReporter | None) -> None:
-        """Write the summary if pytest has shown none: after an internal error, or an exit code of the user's."""
+        """Write the summary if pytest has shown none: after an internal error, or an unknown exit code."""
         if self._to_summarize and reporter is not None:
             self.summarize(reporter)

@@ -1,7 +1,7 @@
-"""What pytest has and does not publish: each by a function of its own, with what is done where it is gone.
+"""All uses of pytest's private attributes, each in one function that has a fallback for when the attribute is gone.
 
-A pytest that has changed costs time, or a nicety, or is refused by a message that says so; it never changes a result.
-The tests fail loudly for each of these that the installed pytest does not have any more.
+If pytest changes one of them, sessions become slower, lose a convenience, or are refused with a message that says so;
+results never change. A test fails for each attribute that the installed pytest lacks.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 
 def shared_fixtures(item: pytest.Function) -> dict[str, Any]:
-    """Return what makes another item with the same fixtures, as an argument of its constructor.
+    """Return the constructor arguments with which another item shares the fixtures of this one.
 
-    Without it each item resolves its fixtures anew, which is most of the cost of collecting.
+    Fallback: an empty dict, and each item resolves its fixtures anew, which is most of the cost of collecting.
     """
     found = getattr(item, "_fixtureinfo", None)
     return {} if found is None else {"fixtureinfo": found}
 
 
 def fixture_definitions(node: pytest.Item, name: str) -> Sequence[Any]:
-    """Return what defines a fixture where a test stands, the innermost last, also if the test does not take it.
+    """Return the definitions of a fixture that are visible to a test, the innermost last, even if it takes none.
 
-    Raises CollectError if that cannot be told: whether the user overrides one of ours decides who is asked.
+    Raises CollectError if they cannot be found: without them it is unknown whether the user overrides one of our
+    fixtures, which decides whom a test asks.
     """
     try:
         found = node._fixtureinfo.name2fixturedefs.get(name)  # type: ignore[attr-defined] # noqa: SLF001
@@ -34,19 +35,19 @@ def fixture_definitions(node: pytest.Item, name: str) -> Sequence[Any]:
             found = node.session._fixturemanager.getfixturedefs(name, node)  # noqa: SLF001
     except AttributeError as error:
         raise pytest.Collector.CollectError(
-            f"pytest {pytest.__version__} does not tell which fixtures a test takes in the way that this version of "
-            f"pytest-fcpivot knows ({error}); install a pytest that it was made for, as `pip install 'pytest<10'`"
+            f"this version of pytest-fcpivot cannot find the fixtures of a test in pytest {pytest.__version__} "
+            f"({error}); install a pytest that it supports, as with `pip install 'pytest<10'`"
         ) from error
     return found or ()
 
 
 def has_fixture_request(item: pytest.Function) -> bool:
-    """Tell whether an item was given a fixture request before, be it that it was taken away again."""
+    """Return whether an item has ever been given a fixture request, even if it has been removed since."""
     return hasattr(item, "_request")
 
 
 def put_off_fixture_request(item: pytest.Function) -> None:
-    """Leave an item without a fixture request, as pytest does after a test: it is made when the test runs."""
+    """Leave an item without a fixture request, as pytest does after a test; pytest makes one when the test runs."""
     item._request = False  # type: ignore[assignment] # noqa: SLF001
 
 
@@ -59,19 +60,20 @@ def fixture_request(item: pytest.Function) -> Any | None:
 
 
 def take_id_apart(item: pytest.Item) -> None:
-    """Have an item's id compare equal to the same id read from a file: pytest's cache compares ids taken apart.
+    """Parse an item's id, so that it compares equal to the same id read from pytest's cache.
 
-    It would otherwise take a name with brackets for one without parameters, and `--lf` not find it.
+    pytest compares ids by their parts. Unparsed, a name with brackets has no parameters, and `--lf` would not find it.
     """
     if hasattr(item, "id") and hasattr(item, "_id"):
         item._id = type(item.id).parse(item.nodeid)  # noqa: SLF001
 
 
 def standard_streams(config: pytest.Config) -> Iterator[tuple[str, Any, str]]:
-    """Yield where pytest keeps the streams that it sets `sys.stdout` and `sys.stderr` to, in turn.
+    """Yield where pytest keeps the streams between which it switches `sys.stdout` and `sys.stderr`.
 
-    Each with its name in `sys`, who holds it, and the attribute: `tmpfile` while it captures, `_old` while it does not.
-    Without them, what agents print while pytest switches is shown at the test that runs.
+    Each is the name in `sys`, the object that holds the stream, and its attribute there: `tmpfile` is the stream while
+    pytest captures, `_old` while it does not. Fallback: none are yielded, and what agents print while pytest switches
+    streams appears with the test that is running.
     """
     capturing = getattr(config.pluginmanager.getplugin("capturemanager"), "_global_capturing", None)
     for name, attribute in (("stdout", "out"), ("stderr", "err")):
@@ -83,5 +85,5 @@ def standard_streams(config: pytest.Config) -> Iterator[tuple[str, Any, str]]:
 
 
 def shown_interrupt(config: pytest.Config) -> Any | None:
-    """Return what pytest's reporter keeps of a Ctrl-C to show at the end; None if it keeps nothing, or not there."""
+    """Return the traceback of a Ctrl-C that pytest's reporter keeps for the end; None if it is not found."""
     return getattr(config.pluginmanager.getplugin("terminalreporter"), "_keyboardinterrupt_memo", None)

@@ -1,4 +1,4 @@
-"""The data files of a session, opened and selected from."""
+"""The data files of a session, opened, with their selected pivots."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Dataset:
 
     @property
     def note(self) -> str | None:
-        """What a reader of the results should know of the data; None if there is nothing."""
+        """A remark on the data for readers of the results; None if there is none."""
         return Told.of(self.store.provenance).note()
 
     def describe(self) -> dict[str, Any]:
@@ -83,9 +83,9 @@ class Datasets:
         return len(self._open)
 
     def repeats(self, asked: int | None) -> int:
-        """Return how often each pivot is asked: as often as the user asked for, or as its rows come.
+        """Return how many times each pivot is asked: as the user asked for, or as often as its row is in the data.
 
-        Raises DataError if both do, or if data come differently often.
+        Raises DataError if the user asks for repeats of rows that are repeats already, or if data files differ.
         """
         each = {dataset.label: int(dataset.store.provenance.get("each_repeated", 1)) for dataset in self}
         repeated = {label: number for label, number in each.items() if number > 1}
@@ -94,27 +94,30 @@ class Datasets:
         label, number = next(iter(repeated.items()))
         if asked is not None:
             raise DataError(
-                f"--fc-repeats={asked}: the rows of {label} are {number} repeats of each pivot already (their "
-                "_ng_rollout_index says so); leave the option out, or give data with one row of each"
+                f"--fc-repeats={asked}: the rows of {label} are {number} repeats of each pivot already (as their "
+                "_ng_rollout_index shows); leave the option out, or give data with one row for each pivot"
             )
         if len(set(each.values())) > 1:
             told = ", ".join(f"{label}: {number}" for label, number in each.items())
-            raise DataError(f"data whose rows are differently many repeats of each pivot ({told}); run them one by one")
+            raise DataError(
+                f"the rows of these data files repeat each pivot a different number of times ({told}); run them one "
+                "at a time"
+            )
         return number
 
     @property
     def are_run(self) -> bool:
-        """Whether data files are collected, and not only read for tests of the user's."""
+        """Whether data files are collected as tests; otherwise they are only read for the user's own tests."""
         return bool(self._named)
 
     def to_collect(self, path: Path) -> Dataset | None:
-        """Return the data set of a file that pytest came to, if it is to be collected."""
+        """Return the data set of a file that pytest has found, or None if the file is not to be collected."""
         return self._open[_key(path)] if _key(path) in self._named else None
 
     def find(self, *, of_run: bool = False) -> None:
         """Open the data that the options and paths name; with options and no path, the run is that data alone.
 
-        `of_run` tells that the session's paths are those of a stored run, which nobody typed. Raises DataError.
+        `of_run`: the session's paths come from a stored run, and not from the command line. Raises DataError.
         """
         config = self._config
         given = [resolve_data(name, base) for name, base in self._options.data]
@@ -136,10 +139,10 @@ class Datasets:
             self.open(path)
         self._refuse_unknown_ids()
         if not self._open:
-            self.open(SAMPLE_PATH)  # what an agent alone means, for tests of the user's
+            self.open(SAMPLE_PATH)  # the default data of the user's own tests
 
     def _argument(self, path: Path) -> str:
-        """Write a data file as an argument of pytest's; one of the directories above may have an odd name."""
+        """Write a data file as an argument for pytest: relative, if a directory above it has a [ in its name."""
         whole = str(path)
         if "[" not in whole:
             return whole
@@ -161,7 +164,7 @@ class Datasets:
     def _paths(self, *, of_run: bool) -> list[Path]:
         """Return the data files among the path arguments, and let `sample` stand for the bundled one.
 
-        Those of `testpaths` are left out, and those of `addopts` refused: only who types a path wants its data run.
+        Data in `testpaths` are left out, and data in `addopts` are refused: only a path that is typed runs its data.
         """
         config = self._config
         if config.args_source is config.ArgsSource.TESTPATHS:
@@ -181,8 +184,8 @@ class Datasets:
                 refuse_no_file(path, name)
             if argument not in typed:
                 raise DataError(
-                    f"addopts names the data {argument}, and addopts does not start a run of data: take it out there, "
-                    f"and run it as in: pytest {argument}"
+                    f"addopts names the data {argument}, but data in addopts are never run: remove the name from "
+                    f"addopts, and run the data with: pytest {argument}"
                 )
             if stands_for_sample:
                 config.args[position] = f"{path}{separator}{rest}"
@@ -207,7 +210,7 @@ class Datasets:
 
     @contextmanager
     def _progress(self, path: Path) -> Iterator[Reached]:
-        """Tell on the screen, which pytest captures by now, how far a file is that takes long to prepare."""
+        """Show the progress of preparing a large file, past pytest's capturing, which has begun by now."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         if self._told is not None:  # a worker, for which the controller prepared it
             yield told_nobody
@@ -217,7 +220,7 @@ class Datasets:
             yield progress
 
     def why_nothing(self) -> str:
-        """Say which filters left nothing of the data; "" if there are pivots to run, or no data."""
+        """Explain which filters left no pivot; returns "" if there are pivots to run, or no data."""
         if any(dataset.entries for dataset in self):
             return ""
         selection = self._options.selection
@@ -233,15 +236,15 @@ class Datasets:
 
 
 def _refuse_odd_name(shown: str, name: str) -> None:
-    """Refuse a file with what pytest's node ids are taken apart at, in the part of its path that they have."""
+    """Refuse a file whose name contains a separator of pytest's node ids; `name` is the part of its path used there."""
     if "[" in name or "::" in name:
         raise DataError(f"{shown}: pytest cannot name a file with [ or :: in its name; rename it")
 
 
 def _refuse_unseen(label: str) -> None:
-    """Refuse a file by whose name tests cannot be shown: it begins each node id, which pytest writes as it is."""
+    """Refuse a file with an invisible character in its name: pytest prints the name unescaped, in each node id."""
     if not shows_as_it_is(label):
-        raise DataError(f"{shown(label)}: there is a character in its name that cannot be seen; rename it")
+        raise DataError(f"{shown(label)}: its name has a character that cannot be seen; rename it")
 
 
 def _key(path: Path) -> str:

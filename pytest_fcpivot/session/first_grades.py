@@ -1,9 +1,9 @@
-"""Stored answers that a secret was taken out of: they cannot be graded again, and keep the grade that they had.
+"""Stored answers in which a secret was replaced by ***: they cannot be graded again, and keep their first grade.
 
-What is stored of such an answer is not what the agent said, so a grade of it would be a plausible wrong number. Its
-first grade holds as long as the same question is asked of it: of the same data, by the same grader, judge and reading.
-With another pass mark the reward is the same, and it passes or fails by the mark of this session. With anything else
-there is no grade, and the test is an error that says so.
+The stored text is not what the agent answered, so grading it would give a plausible wrong number. The first grade is
+kept as long as the data, the grader, the judge and the options that change grades are the same. Another pass mark does
+not change the reward; the test passes or fails by the present session's mark. If anything else differs there is no
+grade, and the test is an error that says so.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.answers import FirstGrade
     from pytest_fcpivot.session.case import Case
 
-# The fault that errors of such answers are counted under.
+# The cause under which errors of such answers are counted.
 SECRET_TAKEN_OUT = "secret taken out"  # noqa: S105 (no secret)
 # Options that change what an answer earns, beside the grader and the judge.
 _CHANGE_GRADES = ("fc_strict_schema", "fc_empty_arguments")
 
 
 def why_not_kept(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what differs between a run and a session that grades its answers again, by which grades may be others.
+    """Return the names of what differs between a run and the session that regrades it, and may change grades.
 
-    Both are described as run.json does.
+    Both arguments are descriptions as in run.json.
     """
     differing = []
     if meaning_of(recorded.get("grader")) != meaning_of(present["grader"]):
@@ -47,23 +47,24 @@ def why_not_kept(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tup
 
 
 def about_kept(count: int, differing: tuple[str, ...]) -> str:
-    """Say what becomes of so many stored answers that a secret was taken out of."""
+    """Explain what happens to `count` stored answers from which a secret was removed."""
     what = "1 stored answer has" if count == 1 else f"{count} stored answers have"
     if differing:
-        return f"{what} *** in place of a secret, and cannot be graded with another {' and '.join(differing)}: errors"
+        so = "its test ends in an error" if count == 1 else "their tests end in errors"
+        return f"{what} *** in place of a secret, and cannot be graded with another {' and '.join(differing)}: {so}"
     return f"{what} *** in place of a secret, and the first grade is kept"
 
 
 def _meant(value: object) -> str:
-    """Return what an option's value means where it changes grades, however it is written."""
+    """Normalise the raw value of an option that changes grades, so that two spellings compare equal."""
     text = str(value).lower()
     return "on" if text in ("1", "true", "yes", "on") else text if text == "object" else "as by default"
 
 
 def first_grade(case: Case, differing: tuple[str, ...]) -> FirstGrade | None:
-    """Return the grade that a case's stored answer keeps; None for an answer that is whole, and is graded.
+    """Return the grade that the stored answer of a case keeps; None for an answer without ***, which is graded.
 
-    Raises AgentError for one that is not whole and has no grade to keep.
+    Raises AgentError for an answer with *** that has no grade, or whose grade does not hold in this session.
     """
     stored = case.stored
     if stored is None or not stored.redacted:
@@ -71,10 +72,7 @@ def first_grade(case: Case, differing: tuple[str, ...]) -> FirstGrade | None:
     if stored.first is not None and not differing:
         return stored.first
     case.cause = SECRET_TAKEN_OUT
-    what = "what is stored of this answer has *** in it, where a secret was taken out, so that it cannot be graded"
+    what = "this stored answer has *** in place of a secret, so that it cannot be graded"
     if stored.first is None:
-        raise AgentError(f"{what}, and it had no grade: ask again")
-    raise AgentError(
-        f"{what} again; its first grade holds only for what it was given for, and this session has another "
-        f"{' and '.join(differing)}"
-    )
+        raise AgentError(f"{what}, and it had no grade: ask the agent again")
+    raise AgentError(f"{what} again; its first grade does not hold here: another {' and '.join(differing)}")

@@ -1,7 +1,7 @@
-"""Which grader a session judges by: the one that was named, or a conftest gives, or the data ask for.
+"""Choose a session's grader: the one that an option names, or a hook returns, or the data ask for.
 
-The settings of `nemo-gym` belong to the data set, as `graders.sets` has them. Pivots that ask for different ones are
-refused: a run has one grader, by which it is recorded, resumed, merged and audited, and one mean reward.
+The settings of `nemo-gym` depend on the data set (see `graders.sets`). Pivots that ask for different settings are
+refused together: a run has one mean reward, and one grader by which it is recorded, resumed, merged and audited.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class _Settings:
 def choose_grader(
     config: pytest.Config, chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[str, Any] | None = None
 ) -> GraderChoice:
-    """Return the session's grader; `recorded` describes that of the run which is gone on with, or replayed.
+    """Return the session's grader; `recorded` is the grader's description in the run that is resumed or replayed.
 
-    Raises GraderError if there is none of that name or settings, OptionError if data that are graded differently come
-    together and none is named, or if a worker comes to another grader than its controller.
+    Raises GraderError for an unknown grader or settings that it does not accept; OptionError if no grader is named and
+    the data ask for different ones, or if a worker arrives at another grader than its controller.
     """
     settings, cause = dict(chosen.grader_settings), None
     grader = _of_hook(config, chosen.grader, settings)
@@ -79,7 +79,9 @@ def choose_grader(
     ours, told = describe_grader(grader, settings, cause), plan_told(config)
     theirs = None if told is None else told.grader
     if theirs is not None and meaning_of(ours) != meaning_of(theirs):
-        raise OptionError(f"the grader there is {ours}, and here {theirs}: copy its file, or install the same package")
+        raise OptionError(
+            f"the worker's grader is {ours}, and the controller's {theirs}: copy its file, or install the same package"
+        )
     return GraderChoice(grader, ours)
 
 
@@ -100,7 +102,7 @@ def _of_hook(config: pytest.Config, name: str | None, settings: dict[str, Any]) 
 
 
 def _of_data(datasets: Iterable[Dataset]) -> str:
-    """Name the grader that the data ask for: all the same one."""
+    """Return the spec of the grader that the data ask for; raises OptionError if they ask for several."""
     asked: dict[str, list[str]] = {}
     for dataset in datasets:
         for spec in graders_of(dataset.store.provenance):
@@ -109,7 +111,7 @@ def _of_data(datasets: Iterable[Dataset]) -> str:
         listed = ", and ".join(f"{spec} by {', '.join(labels)}" for spec, labels in sorted(asked.items()))
         raise OptionError(
             "these data ask for different graders (agentic for turns of conversations, nemo-gym for rows that are "
-            f"pivots): {listed}; name one for all of them with --fc-grader, or run them one by one"
+            f"pivots): {listed}; name one for all of them with --fc-grader, or run them one at a time"
         )
     return next(iter(asked), DEFAULT_GRADER)
 
@@ -122,7 +124,7 @@ def _is_nemo_gym(spec: str) -> bool:
 
 
 def _settings(chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[str, Any] | None) -> _Settings:
-    """Return what the user set, over what the run had that is gone on with, or else over what the data ask for."""
+    """Return the user's settings, completed by those of the stored run, or else by those of the data."""
     given = dict(chosen.grader_settings)
     if sets.SET in given:
         given = sets.settings_of_set(given.pop(sets.SET)) | given
@@ -140,7 +142,7 @@ def _settings(chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[st
 def _of_run(recorded: Mapping[str, Any] | None, *, named: bool) -> _Settings | None:
     """Return the settings that a run was recorded with; None if it was not graded by `nemo-gym`.
 
-    `named` tells that this session was told a grader, whose version is then not the run's.
+    `named`: an option of this session names the grader, and so decides its version instead of the run.
     """
     if recorded is None:
         return None
@@ -152,7 +154,7 @@ def _of_run(recorded: Mapping[str, Any] | None, *, named: bool) -> _Settings | N
 
 
 def _of_sets(datasets: Iterable[Dataset], given: dict[str, Any]) -> _Settings:
-    """Return the settings that the data ask for; raises OptionError if, under what the user set, they differ."""
+    """Return the settings that the data ask for; raises OptionError if they differ in what the user did not set."""
     asked = [(dataset, asked) for dataset in datasets for asked in _asked_by(dataset)]
     if not asked:
         return _Settings(dict(sets.FIRST), sets.NO_SET)
@@ -166,9 +168,9 @@ def _of_sets(datasets: Iterable[Dataset], given: dict[str, Any]) -> _Settings:
             for option, (dataset, one) in zip(options, asked, strict=True)
         )
         raise OptionError(
-            "these pivots are of sets for which the verifier has different settings, and a run has one grader:\n"
+            "these pivots are of data sets for which the verifier has different settings, and a run has one grader:\n"
             f"{listed}\n"
-            "run them one by one (--fc-ids chooses pivots), or give all of them the same settings, as with "
+            "run them one at a time (--fc-ids chooses pivots), or give all of them the same settings, as with "
             f"--fc-grader-option={options[0].split()[0]}"
         )
     causes = dict.fromkeys(one.cause for _, one in asked)

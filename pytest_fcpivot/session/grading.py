@@ -1,4 +1,4 @@
-"""From what an agent returned to a grade: reading it, its schema verdict, the grader, and the judge of messages."""
+"""Grade what an agent returned: read the action, check its schemas, and ask the grader or the judge of messages."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _BAD_ARGUMENTS = frozenset(("invalid", "unknown-tool"))
 
 
 class Grading:
-    """Grades the answers of a process's tests, as a session's plan says; messages with the judge, if there is one."""
+    """Grades the answers of the tests in this process with the plan's grader, and messages with the judge, if any."""
 
     def __init__(self, plan: Plan, judging: Judging | None) -> None:
         self._plan = plan
         self._judging = judging
 
     def check_gradable(self, dataset: Dataset) -> None:
-        """Refuse, as a collection error, data that the grader cannot judge: before any call is paid for."""
+        """Raise CollectError for data that the grader cannot judge, before any call is paid for."""
         grader, redact = self._plan.grader, self._plan.redact
         sizes = {len(entry.expected_names) for entry in dataset.entries}
         try:
@@ -62,19 +62,19 @@ class Grading:
             )
 
     def action_of(self, case: Case) -> Action:
-        """Read the action that a case's output is; raises ActionError for one that is none.
+        """Read a case's output as an action; raises ActionError for an output that is not one.
 
-        Raises AgentError for a stored output that a secret was taken out of and that has no grade to keep.
+        Raises AgentError for a stored output with a secret replaced by *** and no grade to keep.
         """
         first = first_grade(case, self.differing)
         return first.action if first else self._read(case.output, tool_set(case.pivot.tools_json))
 
     @cached_property
     def differing(self) -> tuple[str, ...]:
-        """What differs between this session and the run whose answers it takes, by which grades may be others."""
+        """The names of what differs between this session and the run that it replays, and may change grades."""
         plan = self._plan
         if plan.stored is None or not plan.stored.is_run or not plan.replays:
-            return ()  # a run that is gone on with is refused if it would be graded differently
+            return ()  # to resume a run with another grader or other data is refused
         return why_not_kept(plan.stored.description, plan.describe())
 
     def _read(self, output: Any, tools: ToolSet) -> Action:
@@ -102,7 +102,7 @@ class Grading:
         action = output if isinstance(output, Action) and output is case.action else self._read(output, tools)
         case.action, case.grade = action, None
         if case.output is NOT_ASKED:
-            case.output = output  # a fixture of the user's gave it
+            case.output = output  # it comes from a fixture of the user's own
         _forget_properties(node)
         verdict = case.verdict = tools.check(action)
         grade = self._judge(node, case, action)
@@ -112,14 +112,14 @@ class Grading:
         return self._assert_passes(node, case)
 
     def _grade_again(self, node: pytest.Item, case: Case) -> Grade:
-        """Give a test that another plugin runs again the grade that it had: the first graded answer counts."""
+        """Return the first grade of a test that another plugin runs again: the first graded answer counts."""
         __tracebackhide__ = True
         case.take(node.stash[FIRST_GRADED])
         _forget_properties(node)
         return self._assert_passes(node, case)
 
     def _keep_first_grade(self, node: pytest.Item, case: Case, first: FirstGrade) -> Grade:
-        """Give an answer that a secret was taken out of the grade that it had when it was whole."""
+        """Return the first grade of a stored answer in which a secret was replaced by ***."""
         __tracebackhide__ = True
         _forget_properties(node)
         case.action, case.grade, case.verdict = first.action, first.grade, SchemaVerdict(first.schema)
@@ -138,7 +138,7 @@ class Grading:
         return grade
 
     def _judge(self, node: pytest.Item, case: Case, action: Action) -> Grade:
-        """Get the grader's verdict, or for a message the judge's; without one the test is an error, not a failure."""
+        """Return the grade by the grader, or for a message by the judge; without one, the test ends in an error."""
         __tracebackhide__ = True
         expected, grader, redact = case.pivot.expected_action, self._plan.grader, self._plan.redact
         try:
@@ -149,7 +149,7 @@ class Grading:
             return score_message(expected.message or "", action.message or "", judgement.score, judgement.reason)
         except GraderError as error:
             trouble = str(error)
-        except AgentError as error:  # the judge's: none of its calls can succeed
+        except AgentError as error:  # the judge is unusable: none of its calls can succeed
             trouble = str(error)
             node.session.shouldstop = stopping(redact(trouble))
         except JudgeRaisedError as error:
@@ -165,11 +165,11 @@ class Grading:
 
 @lru_cache(maxsize=1024)
 def _properties(reward: float, category: str, schema: str) -> tuple[tuple[str, object], ...]:
-    """Return the JUnit properties of a result; thousands of tests share a few of them."""
+    """Return the JUnit properties of a result; cached, because thousands of tests share a few combinations."""
     return ("fc.reward", reward), ("fc.category", category), ("fc.schema", schema)
 
 
 def _forget_properties(node: pytest.Item) -> None:
-    """Take back what a test was given for JUnit: it may grade more than once, and the last one counts."""
+    """Remove our JUnit properties from a test: it may grade more than once, and the last grade counts."""
     if node.user_properties:
         node.user_properties[:] = [pair for pair in node.user_properties if not pair[0].startswith("fc.")]

@@ -1,4 +1,4 @@
-"""What a session says of itself before its first test."""
+"""Write the lines of pytest's heading that describe a session over pivots."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def _lines(plan: Plan, grading: Grading, recorder: Recorder) -> Iterator[str]:
         if book.redacted:
             yield about_kept(book.redacted, grading.differing)
     if recorder.repaired:
-        yield f"its last line was torn ({recorder.repaired} bytes), and is asked again"
+        yield (
+            f"the last line of results.jsonl was incomplete ({recorder.repaired} bytes, as if the process was killed); "
+            "its test runs again"
+        )
     if recorder.trouble:
         yield recorder.trouble
     elif recorder.path is not None and recorder.path != getattr(stored, "path", None):

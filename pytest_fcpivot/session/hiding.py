@@ -1,7 +1,7 @@
-"""Takes secrets out of what a session shows: reports, warnings, and the words with which it ends.
+"""Remove secrets from what a session shows: reports, warnings, and the reason with which it ends.
 
-Text of users' and servers' code is changed before anybody shows, writes or sends it. Names of tests and files, and the
-figures of summaries are not: a password that is an ordinary word, or a number, may stand in them.
+Text that comes from users' or servers' code is cleaned before it is shown, written or sent. The names of tests and
+files, and the figures of summaries, are left alone: a password that is an ordinary word or a number would damage them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from pytest_fcpivot.options.values import Options
 
 _KEY = pytest.StashKey["Hiding"]()
-# Says how a traceback is written.
+# The attribute of a traceback that names its style, and is never a user's text.
 _NO_TEXT = "style"
 
 
 class Hiding:
-    """The plugin object that hides secrets in a session that has to do with pivots; `redact` does so for all of it."""
+    """The plugin object that hides secrets in a session over pivots; the whole session uses its `redact`."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -37,25 +37,25 @@ class Hiding:
 
     @classmethod
     def of(cls, config: pytest.Config) -> Hiding | None:
-        """Return that of a session; None if it has nothing to do with pivots."""
+        """Return the session's Hiding; None in a session without pivots."""
         return config.stash.get(_KEY, None)
 
     @classmethod
     def begin(cls, config: pytest.Config) -> Hiding:
-        """Begin to hide secrets, before anything of the user's can fail, also in what was reported and not shown."""
+        """Begin to hide secrets, before any code of the user's can fail; reports not shown yet are cleaned too."""
         hiding = cls.of(config)
         if hiding is None:
             hiding = config.stash[_KEY] = cls(config)
             config.pluginmanager.register(hiding, "fcpivot-hiding")
             for reports in getattr(config.pluginmanager.getplugin("terminalreporter"), "stats", {}).values():
-                for report in reports:  # a session that a test begins has collected others before
+                for report in reports:  # if a fixture begins the session, some exist
                     hiding.in_report(report)
         return hiding
 
     # ---------------------------------------------------------------- reports
 
     def in_report(self, report: Any) -> None:
-        """Clean what a report shows: the traceback or the reason, what was captured, and why it was to fail."""
+        """Clean all text of a report: its traceback or reason, the captured output, and the reason of an xfail."""
         sections = getattr(report, "sections", None)
         if sections:
             report.sections = [(name, self.redact(content)) for name, content in sections]
@@ -78,7 +78,7 @@ class Hiding:
         self.in_report(report)
 
     def _clean_repr(self, longrepr: Any) -> Any:
-        """Return what stands for a failure without secrets, with the places that pytest and plugins look for in it."""
+        """Return a failure's representation without secrets; pytest and plugins still find file and line in it."""
         if isinstance(longrepr, str | tuple):
             return _cleaned(longrepr, self.redact)
         if self._is_clean(longrepr):
@@ -87,7 +87,7 @@ class Hiding:
         return longrepr if self._is_clean(longrepr) else self.redact(str(longrepr))
 
     def _is_clean(self, longrepr: Any) -> bool:
-        # the message is shown by itself, too, with several lines where the traceback sets each one apart
+        # The message is also shown alone; there, no margin of the traceback splits a secret of several lines.
         text = f"{longrepr}\n{getattr(getattr(longrepr, 'reprcrash', None), 'message', '')}"
         return self.redact(text) == text
 
@@ -107,7 +107,7 @@ class Hiding:
                 value: Any = UserWarning(clean) if name == "message" else clean
                 setattr(warning_message, name, value)
                 if name == "filename":
-                    warning_message.line = self.redact(line)  # found by the name that is gone
+                    warning_message.line = self.redact(line)  # pytest cannot find it by the new name
         if warning_message.source is None:
             return
         import tracemalloc  # noqa: PLC0415 (for warnings of open files and the like)
@@ -122,7 +122,7 @@ class Hiding:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionstart(self) -> Generator[None, object, object]:
-        """Clean the reason with which a conftest ends the session at once."""
+        """Clean the reason if a conftest calls pytest.exit() as the session starts."""
         return (yield from self._cleaning_exit())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,4 +1,4 @@
-"""The plugin object of a session that runs pivots: pytest's hooks, each forwarded to the part that it is for."""
+"""The plugin object of a session that runs pivots: each of pytest's hooks is forwarded to one part of the session."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 class PivotSession:
-    """Holds the parts of a session: what it does, who is asked, what grades, and what is kept of the results.
+    """Holds the parts of a session: the plan, the ledger of results, the grading, and the asker of agents.
 
-    In a session with workers each process has one; only the controller's has anything in its ledger.
+    With pytest-xdist, each process has such an object; only the controller's ledger receives results.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PivotSession:
             self.ledger.uncollected.append(report.nodeid)
 
     def pytest_collection_finish(self) -> None:
-        # Thousands of items live until the end; left to the collector they cost a tenth of the run.
+        # Thousands of items live until the end; scanning them in each garbage collection takes a tenth of the run.
         gc.freeze()
 
     def check_gradable(self, dataset: Dataset) -> None:
@@ -131,7 +131,7 @@ class PivotSession:
         self.closing.has_run = not self.plan.only_looks
 
     def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry, int] | None) -> Pivot:
-        """Read the pivot of a test; `case` is what a test of the user's runs over."""
+        """Return the pivot of a test; `case` is the parameter of a user's own test, None for a pivot's own item."""
         if isinstance(node, PivotItem):
             return node.case().pivot
         if case is None:
@@ -146,7 +146,7 @@ class PivotSession:
         return self.asker.agent(self._session)
 
     def ask(self, node: pytest.Item, pivot: Pivot, agent: Any) -> Action:
-        """Get the agent's action at a pivot; no action to grade is an error of the setup phase."""
+        """Return the agent's action at a pivot; without one to grade, the test's setup fails, which is an error."""
         return self.asker.action(node, pivot, agent)
 
     def grader_for(self, node: pytest.Item, pivot: Pivot) -> Callable[[Any], Grade]:
@@ -173,7 +173,7 @@ class PivotSession:
                 self.closing.distribution.stop(reason)
 
     def be_stopped(self, reason: str) -> None:
-        """End this worker after the test that it runs, as its controller wants it; may be called by any thread."""
+        """End this worker after its present test, at its controller's command; may be called by any thread."""
         self.asker.stop()
         if self._session is not None and not self._session.shouldstop:
             self._session.shouldstop = reason
@@ -185,7 +185,7 @@ class PivotSession:
         interrupted = is_interrupted()
         try:
             self._close_calls()
-        finally:  # a further Ctrl-C, while calls are waited for, changes nothing of what there is to tell
+        finally:  # a second Ctrl-C, during the wait for calls, must not prevent the results from being counted
             if not is_worker(self.config):
                 self.closing.finish(session, interrupted=interrupted, judged=self._judging is not None)
 

@@ -1,4 +1,4 @@
-"""Data files as pytest collectors, pivots as pytest items with real node ids."""
+"""Collect data files: each pivot is a pytest item with a real node id."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _run_message(fc_action: Action, fc_grade: Callable[[Action], Grade]) -> None
 
 
 def pivot_of(item: pytest.Item) -> tuple[IndexEntry, int] | None:
-    """Return the pivot and the repeat that a test will be run at; None if it is not known, or takes none of ours."""
+    """Return the pivot and the repeat that a test runs at; None if it takes none of our pivots, or they are unknown."""
     if isinstance(item, PivotItem):
         return item.entry, item.repeat
     case = getattr(getattr(item, "callspec", None), "params", {}).get("pivot")
@@ -51,7 +51,7 @@ def pivot_of(item: pytest.Item) -> tuple[IndexEntry, int] | None:
 
 
 class Pivots(Protocol):
-    """What data files and their items need of the session that they are in."""
+    """The parts of a session that data files and their items use."""
 
     @property
     def plan(self) -> Plan: ...  # noqa: D102
@@ -63,14 +63,15 @@ class Pivots(Protocol):
 
 
 class PivotFile(pytest.Module):
-    """A data file: collects one item a selected pivot, from ids alone.
+    """A data file: collects one item for each selected pivot, from the index alone.
 
-    It is a module so that fixtures of module scope have a place to live; the module object is an empty one.
+    It is a pytest Module, with an empty module object, so that fixtures of module scope work.
     """
 
     pivots: Pivots
     dataset: Dataset
-    # The agent, once a session-scoped fixture made it, if nobody overrides our other fixtures; see PivotItem.setup.
+    # `direct`: of our fixtures, at most fc_agent is overridden, and it has session scope. Then `agent` is kept once the
+    # fixture has made it; see PivotItem.setup.
     agent: Callable[..., Any] | None = None
     direct = False
     hooks: Any = None
@@ -88,7 +89,7 @@ class PivotFile(pytest.Module):
     def collect(self) -> Iterator[PivotItem]:
         """Yield the selected pivots as items."""
         self.pivots.check_gradable(self.dataset)
-        # One resolved set of fixtures serves all items: resolving them anew is most of the cost of collecting.
+        # All items share one resolved set of fixtures: resolving it for each is most of the cost of collecting.
         shared: dict[str, Any] = {}
         for entry, repeat in self._cases():
             is_message = entry.expected_type == "message"
@@ -105,7 +106,7 @@ class PivotFile(pytest.Module):
             yield item
 
     def _cases(self) -> Iterator[tuple[IndexEntry, int]]:
-        """Yield what runs: every repeat of every selected pivot; in a replay, those that have, or had, an answer."""
+        """Yield every repeat of every selected pivot; in a replay, only those for which the run has a line."""
         plan = self.pivots.plan
         book = plan.book if plan.replays else None
         for entry in self.dataset.entries:
@@ -114,7 +115,7 @@ class PivotFile(pytest.Module):
                     yield entry, repeat
 
     def _refuse_without_agent(self, item: PivotItem) -> None:
-        """Say once, not once a pivot, that nobody named an agent."""
+        """Raise one CollectError for the whole file, not one error for each pivot, if no agent is named."""
         agents = fixture_definitions(item, "fc_agent")
         plan = self.pivots.plan
         if plan.options.agent is None and not plan.replays and agents and not brings_agent(agents):
@@ -122,25 +123,25 @@ class PivotFile(pytest.Module):
 
     def _nothing_overridden(self, item: PivotItem) -> bool:
         if any(self.config.getoption(name, False) for name in ("setupplan", "setupshow", "setuponly")):
-            return False  # these show or skip fixtures, so the fixtures have to be there
+            return False  # these options show or skip fixtures, so real fixtures have to be used
         ours = all(is_ours(fixture_definitions(item, name)[-1]) for name in _OURS)
         return ours and item.agent_fixture().scope == "session"
 
 
 class PivotItem(pytest.Function):
-    """One pivot: setup asks the agent, the call grades the answer."""
+    """One pivot as a test: its setup asks the agent, its call phase grades the answer."""
 
     entry: IndexEntry
     repeat: int
     parent: PivotFile
-    asked = False  # ahead or in its own turn: whoever runs it again asks anew, and nobody asks ahead
-    funcargs: Any = MappingProxyType({})  # until it runs
+    asked = False  # whether its call was started, ahead or in its turn; after that, lookahead leaves it alone
+    funcargs: Any = MappingProxyType({})  # shared by all items until they run, to save memory
     _keyword_matches: set[str] | None = None
 
     def _initrequest(self) -> None:
-        """Put off the fixture request until the test runs: pytest asks again then, as it does for a rerun.
+        """Make no fixture request at collection; pytest calls this again when the test runs, as it does for a rerun.
 
-        Made at collection, a million requests are half a minute and a gigabyte.
+        A million requests, made at collection, take half a minute and a gigabyte.
         """
         if has_fixture_request(self):
             super()._initrequest()
@@ -149,7 +150,7 @@ class PivotItem(pytest.Function):
 
     @property
     def extra_keyword_matches(self) -> set[str]:
-        """What -k finds besides names and marks: a set for each of a million items is a sixth of what they take."""
+        """What -k finds besides names and marks; made on demand, since a set for each item is a sixth of its memory."""
         if self._keyword_matches is None:
             self._keyword_matches = {self.entry.expected_type, *self.entry.expected_names}
         return self._keyword_matches
@@ -160,7 +161,7 @@ class PivotItem(pytest.Function):
             self._keyword_matches = matches
 
     def case(self) -> Case:
-        """Read the item's case, unless that was done already, when its call was started ahead."""
+        """Return the item's case, reading its pivot if that was not done when its call was started ahead."""
         if CASE not in self.stash:
             self.stash[CASE] = Case(self.parent.dataset.store.read(self.entry.row), self.repeat)
         return self.stash[CASE]
@@ -172,8 +173,8 @@ class PivotItem(pytest.Function):
     def setup(self) -> None:
         """Set up the fixtures; the agent is asked last, after every autouse fixture.
 
-        Where nobody overrides our own fixtures, their values are put in place here: the machinery of four fixtures a
-        test costs more than everything else that is done for a pivot.
+        If none of our fixtures is overridden, their values are set here directly: pytest's machinery for four fixtures
+        costs more than everything else that is done for a pivot.
         """
         file = self.parent
         if not file.direct:
@@ -188,7 +189,7 @@ class PivotItem(pytest.Function):
         if request is not None:
             values["request"] = request
         if pivots.plan.replays:
-            file.agent = pivots.agent()  # a fixture of the user's might want a key for the agent that it makes
+            file.agent = pivots.agent()  # not the user's fixture: it may need a key, which a replay should not
         if file.agent is not None:
             values["fc_agent"] = file.agent
         super().setup()
@@ -203,7 +204,7 @@ class PivotItem(pytest.Function):
 
     @property
     def ihook(self) -> Any:
-        """The hooks for the data file's directory, looked up once for all of its items."""
+        """The hooks that apply to the data file's directory, looked up once for all of its items."""
         file = self.parent
         if file.hooks is None:
             file.hooks = file.ihook
@@ -211,9 +212,9 @@ class PivotItem(pytest.Function):
 
     @property
     def location(self) -> tuple[str, None, str]:
-        """Where reports place the item: its data file, by the name in node ids, and its own name."""
+        """The place shown in reports: the data file as node ids name it, no line, and the item's name."""
         return self.parent.dataset.label, None, self.name
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Locate the item in its data file, as a whole: pytest wants a line for a test that is skipped by a mark."""
+        """Locate the item at line 0 of its data file: pytest needs a line for a test that a mark skips."""
         return self.path, 0, self.name

@@ -1,4 +1,4 @@
-"""The judge's verdicts on messages: asked for as soon as an agent has answered, while earlier tests still run."""
+"""Get the judge's verdicts on messages, requested as soon as an agent has answered, while earlier tests still run."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class JudgeRaisedError(Exception):
-    """The judge gave no verdict: it raised `error`, by a fault that is called `cause`, in so many attempts.
+    """The judge gave no verdict: it raised `error`, in the last of `attempts`.
 
-    `note` is what is to be said beside that.
+    `cause` names the service's fault, None if it is none; `note` is an explanation to be shown beside the error.
     """
 
     def __init__(self, error: BaseException, cause: str | None, attempts: int, note: str | None = None) -> None:
@@ -49,24 +49,25 @@ class JudgeRaisedError(Exception):
 def make_judging(
     config: pytest.Config, chosen: Options, grader: Grader, servers: Servers
 ) -> tuple[Judging | None, dict[str, str | None] | None]:
-    """Return what gets the judge's verdicts, if messages are to be judged, and how run.json describes it.
+    """Return the session's Judging, None without a judge, and the judge's description for run.json.
 
-    The description is None for a grader that has no use for a judge; without a judge it says why there is none. Raises
-    OptionError if one is named for such a grader, AgentError if it cannot be made.
+    The description is None for a grader that does not score messages; if a judge would be used but there is none, it
+    gives the reason. Raises OptionError if a judge is named for a grader that does not score messages,
+    AgentError if the judge cannot be made.
     """
     wanted, told = chosen.judge, plan_told(config)
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
             raise OptionError(
-                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so a judge has nothing to "
-                "say; leave it out, or choose --fc-grader=agentic"
+                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so that a judge is not "
+                "used; leave the option out, or choose --fc-grader=agentic"
             )
         return None, None
     from pytest_fcpivot.agents.openai.settings import OPENAI_KEY  # noqa: PLC0415 (as the judge)
     from pytest_fcpivot.graders.judge import make_judge  # noqa: PLC0415 (most graders need none)
     from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
 
-    # A worker elsewhere may have a key where its controller has none, or the other way round.
+    # A worker on another machine may have a key although its controller has none, or the reverse.
     model = wanted.model if told is None else (told.judge or {}).get("model") or OFF
     key = wanted.key_variable or OPENAI_KEY
     judge = make_judge(
@@ -93,10 +94,10 @@ def make_judging(
 
 
 class Judging:
-    """Gets a judge's verdicts for a process's tests, in an event loop of the judge's own.
+    """Gets a judge's verdicts for the tests in this process, in an event loop that is separate from the agent's.
 
-    Up to `concurrency` questions are asked at once, whatever the agent's calls do. With `fallback`, a question that the
-    judge does not answer is left to the grader's keywords.
+    Up to `concurrency` questions are in flight at once, in addition to the agent's calls. With `fallback`, the grader
+    scores a message by keyword overlap if the judge fails on it.
     """
 
     def __init__(
@@ -116,13 +117,13 @@ class Judging:
         self._caller = Caller(judge, timeout, concurrency=concurrency, policy=policy, who="judge", server=server)
         self._lock = threading.Lock()
         self._closed = self._stopping = False
-        self.ahead_of_tests = 0  # questions that were asked and whose verdict was not read
+        self.ahead_of_tests = 0  # number of questions asked whose test has not read the verdict
 
     def ahead(self, case: Case, output: Any) -> None:
-        """Ask about an answer whose test has not come yet, if it is one to judge; may be called by any thread."""
+        """Ask about an answer before its test runs, if the judge is to score it; may be called by any thread."""
         if self._closed or self._stopping or case.pivot.expected_action.calls or case.judging is not None:
-            return  # a thread of a synchronous agent may come back after the end
-        tools = tool_set(case.pivot.tools_json).names  # how empty arguments are read makes no message another
+            return  # the thread of a plain function may return after the session's end
+        tools = tool_set(case.pivot.tools_json).names  # (--fc-empty-arguments does not matter for a message)
         question = _question(case, to_action(output, tools))
         if question is None:
             return
@@ -131,9 +132,9 @@ class Judging:
             self.ahead_of_tests += 1
 
     def verdict(self, case: Case, action: Action) -> Judgement | None:
-        """Return the judge's verdict on an action; None if it is not the judge's to say.
+        """Return the judge's verdict on an action; None if the grader is to score it by itself.
 
-        Raises JudgeRaisedError if the judge gave none, FatalAgentError if it cannot give any.
+        Raises JudgeRaisedError if the judge gave no verdict, FatalAgentError if none of its calls can succeed.
         """
         before, case.scored = case.scored, None
         question = _question(case, action)
@@ -151,16 +152,16 @@ class Judging:
         if judgement is not None:
             case.scored = Scored(CACHED, judgement.score, judgement.reason, question=question)
             return judgement
-        assert held.call is not None  # noqa: S101 (where there is no verdict there is a call)
+        assert held.call is not None  # noqa: S101 (a question without a verdict has a call)
         began = time.perf_counter()
         try:
             self._caller.wait_for(held.call)
-            if isinstance(held.call.error, DroppedError):  # the test of this question still runs
+            if isinstance(held.call.error, DroppedError):  # dropped as the session stopped, but this test runs
                 held.call = self._caller.start(question)
             asked: Judgement = self._caller.finish(held.call)
         except BaseException as error:
             if held.call.error is not error:
-                raise  # not the judge's: the user's Ctrl-C, while waiting
+                raise  # not the judge's error: the user pressed Ctrl-C while this waited
             case.scored = self._without(error, held.call)
             return None
         finally:
@@ -169,8 +170,8 @@ class Judging:
         return asked
 
     def _recorded(self, case: Case, scoring: Scoring) -> Judgement | None:
-        """Return the verdict that stands in the run's results: what is kept is neither paid for nor scored twice."""
-        from pytest_fcpivot.core.usage import Usage  # noqa: PLC0415 (a run that goes on has loaded it)
+        """Return the verdict recorded in the run's results: a stored answer is not judged, and paid for, twice."""
+        from pytest_fcpivot.core.usage import Usage  # noqa: PLC0415 (a resumed run has loaded it)
 
         by, score, reason, tokens, cause = scoring
         case.scored = Scored(by, score, reason, None if tokens is None else Usage(*tokens), cause)
@@ -182,7 +183,7 @@ class Judging:
         return None if scored.score is None else Judgement(scored.score, scored.reason, scored.usage)
 
     def forget(self, case: Case) -> Held | None:
-        """Return what was asked ahead for a test, which is read or will not be."""
+        """Remove and return the question that was asked ahead for a test; None if there was none."""
         held, case.judging = case.judging, None
         if held is not None:
             with self._lock:
@@ -190,7 +191,7 @@ class Judging:
         return held
 
     def stop(self) -> None:
-        """Ask nothing more ahead of tests, for the session ends; may be called by any thread."""
+        """Start no further questions ahead of tests, because the session ends; may be called by any thread."""
         self._stopping = True
         self._caller.drop_waiting()
 
@@ -205,7 +206,7 @@ class Judging:
         return Held(question, judgement, None if judgement is not None else self._caller.start(question))
 
     def _without(self, error: BaseException, call: Call) -> Scored:
-        """Leave a message to the grader's keywords, if that is allowed; raises as `verdict` does."""
+        """Score by keyword overlap because the judge failed, if that is allowed; otherwise raises as `verdict` does."""
         fault = fault_of(error)
         cause = TIMEOUT if isinstance(error, AgentTimeoutError) else None if fault is None else fault.cause
         if self._fallback:
@@ -217,7 +218,7 @@ class Judging:
 
 
 def _question(case: Case, action: Action) -> Question | None:
-    """Return what to ask about an action: only a message that is not blank, where one is expected, is to be judged."""
+    """Return the question about an action; None unless it is a non-blank message where a message is expected."""
     if case.pivot.expected_action.calls or action.calls or not (action.message or "").strip():
         return None
     from pytest_fcpivot.graders.judge import Question  # noqa: PLC0415 (loaded with the judge)

@@ -1,4 +1,4 @@
-"""A JUnit file that cannot be written: whoever waits for it has to learn of it, and how to write it after all."""
+"""Report a JUnit file that cannot be written: the exit code must show it, and the message how to get the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class JUnitTrouble:
-    """Takes note that the file is missing; `told` says so, None while there is nothing to say."""
+    """Watches the writing of the JUnit file; `told` is the error message, None as long as there is none."""
 
     def __init__(self, session: pytest.Session, plan: Plan, recorder: Recorder) -> None:
         self._session = session
@@ -31,7 +31,7 @@ class JUnitTrouble:
         if self._recorder.path is not None and self._recorder.trouble is None:
             run = shlex.quote(self._plan.shown_path(self._recorder.path))
             told += (
-                f"; what it was to tell is recorded: write it with --fc-replay={run} --junitxml=FILE, which asks nobody"
+                f"; the results are recorded: write the file by --fc-replay={run} --junitxml=FILE, which asks no agent"
             )
         self.told = told
         if self._session.exitstatus in TO_THE_END:

@@ -1,4 +1,4 @@
-"""Where a session keeps the answers whose tests have not come, so that a process that dies loses none."""
+"""Keep the answers whose tests have not run yet in files, so that a process that dies loses none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class KeptCalls:
-    """The directory of the files, one a process; None where nothing is kept."""
+    """The files of answers, one for each process; `directory` is None if answers are not kept."""
 
     def __init__(self, config: pytest.Config, recorder: Recorder, redact: Redactor) -> None:
         self._config = config
@@ -32,7 +32,7 @@ class KeptCalls:
         self.crashes = Crashes(self.directory) if worker and self.directory is not None else None
 
     def find_again(self) -> None:
-        """Find another directory, if that of the run cannot be written."""
+        """Choose the directory again, in case the run directory cannot be written."""
         self.directory = self._find()
 
     def _find(self) -> Path | None:
@@ -40,7 +40,7 @@ class KeptCalls:
         if told is not None:
             return Path(told.calls) if told.calls else None
         if self._recorder.path is None and self._config.getoption("dist", "no") != "no":
-            # not to be kept, but needed should a worker die
+            # nothing is recorded, but the answers of a worker that dies are still needed in this session
             directory = tempfile.TemporaryDirectory(prefix="fcpivot-")
             self._config.add_cleanup(directory.cleanup)
             return Path(directory.name)

@@ -1,4 +1,4 @@
-"""What the process that hears of all results keeps of them: the figures, the run on disk, and which tests have one."""
+"""Count and record all results, in the process that receives them: the controller, or the only process."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 class Ledger:
-    """Counts and records results as they are reported.
+    """Counts results as they are reported, and records them in the run directory.
 
-    `complete` tells, once the session has ended, whether each test of the selection has a result. `uncollected` names
-    what pytest could not collect.
+    `complete` is set at the end of the session: whether each selected test has a result. `uncollected` has the node ids
+    that pytest could not collect.
     """
 
     def __init__(self, plan: Plan, recorder: Recorder) -> None:
@@ -37,7 +37,7 @@ class Ledger:
         self.ending = Ending()
         self.uncollected: list[str] = []
         self.complete = False
-        # Those of another grader were never meant to be the verifier's.
+        # Only nemo-gym is meant to give the verifier's own rewards, so only its rewards are compared.
         compares = plan.book is not None and isinstance(plan.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(plan.book.own_rewards if plan.book is not None and compares else {})
         self._refusals = Refusals()
@@ -45,38 +45,38 @@ class Ledger:
     # ---------------------------------------------------------------- results
 
     def add(self, report: pytest.TestReport, session: pytest.Session | None) -> str | None:
-        """Count and record what a report tells; returns why the session has to stop, if it has to."""
+        """Count and record the result that a report carries; returns the reason if the session has to stop, or None."""
         if getattr(report, "fcpivot", None) is None:
             if report.outcome in ("failed", "skipped") or (report.when == "call" and report.outcome == "passed"):
-                self.ending.add_result(report.nodeid)  # a test without a pivot, whose name may look as if it had one
+                self.ending.add_result(report.nodeid)  # a test without a pivot, even if its node id looks like one
             return None
         record = CaseRecord.from_builtins(report.fcpivot)
         record.hide_secrets(self._plan.redact)
-        report.fcpivot = None  # type: ignore[attr-defined] # pytest keeps the report; the record is counted
+        report.fcpivot = None  # type: ignore[attr-defined] # to save memory: pytest keeps the report until the end
         if report.outcome not in ("passed", "failed", "skipped"):
             return None  # no result yet: another plugin runs the test again
         if self.ending.has_result(report.nodeid):
             self.tally.repeated += 1
             return None
-        graded_nothing = report.outcome == "passed" and record.reward is None  # a test of the user's
+        graded_nothing = report.outcome == "passed" and record.reward is None  # a user's own test
         is_result = report.outcome != "skipped" and not graded_nothing
         trouble = self._record(record, report) if is_result and not record.kept else None
         self.tally.add(record, report.nodeid, report.outcome)
         self.own_rewards.add(record)
-        self.ending.add_result(report.nodeid)  # last: a Ctrl-C may come at any moment
+        self.ending.add_result(report.nodeid)  # last: if Ctrl-C comes before, the test counts as not run
         if trouble is None and is_result and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many(session)
         return trouble
 
     def _record(self, record: CaseRecord, report: pytest.TestReport) -> str | None:
-        """Write a result to the run; returns what is wrong if that cannot be done any more."""
+        """Write a result to the run directory; returns the error message if that is no longer possible, or None."""
         outcome = report.outcome if record.reward is not None else "error"
         price, usage = self._plan.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
         return self.recorder.add(record, report.nodeid, outcome, cost)
 
     def _too_many(self, session: pytest.Session | None) -> str | None:
-        """Say that more tests than the user allows ended in errors, or with answers that were not read; None if not."""
+        """Return why the session has to stop if --fc-max-errors or --fc-max-unread is exceeded, or None."""
         chosen = self._plan.options
         for count, what, option, bound in (
             (self.tally.errors, "errors", "--fc-max-errors", chosen.max_errors),
@@ -92,15 +92,15 @@ class Ledger:
     def _expected_tests(self, session: pytest.Session | None) -> int:
         if session is not None and session.items:
             return len(session.items)
-        # the workers hold the items
+        # with workers, this process has no items
         return self._plan.repeats * sum(len(dataset.entries) for dataset in self._plan.datasets)
 
     # ---------------------------------------------------------------- the end
 
     def settle(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
-        """Count what is left, and settle the exit code.
+        """Count the tests without a result, and set the session's exit code.
 
-        `selected` are the tests that were to be run, None if the session ended before that was known.
+        `selected` are the node ids of the selected tests, None if the session ended before they were known.
         """
         self._count_left(session, selected, interrupted=interrupted)
         self._name_uncollected(session)
@@ -115,12 +115,12 @@ class Ledger:
         session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken, interrupted=interrupted)
 
     def close(self, status: int, *, workers_answer: bool, judged: bool) -> None:
-        """Note the end of the run on disk; every moment of it is one to be ended in.
+        """Record the end of the run on disk, in an order that loses nothing if the process is killed in between.
 
-        What was told of answers is removed as the very last, and only if each test of the selection has a result.
-        `workers_answer` tells that answers may still come to other processes, `judged` that a judge scored messages.
+        The files of answers are removed last, and only if each selected test has a result. `workers_answer`: workers
+        may still receive answers. `judged`: a judge scored messages.
         """
-        # what workers are being answered has to have a place; not if one could not begin
+        # answers that workers still receive need their directory, unless no worker could start
         waits = workers_answer and self.ending.selection and status != pytest.ExitCode.USAGE_ERROR
         self.recorder.finish(
             status,
@@ -131,20 +131,21 @@ class Ledger:
         )
 
     def _count_left(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
-        """Count the tests that have no result; they are lost unless somebody stopped the session."""
+        """Count the tests without a result; they are lost, except after an interrupt or --maxfail."""
         self.ending.selection = selected is not None
         left = self.tally.not_run = len(self.ending.left(selected or ()))
         stopped_at_failures = session.shouldfail and session.config.getoption("maxfail", 0)
         if left and session.exitstatus in TO_THE_END and not (stopped_at_failures or interrupted):
             self.ending.lost += left
-            self.ending.why = self.ending.why or "nothing says why: a plugin or a hook of yours took them"
+            unknown = "the reason is unknown (a plugin or a hook of yours may have removed them)"
+            self.ending.why = self.ending.why or unknown
 
     def _name_uncollected(self, session: pytest.Session) -> None:
-        """Name the files that could not be collected, where the session went on without: with workers, it does."""
+        """Note the files that could not be collected, if the session ran without them, as it does with workers."""
         config, datasets = session.config, self._plan.datasets
         over_pivots = datasets.are_run or self.tally.selected or options.on_command_line(config)
         if session.exitstatus not in TO_THE_END or not over_pivots:
             return
         labels = {dataset.label for dataset in datasets}
-        wanted = config.getoption("continue_on_collection_errors", False)  # but not of the data
+        wanted = config.getoption("continue_on_collection_errors", False)  # does not excuse a data file
         self.ending.uncollected = [name for name in self.uncollected if name in labels or not wanted]

@@ -1,4 +1,4 @@
-"""Asking ahead: calls are started before their tests come, since pytest runs one test at a time."""
+"""Start calls ahead of their tests: pytest runs one test at a time, and would otherwise make one call at a time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.queue import Queue
     from pytest_fcpivot.session.stored_answers import StoredAnswers
 
-_MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # marks whose tests are asked only when their turn comes
+_MAY_NOT_RUN = frozenset({"skip", "skipif", "xfail"})  # tests with these marks are not asked ahead
 
 
 class Lookahead:
-    """Starts the calls of the tests that come next in a process, up to `window` of them.
+    """Starts the calls of the next tests in this process, up to `window` of them.
 
-    `start` begins one call of a caller for a case, under a test's name. `calls` counts those that were started and
-    whose test has not come yet.
+    `start` begins one call of a caller for a case, under a test's node id. `calls` counts the calls that were started
+    and whose test has not run yet.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Lookahead:
         self.stopped = False
 
     def ask(self, item: PivotItem, agent: Any, caller: Caller, *, waits: bool) -> None:
-        """Start the calls of the pivots that come next: when half the window is used up, or when there is time."""
+        """Start the calls of the pivots after `item` if half of the window is free; an eighth, if the test `waits`."""
         if self.calls > self._window // 2 and not (waits and self.calls <= self._window * 7 // 8):
             return
         for upcoming in self.queue.after(item):
@@ -57,7 +57,7 @@ class Lookahead:
             if _may_not_run(upcoming):
                 continue
             if upcoming.nodeid in self._stored.suspects:
-                break  # it is asked alone, when its turn comes
+                break  # it may crash the process, so it is asked alone, in its turn
             if self._stored.has(upcoming):
                 if self._judges_enough():
                     break
@@ -69,7 +69,7 @@ class Lookahead:
             self.calls += 1
 
     def ask_judge(self, node: pytest.Item) -> None:
-        """Ask the judge about the stored answers that come next."""
+        """Ask the judge about the stored answers of the tests after `node`."""
         if self._judging is None or not isinstance(node, PivotItem):
             return
         for upcoming in self.queue.after(node):
@@ -78,14 +78,14 @@ class Lookahead:
             if not isinstance(upcoming, PivotItem):
                 continue
             if not self._stored.has(upcoming):
-                break  # the agent is asked about it first
+                break  # the agent has to answer first
             self._judge(upcoming)
 
     def _judges_enough(self) -> bool:
         return self._judging is not None and self._judging.ahead_of_tests >= self._window
 
     def _judge(self, upcoming: PivotItem) -> None:
-        """Ask the judge about a stored answer whose test has not come, once."""
+        """Ask the judge about a stored answer before its test runs, unless that was done."""
         if self._judging is None or upcoming.asked or upcoming.entry.expected_type != "message":
             return
         if _may_not_run(upcoming):
@@ -94,20 +94,20 @@ class Lookahead:
         stored = self._stored.read(upcoming)
         if stored is None or stored.error is not None or stored.redacted:
             return
-        # what is reported has its verdict
+        # an answer with a result has its verdict already
         if stored.output is not None and stored.judged is None:
             self._judging.ahead(upcoming.case(), stored.output)
 
 
 def _has_agent(upcoming: PivotItem, agent: Any, item: PivotItem) -> bool:
-    """Tell whether an item is to be asked of the same agent; its file may not have come to its agent yet."""
+    """Return whether two items have the same agent; if the agent of a file is not made yet, compare the fixtures."""
     if upcoming.parent.agent is not None or not upcoming.parent.direct:
         return upcoming.parent.agent is agent
     return upcoming.agent_fixture() is item.agent_fixture()
 
 
 def _may_not_run(item: pytest.Item) -> bool:
-    """Look for marks on an item and above it; `iter_markers` costs ten times as much, for every pivot."""
+    """Return whether a mark may skip an item; `iter_markers` would take ten times as long, for every pivot."""
     node: Any = item
     while node is not None:
         for marker in node.own_markers:

@@ -26,9 +26,9 @@ _OPERATORS = frozenset(("and", "or", "not"))
 
 
 def why_nothing_ran(config: pytest.Config, plan: Plan, status: int, *, runs_own_tests: bool) -> str:
-    """Write the line that a summary has in place of figures; "" if no pivot was to be expected.
+    """Write the line that a summary shows instead of figures; "" if the session was not meant to run pivots.
 
-    `status` is the session's exit status; `runs_own_tests` tells that tests of the user's run over the data.
+    `status` is the session's exit status; `runs_own_tests`: tests of the user's own run over the data.
     """
     datasets = plan.datasets
     wanted = datasets.named or datasets.are_run or runs_own_tests
@@ -47,7 +47,7 @@ def why_nothing_ran(config: pytest.Config, plan: Plan, status: int, *, runs_own_
 
 
 def _by_pytest(config: pytest.Config, plan: Plan) -> str:
-    """Say which of pytest's own filters may have left nothing, and which names they know."""
+    """Explain which of pytest's own filters may have removed all pivots, and which names the filters accept."""
     option = config.option
     entries = [entry for dataset in plan.datasets for entry in dataset.entries]
     if not entries:
@@ -79,11 +79,11 @@ def _nearest(expression: str, names: list[str]) -> list[str]:
 
 
 def _not_started(config: pytest.Config, plan: Plan) -> str:
-    """Say what would have run the data, where options or settings name data or an agent and nothing runs them."""
+    """Explain how to run the data if options or settings name data or an agent, but the session does not run them."""
     data = plan.options.data[0][0] if plan.options.data else "sample"
     path = f"pytest {shlex.quote(data)}"
     if options.on_command_line(config):
-        return f"with a path, the run is what the path says, and no test there takes a pivot; to run data: {path}"
+        return f"a path was given, so only its tests run, and none of them takes a pivot; to run data: {path}"
     named = [f"{where} in addopts" if where.startswith("--") else where for where in where_named(config)]
     if not named:
         return ""

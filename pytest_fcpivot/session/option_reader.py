@@ -1,4 +1,4 @@
-"""The options read: command line over environment over ini file over default, checked once."""
+"""Read and check the options: the command line beats the environment, the ini file, and the defaults, in this order."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 
 
 def names_a_run(config: pytest.Config) -> bool:
-    """Tell whether data, an agent or a stored run is named in any way, by option, environment or ini file."""
+    """Return whether data, an agent or a stored run is named in any way, by option, environment or ini file."""
     return bool(where_named(config))
 
 
 def where_named(config: pytest.Config) -> list[str]:
-    """Return the names under which data, an agent or a stored run are given, such as `FC_AGENT` or `ini fc_data`."""
+    """Return the sources that name data, an agent or a stored run, such as `FC_AGENT` or `ini fc_data`."""
     reader = OptionReader(config)
     found = [reader.value(dest) for dest in _NAMING_A_RUN]
     return [where for value, where in found if value]
 
 
 class OptionReader:
-    """Reads options: command line over environment over ini file over those of a stored run over defaults.
+    """Reads options from the command line, the environment, the ini file, or a stored run; earlier sources win.
 
-    Beside a stored run, an option of MADE_HERE_ONLY with an empty value is not set, whatever the run says.
-    A worker takes what its controller read: another machine has an environment and an ini file of its own.
+    With a stored run, an empty value of an option in MADE_HERE_ONLY means that it is not set, whatever the run has. A
+    worker takes its controller's values, because another machine has another environment and ini file.
     """
 
     def __init__(self, config: pytest.Config, stored: Mapping[str, Any] | None = None) -> None:
@@ -68,16 +68,16 @@ class OptionReader:
         self._told = None if told is None else told.options
 
     def everything(self) -> dict[str, tuple[Any, str]]:
-        """Return the raw value of every option and the name it was given under, for a worker."""
+        """Return the raw value and the source of each option, for a worker."""
         return {option.dest: self.value(option.dest) for option in OPTIONS}
 
     def given(self) -> dict[str, Any]:
-        """Return the raw values of the options that were given and that a resumed run takes over."""
+        """Return the raw values of the options that were given, without those that a resumed run does not take."""
         raw = {option.dest: self.value(option.dest)[0] for option in OPTIONS if option.of_run != "no"}
         return {dest: value for dest, value in raw.items() if value is not None}
 
     def given_here(self) -> frozenset[str]:
-        """Name the options that this session was given, be it to nothing, and not a stored run."""
+        """Return the options that were given in this session, even if empty, and not only in a stored run."""
         return frozenset(option.dest for option in OPTIONS if is_set(self._config, option))
 
     def read(self) -> Options:
@@ -132,7 +132,7 @@ class OptionReader:
         )
 
     def value(self, dest: str) -> tuple[Any, str]:
-        """Return an option's raw value, None if it was not given, and the name it was given under."""
+        """Return an option's raw value (None if it was not given) and its source."""
         if self._told is not None:
             return self._told[dest]
         option = option_of(dest)
@@ -182,7 +182,7 @@ class OptionReader:
             return DEFAULT_PASS_MARK
         mark = float(self._number("fc_pass_mark", float, least=None, most=1))
         if not mark > 0:
-            raise OptionError(f"{where}={text}: must be more than 0: every answer would pass")
+            raise OptionError(f"{where}={text}: must be more than 0, since every answer would pass")
         return mark
 
     def _truth(self, dest: str) -> bool | None:
@@ -210,7 +210,7 @@ class OptionReader:
             raise OptionError(f"{where}={value}: {error}") from None
 
     def data(self) -> tuple[tuple[str, Path], ...]:
-        """Return the names of the data that are given, each with the directory that it is relative to."""
+        """Return the data files that are named, each with the directory to which it is relative."""
         names, where = self._list("fc_data")
         base = self._config.rootpath if where.startswith("ini ") else self._config.invocation_params.dir
         return tuple((name, base) for name in names)

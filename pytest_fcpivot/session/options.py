@@ -1,6 +1,6 @@
-"""The options as pytest has them: declared, and whether any of them was given.
+"""Declare the options to pytest, and find out whether any of them was given.
 
-This module is imported in every pytest session of its environment, so it pulls in nothing but the table of options.
+Every pytest session in the environment imports this module, so it imports nothing but the table of options.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def register(parser: pytest.Parser) -> None:
 
 
 def command_line(config: pytest.Config) -> list[str]:
-    """Return the arguments that pytest was called with, those in `@file`s too, but not those of `addopts`."""
+    """Return the arguments with which pytest was called, including those in an `@file`, but not those of `addopts`."""
     arguments = []
     for argument in map(str, config.invocation_params.args):
         file = Path(config.invocation_params.dir, argument[1:])
@@ -56,31 +56,32 @@ def command_line(config: pytest.Config) -> list[str]:
 
 
 def on_command_line(config: pytest.Config) -> bool:
-    """Tell whether any option was given on the command line itself, not by `addopts`."""
+    """Return whether any option was given on the command line itself, not by `addopts`."""
     return any(argument.startswith("--fc-") for argument in command_line(config))
 
 
 def asked_for(config: pytest.Config) -> bool:
-    """Tell whether any option was given in any way."""
+    """Return whether any option was given in any way."""
     return "fcpivot" in getattr(config, "workerinput", {}) or any(is_set(config, option) for option in OPTIONS)
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:
-    """Tell whether the command line, be it to nothing, the environment or the ini file sets an option."""
+    """Return whether an option is set by the command line (even to an empty value), the environment or the ini file."""
     typed = getattr(config.option, option.dest, None) is not None
     return typed or bool(os.environ.get(option.env) or config.getini(option.dest))
 
 
 def given_so_far(config: pytest.Config) -> bool:
-    """Tell whether an option was given, while pytest still reads its command line and the first conftest files."""
+    """Return whether any option was given; for use before pytest has parsed its whole command line."""
     known = config.known_args_namespace
     return any(getattr(known, option.dest, None) is not None or os.environ.get(option.env) for option in OPTIONS)
 
 
 def agent_is_built(config: pytest.Config) -> bool:
-    """Tell whether a conftest or a plugin has a fixture `fc_agent` that does not need ours.
+    """Return whether a conftest or a plugin has a fixture `fc_agent` that does without ours.
 
-    The controller of workers collects no tests, whose fixtures would tell, and has to count their results.
+    This looks at modules instead of collected tests, because the controller of workers, which has to count the results,
+    collects none.
     """
     modules = [plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, ModuleType)]
     found = [vars(module)["fc_agent"] for module in modules if "fc_agent" in vars(module)]
@@ -94,13 +95,13 @@ def _is_ours(fixture: Any) -> bool:
 
 
 def is_typed(config: pytest.Config, dest: str) -> bool:
-    """Tell whether an option was given on the command line itself."""
+    """Return whether an option was given on the command line itself."""
     flag = option_of(dest).flag
     return any(argument.partition("=")[0] == flag for argument in command_line(config))
 
 
 def set_beside_command_line(config: pytest.Config, dest: str) -> bool:
-    """Tell whether the environment, the ini file or `addopts` set an option, whatever the command line says."""
+    """Return whether the environment, the ini file or `addopts` set an option, whatever the command line says."""
     option = option_of(dest)
     if os.environ.get(option.env) or config.getini(dest):
         return True

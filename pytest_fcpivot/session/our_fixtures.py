@@ -1,4 +1,4 @@
-"""The plugin's fixtures, told from those of the same names that users override them with."""
+"""Distinguish the plugin's own fixtures from those with which users override them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NO_AGENT = (
 
 
 def is_ours(definition: Any) -> bool:
-    """Tell whether the definition of a fixture is the plugin's own."""
+    """Return whether the definition of a fixture is the plugin's own."""
     return bool(definition.func.__module__ == FIXTURE_HOME)
 
 
 def brings_agent(definitions: Sequence[Any]) -> bool:
-    """Tell whether the fixture `fc_agent` is overridden by one that does not need ours, which the options make."""
+    """Return whether `fc_agent` is overridden by a fixture that does without ours, which needs an option."""
     for definition in reversed(definitions):
         if is_ours(definition):
             return False

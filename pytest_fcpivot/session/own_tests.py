@@ -1,4 +1,4 @@
-"""Tests of the user's own that take our fixtures: whether they run, on which pivots, and whether an agent is there."""
+"""Parametrize the user's own tests that take our fixtures, or skip or refuse them if data or an agent is missing."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 NOTHING_NAMED = (
     "neither data nor an agent is named: pass --fc-agent=module:fn to run this on the bundled sample, "
-    "and --fc-data=FILE to run it on data of yours"
+    "and --fc-data=FILE to run it on your own data"
 )
 _TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
 
 
 def nothing_named(config: pytest.Config, session: PivotSession | None) -> bool:
-    """Tell whether the user named neither data nor an agent, by options, settings or paths."""
+    """Return whether the user named neither data nor an agent, by options, settings or paths."""
     return not names_a_run(config) and (session is None or not session.plan.datasets.named)
 
 
 def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Callable[[], PivotSession]) -> None:
-    """Run a test that takes our `pivot` over the data, or skip it if nothing says on what to run it, and of whom.
+    """Parametrize a test that takes our `pivot` over the data, or skip it if neither data nor an agent is named.
 
-    Raises CollectError for data without an agent to ask, and for data that leave nothing to run or cannot be graded.
+    Raises CollectError if data are named without an agent, or if no pivot is selected, or the grader cannot judge one.
     """
     if not _takes_our_pivot(metafunc):
         return
     definitions = fixture_definitions(metafunc.definition, "fc_agent")
-    # a fixture `fc_action` of the user's need not ask an agent
+    # a user's own fixture `fc_action` may do without an agent
     answers_itself = "fc_action" in metafunc.fixturenames and "fc_agent" not in metafunc.fixturenames
     has_agent = answers_itself or brings_agent(definitions)
     if nothing_named(metafunc.config, begun) and not has_agent:
@@ -63,7 +63,7 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
 
 
 def _refuse_without_agent(metafunc: pytest.Metafunc) -> None:
-    """Say once, not once a pivot or a module, that there is nobody to ask."""
+    """Raise CollectError the first time in a session; later tests without an agent are skipped."""
     stash = metafunc.config.stash
     if stash.get(_TOLD_OF_NO_AGENT, False):
         _skip(metafunc, NO_AGENT)
@@ -77,7 +77,7 @@ def _skip(metafunc: pytest.Metafunc, reason: str) -> None:
 
 
 def _takes_our_pivot(metafunc: pytest.Metafunc) -> bool:
-    """Tell whether a test's `pivot` is our fixture, and not one or a parameter of the user's."""
+    """Return whether a test's `pivot` is our fixture, and not the user's own fixture or parameter."""
     for marker in metafunc.definition.iter_markers("parametrize"):
         names = marker.args[0] if marker.args else marker.kwargs.get("argnames", "")
         if "pivot" in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):

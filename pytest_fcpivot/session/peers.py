@@ -1,7 +1,7 @@
-"""Other plugins of a session, known by what they are and by the options that they define, not by a name.
+"""Recognise other plugins by the options that they define, and not by the name they are registered under.
 
-The name that a plugin is registered under is not its own: `-p xdist.plugin`, which is the way to load it where
-PYTEST_DISABLE_PLUGIN_AUTOLOAD is set, names it so, and its entry point `xdist`.
+The registered name depends on how a plugin is loaded: pytest-xdist is `xdist` by its entry point, but `xdist.plugin`
+with `-p xdist.plugin`, which is needed where PYTEST_DISABLE_PLUGIN_AUTOLOAD is set.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def has_option(config: pytest.Config, name: str) -> bool:
-    """Tell whether a plugin has defined an option, by the name that its value has."""
+    """Return whether some plugin defines an option; `name` is the option's `dest`."""
     return hasattr(config.option, name)

@@ -1,4 +1,4 @@
-"""What a session does: decided once, before any test, and not changed any more."""
+"""The plan of a session: all decisions that are made once, before any test."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A session's options, data and grader, and the run whose answers it takes.
+    """A session's options, data and grader, and the stored run whose answers it uses.
 
-    `given` are the raw values of the options that were given, `raw_options` those of all with the name that each was
-    given under. `arguments` are the paths that the session is given, None if it is the data alone; `stored_arguments`
-    those of them that come from the stored run. `judge` says, as run.json does, who scores messages, None for a grader
-    without use for a judge. `here` is the directory that pytest was called in. `only_looks` tells that no test is run,
-    `only_sets_up` that tests are set up and go no further.
+    `given` has the raw values of the options that were given; `raw_options` has those of all options, with the names
+    under which they were given. `arguments` are the session's paths, None if it runs the data alone; `stored_arguments`
+    are those that come from the stored run. `described_grader` and `judge` are as in run.json; `judge` is None for a
+    grader that does not score messages. `here` is the directory in which pytest was called. `only_looks`: no test runs,
+    as with --collect-only. `only_sets_up`: tests are set up, and go no further.
     """
 
     options: Options
@@ -63,22 +63,22 @@ class Plan:
 
     @property
     def replays(self) -> bool:
-        """Whether nobody is asked: stored answers are graded again."""
+        """Whether this is a replay: stored answers are graded again, and no agent is called."""
         return self.stored is not None and self.stored.replays
 
     @property
     def resumes(self) -> bool:
-        """Whether a stored run is gone on with."""
+        """Whether a stored run is resumed."""
         return self.stored is not None and not self.stored.replays
 
     @property
     def mark(self) -> float | None:
-        """The pass mark, where it is one among many rewards; None for a 0/1 grader, which it changes nothing for."""
+        """The pass mark; None for a grader whose rewards are only 0 and 1, where the mark changes nothing."""
         return None if self.grader.binary else self.options.pass_mark
 
     @property
     def agent_name(self) -> str:
-        """How reports name the agent; in a replay, the one that gave the answers."""
+        """The agent's name in reports; in a replay, the name of the agent that gave the answers."""
         if self.stored is not None and self.replays:
             return self.redact(str(self.stored.description.get("agent") or self.stored.path.name))
         agent, model = self.options.agent or "fc_agent fixture", self.options.model.model
@@ -86,7 +86,7 @@ class Plan:
 
     @property
     def shown_grader(self) -> dict[str, Any]:
-        """What graded, as run.json and reports have it: a user's grader may have a secret in its name or settings."""
+        """The grader as run.json and reports describe it, without secrets, which a user's own grader may have."""
         described = self.described_grader
         if is_bundled(self.grader.name):
             return described
@@ -95,12 +95,12 @@ class Plan:
 
     @property
     def shown_judge(self) -> dict[str, Any] | None:
-        """Who scores messages, as run.json and reports have it."""
+        """The judge of messages as run.json and reports describe it, without secrets."""
         shown: dict[str, Any] | None = self.redact.within(self.judge)
         return shown
 
     def describe(self) -> dict[str, Any]:
-        """Describe the run as run.json does, without secrets; names of files and tests are left as they are."""
+        """Return the run's description for run.json, without secrets; the names of files and tests are left alone."""
         return {
             "agent": self.agent_name,
             "model": self.redact.within(self.options.model.model),
@@ -123,7 +123,7 @@ class Plan:
 
 
 def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tuple[Plan, Judging | None]:
-    """Read the options, open the data, choose the grader and the judge; returns the plan, and what asks the judge.
+    """Read the options, open the data, choose the grader and the judge; returns the plan, and the Judging if any.
 
     Raises FcPivotError for what cannot be run, OSError for a file or directory that cannot be reached.
     """
@@ -147,7 +147,7 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
     reruns = Reruns(config, replays=stored is not None and stored.replays)
     repeats = datasets.repeats(chosen.repeats if "fc_repeats" in given else None)
     if book is not None and is_rollouts:
-        repeats = max(repeats, book.repeats)  # rollouts tell how often they were made
+        repeats = max(repeats, book.repeats)  # rollouts have the number of repeats in them
     only_looks = any(config.getoption(name, False) for name in _LOOKS)
     judging, judge = (None, None) if only_looks else make_judging(config, chosen, choice.grader, servers)
     plan = Plan(
@@ -176,7 +176,7 @@ _LOOKS = ("collectonly", "setuponly", "setupplan", "showfixtures")
 
 
 def _take_arguments(config: pytest.Config, stored: StoredRun | None) -> list[str]:
-    """Run what the stored run was given, unless paths are typed; returns that, if it is not the data alone."""
+    """Use the paths of the stored run unless paths are typed; returns them, [] if there are none."""
     if config.args_source is config.ArgsSource.ARGS or not options.on_command_line(config):
         return []
     paths = [] if stored is None else stored.arguments
@@ -186,11 +186,11 @@ def _take_arguments(config: pytest.Config, stored: StoredRun | None) -> list[str
 
 
 def _find_data(config: pytest.Config, datasets: Datasets, *, of_run: bool) -> list[str] | None:
-    """Open the data, and return the paths that the session is given; None if it is the data alone."""
+    """Open the data, and return the session's paths; None if it runs the data alone."""
     typed = [*config.args] if config.args_source is config.ArgsSource.ARGS else None
     datasets.find(of_run=of_run)
     if typed is None and not datasets.are_run:
-        typed = config.args  # where pytest looks for tests of the user's, which the run is made of
+        typed = config.args  # the directories of the user's own tests, which are the run
     return None if typed is None else [_absolute(argument, config) for argument in typed]
 
 

@@ -1,4 +1,4 @@
-"""What a process runs next, as far as it is known: how far ahead of its tests agents may be asked."""
+"""The tests that a process runs next, as far as they are known, and how far ahead of them calls may be started."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ if TYPE_CHECKING:
 
     import pytest
 
-# How many pivots may be asked ahead of the one that runs, in calls that may be under way at once. Latencies have long
-# tails: while the slowest of a thousand calls is waited for, the others go on, and their answers have to be held. With
-# 2, a slow head stalled its worker, and a run with log-normal latencies took 2.4 times as long.
+# How many pivots may be asked ahead of the running test, as a multiple of the concurrency. Latencies have long tails:
+# while a test waits for a slow call, the others finish, and their answers are held in the window. With a factor of 2,
+# one slow call stalled its worker, and a run with log-normal latencies took 2.4 times as long.
 _WINDOW_IN_CALLS = 16
-# At least so many, refilled when half is used up, so that neither thread wakes the other for every pivot: with an agent
-# that answers at once, 16 made a session of pivots a tenth slower. An agent that takes longer than pytest takes for a
-# test never gets this far ahead.
+# The smallest window. It is refilled when half is used up, so that the threads do not wake each other for each pivot:
+# with an agent that answers at once, a window of 16 made a session a tenth slower. An agent that takes longer than
+# pytest takes for a test never gets this far ahead.
 _LEAST_WINDOW = 128
 
 
 def window(config: pytest.Config, concurrency: int) -> int:
-    """Return how far a process may look ahead; one that stops at failures keeps its calls under way, and no more."""
+    """Return how many pivots a process may ask ahead; with --maxfail, only as many as may be in flight at once."""
     if config.getoption("maxfail", 0):
         return concurrency
     return max(_LEAST_WINDOW, _WINDOW_IN_CALLS * concurrency)
 
 
 class Queue(Protocol):
-    """The tests that a process is to run; `grows` tells that it is given more while it runs."""
+    """The tests that a process is to run; `grows`: tests are added while it runs."""
 
     @property
     def grows(self) -> bool: ...  # noqa: D102
 
     def after(self, item: pytest.Item) -> Iterable[pytest.Item]:
-        """Yield what runs after an item, as far as it is known and was not looked at before."""
+        """Yield the tests after an item, as far as they are known, and were not yielded before."""
 
     def waiting(self, session: pytest.Session) -> Iterable[pytest.Item]:
-        """Yield what waits, beside the test that runs; nothing where the queue is all that was collected."""
+        """Yield the queued tests besides the running one; nothing if the queue is all that was collected."""
 
 
 class CollectedQueue:
@@ -46,15 +46,15 @@ class CollectedQueue:
     grows = False
 
     def __init__(self) -> None:
-        self._cursor = 0  # where in the session's items the present test stands
-        self._examined = 0  # up to where they have been looked at
+        self._cursor = 0  # index of the running test in the session's items
+        self._examined = 0  # index of the first item that was not yielded
 
     def after(self, item: pytest.Item) -> Iterable[pytest.Item]:
-        """Yield what runs after an item and was not looked at before."""
+        """Yield the tests after an item that were not yielded before."""
         items = item.session.items
         try:
             self._cursor = items.index(item, self._cursor)
-        except ValueError:  # run again, or in another order than collected
+        except ValueError:  # it runs again, or in another order than collected
             self._cursor = self._examined = items.index(item)
         return self._examine(items)
 
@@ -62,8 +62,8 @@ class CollectedQueue:
         self._examined = max(self._examined, self._cursor + 1)
         for upcoming in islice(items, self._examined, None):
             yield upcoming
-            self._examined += 1  # not reached for the one that was too much
+            self._examined += 1  # not reached if the reader stops at this item
 
     def waiting(self, session: pytest.Session) -> Iterable[pytest.Item]:  # noqa: ARG002 (the protocol's)
-        """Yield nothing: nobody asks for it in a process of its own."""
+        """Yield nothing: only workers of pytest-xdist need it."""
         return ()

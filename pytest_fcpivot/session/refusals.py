@@ -1,4 +1,4 @@
-"""One refusal of every request is a fault of the run, not of its rows: a run that gets nothing else is stopped."""
+"""Stop a run in which the server refuses every request in the same words: the set-up is wrong, not the data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 _MOST, _TRAJECTORIES = 16, 5
 _WIDTH = 400
-# What differs from request to request in the same words: numbers, places in lists, and ids of requests.
+# The parts of a message that vary between requests: numbers, positions in lists, and request ids.
 _VARIES = re.compile(r"\b(?=\w*\d)[\w-]+")
 
 
 class Refusals:
-    """Counts in which words a model's server refused requests, until it has given an answer to grade."""
+    """Counts the refusals of a model's server by their wording, until the server has given an answer to grade."""
 
     def __init__(self) -> None:
         self._answered = False
@@ -23,7 +23,7 @@ class Refusals:
         self._trajectories: dict[str, set[str]] = {}
 
     def add(self, record: CaseRecord) -> str | None:
-        """Count one result; returns why the run is to stop, if the server refuses everything in the same way."""
+        """Count one result; returns the reason if the run has to stop, or None."""
         if record.reward is not None:
             self._answered = True
         if self._answered or record.refusal is None:

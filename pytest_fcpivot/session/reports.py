@@ -1,4 +1,4 @@
-"""What the process that runs a test puts on its report: the record of the result, in types that can be sent."""
+"""Put the record of a result on the test's report, in builtin types, which pytest-xdist can send."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _FAILED = "Failed: "
 
 
 def as_error(report: pytest.TestReport) -> None:
-    """Make a failed report an error: pytest, JUnit and CI call a failed setup so."""
+    """Turn a failed report into an error: pytest, JUnit and CI count a failed setup as one."""
     report.when = "setup"
 
 
 def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
-    """Have a report carry a record to whoever counts results."""
+    """Attach a record to a report, from which the controller's ledger reads it."""
     report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
 
 class Reports:
-    """Completes the reports of a process's tests; `is_worker`: they are sent to a controller."""
+    """Completes the reports of the tests in this process; `is_worker`: they are sent to a controller."""
 
     def __init__(self, plan: Plan, asker: Asker, *, is_worker: bool) -> None:
         self._plan = plan
@@ -38,7 +38,7 @@ class Reports:
         self._is_worker = is_worker
 
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Put onto a report what became of its pivot."""
+        """Set a report's outcome, duration and record from the case of its pivot."""
         if CASE not in item.stash:
             self._complete_without_case(item, report)
             return
@@ -52,19 +52,19 @@ class Reports:
                 _remember(item, case)
             return
         if call.when == "setup":
-            # the time of the agent is that of the test, however long it was waited for
+            # a test's duration is its call's latency, and not how long the test waited for the call
             report.duration = max(0.0, report.duration - case.waited_s) + (case.latency_s if report.failed else 0.0)
         elif case.attempts:
             report.duration = case.latency_s
         if call.when == "call" or report.outcome != "passed":
             if case.grade is None and report.failed and (case.ungraded or isinstance(item, PivotItem)):
-                as_error(report)  # the grader, not the model, is at fault
+                as_error(report)  # there is no grade, so this is not a wrong answer
             error = _error_text(report, item.name) if case.grade is None and report.failed else None
             case.before = item.stash.get(EARLIER_REASONS, None)
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
 
     def _complete_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Record a test that did not come to its pivot: it was skipped, or a fixture before it failed."""
+        """Record a test that ended before it had read its pivot: it was skipped, or an earlier fixture failed."""
         over = pivot_of(item) if report.when == "setup" and report.outcome != "passed" else None
         if over is not None:
             _make_sendable(report)
@@ -73,12 +73,12 @@ class Reports:
 
     def _put(self, report: pytest.TestReport, record: CaseRecord) -> None:
         if self._is_worker:
-            record.hide_secrets(self._plan.redact)  # those of this machine's environment; the controller has its own
+            record.hide_secrets(self._plan.redact)  # those that only this machine's environment has
         put_record(report, record)
 
 
 def _remember(item: pytest.Item, case: Case) -> None:
-    """Keep what counts of a test that may be run again: its first grade, or that it had none."""
+    """Remember, for a test that may be run again, its first grade, or else why its attempts failed."""
     if case.grade is not None:
         item.stash.setdefault(FIRST_GRADED, case.graded())
     else:
@@ -86,7 +86,7 @@ def _remember(item: pytest.Item, case: Case) -> None:
 
 
 def _make_sendable(report: pytest.TestReport) -> None:
-    """Escape, in what an agent printed, logged or gave as the reason of a skip, what a worker could not send."""
+    """Escape the characters in captured output and skip reasons that a worker could not send."""
     if report.sections:
         report.sections = [(name, well_formed(content)) for name, content in report.sections]
     if isinstance(report.longrepr, tuple):
@@ -95,10 +95,10 @@ def _make_sendable(report: pytest.TestReport) -> None:
 
 
 def _error_text(report: pytest.TestReport, test: str) -> str:
-    """Return what a report shows of an error, with the place where an exception of a test of the user's came from."""
+    """Return a report's error text; for an exception in a user's own test, with its file and line."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return str(report.longrepr)
-    if crash.message.startswith(_FAILED):  # by pytest.fail(): a text alone
+    if crash.message.startswith(_FAILED):  # raised by pytest.fail(), whose text is complete
         return str(crash.message.removeprefix(_FAILED))
     return f"{crash.message}\n  {crash.path}:{crash.lineno} in {test.partition('[')[0]}"

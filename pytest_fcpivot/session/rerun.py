@@ -1,4 +1,4 @@
-"""The command that asks again what failed: it works as it is printed, where it is printed."""
+"""Write the command that runs the failures again; it can be copied from the summary into the same shell."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FORGETS = "--cache-clear"  # it would forget what failed
 
 
 def rerun_line(config: pytest.Config, plan: Plan, run: Path | None) -> str | None:
-    """Write the line of the summary that says how to run the failures again; None if pytest cannot know them.
+    """Write the summary's line with the command that runs the failures again; None if pytest has no memory of them.
 
     `run` is where the session is recorded.
     """
     if not has_option(config, "lf"):
         return None
     if any("=" in gateway for gateway in config.getoption("tx", None) or ()):
-        return None  # a worker elsewhere does not know what failed
+        return None  # workers on other machines lack pytest's cache of failures
     arguments = _again(config, plan, run)
     if arguments is None:
         return None
@@ -39,7 +39,7 @@ def rerun_line(config: pytest.Config, plan: Plan, run: Path | None) -> str | Non
 
 
 def _options_first(arguments: list[str]) -> list[str]:
-    """Put what was added after a `--`, which ends the options, before it."""
+    """Move options that were appended after a `--`, where pytest would read them as paths, before it."""
     if "--" not in arguments:
         return arguments
     at = arguments.index("--")
@@ -48,14 +48,14 @@ def _options_first(arguments: list[str]) -> list[str]:
 
 
 def _again(config: pytest.Config, plan: Plan, run: Path | None) -> list[str] | None:
-    """Return the arguments of the session that runs the failures again."""
+    """Return the arguments of the command; None if a setting outside of the command line gets in its way."""
     arguments = [argument for argument in options.command_line(config) if argument != _FORGETS]
     if plan.resumes:
         if options.set_beside_command_line(config, "fc_resume"):
             return None
-        # resumed once more, the run would only grade its stored answers again: what it was given is written out
+        # to resume it would keep its wrong answers, so the command starts a new run with the stored run's options
         arguments = [*without(arguments, "fc_resume"), *_of_stored_run(config, plan)]
-    if run is not None:  # which the next session must not write to
+    if run is not None:  # the next session must not write into this session's run directory
         arguments = without(arguments, "fc_run")
         if options.set_beside_command_line(config, "fc_run"):
             arguments.append(f"--fc-run={plan.shown_path(_free(run))}")
@@ -65,18 +65,18 @@ def _again(config: pytest.Config, plan: Plan, run: Path | None) -> list[str] | N
 
 
 def _of_stored_run(config: pytest.Config, plan: Plan) -> list[str]:
-    """Write out what a resumed session took over from its run."""
+    """Write, as arguments, the options and paths that a resumed session took from its stored run."""
     written = []
     for dest, (value, where) in plan.raw_options.items():
         if where == FROM_RUN and value is not None:
-            # a file of that name, which would be taken for it, is rare: the path is shown then
+            # if a file named `sample` exists, it would be run instead, so the path is written
             is_sample = value == [str(SAMPLE_PATH)] and not Path(config.invocation_params.dir, SAMPLE).exists()
             written += as_arguments(dest, [SAMPLE] if dest == "fc_data" and is_sample else value)
     return [*written, *plan.stored_arguments]
 
 
 def _free(directory: Path) -> Path:
-    """Return a path beside a directory where nothing is."""
+    """Return an unused path beside a directory: its name with a number."""
     number = 2
     while (path := directory.with_name(f"{directory.name}-{number}")).exists():
         number += 1

@@ -1,7 +1,7 @@
-"""Plugins that run tests again, or several times: a wrong answer is a result, and is not asked again until it is right.
+"""Handle plugins that run tests again or several times: a wrong answer must not be asked again until it is right.
 
-What another plugin does to a test is told by its options and its hooks, not by its name alone. A test that is run again
-after its answer was graded gets the same answer and grade; after an error, the agent is asked anew.
+Such plugins are recognised by their options and hooks, not by name alone. If a test runs again after its answer was
+graded, it gets the same answer and grade; after an error, the agent is asked anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNTIL_RIGHT = f"a wrong answer would be asked again until it is right; {_INSTEA
 
 
 class Reruns:
-    """What other plugins were told to do to the tests of a session; raises OptionError if results would be wrong."""
+    """The reruns that other plugins were asked for; raises OptionError for those that would make results wrong."""
 
     def __init__(self, config: pytest.Config, *, replays: bool) -> None:
         self._config = config
@@ -41,34 +41,35 @@ class Reruns:
         return [plugin for plugin in plugins if not getattr(plugin, "__name__", "").startswith("_pytest.")]
 
     def may_follow(self, item: pytest.Item) -> bool:
-        """Tell whether another plugin may run a test again in this process."""
+        """Return whether another plugin may run a test again in this process."""
         if not self.runners:
             return False
         if self.asked is not None or item.get_closest_marker("flaky") is not None:
             return True
-        return not all(hasattr(plugin, "get_reruns_count") for plugin in self.runners)  # it runs what is asked for
+        # pytest-rerunfailures has this function, and runs a test again only if it is asked to
+        return not all(hasattr(plugin, "get_reruns_count") for plugin in self.runners)
 
     def refusal(self, item: pytest.Item) -> str | None:
-        """Say why a test cannot be run by what a mark asks for; None if it can."""
+        """Return why the marks of a test are refused; None if they are not."""
         if not self._retries_by_mark or item.get_closest_marker("flaky") is None:
             return None
         return f"the mark flaky, which pytest-retry follows: {_UNTIL_RIGHT}"
 
 
 class OneCaseEach:
-    """Leaves one case in the JUnit file for each test over a pivot, however often another plugin ran it.
+    """Keeps one case in the JUnit file for each test over a pivot, however often another plugin ran it.
 
-    An attempt that has no result would stand there as a case of its own, and look like one that passed.
+    Otherwise, each run that has no result would be a case of its own, and would look like a test that passed.
     """
 
     def __init__(self, config: pytest.Config, is_over_pivot: Callable[[str], object]) -> None:
         self._config = config
         self._is_over_pivot = is_over_pivot
-        self._have_result: set[tuple[str, str]] = set()  # tests whose teardown has not come
+        self._have_result: set[tuple[str, str]] = set()  # tests with a result, until their teardown
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
-        """Drop the case of an attempt that ends without a result."""
+        """Drop the JUnit case of a run that ends without a result."""
         test = getattr(report, "worker_id", ""), report.nodeid
         if report.when != "teardown":
             if report.outcome in ("failed", "skipped") or (report.outcome == "passed" and report.when == "call"):
@@ -87,14 +88,14 @@ class OneCaseEach:
 
 
 def refuse_repeats(config: pytest.Config, marked: pytest.Item | Any) -> str | None:
-    """Say why a test over pivots cannot be collected with the mark of a plugin that repeats tests; None if it can."""
+    """Return why a test over pivots cannot have pytest-repeat's mark; None if it does not have the mark."""
     if not has_option(config, "repeat_scope") or marked.get_closest_marker("repeat") is None:
         return None
     return f"the mark repeat (pytest-repeat): each repeat would be counted as another pivot; {_INSTEAD}"
 
 
 def _refused(config: pytest.Config) -> Iterator[str]:
-    """Say why the session cannot be run as its options for other plugins say."""
+    """Yield the reasons why the options of other plugins are refused."""
     count = config.getoption("count", None)
     if has_option(config, "repeat_scope") and isinstance(count, int) and count > 1:
         yield (
@@ -112,7 +113,7 @@ def _refused(config: pytest.Config) -> Iterator[str]:
 
 
 def _asked(config: pytest.Config) -> str | None:
-    """Return how reruns were asked for, by option or ini file."""
+    """Return the option or ini setting that asks for reruns, as text for messages; None if none does."""
     if not has_option(config, "reruns"):
         return None
     forced = config.getoption("force_reruns", None)
@@ -123,20 +124,20 @@ def _asked(config: pytest.Config) -> str | None:
 
 
 def _give_up_at(config: pytest.Config, errors: str) -> None:
-    """Let pytest-rerunfailures run no test again after such errors, by its own option."""
+    """Make pytest-rerunfailures run no test again after errors that match, through its own option."""
     chosen = config.option.rerun_except or _ini(config, "rerun_except") or []
     config.option.rerun_except = [*chosen, errors]
 
 
 def _setting(config: pytest.Config, name: str) -> tuple[int, str]:
-    """Return a number that an option sets, or the ini file, and which of them; 0 if neither does."""
+    """Return a number set by an option or else the ini file (0 if by neither), and the setting as text for messages."""
     value, where = config.getoption(name, None), f"--{name}"
     if value is not None:
         return value, f"{where}={value}"
     try:
         number = int(_ini(config, name) or 0)
     except ValueError:
-        number = 0  # its plugin's to refuse
+        number = 0  # the plugin itself refuses it
     return number, f"{name} = {number} in the ini file"
 
 

@@ -1,4 +1,4 @@
-"""How a message came to its score: what was asked of the judge, and what came of it."""
+"""The question to the judge about a message, and how the message got its score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASKED, CACHED, FALLBACK = "asked", "cached", "keyword"
 
 @dataclass(slots=True)
 class Held:
-    """A question to the judge and where its verdict comes from: the cache, or a call that may be under way."""
+    """A question to the judge, with its verdict from the cache, or else the call that will bring one."""
 
     question: Question
     judgement: Judgement | None
@@ -25,9 +25,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """How a message came to its score: `by` the judge that was asked, its cache, or keywords in its place.
+    """How a message got its score: `by` is ASKED (the judge), CACHED (its cache), or FALLBACK (keyword overlap).
 
-    `cause` says which fault of the judge's made keywords take its place. `question` is what the verdict answers.
+    `cause` is the judge's fault that led to the fallback. `question` is the question that the verdict answers.
     """
 
     by: str
@@ -38,6 +38,6 @@ class Scored:
     question: Question | None = None
 
     def to_builtins(self) -> Scoring:
-        """Return it as a record holds it."""
+        """Return the score as a CaseRecord holds it, in builtin types."""
         tokens = None if self.usage is None else self.usage.counts()
         return self.by, self.score, self.reason, tokens, self.cause

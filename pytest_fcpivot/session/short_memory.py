@@ -1,4 +1,4 @@
-"""What pytest keeps of each test until the end, and nobody asks for."""
+"""Free the reports that pytest keeps until the end of the session although nothing reads them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 
 class ShortMemory:
-    """The plugin object that drops the reports of pivots' uneventful setups and teardowns.
+    """The plugin object that drops the reports of pivots' setups and teardowns that passed without output.
 
-    pytest keeps them for output and durations; they are two thirds of what a run of pivots would hold in memory.
-    `labels` are how the node ids of the data begin.
+    pytest keeps them for --durations and captured output; they are two thirds of the memory of a run of pivots.
+    `labels` are the names of the data files, with which their node ids begin.
     """
 
     def __init__(self, reporter: Any, labels: set[str]) -> None:
@@ -20,7 +20,7 @@ class ShortMemory:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take back what the terminal reporter has just put away."""
+        """Remove the report that the terminal reporter has just stored."""
         if report.when == "call" or report.outcome != "passed" or report.sections:
             return
         kept = self._stats.get("")

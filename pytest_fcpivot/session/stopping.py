@@ -1,4 +1,4 @@
-"""How a session that cannot go on is ended before its tests are over."""
+"""The reason that pytest shows if we stop a session before all of its tests have run."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pytest_fcpivot.core.jsontext import one_line
 
 
 def stopping(reason: str) -> str:
-    """Write what pytest says of a session that is stopped, on one line."""
+    """Write the reason for `session.shouldstop`, shortened to one line."""
     return f"fcpivot: {one_line(reason, 1000)}"

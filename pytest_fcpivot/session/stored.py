@@ -1,4 +1,4 @@
-"""The stored run whose answers a session takes: to go on with it, or to grade them again."""
+"""The stored run that a session resumes or replays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _NAMING_A_RUN = ("--fc-resume", "--fc-replay")
 _FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
-# Two sessions may name these differently and mean the same.
+# Two sessions may write these differently and mean the same, so that they are compared by meaning below.
 _COMPARED_BY_MEANING = frozenset(
     (
         *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark"),
@@ -46,12 +46,12 @@ _COMPARED_BY_MEANING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run, or a file of rollouts, whose answers are taken: to go on with it, or to grade them again."""
+    """A run that is resumed, or a run or a file of rollouts that is replayed: its answers are graded again."""
 
     path: Path
     replays: bool
     description: Mapping[str, Any] = field(default_factory=dict)
-    origin: Origin = Origin.HERE  # rollouts are named by the user, and name nothing
+    origin: Origin = Origin.HERE  # rollouts are named by the user, and name no code or files
 
     @classmethod
     def named(cls, config: pytest.Config, reader: OptionReader) -> StoredRun | None:
@@ -62,7 +62,7 @@ class StoredRun:
         only_resume_typed = is_typed(config, "fc_resume") and not is_typed(config, "fc_run")
         if resume is not None and run is not None and not only_resume_typed:
             raise OptionError(
-                f"{resume_from} and {run_from}: a run that is resumed is recorded where it is; choose one"
+                f"{resume_from} and {run_from}: a resumed run is recorded in its own directory; choose one"
             )
         replay, replay_from = reader.value("fc_replay")
         if resume is None and replay is None:
@@ -72,14 +72,14 @@ class StoredRun:
         if replay is not None:
             try:
                 found = cls._replayed(Path(config.invocation_params.dir, replay).expanduser(), replay_from)
-            except OSError as error:  # a directory on the way that is closed to this user, a name that is too long
+            except OSError as error:  # for example a directory without access, or a name that is too long
                 raise RunError(f"{replay_from}={replay}: cannot be read: {error.strerror or error}") from error
             found.refuse_strangers_choices(config, reader)
             found.refuse_hidden_options(config, reader)
             return found
         told = plan_told(config)
         if told is not None and told.run is not None:
-            path = Path(told.run)  # "the latest" is the controller's to say
+            path = Path(told.run)  # only the controller can find the latest run
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:
@@ -87,7 +87,7 @@ class StoredRun:
         description, origin = read_with_origin(path, find_key())
         if description.get("replays"):
             of = one_line(description["replays"], 200)
-            raise RunError(f"{path}: this is a replay, which asks nobody; resume {of}, or replay that")
+            raise RunError(f"{path}: this run is a replay, which asks no agent; resume or replay {of} instead")
         if description.get("selected_by_shard"):
             raise RunError(
                 f"{path}: merged from shards that each chose their own pivots (--fc-limit, --fc-sample), which no "
@@ -115,43 +115,43 @@ class StoredRun:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is one of our own runs."""
+        """Whether this is a run of this plugin, and not a file of rollouts."""
         return bool(self.description)
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that the run was given, in their raw form; its data are named by where they were."""
+        """The raw values of the run's options; `fc_data` has the paths that its data had then."""
         if not self.is_run:
             return {"fc_data": [str(self.path)]}
         if self.is_made_here:
             options = dict(self.description.get("options", {}))
             if self.replays:
-                options.pop("fc_header", None)  # its variables need not be there where nobody is asked
+                options.pop("fc_header", None)  # a replay makes no requests, so the variables in it need not be set
             named = self.description.get("data", ())
         else:
             options = dict(made_here.taken_over(self.description))
             named = [data for data in self.description.get("data", ()) if data["name"] == SAMPLE]
-        # the sample is the bundled one, wherever it was when the run was made
+        # the sample is this installation's, wherever it was when the run was made
         options["fc_data"] = [str(SAMPLE_PATH) if data["name"] == SAMPLE else data["path"] for data in named]
-        # a number was set by code of the user's; a command line has texts
+        # options have text values; a number here was set by the user's code
         return {name: str(value) if type(value) in (int, float) else value for name, value in options.items() if value}
 
     @property
     def arguments(self) -> list[str]:
-        """The paths that the run was given, if it was not the data alone."""
+        """The paths of the run; [] if it ran the data alone."""
         if not self.is_made_here:
             return made_here.arguments_taken_over(self.description)
         return [str(argument) for argument in self.description.get("arguments") or ()]
 
     @property
     def is_made_here(self) -> bool:
-        """Whether all that it names may be used: this user gave it, in this session or in one before."""
+        """Whether the code, files, addresses and keys that it names may be used, because this user gave them."""
         return self.origin is Origin.HERE
 
     def refuse_strangers_choices(self, config: pytest.Config, reader: OptionReader) -> None:
-        """Refuse a run that was not made here and names what this session was not given; raises RunError.
+        """Raise RunError for a run that was not made here and names things that this session was not given.
 
-        A worker does as its controller has decided, whose key another machine does not have.
+        Workers skip this check: the controller has made it, and another machine lacks the controller's key.
         """
         if self.is_made_here or plan_told(config) is not None:
             return
@@ -166,9 +166,9 @@ class StoredRun:
             raise RunError(made_here.refusal(shown, [*as_arguments(dest, shown), *typed], why, named))
 
     def _refuse_strangers_latest(self, config: pytest.Config, where: str) -> None:
-        """Refuse to take a run that was not made here for the user's latest: a project that is copied may bring one.
+        """Raise RunError if the latest run was not made here: a copied project may contain runs of others.
 
-        Where none can be made, a user's own runs have no mark either. Raises RunError.
+        If no key for marks can be made, the user's own runs have no mark either, so nothing is refused.
         """
         if self.is_made_here or find_key(make=True).secret is None:
             return
@@ -181,7 +181,7 @@ class StoredRun:
     def _given(self, config: pytest.Config, reader: OptionReader) -> made_here.Given:
         here, given = config.invocation_params.dir, reader.given_here()
         named = reader.value("fc_grader")[0] if "fc_grader" in given else self.description["options"].get("fc_grader")
-        hooks = config.hook.pytest_fcpivot_grader.get_hookimpls()  # which are asked where nobody names a grader
+        hooks = config.hook.pytest_fcpivot_grader.get_hookimpls()  # they choose the grader if no option names one
         typed = [argument.partition("::")[0] for argument in config.args]
         typed = typed if config.args_source is config.ArgsSource.ARGS else []
         return made_here.Given(
@@ -195,9 +195,9 @@ class StoredRun:
         )
 
     def refuse_hidden_options(self, config: pytest.Config, reader: OptionReader) -> None:
-        """Refuse to take over an option whose secret part was not recorded; raises OptionError.
+        """Raise OptionError for an option of the run that was recorded with *** in place of a secret.
 
-        A worker takes what its controller was given, by an environment that another machine does not have.
+        Workers skip this check: they get the option's value from their controller.
         """
         if plan_told(config) is not None:
             return
@@ -207,14 +207,14 @@ class StoredRun:
                 continue
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
-                    f"--{name.replace('_', '-')}: the run was given one with a secret in it, which is not recorded; "
-                    "pass it again"
+                    f"--{name.replace('_', '-')}: the run's value has a secret in it, which is not recorded; "
+                    "pass the option again"
                 )
 
     def book(self, *, allow_damaged: bool) -> AnswerBook:
-        """Find the stored answers; raises RunError for lines that a replay cannot read, unless they are left out.
+        """Read the stored answers; raises RunError in a replay if lines cannot be read, unless `allow_damaged`.
 
-        To go on with a run needs no leave: what was in such lines is asked again.
+        A resumed run needs no permission, because the tests of such lines are asked again.
         """
         book = AnswerBook(replays=self.replays)
         if self.is_run:
@@ -222,30 +222,32 @@ class StoredRun:
         else:
             book.add_rollouts(self.path)
         if self.replays and book.damages and not allow_damaged:
-            instead = "go on with the run, which asks at their tests again (--fc-resume), or " if self.is_run else ""
+            instead = "resume the run, which asks again at their tests (--fc-resume), or " if self.is_run else ""
             raise RunError(
                 f"{self.path}: {would_be_missing(book.damages)}\n{instead}leave the lines out with --fc-allow-damaged"
             )
         return book
 
     def told_of(self, book: AnswerBook) -> Iterator[str]:
-        """Yield what a session's heading says of lines that cannot be read."""
+        """Yield the lines of a session's heading about stored answers that cannot be used."""
         if book.damages:
-            what = "left out" if self.replays else "what was in them is asked again"
+            what = "left out" if self.replays else "their tests run again"
             yield f"{book.damages.losses()}; {what}:"
             yield from (f"  {line}" for line in listed([book.damages]))
         if book.damages.torn is not None and self.replays:
-            yield f"its last line is torn ({book.damages.torn.size} bytes), and left out"
+            yield f"its last line is incomplete ({book.damages.torn.size} bytes) and is left out"
         if book.damaged_calls:
-            yield f"{len(book.damaged_calls)} kept answers cannot be read, and are asked again:"
+            number = len(book.damaged_calls)
+            what = "left out" if self.replays else "the agent is asked again"
+            yield f"{number} damaged line{'s' * (number != 1)} in calls/; {what}:"
             yield from (f"  {line}" for line in listed([book.damaged_calls]))
         if book.without_answer:
             yield f"{book.without_answer} rollouts without an expected_action are left out"
 
     def refuse_another(self, facts: Mapping[str, Any]) -> None:
-        """Refuse, showing the difference, to resume a run of other data, another agent, grader, pass mark or judge.
+        """Raise RunError, listing the differences, if the run is of other data, options, agent, grader or judge.
 
-        `facts` describes this session as run.json would. Raises RunError.
+        `facts` describes this session as run.json would.
         """
         differences = []
         stored = self.description.get("options", {})
@@ -273,15 +275,16 @@ class StoredRun:
         if differences:
             listed = "\n".join(f"  {line}" for line in sorted(differences))
             raise RunError(
-                f"{self.path}: this run was begun with something else, and its results would be mixed with those of "
-                f"this session:\n{listed}\nresume it without these options, or begin a new run"
+                f"{self.path}: this run was started differently, and its results would be mixed with those of this "
+                f"session:\n{listed}\nresume it without these options, or start a new run"
             )
 
 
 def _refuse_blank(config: pytest.Config) -> None:
-    """Refuse a run that is named after a blank: pytest knows the option too late, and takes the name for a path.
+    """Raise OptionError for a run directory that follows its option after a space instead of an equals sign.
 
-    It then has its root there, and its settings from a pytest.ini of that directory: what that says has run by now.
+    pytest looks for its root directory before it knows our options. It takes the name for a path of tests, and may
+    already have read, and acted on, a pytest.ini in the run directory.
     """
     typed = command_line(config)
     for argument, value in pairwise(typed):
@@ -291,8 +294,8 @@ def _refuse_blank(config: pytest.Config) -> None:
             and Path(config.invocation_params.dir, value).exists()
         ):
             raise OptionError(
-                f"{argument} {value}: write {argument}={value}, with the =; after a blank, pytest takes the name for a "
-                "path of tests, and its own settings from there"
+                f"{argument} {value}: write {argument}={value}, with the =; after a space, pytest takes the directory "
+                "for one of tests, and reads its settings there"
             )
 
 

@@ -1,4 +1,4 @@
-"""Answers that are there already: those of a stored run, and those that a worker which died had got."""
+"""Answers that need no call: those of a stored run, and those that a crashed worker had received."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class StoredAnswers:
-    """The answers that tests get without anybody being asked.
+    """The answers that tests get without a call.
 
-    `suspects` are the tests whose calls may have ended a worker's process: they are asked alone; `guilty` those where
-    it is known.
+    `suspects` are the tests whose calls may have crashed a worker: they are asked again, one at a time. `guilty` are
+    the tests whose calls are known to have crashed one.
     """
 
     def __init__(self, book: AnswerBook | None, *, replays: bool, crashes: Crashes | None) -> None:
         self._book = book
-        self._replays = replays  # nothing but the book answers
+        self._replays = replays  # a test without an answer in the book is an error
         self._crashes = crashes
         self.suspects: set[str] = set()
         self.guilty: set[str] = set()
 
     def learn_of_crashes(self) -> None:
-        """Read which calls may have ended another worker's process, and take over the answers that it held."""
+        """Read which calls may have crashed another worker, and take over the answers that it had received."""
         if self._crashes is None:
             return
         for log in self._crashes.look():
@@ -43,17 +43,17 @@ class StoredAnswers:
         self.guilty = self._crashes.guilty
 
     def has(self, item: PivotItem) -> bool:
-        """Tell whether there is an answer to an item."""
+        """Return whether there is an answer to an item."""
         return self._book is not None and self._book.has(item.nodeid, item.entry.id, item.repeat)
 
     def read(self, item: PivotItem) -> StoredAnswer | None:
-        """Return the answer to an item whose test has not come; None if there is none."""
+        """Return the answer to an item before its test runs; None if there is none."""
         return None if self._book is None else self._book.read(item.nodeid, item.entry.id, item.repeat)
 
     def give(self, node: pytest.Item, case: Case) -> bool:
-        """Put the stored output for a test into its case; False if the agent is to be asked.
+        """Put the stored output for a test into its case; returns False if the agent has to be asked.
 
-        Raises AgentError for an answer that was an error, and in a replay if there is none.
+        Raises AgentError if the stored result is an error, and in a replay if there is no answer.
         """
         if self._book is None or case.call is not None:
             return False

@@ -1,4 +1,4 @@
-"""What a session has to tell at its end, as a Summary."""
+"""Make the Summary of a session at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def subject_of(plan: Plan) -> Subject:
-    """Say what a session's run is of."""
+    """Return the Subject of a session: its data, agent, grader and judge."""
     return Subject(
         data={dataset.label: dataset.note for dataset in plan.datasets},
         agent=plan.agent_name,
@@ -38,7 +38,7 @@ def summary_of(
     runs_own_tests: bool,
     judge_notes: Iterable[str],
 ) -> Summary:
-    """Sum up a session that ends with an exit status; `runs_own_tests`: of the user's, over the data."""
+    """Return a session's Summary; `status` is its exit code, `runs_own_tests`: a user's own tests run over the data."""
     figures, recorder, ending, book = Figures.of(ledger.tally), ledger.recorder, ledger.ending, plan.book
     path = None if recorder.path is None else plan.shown_path(recorder.path)
     nothing_ran = not figures.selected and not figures.skipped

@@ -1,4 +1,4 @@
-"""The tests of a session by their node ids, and the pivots that they mean, without any test being collected."""
+"""Map the node ids of tests to pivots, also in the controller of workers, which collects no tests."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _FILTERS = ("keyword", "markexpr", "deselect", "lf")
 
 
 def repeat_name(pivot_id: str, repeat: int) -> str:
-    """Name one repeat of a pivot; the first has the pivot's own name, which selects the others too."""
+    """Return the name of one repeat of a pivot; the first has the pivot's own name, by which pytest selects all."""
     return pivot_id if repeat == 1 else f"{pivot_id}[r{repeat}]"
 
 
 class TestNames:
-    """The names that the tests of a session have."""
+    """The names of a session's tests over pivots."""
 
-    __test__ = False  # pytest would take the class for one of tests
+    __test__ = False  # pytest would collect the class, because of its name
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
     def all(self, config: pytest.Config) -> list[str] | None:
-        """Return the tests of the data files that are run; None if a filter of pytest's may leave some out."""
+        """Return the node ids of the data files' tests; None if unknown, as with a filter of pytest's or a replay."""
         plan = self._plan
         filtered = any(getattr(config.option, name, None) for name in _FILTERS)
         if filtered or plan.replays or not plan.datasets.are_run:
@@ -47,17 +47,18 @@ class TestNames:
         ]
 
     def of_own_tests(self) -> Iterator[tuple[str, tuple[Dataset, IndexEntry, int]]]:
-        """Yield the name and the case of everything that a user's own test runs over."""
+        """Yield the parameters of a user's own test: each with its name in the node id."""
         for name, (dataset, entry) in self._named_pivots.items():
             for repeat in range(1, self._plan.repeats + 1):
                 yield repeat_name(name, repeat), (dataset, entry, repeat)
 
     @cached_property
     def _named_pivots(self) -> dict[str, tuple[Dataset, IndexEntry]]:
-        """The pivots that tests of the user's run over, by a name of their own in the session.
+        """The pivots that the user's own tests run over, by a name that is unique in the session.
 
-        A pivot whose id is in several data sets is told apart by the number of its data set, after a sign no id has.
-        pytest would number such tests itself, and a controller of workers would not know which pivot was meant.
+        If several data sets have a pivot of the same id, the later ones get an @ (which no id has) and the number of
+        the data set. pytest would number such tests by itself, and the controller of workers could not map them to
+        pivots.
         """
         named: dict[str, tuple[Dataset, IndexEntry]] = {}
         for number, dataset in enumerate(self._plan.datasets, 1):
@@ -66,10 +67,10 @@ class TestNames:
         return named
 
     def find(self, nodeid: str) -> tuple[IndexEntry, int, bool] | None:
-        """Return the pivot and repeat that a node id means, and whether it is the pivot's own item; None if none."""
+        """Return the pivot and repeat of a node id, and whether it is the pivot's own item; None for other tests."""
         label, _, name = nodeid.rpartition("::")
         own = any(dataset.label == label for dataset in self._plan.datasets)
-        # a test of the user's has the pivot in brackets, maybe among other parameters
+        # a user's own test has the pivot in brackets, possibly among other parameters
         names = [name] if own else joined_parts(name.partition("[")[2].removesuffix("]"))
         for text in names:
             pivot_id, bracket, number = text.partition("[r")

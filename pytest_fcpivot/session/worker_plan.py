@@ -1,7 +1,7 @@
-"""What a worker of pytest-xdist is told of the session that it takes part in.
+"""The plan that pytest-xdist's controller sends to its workers.
 
-Another machine has an environment, an ini file and a root directory of its own, so a worker takes all of this from its
-controller.
+A worker may be on another machine, with another environment, ini file and root directory, so it takes its options and
+data from the controller instead of reading them itself.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _KEY = "fcpivot"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
-    """The session as its controller has it; all members are of types that pytest-xdist can send.
+    """The controller's session, in types that pytest-xdist can send.
 
-    `run` is where the run is recorded, `calls` where answers are kept whose tests have not come: None for a worker that
-    does not share the disk. `options` holds each option's raw value and the name that it was given under; `data`,
-    `grader` and `judge` are described as in run.json; `version` is that of this package, None if it is not installed.
+    `run` is the run directory. `calls` is the directory of answers whose tests have not run; None for a worker that
+    does not share the disk. `options` has each option's raw value and the name under which it was given. `data`,
+    `grader` and `judge` are as in run.json. `version` is that of this package on the controller, None if it is not
+    installed.
     """
 
     run: str | None
@@ -39,12 +40,12 @@ class WorkerPlan:
     version: str | None
 
     def to_builtins(self) -> dict[str, Any]:
-        """Return it as it is sent."""
+        """Return the plan as builtin types, for sending."""
         return asdict(self)
 
     @classmethod
     def from_builtins(cls, sent: Mapping[str, Any]) -> WorkerPlan:
-        """Read what was sent; raises OptionError if it comes from another version of this package."""
+        """Read a plan that was sent; raises OptionError if another version of this package sent it."""
         try:
             return cls(**sent)
         except TypeError:
@@ -52,33 +53,33 @@ class WorkerPlan:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Tell whether this process is a worker of pytest-xdist."""
+    """Return whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
 def plan_told(config: pytest.Config) -> WorkerPlan | None:
-    """Return what the controller tells this worker; None in another process, and in a session without pivots."""
+    """Return the plan that the controller sent to this worker; None in other processes, and without pivots."""
     sent = getattr(config, "workerinput", {}).get(_KEY)
     return None if sent is None else WorkerPlan.from_builtins(sent)
 
 
 def tell(worker_input: dict[str, Any], plan: WorkerPlan) -> None:
-    """Put the plan into what pytest-xdist sends to a worker that starts."""
+    """Add the plan to the data that pytest-xdist sends to a starting worker."""
     worker_input[_KEY] = plan.to_builtins()
 
 
 def notes_from(worker_output: Mapping[str, Any]) -> list[str]:
-    """Return what a worker that has ended notes of its judge."""
+    """Return the remarks about the judge that a worker sent as it ended."""
     return list(worker_output.get(_KEY, ()))
 
 
 def give_notes(config: pytest.Config, notes: Iterable[str]) -> None:
-    """Have this worker's notes sent to its controller, when it ends."""
+    """Send this worker's remarks about the judge to the controller as it ends."""
     config.workeroutput[_KEY] = sorted(notes)  # type: ignore[attr-defined] # xdist's
 
 
 def own_version() -> str | None:
-    """Return the version of this package; None if it was not installed."""
+    """Return the installed version of this package; None if it is not installed."""
     try:
         return version("pytest-fcpivot")
     except PackageNotFoundError:
@@ -86,5 +87,5 @@ def own_version() -> str | None:
 
 
 def other_version(theirs: str | None) -> str:
-    """Say that a worker has another version of this package than its controller."""
-    return f"pytest-fcpivot {own_version()} is installed there, and {theirs} here: install the same"
+    """Write the error for a worker with another version of this package; `theirs` is the controller's."""
+    return f"pytest-fcpivot {own_version()} is installed on the worker, and {theirs} here: install the same version"

@@ -522,7 +522,7 @@ def test_too_many_calls_that_hang(
     with calling(make(release), SHORT) as caller:
         with pytest.raises(AgentTimeoutError):
             caller.finish(caller.start(view()))
-        with pytest.raises(TooManyHungCallsError, match=r"1 calls of the agent never came back.*time limit"):
+        with pytest.raises(TooManyHungCallsError, match=r"1 calls of the agent never returned.*time limit"):
             caller.start(view(1))
 
 

@@ -117,7 +117,7 @@ class TestRetryPolicy:
         assert len(set(last)) == 50
 
     def test_a_wait_beyond_the_deadline_is_not_begun(self) -> None:
-        """A service that wants to be left alone past the deadline is given up at once."""
+        """A service that asks for a wait past the deadline is given up at once."""
         service = Service(ServiceError(429, {"retry-after": "600"}))
         retrying, retried, _ = _retrying(RetryPolicy(5, deadline=60))
         with pytest.raises(ServiceError):

@@ -1,4 +1,4 @@
-"""How long a service asks to be left alone: its headers, and its words."""
+"""How long a service asks its clients to wait: its headers, and its words."""
 
 from __future__ import annotations
 

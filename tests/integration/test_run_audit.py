@@ -346,7 +346,7 @@ def test_a_damaged_run(audits: Audits) -> None:
     bad = json.dumps(json.loads(lines[1]) | {"action": {"type": "song"}}).encode() + b"\n"
     path.write_bytes(lines[0] + b"rubbish\n[1]\n" + bad + lines[2] + lines[3][:-20])
     text = audits.refused("run")
-    assert "3 damaged lines (2 of them without a test's name: if such a test has an earlier result, this one" in text
+    assert "3 damaged lines (2 of them without a test's name: if such a test has an earlier result, that one" in text
     assert "results.jsonl:4: action.type: Invalid value 'song'" in text
     assert "--allow-damaged" in text
     result = audits.audit("run", "--allow-damaged")
@@ -467,7 +467,7 @@ def test_a_grader_of_the_users(audits: Audits) -> None:
     assert "the source of mine:close has changed since the run" in facts["notes"][0]
     (audits.project.path / "mine.py").unlink()
     assert "--grader=mine:close: cannot import mine" in audits.refused("run", "--grader=mine:close", "--grader-option=")
-    assert "name its grader too" in audits.refused("run", "--grader-option=a=1")
+    assert "name the grader of this setting" in audits.refused("run", "--grader-option=a=1")
 
 
 def test_tests_of_the_users(audits: Audits) -> None:

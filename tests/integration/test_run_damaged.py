@@ -54,7 +54,7 @@ def test_a_replay_refuses_damaged_lines(project: Project, damaged: Path) -> None
             "fcpivot: 2 damaged lines (1 of them *; left out:",
             "fcpivot:   *run/results.jsonl:2: an object is needed, not a list",
             "fcpivot:   *run/results.jsonl:4: retried: a list is needed, not a whole number",
-            "fcpivot: its last line is torn (* bytes), and left out",
+            "fcpivot: its last line is incomplete (* bytes) and is left out",
             "passed 3, failed 0, errors 1; *",
             "errors",
             "*its stored answer cannot be read (line 4): retried: a list is needed, not a whole number",
@@ -73,12 +73,12 @@ def test_a_resumed_run_asks_again(project: Project, damaged: Path) -> None:
     result.stdout.fnmatch_lines(
         [
             "fcpivot: resumes run, 3 answers kept",
-            "fcpivot: 2 damaged lines (1 of them *; what was in them is asked again:",
+            "fcpivot: 2 damaged lines (1 of them *; their tests run again:",
             "fcpivot:   *run/results.jsonl:2: an object is needed, not a list",
             "fcpivot:   *run/results.jsonl:4: retried: a list is needed, not a whole number",
-            "fcpivot: 1 kept answers cannot be read, and are asked again:",
+            "fcpivot: 1 damaged line in calls/; the agent is asked again:",
             "fcpivot:   *main-1.jsonl:1: an object is needed, not a list",
-            "fcpivot: its last line was torn (* bytes), and is asked again",
+            "fcpivot: the last line of results.jsonl was incomplete (* bytes, *); its test runs again",
             "passed 6, failed 0, errors 0; pass rate 1.0000",
         ]
     )

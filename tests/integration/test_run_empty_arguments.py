@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pivot_project"]
 
-COUNTED = "*1  without arguments from the server: graded as empty text, or as {} with --fc-empty-arguments=object"
+COUNTED = "*1  calls without arguments from the server; graded as empty text, or as {} with --fc-empty-arguments=object"
 
 
 def _options(project: Project) -> list[str]:

@@ -160,7 +160,7 @@ def test_what_the_user_gives_is_used(download: Download) -> None:
     result = download.project.run_here(*arguments, "--fc-run=again", "-v")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["fcpivot: the run is not marked as made here (it goes on from a run that was not made here): to resume or *"]
+        ["fcpivot: the run is not marked as made here (it continues a run that was not made here): to resume or *"]
     )
     assert download.happened() == ["pwned"]  # the grader's module
     again = read_with_origin(download.project.path / "again", find_key())
@@ -267,7 +267,7 @@ def test_own_runs_need_no_option(counted: Counted, monkeypatch: pytest.MonkeyPat
     described["options"]["fc_grader_option"] = ["x=***"]  # as it is recorded of a secret
     (run / "run.json").write_bytes(written(described, find_key()))
     hidden = counted.run_here("--fc-replay=run").stderr
-    hidden.fnmatch_lines(["ERROR: --fc-grader-option: the run was given one with a secret in it, which is not *"])
+    hidden.fnmatch_lines(["ERROR: --fc-grader-option: the run's value has a secret in it, which is not *"])
     (run / "run.json").write_text(text.replace("mine:grade", "evil:grade"))
     refused = counted.run_here("--fc-resume=run")
     refused.stderr.fnmatch_lines(["ERROR: run: this run was not made here: the mark in its run.json is not yours: *"])
@@ -304,7 +304,7 @@ def test_without_a_key(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Non
     refused = counted.run_here("--fc-resume=run").stderr.str()
     assert SAID in refused
     blank = counted.run_here("--fc-resume", "run")
-    blank.stderr.fnmatch_lines(["ERROR: --fc-resume run: write --fc-resume=run, with the =; after a blank, *"])
+    blank.stderr.fnmatch_lines(["ERROR: --fc-resume run: write --fc-resume=run, with the =; after a space, *"])
     (command,) = [line for line in refused.splitlines() if line.startswith("  pytest ")]
     counted.run_here(*shlex.split(command)[1:]).assert_outcomes(passed=1)
     assert not counted.asked()
@@ -371,7 +371,7 @@ def test_a_link_in_a_run(download: Download, name: str, capsys: pytest.CaptureFi
     outside.write_bytes((download.run / name).read_bytes() if (download.run / name).exists() else b"{}")
     before = outside.read_bytes()
     LINKS[name](download.run / name, outside)
-    said = re.escape(f"theirs/run/{name}") + ": is a link, and a run is made of files"
+    said = re.escape(f"theirs/run/{name}") + ": is a link, but a run consists of plain files"
     for how in ("resume", "replay"):
         options = [f"--fc-{how}=theirs/run", "--fc-agent=silent", "--fc-data=theirs/x.jsonl"]
         result = download.project.run_here(*options)

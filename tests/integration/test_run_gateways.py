@@ -217,7 +217,7 @@ def test_over_sockets(machines: Machines) -> None:
 
     again = machines.project.run(*machines.arguments("socket"))
     assert again.ret == pytest.ExitCode.USAGE_ERROR
-    assert "ran another session, and holds its modules" in again.stderr.str()
+    assert "has run another session, whose modules" in again.stderr.str()
 
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +288,9 @@ def test_all_machines_are_lost(machines: Machines) -> None:
         machines.lose(name)
     status, output = session.wait()
     assert status == UNTRUSTED, output
-    lost = [row for row in machines.counted.results(run).values() if (row["error"] or "").startswith("not run, for no")]
+    lost = [
+        row for row in machines.counted.results(run).values() if (row["error"] or "").startswith("not run, because no")
+    ]
     assert lost
     for number, name in enumerate(NAMES):
         assert f"worker gw{number} (socket=127.0.0.1:{machines.ports[name]}) died" in lost[-1]["error"]
@@ -304,7 +306,7 @@ def test_all_machines_are_lost(machines: Machines) -> None:
     [
         (
             "other data",
-            "train.jsonl: {there}/train.jsonl there and {here}/train.jsonl here are different files (sha256 ",
+            "train.jsonl: {there}/train.jsonl on the worker and {here}/train.jsonl here are different files (sha256 ",
         ),
         ("no data", "data file not found: train.jsonl (looked for {there}/train.jsonl)"),
         ("no agent", "--fc-agent=my_agent:answer: cannot import my_agent"),
@@ -347,4 +349,4 @@ def test_a_path_is_refused(machines: Machines) -> None:
     machines.serve(*NAMES)
     result = machines.project.run(*[*machines.arguments("socket")[:-1], DATA])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "name data by --fc-data=FILE" in result.stderr.str()
+    assert "name the data with --fc-data=FILE" in result.stderr.str()

@@ -752,7 +752,7 @@ def test_resume_with_another_judge(court: Court) -> None:
     ]:
         result = court.run("--fc-resume=the-run", option)
         assert result.ret == pytest.ExitCode.USAGE_ERROR, option
-        assert "this run was begun with something else" in result.stderr.str()
+        assert "this run was started differently" in result.stderr.str()
         assert difference in result.stderr.str()
     court.run("--fc-resume=the-run", "--fc-judge-concurrency=2", f"--fc-judge={JUDGE}")
     assert court.rewards() == REWARDS

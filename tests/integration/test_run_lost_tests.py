@@ -81,7 +81,7 @@ def test_workers_die(project: Project, dist: str, restarts: int, deadly: tuple[i
         name for name, row in lines.items() if row["outcome"] == "error"
     }
     for text in lost:
-        assert re.match(r"not run, for no worker is left; worker gw\d died while running pivots.jsonl::p\d+", text)
+        assert re.match(r"not run, because no worker is left; worker gw\d died while running pivots.jsonl::p\d+", text)
     for number in deadly:
         assert lines[f"p{number}"]["outcome"] == "error"
     result.stdout.fnmatch_lines(
@@ -233,9 +233,7 @@ def test_files_that_cannot_be_collected(project: Project, args: list[str], statu
     options = [*_dying(project, 2), "--fc-grader=nemo-gym:first-call"]
     result = project.run_here(*options, "pivots.jsonl", *args)
     assert result.ret == status
-    line = (
-        f"ERROR: 1 file could not be collected ({args[0]}), and nothing of what is in there is among these figures; *"
-    )
+    line = f"ERROR: 1 file could not be collected ({args[0]}): the tests in there are missing from these figures; *"
     if status == UNTRUSTED:
         result.stdout.fnmatch_lines([line])
     else:

@@ -155,7 +155,7 @@ def test_what_is_missing_is_told_and_asked(counted: Counted) -> None:
     assert merged.missing == (
         "shard 2 of 3",
         f"3: {len(kept) - 1} of {len(kept)} tests of pivots.jsonl have a result",
-        f"3: its last line was torn ({len(kept[-1]) - 20} bytes), and is left out",
+        f"3: its last line is incomplete ({len(kept[-1]) - 20} bytes) and is left out",
     )
     assert merged.notes == ()
     command = next(line for line in merged_lines(merged) if line.startswith("ask again"))

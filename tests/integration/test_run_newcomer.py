@@ -158,7 +158,7 @@ def test_data_in_addopts(project: Project, argument: str) -> None:
     project.write("pytest.ini", f"[pytest]\naddopts = {argument} --fc-agent=puppet:answer\n")
     result = project.run_here()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert f"ERROR: addopts names the data {argument}, and addopts does not start a run" in result.stderr.str()
+    assert f"ERROR: addopts names the data {argument}, but data in addopts are never run" in result.stderr.str()
 
 
 def test_arguments_in_a_file(project: Project) -> None:
@@ -326,7 +326,7 @@ def test_errors_by_place(project: Project, workers: list[str]) -> None:
 
 
 def test_forked(project: Project) -> None:
-    """--forked, which loses what was begun ahead, is refused with its reason; other tests may use it."""
+    """--forked, which loses the calls that were started ahead, is refused with its reason; other tests may use it."""
     project.write(
         "conftest.py", "def pytest_addoption(parser):\n    parser.addoption('--forked', action='store_true')\n"
     )

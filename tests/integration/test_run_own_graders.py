@@ -428,7 +428,7 @@ def test_a_grader_that_fails(project: Project, plugin_args: list[str]) -> None:
         [
             "passed 2, failed 1, errors 10; *",
             "errors",
-            "*2  grader failing:grade gave a reward of 1.5: *(and alike, with other numbers)",
+            "*2  grader failing:grade gave a reward of 1.5: *(and others that differ only in numbers)",
         ]
     )
     rewards = _rewards(project.path / "run")
@@ -513,7 +513,7 @@ def test_a_worker_with_another_grader(project: Project, tmp_path_factory: pytest
     (there / "my_graders.py").write_text(GRADERS.replace("/ 2", "/ 4"), encoding="utf-8")
     (there / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     result = project.run_here(*options, "-d", "--tx", f"popen//chdir={there}", "--rootdir=.")
-    assert "the grader there is {'name': 'my_graders:close'" in result.stderr.str() + result.stdout.str()
+    assert "the worker's grader is {'name': 'my_graders:close'" in result.stderr.str() + result.stdout.str()
     assert result.ret != pytest.ExitCode.OK
 
 

@@ -158,7 +158,7 @@ def test_the_mark_by_environment_and_ini(project: Project, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0", "--fc-pass-mark=0: must be more than 0: every answer would pass"),
+        ("0", "--fc-pass-mark=0: must be more than 0, since every answer would pass"),
         ("-0.5", "--fc-pass-mark=-0.5: must be more than 0"),
         ("1.5", "--fc-pass-mark=1.5: must be 1 or less"),
         ("nan", "--fc-pass-mark=nan: must be 1 or less"),

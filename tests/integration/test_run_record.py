@@ -269,7 +269,7 @@ def pytest_runtest_logreport(report):
     run = counted.project.path / "run"
     kept = counted.results(run)
     assert 5 < len(kept) < 20
-    trouble = "run: results cannot be written any more: File too large; those before are kept: make room, and go on "
+    trouble = "run: results cannot be written any more: File too large; earlier ones are kept: make room, and resume "
     assert trouble + "with --fc-resume=" in result.stdout.str()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert result.stderr.str() == ""
@@ -278,7 +278,7 @@ def pytest_runtest_logreport(report):
     limit.unlink()
     result = counted.run_here("--fc-resume=run", "--junitxml=/dev/full")
     result.assert_outcomes(passed=120)
-    result.stdout.fnmatch_lines([f"{unwritten}; what it was to tell is recorded: *--fc-replay=run --junitxml=FILE*"])
+    result.stdout.fnmatch_lines([f"{unwritten}; the results are recorded: *--fc-replay=run --junitxml=FILE*"])
     result.stdout.no_fnmatch_line("*generated xml file*")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     assert not set(kept) & {f"pivots.jsonl::{name}" for name in counted.asked()}

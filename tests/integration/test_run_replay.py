@@ -180,8 +180,8 @@ def test_rollouts_of_nemo_gym(project: Project, how: str) -> None:
             "pass@3 1.0000 *pass^3 0.0000 *(over 1 pivots)",
             "tokens: 500 in (0 cached), 100 out*",
             "rewards equal to the file's own: 2 of 4",
-            "  others: one (0 there, 1 here), two (0 there, 1 here)",
-            "rollouts without a reward of their own: 1",
+            "  others: one (0 in the file, 1 here), two (0 in the file, 1 here)",
+            "rollouts without a recorded reward: 1",
         ]
     )
     assert "the rollout has no response" in result.stdout.str()

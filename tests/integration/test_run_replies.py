@@ -59,7 +59,7 @@ OUTCOMES: dict[str, tuple[str, str | None, str | None]] = {
 ERRORS = {
     "hidden": "refused the model's call, and its reply does not hold the call",
     "history": "a call in the row's input has arguments that are not JSON",
-    "daily": "the server asked to be left alone for 1 day, 86400 s (retry-after: 86400), longer than an answer",
+    "daily": "the server asked for a wait of 1 day, 86400 s (retry-after: 86400), longer than the time limit",
     "list": "Error code: 422 - No tools for this model",
 }
 
@@ -87,7 +87,7 @@ def test_replies(project: Project, model: Model) -> None:
     assert suite["fc.graded"] == "4"
     counted = [
         "        2  malformed: the calls that the model wrote could not be parsed; graded 0",
-        "        1  calls that the server refused, and showed; graded as the calls they are",
+        "        1  calls that the server refused, but showed in its error; graded as calls",
     ]
     first.stdout.fnmatch_lines(["odd answers", *counted], consecutive=True)
 

@@ -99,7 +99,9 @@ def test_a_torn_last_line(counted: Counted) -> None:
     path.write_bytes(json.dumps(wrong).encode() + b"\n" + path.read_bytes()[:-7])
     result = counted.run_here("--fc-resume=run")
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["fcpivot: resumes run, 3 answers kept", "fcpivot: its last line was torn (*"])
+    result.stdout.fnmatch_lines(
+        ["fcpivot: resumes run, 3 answers kept", "fcpivot: the last line of results.jsonl was incomplete (*"]
+    )
     assert dict(counted.asked()) == {"p3": 1}
     assert len(counted.lines(path.parent)) == 5
 
@@ -239,7 +241,7 @@ def test_another_run(counted: Counted) -> None:
     counted.run_here(*options, "--fc-model=old", "--fc-run=run", "--maxfail=2")
     setting = "--fc-grader-option=word_count_similarity_threshold=0.5"
     text = _refused(counted, "--fc-resume=run", "--fc-agent=counting:other", setting)
-    assert "this run was begun with something else" in text
+    assert "this run was started differently" in text
     assert re.search('agent: "counting:answer.*" → "counting:other', text)
     assert re.search(r"grader: .*0\.3.* → .*0\.5", text)
     others = ["--fc-agent=asks", "--fc-grader=nemo-gym:any-order", "--fc-model=new", "--fc-temperature=0.5"]

@@ -537,7 +537,7 @@ def test_scores_are_kept(
 
     # by another grader, no number is made up
     other, text = run("--fc-replay=first", "--fc-grader=agentic", "--fc-run=other")
-    assert "cannot be graded with another grader and judge: errors" in text
+    assert "cannot be graded with another grader and judge: their tests end in errors" in text
     assert {name: line["reward"] for name, line in other.items() if line["outcome"] != "error"}.keys() == {
         "ordinary",
         "plain",
@@ -573,7 +573,7 @@ def test_an_option_whose_secret_is_not_recorded(
     for how in ("--fc-replay=run", "--fc-resume=run"):
         result = project.run_here(how)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        assert "--fc-grader-option: the run was given one with a secret in it" in model.output(result)
+        assert "--fc-grader-option: the run's value has a secret in it" in model.output(result)
     project.run_here("--fc-replay=run", setting).assert_outcomes(passed=1)
 
 

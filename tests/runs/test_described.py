@@ -139,14 +139,14 @@ NO_JSON: dict[str, tuple[Callable[[Path], object], str]] = {
         "damaged, not JSON: nested too deep: more than 64 values inside each other",
     ),
     "many digits": (lambda path: path.write_text('{"format": ' + "1" * 5000 + "}"), "damaged, not JSON: Exceeds the"),
-    "NaN": (lambda path: path.write_text('{"format": 1, "x": NaN}'), "damaged, not JSON: NaN is no number of JSON"),
+    "NaN": (lambda path: path.write_text('{"format": 1, "x": NaN}'), "damaged, not JSON: NaN is not a JSON number"),
     "infinite": (lambda path: path.write_text('{"format": 1, "x": 1e999}'), "damaged, not JSON: a number that is too"),
     "zeros": (lambda path: path.write_bytes(b"\0" * 500), "damaged, not JSON: Expecting value"),
     "newer": (lambda path: path.write_text('{"format": 2}'), "this run was written by a newer version of pytest-fcp"),
     "true as format": (lambda path: path.write_text('{"format": true}'), "this run was written by another version"),
-    "link": (lambda path: path.symlink_to("/etc/passwd"), "is a link, and a run is made of files"),
-    "pipe": (os.mkfifo, "is no file"),
-    "directory": (lambda path: path.mkdir(), "is no file"),
+    "link": (lambda path: path.symlink_to("/etc/passwd"), "is a link, but a run consists of plain files"),
+    "pipe": (os.mkfifo, "is not a plain file"),
+    "directory": (lambda path: path.mkdir(), "is not a plain file"),
 }
 
 

@@ -58,11 +58,11 @@ _LINK = _instead(lambda path: path.symlink_to("/etc/hostname"))
     [
         *((name, _LINK, "a link") for name in ("run.json", "results.jsonl", "calls", "calls/main-1.jsonl", "any")),
         ("dangling", _instead(lambda path: path.symlink_to("nowhere")), "a link"),
-        ("results.jsonl", _instead(os.mkfifo), "no file (a pipe"),
-        ("calls/x.jsonl", _instead(os.mkfifo), "no file (a pipe"),
-        ("odd", _instead(_socket), "no file (a pipe"),
-        ("results.jsonl", _instead(Path.mkdir), "no file (a dir"),
-        ("calls", _instead(Path.touch), "no directory"),
+        ("results.jsonl", _instead(os.mkfifo), "not a plain file (a pipe"),
+        ("calls/x.jsonl", _instead(os.mkfifo), "not a plain file (a pipe"),
+        ("odd", _instead(_socket), "not a plain file (a pipe"),
+        ("results.jsonl", _instead(Path.mkdir), "not a plain file (a dir"),
+        ("calls", _instead(Path.touch), "not a directory"),
     ],
 )
 def test_a_link_or_a_special_file_is_refused(

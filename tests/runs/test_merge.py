@@ -109,7 +109,7 @@ def test_a_merge_never_raises_trust(tmp_path: Path) -> None:
         (runs[1] / "run.json").write_bytes(content)
         mixed = merge(runs, tmp_path / name)
         assert read_with_origin(mixed.path, key)[1] is Origin.UNMARKED
-        assert any(note.startswith("not made here, or not marked so: two; the merged run is") for note in mixed.notes)
+        assert any(note.startswith("not made here, or not marked so: two; so the merged") for note in mixed.notes)
         again = merge([mixed.path], tmp_path / f"{name} again")
         assert read_with_origin(again.path, key)[1] is Origin.UNMARKED
 
@@ -172,9 +172,7 @@ def test_damaged_lines(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         merge(runs, Path("merged"))
     text = str(raised.value)
-    assert text.startswith(
-        "these runs have lines that cannot be read, and what they say would be missing:\n  one: 7 damag"
-    )
+    assert text.startswith("these runs have lines that cannot be read, whose results would be missing:\n  one: 7 damag")
     shown = [row.partition("one/results.jsonl")[2] for row in text.splitlines() if "results.jsonl" in row]
     assert len(shown) == 5
     assert all(row.startswith(reason) for row, (_, reason) in zip(shown[:3], DAMAGED, strict=False))
@@ -199,7 +197,7 @@ def test_damaged_lines_that_are_made_up_for(tmp_path: Path) -> None:
     (runs[0] / "results.jsonl").write_bytes(broken + (runs[0] / "results.jsonl").read_bytes())
     merged = merge(runs, Path("merged"))
     assert (merged.results, merged.missing) == (4, ())
-    assert merged.notes == ("one: damaged lines whose tests have later results, and which are not missed: 1",)
+    assert merged.notes == ("one: damaged lines without a loss, since their tests have later results: 1",)
 
 
 def test_a_torn_last_line(tmp_path: Path) -> None:
@@ -212,7 +210,7 @@ def test_a_torn_last_line(tmp_path: Path) -> None:
     assert names_in(merged.path) == ["b", "c", "d"]
     assert merged.missing == (
         "one: 1 of 2 tests of data.jsonl have a result",
-        f"one: its last line was torn ({len(whole) - 40} bytes), and is left out",
+        f"one: its last line is incomplete ({len(whole) - 40} bytes) and is left out",
     )
 
 
@@ -229,7 +227,7 @@ def test_kept_answers_that_are_damaged(tmp_path: Path) -> None:
     ]
     (runs[0] / "calls" / "main-7.jsonl").write_text("\n".join(rows))
     merged = merge(runs, Path("merged"))
-    assert merged.notes == ("one: kept answers that cannot be read are left out (2), and asked again",)
+    assert merged.notes == ("one: damaged lines in calls/ are left out: 2; a resumed run asks again",)
     assert (merged.path / "calls" / "0-main-7.jsonl").read_text() == rows[0] + "\n"
 
 
@@ -245,7 +243,7 @@ def test_a_run_that_was_merged_can_be_merged(tmp_path: Path) -> None:
     assert [run["shards"] for run in merged.description["merged"]] == [["1/4"], ["2/4", "3/4"], ["4/4"]]
     with pytest.raises(RunError, match="these runs overlap"):
         merge([merged.path, write(tmp_path / "e", described(), line("a"))], Path("again"))
-    with pytest.raises(RunError, match="shard 2 is a part of b, and of bc with others"):
+    with pytest.raises(RunError, match="shard 2 is in b, and together with other shards in bc"):
         merge([runs[1], first.path], Path("again"))
 
 
@@ -283,7 +281,7 @@ def test_what_runs_may_differ_in(tmp_path: Path) -> None:
     merged = merge(runs, Path("merged"))
     assert merged.missing == ()
     assert merged.notes == (
-        "the runs were given different --fc-concurrency, and the merged one has none",
+        "the runs had different values of --fc-concurrency, and the merged run has none",
         "the runs differ in python, git: run.json has each one's, under merged",
     )
     options = {"fc_agent": "my:agent", "fc_data": ["data.jsonl"], "fc_grader": "nemo-gym", "fc_timeout": "9"}
@@ -304,7 +302,9 @@ def test_shards_that_chose_for_themselves(tmp_path: Path) -> None:
     assert merged.description["options"] == kept
     assert merged.description["selected_by_shard"] == {"fc_sample": "2", "fc_seed": "7"}
     (note,) = merged.notes
-    assert note.startswith("--fc-sample=2, --fc-seed=7 chose from each shard by itself, which no single run does: do")
+    assert note.startswith(
+        "--fc-sample=2, --fc-seed=7 selected from each shard separately, which a single run cannot do"
+    )
     in_steps = merge([merge(runs[:1], Path("first")).path, runs[1]], Path("steps"))
     assert in_steps.description["options"] == kept
     assert in_steps.description["selected_by_shard"] == merged.description["selected_by_shard"]
@@ -412,7 +412,10 @@ UNMERGEABLE: dict[str, tuple[Callable[[Path], list[Path]], Sequence[str]]] = {
         _three,
         [f"{MIXED}--fc-shard:\n    not set in all\n    one of 2 in one, two\n    one of 3 in three\nmerge runs that"],
     ),
-    "replay": (_with(replays="/runs/one"), ["two: this is a replay, which asked nobody; name the run that it graded"]),
+    "replay": (
+        _with(replays="/runs/one"),
+        ["two: this is a replay, which asked no agent; name the run that it"],
+    ),
     "format": (
         _with(format=99),
         ["two/run.json: this run was written by a newer version of pytest-fcpivot (format 99, "],
@@ -456,7 +459,7 @@ def test_a_target_that_is_taken(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
     for target in (tmp_path / "notes", tmp_path / "notes" / "mine.txt", runs[0]):
-        with pytest.raises(RunError, match=re.escape(f"{target}: there is something already; name a directory that")):
+        with pytest.raises(RunError, match=re.escape(f"{target}: exists already; name a directory that")):
             merge(runs, target)
     with pytest.raises(RunError, match=r"mine\.txt.below: the runs cannot be merged there: "):
         merge(runs, tmp_path / "notes" / "mine.txt" / "below")
@@ -531,7 +534,7 @@ INCOMPLETE: dict[str, tuple[Row, Sequence[Row], Sequence[str]]] = {
     "own tests, and not said how many were left": (
         described("2/2", arguments=["/x/test_mine.py"], counts={}),
         OWN,
-        ["two: there may be tests without a result; its last session did not note how many of its tests were left"],
+        ["two: there may be tests without a result; its last session did not record how many of its tests were left"],
     ),
     "own tests beside the data": (
         described("2/2", arguments=["/x/test_mine.py", "/data/data.jsonl"]),
@@ -605,7 +608,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "worst tools (failed/graded): add 1/1",
         "latency: median 0.50 s, 95 % within 0.50 s, longest 0.50 s",
         "retries: 1 in 1 calls (timeout 1)",
-        "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000; 2 answers did not tell",
+        "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000; 2 answers came without token counts",
         "errors",
         "        1  no",
         "pass rate = mean reward: checked over 2 pivots",
@@ -679,5 +682,5 @@ def test_a_fault_of_ours_is_no_finding(
     assert main(["merge", *map(str, two_shards(tmp_path)), "-o", str(tmp_path / "merged")]) == 3
     told = capsys.readouterr().err
     assert "KeyError: 'unthought of'" in told
-    assert "fcpivot: KeyError: this is a fault of fcpivot's own; please report it" in told
+    assert "fcpivot: KeyError: this is a bug of fcpivot; please report it" in told
     assert not (tmp_path / "merged").exists()

@@ -21,10 +21,13 @@ def record(pivot: str, reward: float | None, repeat: int = 1, *, own: bool = Tru
         ([], []),
         ([record("a", 1.0), record("b", 0.1 + 0.2)], ["rewards equal to the file's own: 2 of 2"]),
         ([record("a", None), record("other", 1.0), record("a", 0.0, own=False)], []),
-        ([record("c", 1.0), record("a", 1.0, 3)], ["rollouts without a reward of their own: 1"]),
+        ([record("c", 1.0), record("a", 1.0, 3)], ["rollouts without a recorded reward: 1"]),
         (
             [record("a", 0.0), record("a", 1.0, 2)],
-            ["rewards equal to the file's own: 0 of 2", "  others: a (1 there, 0 here), a[r2] (0.5 there, 1 here)"],
+            [
+                "rewards equal to the file's own: 0 of 2",
+                "  others: a (1 in the file, 0 here), a[r2] (0.5 in the file, 1 here)",
+            ],
         ),
     ],
 )
@@ -43,7 +46,7 @@ def test_many_that_differ() -> None:
         found.add(record(f"p{number}", 1.0))
     first, others = found.lines()
     assert first == "rewards equal to the file's own: 0 of 9"
-    assert others.endswith("p4 (0 there, 1 here) and 4 more")
+    assert others.endswith("p4 (0 in the file, 1 here) and 4 more")
 
 
 @pytest.mark.parametrize("reward", ["1e308", "-0.1", "1.5", "9" * 400])

@@ -469,11 +469,11 @@ def _link(path: Path) -> None:
 
 NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: path.parent, "cannot be read: No such file or directory"),
-    "link": (_link, "is a link, and a run is made of files"),
-    "broken link": (lambda path: path.symlink_to("/nowhere"), "is a link, and a run is made of files"),
-    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a link, and a run is made of files"),
-    "pipe": (os.mkfifo, "is no file"),
-    "directory": (lambda path: path.mkdir(), "is no file"),
+    "link": (_link, "is a link, but a run consists of plain files"),
+    "broken link": (lambda path: path.symlink_to("/nowhere"), "is a link, but a run consists of plain files"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a link, but a run consists of plain files"),
+    "pipe": (os.mkfifo, "is not a plain file"),
+    "directory": (lambda path: path.mkdir(), "is not a plain file"),
 }
 
 

@@ -61,7 +61,7 @@ def test_a_run_is_not_begun_over_another(tmp_path: Path, left: str) -> None:
         if path.name != left:
             path.unlink()
     before = (run.path / left).read_bytes()
-    with pytest.raises(RunError, match=re.escape(f"already holds a run; pass --fc-resume={run.path} to go on")):
+    with pytest.raises(RunError, match=re.escape(f"already holds a run; pass --fc-resume={run.path} to resume")):
         RunDirectory.begin(run.path, DESCRIPTION)
     assert (run.path / left).read_bytes() == before
     assert [path.name for path in run.path.iterdir()] == [left]
@@ -72,7 +72,7 @@ def test_calls_of_another_kind_are_left(tmp_path: Path) -> None:
     path = tmp_path / "calls" / "thesis.txt"
     path.parent.mkdir()
     path.write_text("mine")
-    with pytest.raises(RunError, match=re.escape(f"--fc-run={tmp_path}: there is something in calls of this dir")):
+    with pytest.raises(RunError, match=re.escape(f"--fc-run={tmp_path}: the folder calls in this directory is not")):
         RunDirectory.begin(tmp_path, DESCRIPTION)
     assert [found.name for found in tmp_path.iterdir()] == ["calls"]
     path.unlink()
@@ -200,7 +200,7 @@ def test_lines_are_ascii_whatever_is_in_them(tmp_path: Path) -> None:
         (b"\xff\xfe", r"run\.json: damaged, not JSON: "),
         ("[]", r"run\.json: not as pytest-fcpivot writes it: an object is needed, not \[\]"),
         ("{}", "another version of pytest-fcpivot .format null, this one reads 1."),
-        ('{"format": 0}', "another version of pytest-fcpivot .format 0, this one reads 1.*or begin a new run"),
+        ('{"format": 0}', "another version of pytest-fcpivot .format 0, this one reads 1.*or start a new run"),
         ('{"format": 99}', "a newer version of pytest-fcpivot .format 99, this one reads 1.; update this one"),
         ('{"format": "1"}', 'another version of pytest-fcpivot .format "1", this one reads 1.'),
     ],

@@ -150,8 +150,8 @@ _BAD_KEYS: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "does not have 32 bytes"),
     "long": (lambda path: path.write_bytes(b"k" * 33), "does not have 32 bytes"),
     "a folder for others": (lambda path: path.parent.chmod(0o777), "can be written by others"),
-    "a folder that is a file": (lambda path: _as_file(path.parent), "not a directory of its own"),
-    "a folder that is a link": (lambda path: _as_link(path.parent), "not a directory of its own"),
+    "a folder that is a file": (lambda path: _as_file(path.parent), "is a link, or not a directory"),
+    "a folder that is a link": (lambda path: _as_link(path.parent), "is a link, or not a directory"),
 }
 
 

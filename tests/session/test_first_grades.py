@@ -47,4 +47,6 @@ def test_data_that_a_run_does_not_know() -> None:
 def test_in_words() -> None:
     """The heading says how many answers there are, and what becomes of them."""
     assert about_kept(1, ()) == "1 stored answer has *** in place of a secret, and the first grade is kept"
-    assert about_kept(2, ("grader", "data")).endswith("cannot be graded with another grader and data: errors")
+    assert about_kept(2, ("grader", "data")).endswith(
+        "cannot be graded with another grader and data: their tests end in errors"
+    )
