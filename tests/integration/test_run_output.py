@@ -95,6 +95,7 @@ def answer(pivot):
     logging.getLogger("odd").warning("logged \\ud800 %s", pivot.id)
 """,
     )
-    result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", *plugin_args)
+    # in a process of its own: what a session prints in this one is a part of this test's report, too
+    result = project.run("--fc-data=pivots.jsonl", "--fc-agent=odd:answer", *plugin_args)
     result.assert_outcomes(failed=3, skipped=1)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
