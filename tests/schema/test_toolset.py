@@ -161,6 +161,7 @@ def test_unknown_tool(tools: list[dict[str, Any]]) -> None:
         ("a\nb", ["g"], "'a\\u000ab' is not offered (g)"),
         ("x" * 100, ["g"], f"'{'x' * 44}…{'x' * 15}' is not offered (g)"),
         ("Find", ["find", "x"], "'Find' is not offered, but 'find' is (they differ only in case)"),
+        ("क्\u200dष", ["g"], r"'क्\u200dष' is not offered (g)"),  # though the script needs it
         ("a\u200db", ["g"], r"'a\u200db' is not offered (g)"),
         (
             "x" * 70 + "Y",
