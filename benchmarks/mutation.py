@@ -36,7 +36,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "calls/faults": ("tests/calls/test_faults.py",),
     "calls/limit": ("tests/calls/test_limit.py",),
     "calls/loop": ("tests/calls/test_caller.py",),
-    "calls/output": ("tests/calls/test_output.py",),
+    "calls/output": ("tests/calls/test_call_output.py",),
     "calls/reasons": ("tests/calls/test_reasons.py",),
     "calls/retry": ("tests/calls/test_retry.py",),
     "calls/servers": ("tests/calls/test_caller.py",),

@@ -15,11 +15,32 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from calling import (
+    GRACE,
+    KINDS,
+    LONG,
+    SHORT,
+    SIZE,
+    AsyncCallable,
+    Counts,
+    answers,
+    asking,
+    asynchronous,
+    calling,
+    in_form,
+    join,
+    plain,
+    results,
+    returns_awaitable,
+    start,
+    synchronous,
+    view,
+)
 
-from pytest_fcpivot import AgentError, Pivot
+from pytest_fcpivot import AgentError
 from pytest_fcpivot.calls import caller as module
 from pytest_fcpivot.calls import loop
-from pytest_fcpivot.calls.call import AgentTimeoutError, Call, CallLog, DroppedError, TooManyHungCallsError
+from pytest_fcpivot.calls.call import AgentTimeoutError, DroppedError, TooManyHungCallsError
 from pytest_fcpivot.calls.caller import Caller
 from pytest_fcpivot.calls.faults import Fault, fault_of
 from pytest_fcpivot.calls.output import current_output
@@ -30,14 +51,9 @@ from pytest_fcpivot.core.errors import TransientAgentError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from calling import Agent
+
     from pytest_fcpivot import PivotView
-
-    Agent = Callable[[PivotView], Any]
-
-LONG = 30.0  # never waited for; only a broken caller would
-SHORT = 0.3  # what is late is given up after it; what answers at once takes less on a busy machine, too
-GRACE = 0.1
-SIZE = 4
 
 
 @pytest.fixture
@@ -53,74 +69,6 @@ def release() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()
-
-
-def view(number: int = 0) -> PivotView:
-    """Return a question."""
-    row = {
-        "id": f"p{number}",
-        "responses_create_params": {"input": f"question {number}"},
-        "expected_action": {"type": "message", "content": ""},
-    }
-    return Pivot.from_row(row).view()
-
-
-@contextmanager
-def calling(agent: Agent, timeout: float | None = LONG, **settings: Any) -> Iterator[Caller]:
-    """Give a caller, closed in the end."""
-    caller = Caller(agent, timeout, **settings)
-    try:
-        yield caller
-    finally:
-        caller.close()
-
-
-@contextmanager
-def asking(agent: Agent, timeout: float | None = LONG) -> Iterator[Callable[[int], Any]]:
-    """Give a function that asks the agent one question and waits for the answer."""
-    with calling(agent, timeout) as caller:
-        yield lambda number: caller.finish(caller.start(view(number)))
-
-
-def start(caller: Caller, count: int) -> list[Call]:
-    """Start so many calls."""
-    return [caller.start(view(number)) for number in range(count)]
-
-
-def results(caller: Caller, calls: list[Call]) -> list[Any]:
-    """Return what each call ended with, its answer or the type of its error."""
-    for call in calls:
-        caller.wait_for(call)
-    return [call.output if call.error is None else type(call.error) for call in calls]
-
-
-def answers(count: int, first: int = 0) -> list[str]:
-    """Return what `synchronous` answers to these questions."""
-    return [f"answer to p{number}" for number in range(first, count)]
-
-
-def synchronous(pivot: PivotView) -> str:
-    """Answer at once."""
-    return f"answer to {pivot.id}"
-
-
-async def asynchronous(pivot: PivotView) -> str:
-    """Answer after other tasks had their turn."""
-    await asyncio.sleep(0)
-    return f"answer to {pivot.id}"
-
-
-def returns_awaitable(pivot: PivotView) -> Awaitable[str]:
-    """Return what must be awaited."""
-    return asynchronous(pivot)
-
-
-class AsyncCallable:
-    """An object whose call is a coroutine."""
-
-    async def __call__(self, pivot: PivotView) -> str:
-        """Answer as `asynchronous` does."""
-        return await asynchronous(pivot)
 
 
 @pytest.mark.parametrize("agent", [synchronous, asynchronous, returns_awaitable, AsyncCallable()])
@@ -144,15 +92,6 @@ def test_agents_do_not_run_in_the_main_thread() -> None:
     """The agent has a thread of its own, so that a deadline can be kept."""
     with asking(lambda _pivot: threading.current_thread()) as ask:
         assert ask(0) is not threading.main_thread()
-
-
-def plain(coroutine_function: Agent) -> Agent:
-    """Make a plain function of a coroutine function, which returns what must be awaited."""
-
-    def agent(pivot: PivotView) -> Any:
-        return coroutine_function(pivot)
-
-    return agent
 
 
 # ------------------------------------------------------------ many at once
@@ -554,6 +493,102 @@ def test_cancelled_calls_do_not_hang(
         assert caller.finish(caller.start(view(1))) == "answer to p1"
 
 
+@pytest.mark.usefixtures("brisk")
+def test_which_call_is_blamed_for_a_blocked_loop(release: threading.Event) -> None:
+    """The call whose code holds the loop up is late; those that it kept waiting are made again, and counted so."""
+    both = asyncio.Barrier(2)
+    asked: Counter[str] = Counter()
+
+    async def agent(pivot: PivotView) -> str:
+        asked[pivot.id] += 1
+        if pivot.id in ("p0", "p1") and asked[pivot.id] == 1:
+            await both.wait()
+            if pivot.id == "p1":
+                release.wait(LONG)
+            await asyncio.sleep(LONG)
+        return synchronous(pivot)
+
+    log = Counts()
+    with calling(agent, SHORT, concurrency=2, log=log) as caller:
+        calls = [caller.start(view(number), f"p{number}") for number in range(4)]
+        # the reader waits for the first, which is not to blame
+        assert results(caller, calls) == ["answer to p0", AgentTimeoutError, "answer to p2", "answer to p3"]
+    assert [call.attempts for call in calls] == [2, 1, 1, 1]
+    assert [call.latency_s >= SHORT for call in calls] == [False, True, False, False]
+    assert log.told["p1"] == ["began", "AgentTimeoutError"]
+    assert log.told["p0"] == ["began", "began", "answer to p0"]
+
+
+def test_a_late_answer_that_nobody_waited_for() -> None:
+    """A plain function that took longer than it may is late, also when its reader came only afterwards."""
+
+    def agent(pivot: PivotView) -> str:
+        if pivot.id == "p0":
+            time.sleep(2 * GRACE)
+        return synchronous(pivot)
+
+    log = Counts()
+    with calling(agent, GRACE, log=log) as caller:
+        calls = [caller.start(view(number), f"p{number}") for number in range(2)]
+        assert calls[1].wait(LONG)
+        assert results(caller, calls) == [AgentTimeoutError, "answer to p1"]
+    assert calls[0].latency_s > GRACE
+    assert log.told == {"p0": ["began", "AgentTimeoutError"], "p1": ["began", "answer to p1"]}
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("make", [hangs_first, blocks_loop_first, sleeps_stubbornly_first])
+def test_an_answer_after_the_call_was_given_up(
+    make: Callable[[threading.Event], Agent], release: threading.Event
+) -> None:
+    """What comes of a call that was given up changes nothing any more, and is told to nobody."""
+    before = set(threading.enumerate())
+    log = Counts()
+    with calling(make(release), SHORT, log=log) as caller:
+        call = caller.start(view(), "p0")
+        assert results(caller, [call]) == [AgentTimeoutError]
+        release.set()
+        assert results(caller, [caller.start(view(1), "p1")]) == ["answer to p1"]
+    join(before)
+    assert (call.output, type(call.error), call.attempts) == (None, AgentTimeoutError, 1)
+    assert log.told == {"p0": ["began", "AgentTimeoutError"], "p1": ["began", "answer to p1"]}
+
+
+@pytest.mark.usefixtures("brisk")
+def test_hung_calls_are_counted(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call that hangs counts: the limit is reached by the last of so many, in the words of who was asked."""
+    monkeypatch.setattr(module, "MAX_HUNG_CALLS", 3)
+
+    def agent(_pivot: PivotView) -> None:
+        release.wait(LONG)
+
+    with calling(agent, GRACE, concurrency=3, who="judge") as caller:
+        assert results(caller, start(caller, 2)) == [AgentTimeoutError] * 2
+        assert results(caller, start(caller, 1)) == [AgentTimeoutError]
+        with pytest.raises(TooManyHungCallsError) as raised:
+            caller.start(view())
+    assert str(raised.value) == (
+        "3 calls of the judge never came back; the run stops here. Give the judge's own client a time limit."
+    )
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("make", [hangs_first, sleeps_first])
+def test_looking_for_an_answer_for_a_while(make: Callable[[threading.Event], Agent], release: threading.Event) -> None:
+    """A reader may wait for less time than the call may take, and go on with it later."""
+    with calling(make(release), LONG, concurrency=2) as caller:
+        slow, quick = start(caller, 2)
+        began = time.monotonic()
+        assert not caller.wait_for(slow, GRACE)
+        assert GRACE <= time.monotonic() - began < LONG / 3
+        assert caller.wait_for(quick, LONG)
+        assert quick.output == "answer to p1"
+        if make is hangs_first:
+            release.set()
+            assert caller.wait_for(slow, LONG)
+            assert slow.output == "answer to p0"
+
+
 class _BlocksFirst:
     """An agent whose call p0 blocks its loop; the next ones wait until `go`, and those after them meet."""
 
@@ -643,13 +678,6 @@ def test_a_cancelled_agent_cleans_up() -> None:
 
 
 # ------------------------------------------------------------ closing
-
-
-def _join(before: set[threading.Thread]) -> None:
-    """Wait until all threads that were not there before have ended."""
-    for thread in set(threading.enumerate()) - before:
-        thread.join(LONG)
-        assert not thread.is_alive()
 
 
 def test_an_agent_keeps_its_event_loop() -> None:
@@ -777,7 +805,7 @@ def test_closing_with_calls_that_hang(
     caller.close()
     assert time.monotonic() - began < LONG / 3
     if make is sleeps_stubbornly_first:
-        _join(before)
+        join(before)
         gc.collect()
         assert caplog.messages == []
 
@@ -798,7 +826,7 @@ def test_nothing_is_asked_after_close() -> None:
     assert first.wait(LONG)
     caller.close()
     go.set()
-    _join(before)
+    join(before)
     assert asked == ["p0"]
 
 
@@ -823,7 +851,7 @@ def test_close_leaves_no_thread(agent: Agent) -> None:
     before = set(threading.enumerate())
     with calling(agent, concurrency=SIZE) as caller:
         results(caller, start(caller, 5 * SIZE))
-    _join(before)
+    join(before)
 
 
 def test_hung_agents_do_not_keep_the_process_alive() -> None:
@@ -868,19 +896,6 @@ def test_closing_twice_and_unused() -> None:
 # ------------------------------------------------------------ retries
 
 
-def _in_form(form: str, inner: Callable[[PivotView], str]) -> Agent:
-    """Make an agent of a form of a function that answers or raises."""
-
-    async def agent_async(pivot: PivotView) -> str:
-        await asyncio.sleep(0)
-        return inner(pivot)
-
-    return {"sync": inner, "async": agent_async, "returns-awaitable": plain(agent_async)}[form]
-
-
-KINDS = ["sync", "async", "returns-awaitable"]
-
-
 @pytest.mark.parametrize("form", KINDS)
 def test_retries(form: str) -> None:
     """A call that meets faults is made again until it is answered; its attempts and their causes are counted."""
@@ -895,7 +910,7 @@ def test_retries(form: str) -> None:
             raise TransientAgentError("busy", ["server error", "connection"][attempt - 1], retry_after=0.001)
         return synchronous(pivot)
 
-    with calling(_in_form(form, agent), concurrency=SIZE, policy=RetryPolicy(2)) as caller:
+    with calling(in_form(form, agent), concurrency=SIZE, policy=RetryPolicy(2)) as caller:
         calls = start(caller, 8)
         assert results(caller, calls) == answers(8)
     assert [call.attempts for call in calls] == [3, 1, 1, 1, 1, 3, 3, 1]
@@ -920,7 +935,7 @@ def test_retries_that_are_used_up(form: str, retries: int) -> None:
             return synchronous(pivot)
         raise TransientAgentError(f"attempt {attempt} of {pivot.id}", "rate limit", retry_after=0.001)
 
-    with calling(_in_form(form, agent), concurrency=SIZE, policy=RetryPolicy(retries)) as caller:
+    with calling(in_form(form, agent), concurrency=SIZE, policy=RetryPolicy(retries)) as caller:
         calls = start(caller, 4)
         assert results(caller, calls) == [TransientAgentError, ValueError, TransientAgentError, "answer to p3"]
     assert str(calls[2].error) == f"attempt {retries + 1} of p2"
@@ -959,7 +974,7 @@ def test_a_call_that_waits_for_its_retry(form: str) -> None:
         return synchronous(pivot)
 
     began = time.monotonic()
-    with calling(_in_form(form, agent), concurrency=2, policy=RetryPolicy(1)) as caller:
+    with calling(in_form(form, agent), concurrency=2, policy=RetryPolicy(1)) as caller:
         calls = start(caller, 6)
         assert results(caller, calls[1:]) == answers(6, first=1)
         assert failed.wait(LONG)
@@ -999,25 +1014,6 @@ def test_output_belongs_to_its_call(form: str, capsys: pytest.CaptureFixture[str
     for number, call in reversed(list(enumerate(calls))):
         call.printed.release([])
         assert capsys.readouterr().out == f"before p{number};after p{number};"
-
-
-class Counts(CallLog):
-    """Counts what is told of each call, by its key."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.told: defaultdict[str, list[str]] = defaultdict(list)
-
-    def began(self, call: Call) -> None:
-        """Count a begin."""
-        with self.lock:
-            self.told[call.key].append("began")
-
-    def ended(self, call: Call, output: Any, error: BaseException | None) -> None:
-        """Count an end, by what it was."""
-        assert not call.settled
-        with self.lock:
-            self.told[call.key].append(output if error is None else type(error).__name__)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -1063,7 +1059,7 @@ def test_the_log_of_attempts(form: str) -> None:
         return synchronous(pivot)
 
     log = Counts()
-    with calling(_in_form(form, agent), policy=RetryPolicy(1), log=log) as caller:
+    with calling(in_form(form, agent), policy=RetryPolicy(1), log=log) as caller:
         assert caller.finish(caller.start(view(), "key")) == "answer to p0"
     assert log.told == {"key": ["began", "began", "answer to p0"]}
 

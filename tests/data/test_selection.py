@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,9 @@ from pytest_fcpivot import OptionError
 from pytest_fcpivot.data import SAMPLE_PATH, open_store
 from pytest_fcpivot.data.selection import Selection, parse_condition, parse_shard, read_ids, stable_hash
 from pytest_fcpivot.data.store import IndexEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROPERTY = settings(deadline=None, max_examples=100)
 
@@ -50,7 +54,7 @@ class Hashes:
 class Table:
     """Rows as a store has them, each given by its columns."""
 
-    def __init__(self, *rows: dict[str, object]) -> None:
+    def __init__(self, *rows: Mapping[str, object]) -> None:
         self.rows = [{"id": f"p{place}", "trajectory_id": f"t{place}", **row} for place, row in enumerate(rows)]
 
     def __len__(self) -> int:
@@ -280,8 +284,8 @@ ONE_SHARD = Table(*({"trajectory_id": "1"} for _ in range(3)))  # all of shard 3
             PIVOTS,
             Selection(conditions=tuple(map(parse_condition, ("depth>0", "split!=test", "tool=fnd")))),
             (
-                "--fc-where=tool=fnd left none of the 3 pivots that --fc-where=depth>0 --fc-where=split!=test left; the "
-                "values of tool are find, add; did you mean find?"
+                "--fc-where=tool=fnd left none of the 3 pivots that --fc-where=depth>0 --fc-where=split!=test left; "
+                "the values of tool are find, add; did you mean find?"
             ),
         ),
         (
@@ -306,8 +310,8 @@ ONE_SHARD = Table(*({"trajectory_id": "1"} for _ in range(3)))  # all of shard 3
             MANY_VALUES,
             Selection(conditions=(parse_condition("split=other"),)),
             (
-                "--fc-split=other left none of the 15 pivots; the values of split are most, split-00, split-01, split-02, "
-                "split-03, split-04, split-05, split-06 and 5 more"
+                "--fc-split=other left none of the 15 pivots; the values of split are most, split-00, split-01, "
+                "split-02, split-03, split-04, split-05, split-06 and 5 more"
             ),
         ),
         (PIVOTS, Selection(ids=frozenset({"nobody"})), "--fc-ids left none of the 4 pivots"),
@@ -315,8 +319,8 @@ ONE_SHARD = Table(*({"trajectory_id": "1"} for _ in range(3)))  # all of shard 3
             ONE_SHARD,
             Selection(ids=frozenset({"p0", "p2"}), shard=(1, 4)),
             (
-                "--fc-shard=1/4 left none of the 2 pivots that --fc-ids left: they are of 1 trajectories, and a shard has "
-                "whole ones"
+                "--fc-shard=1/4 left none of the 2 pivots that --fc-ids left: they are of 1 trajectories, and a shard "
+                "has whole ones"
             ),
         ),
     ],

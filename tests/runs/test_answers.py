@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fcpivot import Pivot
+from pytest_fcpivot import Action, Grade, Pivot
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.usage import Usage
-from pytest_fcpivot.runs.answers import AnswerBook, StoredAnswer
+from pytest_fcpivot.runs.answers import AnswerBook, FirstGrade, StoredAnswer
 from pytest_fcpivot.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 def line(pivot: str, output: Any = "hello", outcome: str = "passed", repeat: int = 1, **more: Any) -> dict[str, Any]:
@@ -23,7 +23,11 @@ def line(pivot: str, output: Any = "hello", outcome: str = "passed", repeat: int
     name = pivot if repeat == 1 else f"{pivot}[r{repeat}]"
     known = {"test": f"data.jsonl::{name}", "pivot_id": pivot, "repeat": repeat, "outcome": outcome}
     known |= {"trajectory_id": pivot, "expected": "message", "reward": None if outcome == "error" else 1.0}
-    return known | {"output": output, "usage": None, "latency_s": 0.5, "attempts": 1, "error": None} | more
+    known |= {"output": output, "usage": None, "latency_s": 0.5, "attempts": 1, "error": None} | more
+    return {name: value for name, value in known.items() if value is not ...}
+
+
+HELLO = {"type": "message", "content": "hello"}
 
 
 def broken(pivot: str, **more: Any) -> dict[str, Any]:
@@ -80,6 +84,146 @@ def test_everything_of_an_answer_is_kept(book_of: Callable[..., AnswerBook], rep
         {"name": "add"}, usage, 1.5, 3, ("rate limit", "rate limit"), None, None, reported=True
     )
     assert (len(book), book.repeats, book.reported) == (1, 1, 1)
+
+
+def test_an_answer_whose_grader_failed(book_of: Callable[..., AnswerBook]) -> None:
+    """An answer that could not be graded is no error of the agent's: it is graded again, and has no result yet."""
+    failed = line("a", {"x": 1}, "error", action=HELLO, error="the grader raised", cause="grader", attempts=4)
+    for replays in (False, True):
+        found = read(book_of(failed, replays=replays), "a")
+        assert found == StoredAnswer({"x": 1}, latency_s=0.5, attempts=4)
+    book = book_of(failed, line("b"))
+    assert (len(book), book.waiting, book.reported) == (2, 0, 2)
+
+
+def test_what_is_told_of_a_judge(book_of: Callable[..., AnswerBook]) -> None:
+    """To go on with a run, the message that was judged comes with its judgement; to replay it, it is judged anew."""
+    judge = {"by": "asked", "score": 0.25, "reason": "not quite", "usage": Usage(9, 1, 3, 2).to_builtins()}
+    call = {"type": "function_call", "name": "add", "arguments": "{}"}
+    lines = [
+        line("a", action=HELLO, judge=judge),
+        line("b", action=call, judge=judge),
+        line("c", action=HELLO),
+        line("d", "hello", "error", action=HELLO, judge=judge, error="the grader raised"),
+    ]
+    book = book_of(*lines)
+    asked = ("hello", ("asked", 0.25, "not quite", (9, 1, 3, 2), None))
+    assert [answer and answer.judged for answer in (read(book, pivot) for pivot in "abcd")] == [asked, None, None, None]
+    replayed = book_of(*lines, replays=True)
+    answers = [read(replayed, pivot) for pivot in "abcd"]
+    assert [answer is not None and answer.judged is None for answer in answers] == [True] * 4
+
+
+def test_what_was_graded(book_of: Callable[..., AnswerBook]) -> None:
+    """The action that was graded is told, be it an empty one; for a line that does not say, there is none."""
+    book = book_of(line("a", action=None), line("b"), line("c", action=HELLO))
+    answers = [read(book, pivot) for pivot in "abc"]
+    assert [answer and answer.action for answer in answers] == [Action(), None, Action(message="hello")]
+
+
+def redacted(pivot: str, outcome: str = "failed", **more: Any) -> dict[str, Any]:
+    """Return a line of an answer that a secret was taken out of."""
+    return line(pivot, "***", outcome, redacted=True, **{"action": HELLO, "reward": 0.5, **more})
+
+
+def test_a_redacted_answer_keeps_its_grade(book_of: Callable[..., AnswerBook]) -> None:
+    """An answer without its secret cannot be graded again, and comes with all of its first grade."""
+    judge = {"by": "asked", "score": 0.5, "reason": "so"}
+    known: dict[str, Any] = {
+        "category": "SOME",
+        "explanation": "a differs",
+        "path": "$.a",
+        "paths": ["$.a", "$.b"],
+        "further_paths": 3,
+        "halves": [0.5, 0.25],
+        "schema": "valid",
+        "flags": ["cut off"],
+        "judge": judge,
+    }
+    book = book_of(redacted("a", **known), redacted("b"), redacted("c", action=...), line("d"))
+    found = [read(book, pivot) for pivot in "abcd"]
+    assert [answer is not None and answer.redacted for answer in found] == [True, True, True, False]
+    grade = Grade(0.5, "SOME", "a differs", "$.a", paths=("$.a", "$.b"), further_paths=3, halves=(0.5, 0.25))
+    scoring = ("asked", 0.5, "so", None, None)
+    assert [answer and answer.first for answer in found] == [
+        FirstGrade(grade, Action(message="hello"), "valid", ("cut off",), scoring),
+        FirstGrade(Grade(0.5, "", ""), Action(message="hello"), "no-call", (), None),
+        None,
+        None,
+    ]
+    assert book.redacted == 3
+
+
+def test_redacted_answers_are_counted_by_their_last_line(book_of: Callable[..., AnswerBook]) -> None:
+    """A test counts as redacted if the last line that can be read of it is an answer without its secret."""
+    damaged = json.dumps(line("c", latency_s="long")).encode() + b"\n"
+    lines = [redacted("a"), redacted("b"), redacted("c"), line("a"), damaged, redacted("d", "error", reward=None)]
+    assert book_of(*lines).redacted == 1
+    assert book_of(*lines, replays=True).redacted == 2
+    book = book_of(redacted("a", "error", reward=None, action=None), replays=True)
+    assert (book.redacted, len(book)) == (0, 1)
+    book = book_of(*lines)
+    assert [read(book, pivot) is not None for pivot in "abcd"] == [True, True, False, False]
+
+
+def test_repeats_of_a_run_that_goes_on(book_of: Callable[..., AnswerBook]) -> None:
+    """The largest repeat is known in any order, and errors that are asked again do not count."""
+    assert book_of(line("a", repeat=2), line("a", repeat=5), line("a", repeat=3)).repeats == 5
+    assert book_of(line("a", repeat=2), broken("a", repeat=9)).repeats == 2
+    assert book_of().repeats == 1
+
+
+@pytest.mark.parametrize("replays", [False, True])
+def test_why_there_is_no_answer(book_of: Callable[..., AnswerBook], replays: bool) -> None:
+    """A test without an answer is told whether it was not in the run, or may be among what cannot be read."""
+    whole = book_of(line("a"), replays=replays)
+    assert whole.why_none("x") == (
+        "there is no stored answer for this test; it was not part of the run that is replayed"
+    )
+    damaged = book_of(line("a"), b"{}\n", replays=replays)
+    assert damaged.why_none("x") == "there is no stored answer for this test that can be read"
+    broken_line = json.dumps(line("a", latency_s="long")).encode() + b"\n"
+    assert book_of(line("b"), broken_line, replays=replays).why_none("data.jsonl::a") == (
+        "its stored answer cannot be read (line 2): latency_s: a number is needed, not a string"
+    )
+
+
+def test_a_file_that_changes_while_it_is_read(book_of: Callable[..., AnswerBook], tmp_path: Path) -> None:
+    """A line that is another one when its test comes is an error that names the file, and no made-up answer."""
+    book = book_of(line("a"), line("b"))
+    path = tmp_path / "run" / "results.jsonl"
+    path.write_bytes(b"x" * path.stat().st_size)
+    found = read(book, "b")
+    assert found is not None
+    assert found.error == f"{path}: changed while it was read: not JSON: invalid character (byte 0)"
+
+
+def test_a_closed_book_can_be_read_again(book_of: Callable[..., AnswerBook]) -> None:
+    """Closing a book, once or twice, closes its files; reading on opens them again."""
+    book = book_of(line("a"), line("b"))
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("open files can be counted on Linux alone")
+    before = len(list(descriptors.iterdir()))
+    assert read(book, "a") is not None
+    book.close()
+    book.close()
+    assert len(list(descriptors.iterdir())) == before
+    assert read(book, "b") is not None
+
+
+def test_calls_of_several_processes(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Kept answers of a run without results are read from all its call files, the last by name counts."""
+    run = RunDirectory(tmp_path / "run")
+    usage = Usage(100, 40, 20, 5)
+    for name in ("b", "a", "c"):
+        kept = {"ended": "data.jsonl::a", "output": name, "latency_s": 0.5, "usage": usage.to_builtins()}
+        write(run.calls / f"{name}.jsonl", kept, {"ended": f"data.jsonl::{name}2", "output": name})
+    book = new_book()
+    book.add_run(run)
+    assert read(book, "a") == StoredAnswer("c", usage, 0.5, 1)
+    assert [book.has(f"data.jsonl::{name}2", "any", 1) for name in "abcd"] == [True, True, True, False]
+    assert (len(book), book.waiting, book.reported) == (4, 4, 0)
 
 
 @pytest.mark.parametrize("replays", [False, True])
@@ -196,6 +340,15 @@ def test_repeats_are_answers_of_their_own(book_of: Callable[..., AnswerBook]) ->
         assert found is not None
         assert found.output == f"answer {n}"
     assert read(book, "a", 4) is None
+
+
+def test_a_replay_reports_anew(book_of: Callable[..., AnswerBook]) -> None:
+    """What a replay takes has no result in it yet; what a run that goes on takes has."""
+    for replays in (False, True):
+        book = book_of(line("a", "hello"), replays=replays)
+        taken = book.take("data.jsonl::a", "a", 1)
+        assert taken == StoredAnswer("hello", latency_s=0.5, reported=not replays)
+        assert book.take("data.jsonl::b", "b", 1) is None
 
 
 def test_a_replay_finds_answers_by_pivot(book_of: Callable[..., AnswerBook]) -> None:
@@ -316,13 +469,18 @@ def test_rollouts_say_which_repeat_they_are(tmp_path: Path, new_book: Callable[.
     assert book.repeats == 4
 
 
-@pytest.mark.parametrize("numbers", [(0, 1, 0), (None, 0), (1, None, None)])
-def test_rollouts_of_one_number(tmp_path: Path, numbers: tuple[int | None, ...]) -> None:
+@pytest.mark.parametrize(("numbers", "twice"), [((0, 1, 0), 0), ((None, 0), 0), ((1, None, None), 1)])
+def test_rollouts_of_one_number(tmp_path: Path, numbers: tuple[int | None, ...], twice: int) -> None:
     """Two rollouts of a pivot that are the same repeat are refused: one would take the place of the other."""
     rows = [rollout("x", **({} if n is None else {"_ng_rollout_index": n})) for n in numbers]
     path = write(tmp_path / "rollouts.jsonl", *rows)
-    with pytest.raises(RunError, match=r"two rollouts of the pivot 'p-.*' are number"):
+    with pytest.raises(RunError) as raised:
         AnswerBook(replays=True).add_rollouts(path)
+    assert str(raised.value) == (
+        f"{path}: two rollouts of the pivot {Pivot.from_row(rows[0]).id!r} are number {twice} by _ng_rollout_index, or "
+        "by their order where a row has none; one of them would not be graded. If the file was joined from several, "
+        "replay them one by one, or take the key out of all rows"
+    )
 
 
 def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
@@ -330,8 +488,12 @@ def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
     row = rollout("x")
     del row["expected_action"]
     path = write(tmp_path / "rollouts.jsonl", row, row)
-    with pytest.raises(RunError, match=r"2 rollouts without an expected_action.*as data \(--fc-data\)"):
+    with pytest.raises(RunError) as raised:
         AnswerBook(replays=True).add_rollouts(path)
+    assert str(raised.value) == (
+        f"{path}: 2 rollouts without an expected_action, such as those of several turns: nothing can be graded by them; "
+        "as data (--fc-data) their turns are pivots"
+    )
 
 
 def test_damaged_rollouts(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
@@ -350,8 +512,66 @@ def test_damaged_rollouts(tmp_path: Path, new_book: Callable[..., AnswerBook]) -
 def test_a_rollout_of_a_number_without_end(tmp_path: Path, number: int) -> None:
     """The number of a rollout is that of a repeat: a huge one would have as many tests made."""
     path = write(tmp_path / "rollouts.jsonl", rollout("x", _ng_rollout_index=number))
-    with pytest.raises(RunError, match="each pivot may have up to 1000 repeats, numbered from 0"):
+    with pytest.raises(RunError) as raised:
         AnswerBook(replays=True).add_rollouts(path)
+    assert str(raised.value) == (
+        f"{path}: a rollout of the pivot {Pivot.from_row(rollout('x')).id!r} is number {number} by _ng_rollout_index; "
+        "each pivot may have up to 1000 repeats, numbered from 0"
+    )
+
+
+def test_what_rollouts_earned(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """The reward of each rollout is kept by pivot and repeat; None where there is none, or what is no number."""
+    rewards: list[Any] = [0.25, 0, True, "1", ...]
+    rows = [
+        {name: value for name, value in rollout("x", reward=reward).items() if value is not ...} for reward in rewards
+    ]
+    book = new_book(replays=True)
+    book.add_rollouts(write(tmp_path / "rollouts.jsonl", *rows))
+    x = Pivot.from_row(rows[0]).id
+    assert book.own_rewards == {(x, 1): 0.25, (x, 2): 0.0, (x, 3): None, (x, 4): None, (x, 5): None}
+    assert isinstance(book.own_rewards[x, 2], float)
+    assert book.read("anything", x, 1) == StoredAnswer(rollout("x")["response"], Usage(7, 0, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"\n", "an empty line"),
+        (b"{\n", "not JSON: Expecting property name enclosed in double quotes: line 2 column 1 (char 2)"),
+        (b"[1]\n", "a row must be an object"),
+        (b'{"x": ' + b"[" * 501 + b"]" * 501 + b"}\n", "nested too deep: more than 500 values inside each other"),
+        (rollout("y", reward=1.5), "reward: a number from 0 to 1 is needed, not 1.5"),
+        (rollout("y", reward=-1), "reward: a number from 0 to 1 is needed, not -1"),
+        (rollout("y", reward=float("nan")), "reward: a number from 0 to 1 is needed, not NaN"),
+        (rollout("y", responses_create_params=3), "no responses_create_params object beside expected_action"),
+    ],
+)
+def test_damaged_rollouts_and_why(
+    tmp_path: Path, new_book: Callable[..., AnswerBook], row: dict[str, Any] | bytes, reason: str
+) -> None:
+    """A row that cannot be read is told with its file, its line and the reason; those beside it are read."""
+    path = write(tmp_path / "rollouts.jsonl", rollout("x", reward=0), row, rollout("x", reward=1))
+    book = new_book(replays=True)
+    book.add_rollouts(path)
+    assert [str(damage) for damage in book.damages.first(9)] == [f"{path}:2: {reason}"]
+    assert (len(book), len(book.damages), book.repeats) == (2, 1, 2)
+
+
+def test_rollouts_through_a_link(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """A file of rollouts is the user's to name, and may be a link."""
+    write(tmp_path / "rollouts.jsonl", rollout("x"))
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "rollouts.jsonl")
+    book = new_book(replays=True)
+    book.add_rollouts(tmp_path / "link.jsonl")
+    assert len(book) == 1
+
+
+def test_the_last_number_of_a_rollout(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
+    """Rollouts may be numbered from 0 to 999."""
+    book = new_book(replays=True)
+    book.add_rollouts(write(tmp_path / "rollouts.jsonl", rollout("x", _ng_rollout_index=999)))
+    assert book.repeats == 1000
 
 
 def test_a_rollout_without_a_response_is_an_error(tmp_path: Path, new_book: Callable[..., AnswerBook]) -> None:
