@@ -119,6 +119,7 @@ def test_what_was_graded(book_of: Callable[..., AnswerBook]) -> None:
     book = book_of(line("a", action=None), line("b"), line("c", action=HELLO))
     answers = [read(book, pivot) for pivot in "abc"]
     assert [answer and answer.action for answer in answers] == [Action(), None, Action(message="hello")]
+    assert [answer and answer.first for answer in answers] == [None] * 3
 
 
 def redacted(pivot: str, outcome: str = "failed", **more: Any) -> dict[str, Any]:
@@ -247,7 +248,7 @@ def test_errors_are_asked_again_and_replayed(book_of: Callable[..., AnswerBook])
 
 def test_an_error_after_an_answer(book_of: Callable[..., AnswerBook]) -> None:
     """What ended in an error the last time is asked again, even if it had an answer before, and the reverse."""
-    lines = [line("a"), broken("b"), broken("a"), line("b", "mended")]
+    lines = [line("c"), line("a"), broken("b"), broken("a"), line("b", "mended")]
     book = book_of(*lines)
     assert read(book, "a") is None
     found = read(book, "b")
@@ -315,6 +316,18 @@ def test_what_is_lost_of_a_test_is_not_what_another_got(book_of: Callable[..., A
         assert read(book, "a") is None
         assert book.had("data.jsonl::a", "a", 1)
         assert book.has("test_other.py::test_other[a]", "a", 1)
+
+
+def test_what_a_replay_had(book_of: Callable[..., AnswerBook]) -> None:
+    """A replay has an answer by its test's name, or else by pivot and repeat; by neither, it had none."""
+    book = book_of(line("a", repeat=2), replays=True)
+    assert book.had("data.jsonl::a[r2]", "another", 9)
+    assert book.had("another", "a", 2)
+    assert not book.had("another", "a", 1)
+    assert not book.had("another", "b", 2)
+    by_name = book_of(line("a"))
+    assert by_name.has("data.jsonl::a", "another", 9)
+    assert not by_name.has("another", "a", 1)
 
 
 def test_each_answer_is_taken_once(book_of: Callable[..., AnswerBook]) -> None:
@@ -491,8 +504,8 @@ def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         AnswerBook(replays=True).add_rollouts(path)
     assert str(raised.value) == (
-        f"{path}: 2 rollouts without an expected_action, such as those of several turns: nothing can be graded by them; "
-        "as data (--fc-data) their turns are pivots"
+        f"{path}: 2 rollouts without an expected_action, such as those of several turns: nothing can be graded by "
+        "them; as data (--fc-data) their turns are pivots"
     )
 
 
