@@ -22,9 +22,12 @@ from pytest_fcpivot.runs.reader import (
     DamagedLineError,
     call_line,
     calls_in,
+    line_at,
+    lines_of,
     output_of,
     result_line,
     results_in,
+    whole_file,
 )
 from pytest_fcpivot.runs.record import CaseRecord
 
@@ -126,6 +129,18 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         text(output=...)[:-2] + b', "output": ' + b"[" * 600 + b"]" * 600 + b"}",
         "nested too deep: more than 500 values inside each other",
     ),
+    "deep objects": (
+        text(output=...)[:-2] + b', "output": ' + b'{"a": ' * 600 + b"1" + b"}" * 601,
+        "nested too deep: more than 500 values inside each other",
+    ),
+    "deep behind what is not": (
+        text(output=[[]] * 400)[:-3] + b", " + b"[" * 500 + b"]" * 500 + b"]}",
+        "nested too deep: more than 500 values inside each other",
+    ),
+    "one letter": (b"X\n", "not JSON: invalid character (byte 0)"),
+    "long outcome": (text(outcome="x" * 500), "outcome: Invalid enum value 'xxx"),
+    "outcome of two lines": (text(outcome="a\nb"), "outcome: Invalid enum value 'a"),
+    "long name": (text(usage={"input_tokens" * 50: 1, "input_tokens": "7"}), "usage.input_tokens: a whole number"),
     "NaN": (text(output=float("nan")), "not JSON: invalid character"),
     "infinite": (text(reward=float("inf")), "not JSON: invalid character"),
     "reward without end": (text(reward=...)[:-2] + b', "reward": 1e999}', "reward: Number out of range"),
@@ -188,6 +203,8 @@ def test_what_is_refused(name: str) -> None:
         result_line(data)
     assert str(raised.value).startswith(reason)
     assert len(str(raised.value)) <= 200
+    if name == "long outcome":
+        assert len(str(raised.value)) > 190
 
 
 def test_deep_but_not_too_deep() -> None:
@@ -203,7 +220,10 @@ def test_deep_but_not_too_deep() -> None:
 
 
 def test_halves_of_characters() -> None:
-    """A half of a surrogate pair, which JSON can escape, is read in names and in outputs."""
+    """A half of a surrogate pair, which JSON can escape, is read in names and in outputs, of results and of calls."""
+    assert not result_line(text(test="\ud800", output=...)).has_output
+    call = call_line(b'{"ended": "\\ud800", "output": ["\\udfff"]}')
+    assert (call.ended, output_of(call)) == ("\ud800", ["\udfff"])
     line = result_line(text(test="data.jsonl::\ud800", output=["\udfff"]))
     assert (line.test, output_of(line)) == ("data.jsonl::\ud800", ["\udfff"])
 
@@ -220,8 +240,31 @@ def test_halves_of_characters() -> None:
 )
 def test_calls_that_are_refused(data: bytes, reason: str) -> None:
     """A call's line is its beginning or its end."""
-    with pytest.raises(DamagedLineError, match=reason):
+    with pytest.raises(DamagedLineError) as raised:
         call_line(data)
+    assert str(raised.value) == reason
+
+
+def test_where_a_line_is_not_utf_8() -> None:
+    """The byte that is no UTF-8 is counted from 1."""
+    for place in (0, 5):
+        data = text(output=...)[:-2] + b', "output": "' + b"a" * place + b'\xff"}'
+        with pytest.raises(DamagedLineError, match=rf"^not UTF-8 \(byte {data.index(0xFF) + 1}\)$"):
+            result_line(data)
+
+
+def test_a_line_without_an_output() -> None:
+    """A line that has no output gives none."""
+    assert output_of(result_line(text(output=...))) is None
+    assert output_of(call_line(b'{"ended": "a"}')) is None
+
+
+def test_who_scored_a_message() -> None:
+    """A judgement is read with its tokens; without a reason its reason is empty."""
+    usage = {"input_tokens": 7, "cached_tokens": 1, "output_tokens": 2, "reasoning_tokens": 0}
+    line = result_line(text(judge={"by": "asked", "usage": usage, "cause": "timeout"}))
+    assert line.judge is not None
+    assert line.judge.scoring() == ("asked", None, "", (7, 1, 2, 0), "timeout")
 
 
 def test_the_end_of_a_call() -> None:
@@ -316,8 +359,75 @@ def test_broken_lines_among_others(tmp_path: Path) -> None:
         "6 None test: a string is needed, not a whole number",
         "7 e cut short torn",
     ]
-    damage = next(line for _, line in results_in(path) if isinstance(line, Damage))
-    assert str(damage) == f"{path}:2: outcome: a string is needed, not a list"
+    damages = [line for _, line in results_in(path) if isinstance(line, Damage)]
+    assert str(damages[0]) == f"{path}:2: outcome: a string is needed, not a list"
+    sizes = [len(data) for data in path.read_bytes().splitlines(keepends=True)]
+    assert [damage.size for damage in damages] == [sizes[damage.number - 1] for damage in damages]
+
+
+def test_broken_lines_of_calls(tmp_path: Path) -> None:
+    """Of a damaged line in a call file, too, it is told which test's call it was about."""
+    path = write(
+        tmp_path / "calls.jsonl",
+        b'{"began": "a"}\n',
+        b'{"ended": "b", "latency_s": "x"}\n',
+        b'{"began": "c", "ended": "d"}\n',
+        b'{"ended": "e", "outp',
+    )
+    found = [(line.test, line.torn) if isinstance(line, Damage) else line.began for _, line in calls_in(path)]
+    assert found == ["a", ("b", False), ("c", False), ("e", True)]
+
+
+def test_the_name_of_a_test_is_looked_for_at_the_beginning(tmp_path: Path) -> None:
+    """A damaged line is not searched through for its test: the name stands before the answer."""
+    early = b'{"test": "early", "output": "' + b"x" * (1 << 20) + b'"\n'
+    late = b'{"output": "' + b"x" * (1 << 20) + b'", "test": "late"\n'
+    path = write(tmp_path / "results.jsonl", early, late)
+    assert [line.test for _, line in results_in(path) if isinstance(line, Damage)] == ["early", None]
+
+
+def test_a_file_that_the_user_named(tmp_path: Path) -> None:
+    """A file that the user named may be a link, and its lines be of another kind, with no test in them."""
+
+    def read(data: bytes) -> int:
+        if data == b"two\n":
+            raise DamagedLineError("no number")
+        return int(data)
+
+    write(tmp_path / "numbers", b"1\n", b"two\n", b"3")
+    link = tmp_path / "link"
+    link.symlink_to("numbers")
+    found = list(lines_of(link, read, None, is_given=True))
+    assert found == [(0, 1), (2, Damage(link, 2, "no number", 4)), (6, 3)]
+    with pytest.raises(RunError, match="is a link"):
+        list(lines_of(link, read, None))
+
+
+def test_lines_of_the_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line of as many bytes as the bound is read, with its end and without; one more byte is too much."""
+    monkeypatch.setattr(module, "LONGEST", len(text()) - 1)
+    path = write(tmp_path / "results.jsonl", text(), b" " + text(), text()[:-1])
+    found = [line.reason if isinstance(line, Damage) else line.test for _, line in results_in(path)]
+    assert found == [LINE["test"], "longer than 0 MB (0 MB)", LINE["test"]]
+
+
+def test_a_small_file(tmp_path: Path) -> None:
+    """A file is read whole up to a bound; a longer one is not read at all."""
+    path = write(tmp_path / "run.json", b"12345")
+    assert whole_file(path, 5) == b"12345"
+    assert whole_file(path, 4) is None
+    with pytest.raises(RunError, match="is no file"):
+        whole_file(tmp_path, 5)
+    with pytest.raises(OSError, match="No such file"):
+        whole_file(tmp_path / "absent", 5)
+
+
+def test_the_line_at_an_offset(tmp_path: Path) -> None:
+    """A line is found again by where it begins."""
+    path = write(tmp_path / "results.jsonl", text(test="a"), text(test="b"))
+    with path.open("rb") as stream:
+        lines = [line_at(stream, offset) for offset, _ in results_in(path)]
+    assert lines == [text(test="a"), text(test="b")]
 
 
 def test_a_whole_last_line_without_its_end(tmp_path: Path) -> None:
@@ -331,22 +441,22 @@ def test_a_line_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "results.jsonl"
     with path.open("wb") as stream:
         stream.write(text(test="a") + b'{"test": "long", "output": "')
-        for _ in range(64):
+        for _ in range(16):
             stream.write(b"x" * (1 << 20))
         stream.write(b'"}\n' + text(test="b") + b"y" * (5 << 20))
     tracemalloc.start()
     try:
         assert [str(line).partition("jsonl")[2] for _, line in results_in(path) if isinstance(line, Damage)] == [
-            ":2: longer than 1 MB (64 MB)",
+            ":2: longer than 1 MB (16 MB)",
             ":4: longer than 1 MB (5 MB)",
         ]
-        assert [line.size for _, line in results_in(path) if isinstance(line, Damage)] == [(64 << 20) + 31, 5 << 20]
+        assert [line.size for _, line in results_in(path) if isinstance(line, Damage)] == [(16 << 20) + 31, 5 << 20]
         assert tracemalloc.get_traced_memory()[1] < 6 << 20
     finally:
         tracemalloc.stop()
     assert told(path) == [
         "a",
-        "2 long longer than 1 MB (64 MB)",
+        "2 long longer than 1 MB (16 MB)",
         "b",
         "4 None longer than 1 MB (5 MB) torn",
     ]
