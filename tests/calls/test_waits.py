@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from service_errors import HTTPStatusError, RateLimitError, ServiceError, said
+from service_errors import HTTPStatusError, OwnError, RateLimitError, ServiceError, said
 
 from pytest_fcpivot.calls.faults import Fault, fault_of
+from pytest_fcpivot.calls.waits import Wait, own_words, wait_of
+from pytest_fcpivot.core.error_bodies import ErrorBody
 
 
 @pytest.mark.parametrize(
@@ -122,3 +124,50 @@ def test_words_about_waiting(message: str, seconds: float | None) -> None:
 def test_odd_headers(headers: object) -> None:
     """Headers that are no mapping tell nothing, and break nothing."""
     assert fault_of(HTTPStatusError(429, headers)) == Fault("rate limit", transient=True, too_much=True)
+
+
+USED_UP = {"x-ratelimit-remaining-a": "0", "x-ratelimit-remaining-b": "0"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "wait"),
+    [
+        ({"retry-after": "7"}, "", Wait(7.0, "retry-after: 7", firm=True)),
+        ({"retry-after-ms": "250"}, "", Wait(0.25, "retry-after-ms: 250", firm=True)),
+        ({"retry-after": "7" + " " * 80}, "", Wait(7.0, "retry-after: 7" + " " * 59, firm=True)),
+        ({"X-RateLimit-Reset-A": "3s", "x-ratelimit-remaining-a": "0"}, "", Wait(3.0, "x-ratelimit-reset-a: 3s")),
+        (
+            {"x-ratelimit-reset-a": "3s", "x-ratelimit-reset-b": "2026-11-28T16:00:00Z", **USED_UP},
+            "try again in 9s",
+            Wait(3.0, "x-ratelimit-reset-a: 3s", unused=("x-ratelimit-reset-b: 2026-11-28T16:00:00Z",)),
+        ),
+        (
+            {"x-ratelimit-reset-a": "12:00", **USED_UP},
+            "Please TRY AGAIN IN 9S.",
+            Wait(9.0, "'TRY AGAIN IN 9S'", unused=("x-ratelimit-reset-a: 12:00",)),
+        ),
+        ({"x-ratelimit-reset-a": "x" * 70, **USED_UP}, "", Wait(unused=("x-ratelimit-reset-a: " + "x" * 60,))),
+        ({"x-ratelimit-reset-a": "0", **USED_UP}, "", Wait(0.0, "x-ratelimit-reset-a: 0")),
+        ({"x-ratelimit-reset-a": "1000000", **USED_UP}, "", Wait(unused=("x-ratelimit-reset-a: 1000000",))),
+        ({"x-ratelimit-reset-a": "999999", **USED_UP}, "", Wait(999999.0, "x-ratelimit-reset-a: 999999")),
+        ({}, "Please try again in 1 hour.", Wait(3600.0, "'try again in 1 hour'")),
+        ({}, "no", Wait()),
+    ],
+)
+def test_what_a_wait_is_of(headers: dict[str, str], message: str, wait: Wait) -> None:
+    """A wait tells by which words of the service it is, whether it must be kept, and what could not be used."""
+    assert wait_of(RateLimitError(429, headers), ErrorBody(message)) == wait
+
+
+def test_headers_of_an_error_itself() -> None:
+    """Headers are read from an error's response, or else from the error; an error may have neither."""
+    bare = OwnError("no")
+    assert wait_of(bare, None) == Wait()
+    bare.headers = {"retry-after": "2"}  # type: ignore[attr-defined] # as some clients have it
+    assert wait_of(bare, None) == Wait(2.0, "retry-after: 2", firm=True)
+
+
+def test_the_own_words_of_a_service() -> None:
+    """What a body quotes, in any kind of marks, is left out: it may be of the conversation."""
+    body = ErrorBody("The filter found 'try again' and \"wait\" and “no” in it, don't retry")
+    assert own_words(body) == "The filter found … and … and … in it, don't retry"
