@@ -168,6 +168,20 @@ class TestCallLimit:
         if ends == "too much":
             assert inside[-1] == 1
 
+    def test_all_places_that_are_free_are_given(self) -> None:
+        """When the number grows as a place is given back, two of those who wait have their turn."""
+        limit = CallLimit(2)
+        _storm(limit, 1)
+
+        async def calls() -> None:
+            began = await limit.enter_loop()
+            waiting = [asyncio.create_task(limit.enter_loop()) for _ in range(2)]
+            await asyncio.sleep(0)
+            limit.leave(began, good=True)
+            await asyncio.wait_for(asyncio.gather(*waiting), LONG)
+
+        asyncio.run(calls())
+
     @pytest.mark.parametrize("when", ["while it waits", "when its turn has come"])
     def test_a_cancelled_task_takes_no_place(self, when: str) -> None:
         """A task that is cancelled before it has its place leaves it to the next."""

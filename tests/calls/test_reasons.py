@@ -107,6 +107,7 @@ def _after(error: Exception, cause: Exception) -> Exception:
             "connection",
             "cannot connect (nobody listens); is the service running there? check the API's address (--url)",
         ),
+        (_after(ValueError("cannot connect"), _after(OSError("gone"), OSError(""))), "fatal", "cannot connect (gone)"),
         (_after(OSError("it: nobody listens"), OSError("nobody listens")), "fatal", "it: nobody listens"),
         (APIStatusError(402), "out of quota", "the service said no; the account's quota is used up"),
         (FatalAgentError("no  licence\nhere"), "fatal", "no licence here"),
