@@ -28,19 +28,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutation"
 
+CALLER = ("tests/calls/test_fatal_faults.py", "tests/calls/test_caller.py")
 # Each module with the files, or single tests, that are its unit tests: a change that only other tests notice survives.
 MODULES: dict[str, tuple[str, ...]] = {
-    "calls/attempts": ("tests/calls/test_caller.py",),
-    "calls/call": ("tests/calls/test_caller.py",),
-    "calls/caller": ("tests/calls/test_caller.py",),
+    "calls/attempts": CALLER,
+    "calls/call": CALLER,
+    "calls/caller": CALLER,
     "calls/faults": ("tests/calls/test_faults.py",),
     "calls/limit": ("tests/calls/test_limit.py",),
-    "calls/loop": ("tests/calls/test_caller.py",),
+    "calls/loop": CALLER,
     "calls/output": ("tests/calls/test_call_output.py",),
     "calls/reasons": ("tests/calls/test_reasons.py",),
     "calls/retry": ("tests/calls/test_retry.py",),
-    "calls/servers": ("tests/calls/test_caller.py",),
-    "calls/threads": ("tests/calls/test_caller.py",),
+    "calls/servers": CALLER,
+    "calls/threads": CALLER,
     "calls/waits": ("tests/calls/test_waits.py",),
     "core/actions": ("tests/core/test_actions.py",),
     "data/selection": ("tests/data/test_selection.py",),
