@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Agent = Callable[[PivotView], Any]
 
 LONG = 30.0  # never waited for; only a broken caller would
-SHORT = 0.3  # what is late is given up after it; what answers at once takes less on a busy machine, too
+SHORT = 0.5  # what is late is given up after it; what answers at once takes less on a busy machine, too
 GRACE = 0.1
 SIZE = 4
 KINDS = ["sync", "async", "returns-awaitable"]

@@ -261,6 +261,53 @@ def test_a_slow_head(awaits: bool) -> None:
         assert results(caller, calls) == answers(count)
 
 
+def test_fewer_calls_at_once_when_they_are_too_many() -> None:
+    """After the service said that calls are too many, half as many are under way at once."""
+    together, under_way, go = threading.Barrier(SIZE), threading.Semaphore(0), threading.Event()
+
+    def agent(pivot: PivotView) -> str:
+        if int(pivot.id[1:]) < SIZE:
+            together.wait(LONG)
+            raise TransientAgentError("too many", "rate limit")
+        under_way.release()
+        assert go.wait(LONG)
+        return synchronous(pivot)
+
+    with calling(agent, concurrency=SIZE) as caller:
+        assert results(caller, start(caller, SIZE)) == [TransientAgentError] * SIZE
+        calls = [caller.start(view(number)) for number in range(SIZE, 2 * SIZE)]
+        assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
+        assert all(under_way.acquire(timeout=LONG) for _ in range(SIZE // 2))
+        assert not under_way.acquire(timeout=GRACE)
+        go.set()
+        assert results(caller, calls) == answers(2 * SIZE, first=SIZE)
+
+
+@pytest.mark.parametrize("error", [ValueError("its own"), None], ids=["error", "answer"])
+def test_more_calls_at_once_after_good_answers(error: Exception | None) -> None:
+    """A good answer brings back a place that was taken away; an error does not, whosever it is."""
+    under_way, go = threading.Semaphore(0), threading.Event()
+
+    def agent(pivot: PivotView) -> str:
+        if pivot.id == "p0":
+            raise TransientAgentError("too many", "rate limit")
+        if pivot.id == "p1" and error is not None:
+            raise error
+        if pivot.id != "p1":
+            under_way.release()
+            assert go.wait(LONG)
+        return synchronous(pivot)
+
+    with calling(agent, concurrency=2) as caller:
+        results(caller, start(caller, 2))
+        calls = [caller.start(view(number)) for number in (2, 3)]
+        assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
+        assert under_way.acquire(timeout=LONG)
+        assert under_way.acquire(timeout=GRACE if error else LONG) is (error is None)
+        go.set()
+        assert results(caller, calls) == answers(4, first=2)
+
+
 # ------------------------------------------------------------ failing
 
 
@@ -547,6 +594,7 @@ def test_an_answer_after_the_call_was_given_up(
     with calling(make(release), SHORT, log=log) as caller:
         call = caller.start(view(), "p0")
         assert results(caller, [call]) == [AgentTimeoutError]
+        caller._attempts.timeout = LONG  # of the next call
         release.set()
         assert results(caller, [caller.start(view(1), "p1")]) == ["answer to p1"]
     join(before)
@@ -563,7 +611,11 @@ def test_hung_calls_are_counted(release: threading.Event, monkeypatch: pytest.Mo
         release.wait(LONG)
 
     with calling(agent, GRACE, concurrency=3, who="judge") as caller:
-        assert results(caller, start(caller, 2)) == [AgentTimeoutError] * 2
+        calls = start(caller, 2)
+        assert results(caller, calls) == [AgentTimeoutError] * 2
+        assert [str(call.error) for call in calls] == [
+            f"the judge gave no answer within {GRACE:g} s (--fc-timeout)"
+        ] * 2
         assert results(caller, start(caller, 1)) == [AgentTimeoutError]
         with pytest.raises(TooManyHungCallsError) as raised:
             caller.start(view())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_errors import APIStatusError, HTTPStatusError, OwnError, RateLimitError, ServiceError, said
 
 from pytest_fcpivot.calls.faults import Fault, fault_of, refusal_of
+from pytest_fcpivot.calls.waits import Wait
 from pytest_fcpivot.core.errors import FatalAgentError, ReplyError, TransientAgentError
 
 
@@ -20,6 +22,19 @@ def _named(name: str, *bases: type[Exception]) -> Exception:
 
 def _after(error: Exception, cause: BaseException) -> Exception:
     error.__cause__ = cause
+    return error
+
+
+def _during(error: Exception, context: BaseException, *, hidden: bool) -> Exception:
+    """Return an error that was raised while another one was handled, maybe `from None`."""
+    error.__context__ = context
+    error.__suppress_context__ = hidden
+    return error
+
+
+def _with_response(error: Exception, status: object) -> Exception:
+    """Return an error with a response of this status."""
+    error.response = SimpleNamespace(status_code=status)  # type: ignore[attr-defined] # as clients have it
     return error
 
 
@@ -89,6 +104,29 @@ class TestFaultOf:
                 _after(_named("APIConnectionError"), socket.gaierror(-2, "Name or service not known")),
                 Fault("connection", transient=True, fatal_at_start=True),
             ),
+            (
+                RateLimitError(429, body=said("You exceeded your current quota. Please retry in 4s.")),
+                Fault("rate limit", transient=True, retry_after=4.0, too_much=True),
+            ),
+            (
+                APIStatusError(403, {"retry-after": "5"}, body=said("You exceeded your current quota.")),
+                Fault("out of quota", fatal=True),
+            ),
+            (ServiceError(429, body=said("try again in 3s")), Fault("rate limit", transient=True, too_much=True)),
+            (APIStatusError(500, body=said("no", type="insufficient_quota")), Fault("out of quota", fatal=True)),
+            (
+                _named("ConnectError", _named("TransportError").__class__),
+                Fault("connection", transient=True, fatal_at_start=True),
+            ),
+            (
+                _during(_named("APIConnectionError"), ConnectionRefusedError(), hidden=False),
+                Fault("connection", transient=True, fatal_at_start=True),
+            ),
+            (
+                _during(_named("APIConnectionError"), ConnectionRefusedError(), hidden=True),
+                Fault("connection", transient=True),
+            ),
+            (_with_response(_named("ReadTimeout"), "none"), Fault("timeout", transient=True)),
             (TransientAgentError("busy"), Fault("transient", transient=True)),
             (TransientAgentError("busy", "overload", 3.0), Fault("overload", transient=True, retry_after=3.0)),
             (TransientAgentError("busy", "rate limit"), Fault("rate limit", transient=True, too_much=True)),
@@ -121,6 +159,7 @@ class TestFaultOf:
             HTTPStatusError(None),
             APIStatusError(400),
             APIStatusError(413),
+            APIStatusError(302, body=said("no", type="insufficient_quota")),
             APIStatusError(400, body=said("The user wrote: insufficient balance")),
             ServiceError(402),
             ServiceError(424),
@@ -134,6 +173,33 @@ class TestFaultOf:
     def test_other_errors(self, error: BaseException) -> None:
         """An error that no service made, or that the same request would meet again, is the agent's own."""
         assert fault_of(error) is None
+
+    @pytest.mark.parametrize(
+        ("error", "wait", "away"),
+        [
+            (TransientAgentError("busy", "server error", 3.0), Wait(3.0, "retry_after", firm=True), True),
+            (TransientAgentError("busy", "overload", 3.0), Wait(3.0, "retry_after", firm=True), False),
+            (TransientAgentError("busy", "rate limit"), Wait(None, "retry_after", firm=True), False),
+            (ServiceError(429, {"retry-after": "7"}), Wait(7.0, "retry-after: 7", firm=True), False),
+            (ServiceError(503, {"retry-after": "7"}), Wait(7.0, "retry-after: 7", firm=True), True),
+            (ServiceError(500), Wait(), True),
+            (APIStatusError(424), Wait(), False),
+            (RateLimitError(429, body=said("try again in 3s")), Wait(3.0, "'try again in 3s'"), False),
+            (
+                ReplyError("no", status_code=429, headers={"retry-after": "7"}),
+                Wait(7.0, "retry-after: 7", firm=True),
+                False,
+            ),
+            (ConnectionResetError(), None, True),
+            (TimeoutError(), None, False),
+        ],
+    )
+    def test_waits_and_absence(self, error: Exception, wait: Wait | None, *, away: bool) -> None:
+        """A fault tells how long its service asked to be left alone, and whether the service is away."""
+        fault = fault_of(error)
+        assert fault is not None
+        assert (fault.wait, fault.away) == (wait, away)
+        assert fault.retry_after == (None if wait is None else wait.seconds)
 
     @pytest.mark.parametrize(
         ("error", "words"),
@@ -161,6 +227,7 @@ class TestFaultOf:
         first.__cause__, second.__cause__ = second, first
         assert fault_of(first) == Fault("connection", transient=True)
 
+    @settings(deadline=None)
     @given(st.integers())
     def test_any_status(self, status: int) -> None:
         """Whatever the number, no status is both worth another attempt and the end of the run."""

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.calls.limit import CallLimit
@@ -74,6 +74,7 @@ class TestCallLimit:
             limit.leave(limit.enter(), good=False)
         assert _room(limit) == 4
 
+    @settings(deadline=None)
     @given(st.integers(1, 40), st.lists(st.sampled_from(["good", "bad", "too much"]), max_size=60))
     def test_bounds(self, most: int, ends: list[str]) -> None:
         """Whatever the calls come to, the number stays between one and the most, and no place is lost."""
@@ -83,6 +84,7 @@ class TestCallLimit:
             assert 1 <= limit._level <= most
         assert limit._under_way == 0
 
+    @settings(deadline=None)
     @given(st.integers(2, 64), st.integers(1, 64))
     def test_halving(self, most: int, together: int) -> None:
         """Calls begun before the number was lowered do not lower it again."""
