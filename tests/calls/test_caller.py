@@ -603,6 +603,25 @@ def test_an_answer_after_the_call_was_given_up(
 
 
 @pytest.mark.usefixtures("brisk")
+def test_as_many_calls_at_once_after_one_that_hangs(release: threading.Event) -> None:
+    """A thread that hangs is replaced: as many calls as before are under way at once."""
+    together = threading.Barrier(SIZE)
+
+    def agent(pivot: PivotView) -> str:
+        if pivot.id == "p0":
+            release.wait(LONG)
+        else:
+            together.wait(LONG)
+        return synchronous(pivot)
+
+    with calling(agent, GRACE, concurrency=SIZE) as caller:
+        assert results(caller, start(caller, 1)) == [AgentTimeoutError]
+        caller._attempts.timeout = LONG  # of the next calls
+        calls = [caller.start(view(number)) for number in range(1, SIZE + 1)]
+        assert results(caller, calls) == answers(SIZE + 1, first=1)
+
+
+@pytest.mark.usefixtures("brisk")
 def test_hung_calls_are_counted(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that hangs counts: the limit is reached by the last of so many, in the words of who was asked."""
     monkeypatch.setattr(module, "MAX_HUNG_CALLS", 3)
@@ -1025,12 +1044,15 @@ def test_a_call_that_waits_for_its_retry(form: str) -> None:
             raise refused
         return synchronous(pivot)
 
-    began = time.monotonic()
+    began, before = time.monotonic(), set(threading.enumerate())
     with calling(in_form(form, agent), concurrency=2, policy=RetryPolicy(1)) as caller:
         calls = start(caller, 6)
         assert results(caller, calls[1:]) == answers(6, first=1)
         assert failed.wait(LONG)
+    join(before)
     assert time.monotonic() - began < LONG  # when the first would be made again
+    if form == "sync":
+        assert str(calls[0].error) == "the run stopped while the call waited to be made again"
 
 
 # ------------------------------------------------------------ what is told of calls
