@@ -527,6 +527,21 @@ def test_too_many_calls_that_hang(
 
 
 @pytest.mark.usefixtures("brisk")
+def test_several_loops_that_hang(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each loop that a call blocks counts as a call that hangs."""
+    monkeypatch.setattr(module, "MAX_HUNG_CALLS", 2)
+
+    async def agent(_pivot: PivotView) -> None:
+        release.wait(LONG)
+
+    with calling(agent, GRACE) as caller:
+        for _ in range(2):
+            assert results(caller, start(caller, 1)) == [AgentTimeoutError]
+        with pytest.raises(TooManyHungCallsError, match="2 calls"):
+            caller.start(view())
+
+
+@pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("make", [sleeps_first])
 def test_cancelled_calls_do_not_hang(
     make: Callable[[threading.Event], Agent], release: threading.Event, monkeypatch: pytest.MonkeyPatch
@@ -561,7 +576,7 @@ def test_which_call_is_blamed_for_a_blocked_loop(release: threading.Event) -> No
         # the reader waits for the first, which is not to blame
         assert results(caller, calls) == ["answer to p0", AgentTimeoutError, "answer to p2", "answer to p3"]
     assert [call.attempts for call in calls] == [2, 1, 1, 1]
-    assert [call.latency_s >= SHORT for call in calls] == [False, True, False, False]
+    assert [SHORT <= call.latency_s < LONG for call in calls] == [False, True, False, False]
     assert log.told["p1"] == ["began", "AgentTimeoutError"]
     assert log.told["p0"] == ["began", "began", "answer to p0"]
 
@@ -658,6 +673,38 @@ def test_looking_for_an_answer_for_a_while(make: Callable[[threading.Event], Age
             release.set()
             assert caller.wait_for(slow, LONG)
             assert slow.output == "answer to p0"
+
+
+def test_waiting_for_an_answer() -> None:
+    """A reader is told that the answer has come, whether it had to wait or not; a call without a name has none."""
+
+    def agent(pivot: PivotView) -> str:
+        time.sleep(GRACE)
+        return synchronous(pivot)
+
+    with calling(agent, None) as caller:
+        call = caller.start(view())
+        assert caller.wait_for(call)
+        assert caller.wait_for(call)
+    assert (call.key, call.output) == ("", "answer to p0")
+
+
+@pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    ("timeout", "elapsed", "plain_function", "coroutine_function"),
+    [(None, 4.0, 1.0, 1.0), (10.0, None, 1.0, 1.0), (10.0, 4.0, 6.0, 6.1), (10.0, 9.5, 0.5, 0.6), (10.0, 11, 0.1, 0.1)],
+)
+def test_when_a_late_call_is_looked_at(
+    timeout: float | None, elapsed: float | None, plain_function: float, coroutine_function: float, *, awaits: bool
+) -> None:
+    """A reader that waits looks when the call's time is over, not before and not much later; a loop keeps it itself."""
+    with calling(asynchronous if awaits else synchronous, timeout) as caller:
+        call = caller.start(view())
+        caller.finish(call)
+        call.attempt_began = None if elapsed is None else time.monotonic() - elapsed
+        soon = caller._look_again_in(call)
+    wanted = coroutine_function if awaits else plain_function
+    assert wanted - 0.15 < soon <= wanted
 
 
 class _BlocksFirst:
