@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 import time
 from collections import deque
@@ -192,14 +191,9 @@ class Loop:
         return oldest is not None and time.monotonic() - oldest > timeout + 2 * _CANCEL_GRACE_S
 
     def blocking_call(self) -> Call | None:
-        """Find the call whose code the loop's thread is in."""
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 (the documented way to look at a thread)
-        found: Call | None = None
-        while frame is not None:
-            if frame.f_code is Loop._attempt.__code__:
-                found = frame.f_locals.get("call")
-            frame = frame.f_back
-        return found
+        """Find the call whose code the loop is in; None if it is in a task that such a call began, or in none."""
+        present = self._asyncio.current_task(self._loop)
+        return next((call for call, task in list(self._unfinished.items()) if task is present), None)
 
     def leave_behind(self) -> list[Call]:
         """Stop using a loop that is blocked; returns its calls, begun and waiting, in order."""
