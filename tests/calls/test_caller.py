@@ -857,6 +857,20 @@ def test_closing_cancels_what_is_under_way() -> None:
     assert not any(call.settled for call in calls[2:])
 
 
+@pytest.mark.parametrize("kind", ["method", "partial"])
+def test_the_client_of_a_method_is_closed(kind: str) -> None:
+    """The `aclose` of the object behind a method, and of the function behind a partial, is found."""
+
+    class Service(Client):
+        async def ask(self, pivot: PivotView) -> str:
+            return await self(pivot)
+
+    service = Service("answers")
+    with calling(service.ask if kind == "method" else functools.partial(service)) as caller:
+        assert results(caller, start(caller, 2)) == answers(2)
+    assert service.events == ["closed"]
+
+
 @pytest.mark.parametrize("kind", ["object", "returns-awaitable"])
 def test_a_client_is_closed_in_its_loop(kind: str) -> None:
     """After its answers, an agent's `aclose` runs once, in the loop of its calls, also for a second `close`."""
