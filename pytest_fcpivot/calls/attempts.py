@@ -58,7 +58,12 @@ class Attempts:
         return self._fatal is not None
 
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
-        """Record the end of a call, once, tell the log of it, and remember whether any was answered."""
+        """Record the end of a call, tell the log of it, and remember whether any was answered.
+
+        Only the first end counts: a call that was given up may still come back.
+        """
+        if not call.claim():
+            return
         if error is None:
             self._has_answered = self._server.answered = True
         elif (fault := fault_of(error)) is not None and self.is_fatal(fault):
