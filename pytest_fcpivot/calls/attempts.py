@@ -61,8 +61,11 @@ class Attempts:
     def settle(self, call: Call, output: Any, error: BaseException | None) -> None:
         """End a call: write it to the log, run its `then`, and release those who wait for it.
 
-        An answer, or a fatal error, also decides how later calls are treated. Must be called once for each call.
+        An answer, or a fatal error, also decides how later calls are treated. Only the first end of a call counts: one
+        that was given up may still come back.
         """
+        if not call.claim():
+            return
         if error is None:
             self._has_answered = self._server.answered = True
         elif (fault := fault_of(error)) is not None and self.is_fatal(fault):

@@ -41,6 +41,7 @@ class Call:
     """
 
     __slots__ = (
+        "_claimed",
         "_ended",
         "_settled",
         "attempt_began",
@@ -67,8 +68,13 @@ class Call:
         self.attempts = 0
         self.retried: list[str] = []
         self._settled = False
+        self._claimed = threading.Lock()
         self._ended = threading.Lock()
         self._ended.acquire()
+
+    def claim(self) -> bool:
+        """Tell whoever wants to end the call whether nobody has come before, from any thread; True only once."""
+        return self._claimed.acquire(blocking=False)
 
     def settle(self, output: Any, error: BaseException | None) -> None:
         """Record how the call ended, once."""

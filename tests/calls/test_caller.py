@@ -49,7 +49,7 @@ from pytest_fcpivot.calls.servers import Servers
 from pytest_fcpivot.core.errors import TransientAgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from calling import Agent
 
@@ -445,7 +445,12 @@ def sleeps_stubbornly_first(release: threading.Event) -> Agent:
     return agent
 
 
-LATE = [hangs_first, blocks_loop_first, sleeps_first, sleeps_stubbornly_first]
+def blocks_loop_by_an_awaitable(release: threading.Event) -> Agent:
+    """Return a plain function whose first awaitable blocks the event loop until released."""
+    return plain(blocks_loop_first(release))
+
+
+LATE = [hangs_first, blocks_loop_first, blocks_loop_by_an_awaitable, sleeps_first, sleeps_stubbornly_first]
 
 
 @pytest.mark.usefixtures("brisk")
@@ -542,11 +547,11 @@ def test_several_loops_that_hang(release: threading.Event, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("brisk")
-@pytest.mark.parametrize("make", [sleeps_first])
+@pytest.mark.parametrize("make", [sleeps_first, sleeps_stubbornly_first])
 def test_cancelled_calls_do_not_hang(
     make: Callable[[threading.Event], Agent], release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Late calls that let themselves be cancelled cost nothing, however many they are."""
+    """Late calls that do not block their loop do not count as hung, however many they are."""
     monkeypatch.setattr(module, "MAX_HUNG_CALLS", 2)
     with calling(make(release), SHORT / 4) as caller:
         for _ in range(4):
@@ -601,7 +606,7 @@ def test_a_late_answer_that_nobody_waited_for() -> None:
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("make", [hangs_first, blocks_loop_first, sleeps_stubbornly_first])
 def test_an_answer_after_the_call_was_given_up(
-    make: Callable[[threading.Event], Agent], release: threading.Event
+    make: Callable[[threading.Event], Agent], release: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What comes of a call that was given up changes nothing any more, and is told to nobody."""
     before = set(threading.enumerate())
@@ -612,7 +617,11 @@ def test_an_answer_after_the_call_was_given_up(
         caller._attempts.timeout = LONG  # of the next call
         release.set()
         assert results(caller, [caller.start(view(1), "p1")]) == ["answer to p1"]
+        if make is sleeps_stubbornly_first:
+            time.sleep(SHORT / 5)  # so that it comes back while the loop runs
     join(before)
+    gc.collect()
+    assert caplog.messages == []
     assert (call.output, type(call.error), call.attempts) == (None, AgentTimeoutError, 1)
     assert log.told == {"p0": ["began", "AgentTimeoutError"], "p1": ["began", "answer to p1"]}
 
@@ -855,6 +864,49 @@ def test_closing_cancels_what_is_under_way() -> None:
     assert client.events[4:] == ["closed"]
     assert len(client.loops) == 1
     assert not any(call.settled for call in calls[2:])
+
+
+def test_an_answer_while_closing() -> None:
+    """An answer that comes when the caller is closed is told to the log, though nobody reads it any more."""
+    under_way = threading.Event()
+
+    async def agent(pivot: PivotView) -> str:
+        under_way.set()
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            return synchronous(pivot)
+        return ""
+
+    log = Counts()
+    with calling(agent, log=log) as caller:
+        call = caller.start(view(), "p0")
+        assert under_way.wait(LONG)
+    assert log.told == {"p0": ["began", "answer to p0"]}
+    assert not call.settled
+
+
+def test_generators_end_with_the_loop() -> None:
+    """An asynchronous generator that an agent left half read is closed when the caller is."""
+    events: list[str] = []
+
+    async def pages() -> AsyncIterator[int]:
+        try:
+            for page in range(9):
+                yield page
+        finally:
+            await asyncio.sleep(0)
+            events.append("closed")
+
+    kept = pages()
+
+    async def agent(_pivot: PivotView) -> int:
+        return await anext(kept)
+
+    with calling(agent) as caller:
+        assert results(caller, start(caller, 2)) == [0, 1]
+        assert events == []
+    assert events == ["closed"]
 
 
 @pytest.mark.parametrize("kind", ["method", "partial"])
