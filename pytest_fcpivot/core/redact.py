@@ -43,6 +43,8 @@ _SIGNS = (
     *("bearer", "basic", "authorization", "key", "token", "@"),
     *(f"{prefix}{joined}" for prefix in ("sk", "pk", "rk", "hf", "xai", "ghp", "glpat") for joined in "-_"),
 )
+# pytest names the test that runs, anew for each of its phases: all else that is there is then as it was.
+_TEST = getattr(os.environ, "encodekey", str)("PYTEST_CURRENT_TEST")
 _JSON_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')  # without a way back, which would take memory for each character
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
 _PLAIN_RUN = re.compile("[A-Za-z0-9]+")
@@ -80,11 +82,15 @@ class Redactor:
     def _look(self) -> None:
         """Learn of secrets that came into the environment since; those that were there stay secrets."""
         held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
-        if held == self._seen:
-            return
-        now = dict(held)  # in one step, whatever other threads do
-        # pytest itself sets a variable for every test, so that only what is new is looked at
         seen = self._seen
+        if held == seen:
+            return
+        test = held.get(_TEST)
+        if test is not None and not secret_values.may_hold_address(os.fsdecode(test)):
+            seen[_TEST] = test
+            if held == seen:
+                return
+        now = dict(held)  # in one step, whatever other threads do
         changed = {key: value for key, value in now.items() if seen.get(key) is not value}
         new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
         self.add(secret_values.in_environment(new))

@@ -74,11 +74,16 @@ def in_environment(variables: Mapping[str, str]) -> set[str]:
     """Return the secrets that environment variables hold: whole values, and the passwords of addresses in any."""
     found: set[str] = set()
     for name, value in variables.items():
-        if "://" in value or ";" in value:
+        if may_hold_address(value):
             found.update(in_address(value))
         if names_a_secret(name):
             found.update(_in_variable(name, value))
     return found
+
+
+def may_hold_address(text: str) -> bool:
+    """Tell whether a text may have something that `in_address` looks at."""
+    return "://" in text or ";" in text
 
 
 def _in_variable(name: str, value: str) -> Iterator[str]:

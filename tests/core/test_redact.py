@@ -160,6 +160,19 @@ class TestEnvironment:
         monkeypatch.delenv("NEW_TOKEN")
         assert redact("a-token-of-today") == HIDDEN
 
+    def test_what_comes_with_another_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is set while another test runs is known too, and so is a password in the name of a test."""
+        current = "PYTEST_CURRENT_TEST"  # pytest's own, which it sets at every phase of a test
+        monkeypatch.setenv(current, "test_a.py::test_a (setup)")
+        redact = Redactor()
+        monkeypatch.setenv(current, "test_a.py::test_a (call)")
+        assert redact("a-token-of-today") == "a-token-of-today"
+        monkeypatch.setenv("NEW_TOKEN", "a-token-of-today")
+        monkeypatch.setenv(current, "test_b.py::test_b (setup)")
+        assert redact("a-token-of-today") == HIDDEN
+        monkeypatch.setenv(current, "test_b.py::test_c[to db://me:pass-of-mine@host now] (setup)")
+        assert redact("pass-of-mine") == HIDDEN
+
     def test_the_longer_one_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A secret that holds another leaves no rest of itself."""
         monkeypatch.setenv("A_KEY", "abcdef-123456")
