@@ -11,6 +11,7 @@ from pytest_fcpivot.core.errors import WrongAction
 from pytest_fcpivot.session.case import CASE, Case
 from pytest_fcpivot.session.compat import (
     fixture_definitions,
+    fixture_request,
     has_fixture_request,
     put_off_fixture_request,
     shared_fixtures,
@@ -183,6 +184,9 @@ class PivotItem(pytest.Function):
         values: dict[str, Any] = self.funcargs
         values["pivot"], values["fc_action"] = pivot, None
         values["fc_grade"] = pivots.grader_for(self, pivot)
+        request = fixture_request(self)
+        if request is not None:
+            values["request"] = request
         if pivots.plan.replays:
             file.agent = pivots.agent()  # a fixture of the user's might want a key for the agent that it makes
         if file.agent is not None:

@@ -51,6 +51,15 @@ def test_request_is_put_off(item: pytest.Function) -> None:
     assert not other._request
 
 
+def test_the_request_of_a_test(item: pytest.Function, request: pytest.FixtureRequest) -> None:
+    """The fixture `request` of a test that is set up is found, and none for one whose request was put off."""
+    assert compat.fixture_request(item) is item.funcargs["request"]
+    assert request.node is item
+    other = pytest.Function.from_parent(item.parent, name="other", callobj=item.obj)
+    compat.put_off_fixture_request(other)
+    assert compat.fixture_request(other) is None
+
+
 def test_ids_are_taken_apart(item: pytest.Function) -> None:
     """An item whose name has brackets has the id that the same text has, read from pytest's cache."""
     other = pytest.Function.from_parent(item.parent, name="pivot[r2]", callobj=item.obj)
