@@ -1,9 +1,13 @@
 """Time a session of pivots against the same number of empty parametrized tests, in the same pytest.
 
-    python benchmarks/session_speed.py [--pivots 10000] [--rounds 5]
+    python benchmarks/session_speed.py [--pivots 10000] [--rounds 5] [--before DIRECTORY] [--only cached ...]
 
-Prints medians and ratios. The pivots are the bundled sample's, repeated under other trajectory ids; the agent answers
-at once, right or wrong as told, so what is measured is collecting, reading, asking, checking, grading and reporting.
+Prints medians and ratios, those of the processor's seconds beside those by the clock: other work on the machine
+disturbs them less. They are from two environments, which `startup.py` describes: `cached` and `unwritten`. `--before`
+takes a directory that holds another version of the package, to time both in one run.
+
+The pivots are the bundled sample's, repeated under other trajectory ids; the agent answers at once, right or wrong as
+told, so what is measured is collecting, reading, asking, checking, grading and reporting.
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
+
+from startup import install, packages
 
 AGENT = """
 import json
@@ -50,11 +58,25 @@ def test_empty(i):
 """
 
 
+ENVIRONMENTS = ("cached", "unwritten")
+
+
+class Taken(NamedTuple):
+    """What one session took: seconds by the clock and of the processor, resident and private memory in MB."""
+
+    seconds: float
+    processor: float
+    resident: float
+    private: float
+
+
 def main() -> None:
     """Measure every case in turn, several rounds over, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pivots", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="a directory with another pytest_fcpivot")
+    parser.add_argument("--only", nargs="+", choices=ENVIRONMENTS, default=ENVIRONMENTS)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
@@ -73,25 +95,49 @@ def main() -> None:
             "empty tests, collect": ["-qq", "--collect-only", "test_empty.py"],
             "pivots, collect": ["-qq", "--collect-only", *pivots, "--fc-agent=agent:right"],
         }
-        figures: dict[str, list[tuple[float, float, float]]] = {case: [] for case in cases}
-        for _ in range(options.rounds):
-            for case, arguments in cases.items():
-                figures[case].append(run(directory, arguments))
-    seconds = {case: median(run[0] for run in runs) for case, runs in figures.items()}
-    resident = {case: median(run[1] for run in runs) for case, runs in figures.items()}
-    private = {case: median(run[2] for run in runs) for case, runs in figures.items()}
-    for case in cases:
-        print(f"{case:24} {seconds[case]:7.2f} s {resident[case]:7.0f} MB resident {private[case]:7.0f} MB private")
-    print_ratio("run / empty", seconds["pivots, run"] / seconds["empty tests, run"], 1.0)
-    print_ratio("a third fails / empty", seconds["pivots, a third fails"] / seconds["empty tests, run"], 1.5)
-    print_ratio("collect / empty", seconds["pivots, collect"] / seconds["empty tests, collect"], 0.8)
-    print_ratio("resident memory / empty", resident["pivots, run"] / resident["empty tests, run"], 1.2)
-    print_ratio("private memory / empty", private["pivots, run"] / private["empty tests, run"], 1.2)
+        sides = packages(options.before)
+        figures: dict[tuple[str, str, str], list[Taken]] = {}
+        sites = {
+            (environment, side): install(package, directory / environment / side, environment)
+            for environment, (side, package) in product(options.only, sides.items())
+        }
+        for turn in range(-1, options.rounds):
+            for (environment, side), site in sites.items():
+                for case, arguments in cases.items():
+                    if turn >= 0:
+                        taken = run(directory, site, environment, arguments)
+                        figures.setdefault((environment, side, case), []).append(taken)
+                    elif case == "pivots, collect":
+                        run(directory, site, environment, arguments)  # fills the caches that are to be warm
+    for environment, side in sites:
+        print(f"{environment}, {side}")
+        show({case: middle(figures[environment, side, case]) for case in cases})
 
 
-def print_ratio(name: str, ratio: float, target: float) -> None:
-    """Print one ratio beside its target."""
-    print(f"{name:24} {ratio:5.2f}   (target: at most {target})")
+def show(figures: dict[str, Taken]) -> None:
+    """Print what each kind of session took, and the ratios beside their targets."""
+    for case, taken in figures.items():
+        print(
+            f"  {case:24} {taken.seconds:7.2f} s {taken.processor:7.2f} s of the processor "
+            f"{taken.resident:7.0f} MB resident {taken.private:7.0f} MB private"
+        )
+    for case, empty, target in (
+        ("pivots, run", "empty tests, run", 0.9),
+        ("pivots, a third fails", "empty tests, run", 1.5),
+        ("pivots, collect", "empty tests, collect", 0.8),
+    ):
+        one, other = figures[case], figures[empty]
+        by_clock, by_processor = one.seconds / other.seconds, one.processor / other.processor
+        ratios = f"{by_clock:5.2f} {by_processor:5.2f} of the processor"
+        print(f"  {case + ' / empty':30} {ratios}   (target: at most {target})")
+    one, other = figures["pivots, run"], figures["empty tests, run"]
+    print(f"  {'resident memory / empty':30} {one.resident / other.resident:5.2f}   (target: at most 1.2)")
+    print(f"  {'private memory / empty':30} {one.private / other.private:5.2f}   (target: at most 1.2)")
+
+
+def middle(taken: list[Taken]) -> Taken:
+    """Return the median of each figure."""
+    return Taken(*(median(figure) for figure in zip(*taken, strict=True)))
 
 
 def write_inputs(directory: Path, count: int) -> None:
@@ -118,12 +164,16 @@ def write_inputs(directory: Path, count: int) -> None:
     (directory / "pytest.ini").write_text("[pytest]\n")
 
 
-def run(directory: Path, arguments: list[str]) -> tuple[float, float, float]:
-    """Run pytest once; return its seconds, its peak resident and its last private memory, in MB."""
+def run(directory: Path, site: Path, environment: str, arguments: list[str]) -> Taken:
+    """Run pytest once, with the package from a directory."""
+    variables = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+    if environment == "cached":
+        del variables["PYTHONDONTWRITEBYTECODE"]
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=directory,
+        env=variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -131,7 +181,8 @@ def run(directory: Path, arguments: list[str]) -> tuple[float, float, float]:
     seconds = time.perf_counter() - start
     private = directory / "private"
     kilobytes = int(private.read_text()) if private.exists() else 0
-    return seconds, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), kilobytes / 2**10
+    resident = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Taken(seconds, usage.ru_utime + usage.ru_stime, resident, kilobytes / 2**10)
 
 
 if __name__ == "__main__":

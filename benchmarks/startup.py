@@ -53,12 +53,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a directory with another pytest_fcpivot")
     parser.add_argument("--only", nargs="+", choices=ENVIRONMENTS, default=ENVIRONMENTS)
     options = parser.parse_args()
-    spec = find_spec("pytest_fcpivot")
-    assert spec is not None
-    assert spec.origin is not None
-    packages = {"now": Path(spec.origin).parent}
-    if options.before:
-        packages["before"] = options.before / "pytest_fcpivot"
+    sides = packages(options.before)
     sessions = SESSIONS | (WORKERS if find_spec("xdist") else {})
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as name:
@@ -68,12 +63,12 @@ def main() -> None:
         (directory / "pytest.ini").write_text("[pytest]\n")
         sites = {
             (side, environment): install(package, directory / side / environment, environment)
-            for side, package in packages.items()
+            for side, package in sides.items()
             for environment in options.only
         }
         for turn in range(-1, options.rounds):
             for environment in options.only:
-                for side in packages:
+                for side in sides:
                     site = sites[side, environment]
                     for session, arguments in sessions.items():
                         if environment == "fresh":
@@ -81,7 +76,16 @@ def main() -> None:
                         taken = seconds(directory, site, environment, arguments)
                         if turn >= 0:  # the first round fills the caches that are to be warm
                             figures.setdefault((environment, side, session), []).append(taken)
-    show(figures, options.only, packages)
+    show(figures, options.only, sides)
+
+
+def packages(before: Path | None) -> dict[str, Path]:
+    """Return the versions of the package to time, by name: this one, and the one in a directory, if one is given."""
+    spec = find_spec("pytest_fcpivot")
+    assert spec is not None
+    assert spec.origin is not None
+    now = {"now": Path(spec.origin).parent}
+    return now if before is None else now | {"before": before / "pytest_fcpivot"}
 
 
 def install(package: Path, site: Path, environment: str) -> Path:
