@@ -37,7 +37,7 @@ def main() -> None:
         }
         peaks = {}
         for case, arguments in cases.items():
-            seconds, peaks[case], _ = run(directory, arguments)
+            seconds, _, peaks[case], _ = run(directory, arguments)
             print(f"{case:12} {seconds:7.1f} s {peaks[case]:6.0f} MB", flush=True)
         size = (directory / "recorded" / "results.jsonl").stat().st_size / 2**20
         print(f"results.jsonl {size:.0f} MB")
