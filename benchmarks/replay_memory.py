@@ -18,8 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from session_speed import run
 
-SOURCE = Path(__file__).parents[1]
-
 
 def main() -> None:
     """Record, replay, and run empty tests."""
@@ -37,11 +35,10 @@ def main() -> None:
             "replayed": ["-q", "--fc-replay=recorded", "--fc-run=none"],
             "resumed": ["-q", "--fc-resume=recorded"],
         }
-        peaks: dict[str, float] = {}
+        peaks = {}
         for case, arguments in cases.items():
-            taken = run(directory, SOURCE, "cached", arguments)
-            peaks[case] = taken.resident
-            print(f"{case:12} {taken.seconds:7.1f} s {taken.resident:6.0f} MB", flush=True)
+            seconds, _, peaks[case], _ = run(directory, arguments)
+            print(f"{case:12} {seconds:7.1f} s {peaks[case]:6.0f} MB", flush=True)
         size = (directory / "recorded" / "results.jsonl").stat().st_size / 2**20
         print(f"results.jsonl {size:.0f} MB")
         for case in ("recorded", "replayed", "resumed"):

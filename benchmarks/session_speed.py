@@ -105,10 +105,10 @@ def main() -> None:
             for (environment, side), site in sites.items():
                 for case, arguments in cases.items():
                     if turn >= 0:
-                        taken = run(directory, site, environment, arguments)
+                        taken = run(directory, arguments, environment, site)
                         figures.setdefault((environment, side, case), []).append(taken)
                     elif case == "pivots, collect":
-                        run(directory, site, environment, arguments)  # fills the caches that are to be warm
+                        run(directory, arguments, environment, site)  # fills the caches that are to be warm
     for environment, side in sites:
         print(f"{environment}, {side}")
         show({case: middle(figures[environment, side, case]) for case in cases})
@@ -164,9 +164,11 @@ def write_inputs(directory: Path, count: int) -> None:
     (directory / "pytest.ini").write_text("[pytest]\n")
 
 
-def run(directory: Path, site: Path, environment: str, arguments: list[str]) -> Taken:
-    """Run pytest once, with the package from a directory."""
-    variables = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+def run(directory: Path, arguments: list[str], environment: str = "cached", site: Path | None = None) -> Taken:
+    """Run pytest once, with the package from a directory, or the installed one."""
+    variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    if site is not None:
+        variables["PYTHONPATH"] = str(site)
     if environment == "cached":
         del variables["PYTHONDONTWRITEBYTECODE"]
     start = time.perf_counter()
