@@ -1,6 +1,6 @@
-"""Agents: a callable that gets a pivot without its answer and returns an action. Bundled ones, and the loader.
+"""Agents, which are callables that take a pivot without its answer and return an action: bundled ones, and the loader.
 
-A bundled agent can be named alone, as in `--fc-agent=baseline`.
+A bundled agent can be given by its name alone, as in `--fc-agent=baseline`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "RuleAgent", "asks", "baseline", "first_tool", "load_agent", "silent"]
 
-# Imported when they are asked for: every session loads an agent, and few load one of these.
+# Imported on first use, because few sessions use one of these agents.
 _HOME = {"RuleAgent": "rules", "baseline": "rules", "asks": "trivial", "first_tool": "trivial", "silent": "trivial"}
 BUNDLED = ("baseline", "asks", "first_tool", "silent")
 OPENAI = ("openai", "openai-chat", "openai-prompt")
@@ -56,12 +56,12 @@ def load_agent(
     instantiate: bool = True,
     settings: Mapping[str, Any] | None = None,
 ) -> Callable[[PivotView], Any]:
-    """Return the agent that `module:attribute` names, or a bundled one by its name alone.
+    """Return the agent that `module:attribute` names, or a bundled one for its name alone.
 
-    `settings` are the options that the openai agents are made from. `search` holds directories to import from, first
-    ones first; `where` is the option that errors name. A class is instantiated without arguments, and so is the class
-    of a plain method. With `instantiate` off, classes are only looked at, for an early check. Raises AgentError, with
-    the import error in its message, if the agent cannot be had or cannot take one argument.
+    `settings` are the keyword arguments for the openai agents. `search` lists the directories to import from, in order
+    of preference; `where` is the option that error messages name. A class, and the class of a plain method, is
+    instantiated without arguments; with `instantiate` false, it is only inspected, for an early check. Raises
+    AgentError if the agent cannot be imported (the message includes the import error) or cannot take one argument.
     """
     where = f"{where}={spec}"
     if spec in OPENAI:
@@ -77,7 +77,7 @@ def load_agent(
         return check_agent(found.value, where, spec)
     _check_class(needed, where, spec, is_agent=needed is found.value)
     if not instantiate:
-        return _typed(needed)  # looked at only, never asked
+        return _typed(needed)  # only inspected, never called
     try:
         agent = found.of(needed())
     except (Exception, SystemExit) as error:
@@ -89,12 +89,12 @@ def load_agent(
 
 
 def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None:
-    """Refuse a class that, as can be seen before one is made of it, makes no agent.
+    """Raise AgentError for a class that cannot be instantiated without arguments, or whose instances are no agents.
 
-    `is_agent` tells that its objects are to be the agent, and not a method of theirs.
+    `is_agent` is true if the instance itself is to be the agent, rather than one of its methods.
     """
     if _defines("__new__", needed, object) or _defines("__call__", type(needed), type):
-        return  # what it makes is only known when it was made
+        return  # what it creates is not known in advance
     if is_agent and not _defines("__call__", needed, object):
         raise AgentError(f"{where}: {needed.__name__} has no __call__, {_what_to_name(needed, spec)}")
     try:
@@ -105,19 +105,19 @@ def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None
         signature.bind()
     except TypeError as error:
         raise AgentError(
-            f"{where}: an agent's class is instantiated without arguments, and {needed.__name__}{signature} does not "
-            f"take that: {error}; name a function, or override the fixture fc_agent in a conftest.py, to make one"
+            f"{where}: an agent's class is instantiated without arguments, but {needed.__name__}{signature} needs "
+            f"some: {error}; name a function, or make the agent in a fixture fc_agent in a conftest.py"
         ) from error
 
 
 def _defines(method: str, kind: type, root: type) -> bool:
-    """Return whether a class or one above it, up to and without `root`, has a method of its own."""
+    """Return whether a class or one of its bases, except `root`, defines a method."""
     mro = kind.__mro__
     return any(method in base.__dict__ for base in mro[: mro.index(root)])
 
 
 def _what_to_name(kind: type, spec: str | None) -> str:
-    """Hint at the methods of a class that can be called with one argument, the pivot, the class's own ones first."""
+    """Return a hint that names methods of a class which can be called with one argument, its own methods first."""
     names: dict[str, None] = {}
     for base in kind.__mro__[:-1]:
         names |= {name: None for name, value in base.__dict__.items() if _answers_a_pivot(name, value)}
@@ -140,18 +140,18 @@ def _answers_a_pivot(name: str, value: Any) -> bool:
 
 
 def _openai_agent(name: str, settings: Mapping[str, Any] | None) -> Callable[[PivotView], Any]:
-    """Make one of the agents that ask a model through the openai client."""
+    """Make one of the agents that ask a model through the openai package."""
     from pytest_fcpivot.agents.openai import OPENAI_AGENTS  # noqa: PLC0415 (only when it is asked for)
 
     if settings is None:
-        raise AgentError(f"--fc-agent={name} is made from options; in code, make one of pytest_fcpivot.agents.openai")
+        raise AgentError(f"--fc-agent={name} is made from options; in code, use pytest_fcpivot.agents.openai")
     return OPENAI_AGENTS[name](**settings)
 
 
 def check_agent(agent: Any, where: str, spec: str | None = None) -> Callable[[PivotView], Any]:
     """Return the agent if it can be called with one pivot; raises AgentError otherwise.
 
-    `spec` is how the agent was named, from which hints are made.
+    `spec` is the name by which the user gave the agent; hints in messages use it.
     """
     if not callable(agent):
         kind = type(agent)

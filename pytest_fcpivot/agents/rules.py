@@ -1,8 +1,8 @@
-"""The bundled baseline: an agent of rules only. No model, no network, no randomness.
+"""The bundled baseline: an agent that follows fixed rules, without a model, a network or randomness.
 
-It calls the tool whose words the user used, if every required argument is found in the conversation, and asks back
-otherwise. Conversations and schemas are data nobody vouches for: no expression of theirs is ever run, every walk is
-bounded, and a shape that makes no sense counts as absent.
+It calls the tool whose words the user used, if the conversation contains every required argument; otherwise it asks
+back. Conversations and schemas are untrusted data: regular expressions in them are never run, every loop is bounded,
+and malformed parts are treated as absent.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.core.model import PivotView
 
-# What the rules weigh, set by hand. A sign counts 1: a said word of the tool's name, or an argument in the last turn.
-_DESCRIPTION_WORD = 0.5  # a said word of its description counts less: a long one shares some word with any turn
-_ENOUGH_AT_START = 1.5  # before the first call a look-up is the likely next step, yet one sign alone may be chance
-_ENOUGH_LATER = 2.0  # with results at hand most turns are answered in words, so a call takes two full signs
-_ENOUGH_AFTER_IDENTIFYING = 0.0  # nobody gives their details just to be identified: something is looked up next
-_FEW_WORDS = 4  # a turn of fewer words answers a question; what is wanted was said before
+# Weights and thresholds, chosen by hand. A tool scores 1 for each word of its name that the user said, and for each
+# argument in the last turn.
+_DESCRIPTION_WORD = 0.5  # a word of the description counts less: a long description shares some word with any turn
+_ENOUGH_AT_START = 1.5  # before the first call, a look-up is the likely next step, but one match alone may be chance
+_ENOUGH_LATER = 2.0  # after the first results, most turns are answered with a message, so a call needs two matches
+_ENOUGH_AFTER_IDENTIFYING = 0.0  # users identify themselves for a purpose, so a look-up usually follows
+_FEW_WORDS = 4  # a turn of fewer words answers a question; the request itself was in an earlier turn
 
-# Bounds on what is read, far above any honest conversation: they only keep the time in check.
+# Limits on the input, far above any real conversation; they only bound the running time.
 _MAX_TEXT = 4_000  # characters of one text
 _MAX_ITEMS = 400
 _MAX_FACTS = 1_500
@@ -86,7 +87,7 @@ def _stems(text: Any) -> set[str]:
 
 
 def _topic(name: str) -> frozenset[str]:
-    """Return what a key or a parameter is about, whatever kind of number or id it calls itself."""
+    """Return the subject of a key or a parameter: the stems of its words, without "id", "number" and the like."""
     words = set(_words(name))
     return frozenset(map(_stem, words - _IDS or words))
 
@@ -134,14 +135,14 @@ def _facts(data: Any) -> Iterator[tuple[str, str | float]]:
 
 
 class _Talk:
-    """What the rules know of a conversation; all lists are newest first."""
+    """The facts about a conversation that the rules use; all lists are newest first."""
 
     def __init__(self, items: Any) -> None:
         self.users: list[str] = []
-        self.proposal = ""  # what the assistant said last
+        self.proposal = ""  # the assistant's last message
         self.calls: list[tuple[Any, Any]] = []
-        self.known: dict[frozenset[str], list[str | float]] = {}  # by topic: what tools returned or were given
-        given: set[str] = set()  # those that they were given
+        self.known: dict[frozenset[str], list[str | float]] = {}  # by topic: values from tools' results and arguments
+        given: set[str] = set()  # the values from arguments
         self.answered = False  # the conversation ends with a tool's result
         latest: set[str] = set()  # the values of that result
         served: set[str] = set()  # words of the tools called since the last user turn
@@ -165,7 +166,7 @@ class _Talk:
             for key, value in facts:
                 self.known[_topic(key)] = [*self.known.get(_topic(key), []), value][:_MAX_PARTS]
         self.now = self.users[0] if self.users else ""
-        # Only a question can be confirmed, and not by another one.
+        # A "yes" confirms only if the assistant asked a question, and if it is not a question itself.
         yes = not _YES.isdisjoint(_words(self.now)[:_FEW_WORDS]) and "?" not in self.now
         confirmed = [self.proposal] if yes and "?" in self.proposal else []
         self.texts = [self.now, *confirmed, *self.users[1:_MAX_TURNS]]
@@ -177,7 +178,7 @@ class _Talk:
 
 
 def _cued(words: set[str], text: str, match: re.Match[str]) -> bool:
-    """Return whether one of the words stands right before a match."""
+    """Return whether one of the words is among the three words before a match."""
     return not words.isdisjoint(_words(text[max(0, match.start() - 40) : match.start()])[-3:])
 
 
@@ -196,8 +197,8 @@ def _names(words: set[str], text: str) -> list[str]:
 
 
 def _ids(words: set[str], pattern: str, text: str) -> tuple[list[str], list[str]]:
-    """Return the tokens of a text that are surely an id of this kind, and those that may be one, likeliest first."""
-    # The pattern is never run: a token that has what it says literally, such as a prefix, is taken to match it.
+    """Return the tokens of a text that certainly are an id of this kind, and those that may be one, likeliest first."""
+    # The pattern is never run; a token that contains its literal parts, such as a prefix, counts as a match.
     literals = [literal for literal in _NOT_LITERAL.split(pattern[:_MAX_PARTS]) if literal]
     tokens = list(islice(_TOKEN.finditer(text), _MAX_PARTS))
     if literals:
@@ -221,7 +222,7 @@ class _Filler:
         return self._object(self._resolve(parameters), 0)
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any] | None:
-        """Fill what is required and nothing else: an optional argument too much spoils a call."""
+        """Fill only the required properties, since a superfluous optional argument would make the call wrong."""
         properties, filled = _dict(schema.get("properties")), {}
         for name in _list(schema.get("required")):
             value = self._fill(name, properties.get(name), depth + 1) if isinstance(name, str) else None
@@ -259,17 +260,17 @@ class _Filler:
             return None if value is None else [value]
         if kind == "boolean":
             said = [words for words in map(_words, self.talk.texts) if not _stems(name).isdisjoint(map(_stem, words))]
-            return _NO.isdisjoint(said[0]) if said else None  # on, unless the newest text that mentions it says no
+            return _NO.isdisjoint(said[0]) if said else None  # true, unless the newest text that mentions it says no
         return self._number(name, kind) if kind in ("integer", "number") else self._string(name, schema)
 
     def _option(self, options: list[Any]) -> str | None:
-        """Return the option whose words the newest text says."""
+        """Return the option whose words all occur in the same text, the newest one possible; None without one."""
         said = [_stems(text) for text in self.talk.texts]
         named = [(option, _stems(option)) for option in options if isinstance(option, str) and _stems(option)]
         return next((option for stems in said for option, words in named if words <= stems), None)
 
     def _number(self, name: str, kind: Any) -> float | None:
-        """Find a number right after a word of the parameter's name, or else a known one."""
+        """Return a number that follows a word of the parameter's name, else a known value; None without either."""
         for text in self.talk.texts:
             for match in islice(_NUMBER.finditer(text), _MAX_PARTS):
                 if _cued(set(_words(name)), text, match) and not (kind == "integer" and "." in match[0]):
@@ -278,7 +279,7 @@ class _Filler:
         return next((value for value in self.talk.known.get(_topic(name), []) if isinstance(value, fitting)), None)
 
     def _string(self, name: str, schema: dict[str, Any]) -> str | None:
-        """Find a string by its spelling in the last turn, by its key in the results, or by its spelling before."""
+        """Return a string: by its form in the last turn, else a known value, else by its form in earlier turns."""
         (sure, maybe), *older = [self._spelled(set(_words(name)), schema, text) for text in self.talk.texts]
         known = [value for value in self.talk.known.get(_topic(name), []) if isinstance(value, str)]
         before = [value for found in older for values in found for value in values]
@@ -287,7 +288,7 @@ class _Filler:
         return value
 
     def _spelled(self, words: set[str], schema: dict[str, Any], text: str) -> tuple[list[str], list[str]]:
-        """Return the values of a text that are spelled like the parameter's: those that surely are, and the others."""
+        """Return the values in a text that have the parameter's form: the certain ones, and the possible ones."""
         if schema.get("format") == "email" or words & {"email", "mail"}:
             return _EMAIL.findall(text), []
         if words & {"phone", "telephone", "mobile"}:
@@ -300,10 +301,10 @@ class _Filler:
 
 
 class RuleAgent:
-    """Answer a pivot by rules: one call of the best tool, or a message."""
+    """An agent that answers a pivot by rules: with one call of the best-scoring tool, or with a message."""
 
     def __call__(self, pivot: PivotView) -> FunctionCall | Message:
-        """Return the action for one pivot; never raises, whatever the data."""
+        """Return the action for one pivot; never raises, however malformed the data are."""
         tools: Any = pivot.tools
         talk = _Talk(pivot.input)
         filler, said = _Filler(talk), " ".join(talk.users)
@@ -315,13 +316,13 @@ class RuleAgent:
             name = tool.get("name")
             lookup = _verb(name) in _LOOKUPS
             if not isinstance(name, str) or not (lookup or talk.calls):
-                continue  # nothing is changed before anything was looked up
+                continue  # a tool that changes something is never called before the first look-up
             arguments = filler.arguments(tool.get("parameters"))
             if arguments is None or (name, arguments) in talk.calls:
                 continue
             values = [str(value) for value in arguments.values()]
             if talk.answered and not (lookup and any(v in talk.news and v not in said for v in values)):
-                continue  # a result is answered in words, unless it points to something else to look up
+                continue  # a result is answered with a message, unless it contains a new value to look up
             names = _stems(name)
             score: float = len(names & talk.wanted) + sum(value in talk.now for value in values)
             score += _DESCRIPTION_WORD * len((_stems(tool.get("description")) - names) & talk.wanted)

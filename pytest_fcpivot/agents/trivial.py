@@ -1,4 +1,4 @@
-"""Agents of one line, for tests, for docs, and as the floor that a real agent must clear."""
+"""One-line agents for tests and documentation, and as a lower bound that a real agent must exceed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def silent(_pivot: PivotView) -> None:
-    """Answer nothing: reward 0 everywhere."""
+    """Return no action, which earns reward 0 at every pivot."""
 
 
 def asks(_pivot: PivotView) -> Message:
-    """Ask back, always: its reward under nemo-gym is the share of expected messages."""
+    """Ask back at every pivot; under nemo-gym, the mean reward is then the share of pivots that expect a message."""
     return Message("Could you tell me a little more about that, please?")
 
 

@@ -1,1 +1,1 @@
-"""The strictness audit: one stored run, graded again under a ladder of comparators, asking nobody."""
+"""The strictness audit: grades a stored run again under a ladder of comparators, without calling any model."""

@@ -1,12 +1,12 @@
-"""The ladder: comparators of an expected and an actual action, from strict to lenient.
+"""The ladder: comparators of an expected and an actual action, from strict to lenient; each one is called a rung.
 
-The order makes neighbours comparable. `exact` to `decoded` are cumulative: each accepts what the one before does and,
-by one rule, more, so what flips between them is that rule's doing. The verifier's own comparisons follow, from strict
-to lenient too: `nemo-gym:first-call`, `nemo-gym:any-order`, `jaccard`. Between the two groups pivots flip both ways:
-the verifier forgives other words, and not another type. `lenient` is all of the above at once; it accepts what any of
-them does, and a call that needs several of them, so what fails here is not the matcher's doing. `agentic` is last
-because it gives partial credit, and scores messages; to the others any message is right, so that they differ in
-arguments alone.
+The order makes neighbours comparable. `exact` to `decoded` are cumulative: each accepts everything that the previous
+one does, and more because of one additional rule, so that every flip between them is due to that rule. The verifier's
+own comparisons follow, also from strict to lenient: `nemo-gym:first-call`, `nemo-gym:any-order`, `jaccard`. Between
+these two groups, pivots flip in both directions: the verifier tolerates different words, but not a different type.
+`lenient` combines all rules above. It accepts what any of them accepts, and also calls that need several of them, so a
+failure there is the model's fault and not the matcher's. `agentic` is last because it gives partial credit and scores
+messages; for all others any message is right, so that they differ only in how they compare arguments.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from pytest_fcpivot.graders import Grader
 
 _TRUE_JACCARD = 0.1
-# The verifier divides by the sum of both sizes: a share of 1/11 of the sum is one of 1/10 of the union.
+# The verifier divides by the sum of both sizes, not by the size of the union: 1/11 of the sum equals 1/10 of the union.
 _AS_SHARE_OF_THE_SUM = _TRUE_JACCARD / (1 + _TRUE_JACCARD)
 _FLOAT_TOLERANCE = 1e-6
 _FEWEST_WORDS = 2
 
-# (category, way to the value from the innermost step outwards, expected value, actual value)
+# (category, the steps to the value, innermost first, expected value, actual value)
 _Difference = tuple[str, list[str | int], Any, Any]
 
 
 class Case:
-    """An expected and an actual action, the pivot's tools, and the score of the message, if the run has one."""
+    """An expected and an actual action, the pivot's tools, and the message's score, if the run recorded one."""
 
     __slots__ = ("actual", "expected", "given", "message_score", "tools_json", "wanted")
 
@@ -65,23 +65,23 @@ class Case:
         self.actual = actual
         self.tools_json = tools_json
         self.message_score = message_score
-        # decoded when they are first needed, and then for all comparators
+        # decoded on first use, and shared by all comparators
         self.wanted: list[Any] = [NOTHING] * len(expected.calls)
         self.given: list[Any] = [NOTHING] * len(actual.calls)
 
     @property
     def schemas(self) -> Schemas:
-        """What the tools say of their arguments."""
+        """The schemas of the tools' arguments."""
         return schemas_of(self.tools_json)
 
     def wanted_arguments(self, position: int) -> Any:
-        """Decode an expected call's arguments; raises GraderError for a fault of the data."""
+        """Decode an expected call's arguments; raises GraderError if they are not JSON, a fault of the data."""
         if self.wanted[position] is NOTHING:
             self.wanted[position] = expected_arguments(self.expected.calls[position])
         return self.wanted[position]
 
     def given_arguments(self, position: int) -> Any:
-        """Decode a model's arguments; a ValueError or RecursionError in their place says why that is impossible."""
+        """Decode a model's arguments; returns the ValueError or RecursionError if they cannot be decoded."""
         if self.given[position] is NOTHING:
             try:
                 self.given[position] = decoded(self.actual.calls[position].arguments)
@@ -91,7 +91,7 @@ class Case:
 
 
 class Comparator(Protocol):
-    """One rung: its `name`, its `rule` in a few words, and the grade it gives; GraderError if it cannot judge."""
+    """One rung: its `name`, its `rule` in a few words, and its grades; `grade` raises GraderError if it has none."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -102,12 +102,13 @@ class Comparator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equality:
-    """Calls are equal but for what the rules forgive; several are matched in any order, and surplus ones are free.
+    """Compares calls for equality, except for differences that the rules allow; several calls match in any order.
 
-    `numbers`: an integer and a float of one value; `case`: strings that are equal when case-folded; `defaults`: an
-    argument that one side leaves out and that has the schema's default on the other; `decoded`: a string that holds
-    the object or array that the schema wants; `verifier`: whatever the verifier forgives, with its share of common
-    words as a true Jaccard. Any message is one, as for the verifier.
+    Surplus calls are ignored. The rules: `numbers` allows an integer for a float of the same value; `case`, strings
+    that are equal when case-folded; `defaults`, a missing argument whose value on the other side is the schema's
+    default; `decoded`, a string that contains, as JSON, the object or array that the schema requires; `verifier`,
+    everything that the verifier tolerates, but with a true Jaccard index for texts. As for the verifier, any message
+    matches any other.
     """
 
     name: str
@@ -119,7 +120,7 @@ class Equality:
     verifier: bool = False
 
     def grade(self, case: Case) -> Grade:
-        """Judge a case: 1 or 0, with the first difference of the first expected call that has no match."""
+        """Grade a case: 1, or 0 with the first difference of the first expected call that has no match."""
         expected, actual = case.expected, case.actual
         if not expected.calls or not actual.calls:
             return wrong_kind(expected, actual) or _MESSAGE_FOUND
@@ -130,7 +131,7 @@ class Equality:
         partner = maximum_matching([[j for j, v in enumerate(row) if v is None] for row in verdicts], n_actual)
         if None not in partner:
             return _CALL_MATCHED if len(partner) == 1 else _BATCH_MATCHED
-        if len(partner) - partner.count(None) == n_actual:  # a call too few, which might have been right
+        if len(partner) - partner.count(None) == n_actual:  # too few calls, and all of them are right
             counts = str(len(partner)), str(n_actual)
             return Grade(0.0, BATCH_LENGTH_DIFFERENT, wrong_number(expected, actual), None, *counts)
         reasons = [verdict for verdict in verdicts[partner.index(None)] if verdict is not None]
@@ -200,7 +201,7 @@ class Equality:
         return None
 
     def _is_default(self, wanted: Any, given: Any, place: Place) -> bool:
-        """Return whether an argument that one side leaves out has the default on the other."""
+        """Return whether an argument that is missing on one side has the schema's default on the other."""
         default = place.default() if self.defaults else NOTHING
         if default is NOTHING:
             return False
@@ -217,17 +218,17 @@ class Equality:
             )
         if wanted == given:
             same_number = self.numbers and {kind, other} == {int, float}
-            return kind is other or same_number or (self.verifier and isinstance(given, kind))  # its 1 accepts true
+            return kind is other or same_number or (self.verifier and isinstance(given, kind))  # it accepts true for 1
         if kind is float and other is float:
             return bool(
-                (wanted != wanted and given != given)  # noqa: PLR0124 (so is NaN found)
+                (wanted != wanted and given != given)  # noqa: PLR0124 (true for NaN)
                 or (self.verifier and abs(given - wanted) < _FLOAT_TOLERANCE)
             )
         return False
 
 
 def _share_words(wanted: str, given: str) -> bool:
-    """Return whether two texts of at least two words each have enough of them in common, by the multiset Jaccard."""
+    """Return whether two texts of at least two words each reach a multiset Jaccard index of _TRUE_JACCARD."""
     words, other_words = wanted.lower().split(), given.lower().split()
     if len(words) < _FEWEST_WORDS or len(other_words) < _FEWEST_WORDS:
         return False
@@ -251,32 +252,32 @@ _BATCH_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL_BATCH)
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A grader as a rung."""
+    """A rung that consists of a grader."""
 
     name: str
     rule: str
     grader: Grader
 
     def grade(self, case: Case) -> Grade:
-        """Judge a case by the grader alone."""
+        """Grade a case by the grader alone."""
         return self.grader.grade(case.expected, case.actual)
 
 
 @dataclass(frozen=True, slots=True)
 class Agentic:
-    """Partial credit; a message has the score that the run gave it, if it gave it one, else its keyword overlap."""
+    """The rung with partial credit; a message gets the score that the run recorded for it, else its keyword overlap."""
 
     name: str
     rule: str
     grader: AgenticGrader
 
     def grade(self, case: Case) -> Grade:
-        """Judge a case; no judge is asked."""
+        """Grade a case; no judge is called."""
         expected, actual = case.expected, case.actual
         if expected.calls or actual.calls or expected.message is None or actual.message is None:
             return self.grader.grade(expected, actual)
         score = case.message_score
-        if score is None:  # by the grader itself, but for its explanation, which takes as long again
+        if score is None:  # as the grader does, but without the explanation, which would double the time
             score = keyword_overlap(expected.message, actual.message)
         return self.grader.grade_message(expected.message, actual.message, score, "")
 
@@ -288,7 +289,7 @@ _RULES = {
     "defaults": "an argument that one side leaves out may have its schema's default on the other",
     "decoded": "a string is decoded where the schema wants the object or array that it holds",
 }
-# Each rule for itself, on top of exact.
+# Each rule alone, added to exact.
 ALONE: tuple[Equality, ...] = (
     Equality(name="numbers", rule=_RULES["numbers"], numbers=True),
     Equality(name="case", rule=_RULES["case"], case=True),
@@ -325,14 +326,14 @@ LADDER: tuple[Comparator, ...] = (
     LENIENT,
     Agentic("agentic", "partial credit: half for the name, half for the arguments", AgenticGrader()),
 )
-# Of neighbours in it, each accepts what the one before does; and so does LENIENT of all but the last.
+# Each of these accepts everything that the previous one does; LENIENT accepts what any rung but agentic does.
 CUMULATIVE: tuple[Equality, ...] = (EXACT, NUMBERS, CASE, DEFAULTS, DECODED)
 
 
 def grades(case: Case) -> list[Grade | None]:
-    """Judge a case by every rung; None where one cannot, such as several expected calls by the older verifier."""
+    """Grade a case by every rung; None for one that cannot grade it, such as first-call for several expected calls."""
     found: list[Grade | None] = []
-    passed: Grade | None = None  # by a rung that the cumulative ones after it cannot be stricter than
+    passed: Grade | None = None  # of the first Equality that passed; the later ones accept at least as much
     for rung in LADDER:
         if passed is not None and isinstance(rung, Equality):
             found.append(passed)
@@ -348,5 +349,5 @@ def grades(case: Case) -> list[Grade | None]:
 
 
 def alone(case: Case) -> list[bool]:
-    """Tell which rules alone, on top of exact, make a case pass that fails under exact."""
+    """Return for each rule of ALONE whether a case, which fails under exact, passes with it."""
     return [rule.grade(case).reward == 1.0 for rule in ALONE]

@@ -1,6 +1,6 @@
-"""The grader that an audit checks the recorded rewards with: a bundled one, or the one that the user names.
+"""Chooses the grader with which an audit checks the recorded rewards: a bundled one, or one that the user names.
 
-A run is data: a grader that only the run names is not loaded, whoever made the run.
+A run is untrusted data: a grader that only the run names is never loaded, not even for the user's own runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WIDTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The grader that the user names for an audit, and its settings; None for those that the run records."""
+    """The grader that the user names for an audit, and its settings; None means the settings that the run records."""
 
     spec: str
     settings: Mapping[str, Any] | None = None
@@ -34,17 +34,17 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The grader to check with, None if there is none, and what is to be told of it."""
+    """The grader for the check, None if there is none, and the notes about it for the report."""
 
     grader: Grader | None
     notes: list[str] = field(default_factory=list)
 
 
 def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made_here: bool) -> Choice:
-    """Return the grader to check a run's rewards with; `described` is what run.json says of the run's own.
+    """Return the grader for the check of a run's rewards; `described` is the description of the run's own in run.json.
 
-    Settings that the run records go to a user's grader only if the run was `made_here`. Raises GraderError if the
-    grader that is named cannot be had, OptionError if its settings have to be given.
+    Recorded settings are passed to a user's grader only if the run was `made_here`. Raises GraderError if the named
+    grader cannot be loaded, and OptionError if its settings must be given by the user.
     """
     if named is not None:
         return _named(described, named, made_here=made_here)
@@ -57,7 +57,7 @@ def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made
     spec, settings = str(described.get("spec", described["name"])), described.get("settings") or {}
     options = [] if made_here else _as_options(settings)
     command = shlex.join(["fcpivot", "audit", str(run), f"--grader={spec}", *options])
-    if _shown(command) != command:  # cut short or escaped, it would be another command
+    if _shown(command) != command:  # shortened or escaped, it would be a different command
         command = "name it, and each of its settings: --grader=SPEC --grader-option=KEY=VALUE"
     note = (
         f"the run was graded by {_shown(spec)}, which is not one of pytest-fcpivot's own; what only a run names is not "
@@ -74,24 +74,24 @@ def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Ch
         settings = recorded if is_bundled(own) else {}
     elif settings is None and recorded and not made_here:
         raise OptionError(
-            f"--grader={named.spec}: the run was not made here, so the settings that it names do not go to your grader "
-            f"unless you give them: {_shown(shlex.join(_as_options(recorded)))}; or none: --grader-option="
+            f"--grader={named.spec}: the run was not made here, so the settings that it records are not passed to your "
+            f"grader unless you give them: {_shown(shlex.join(_as_options(recorded)))}; or none: --grader-option="
         )
     elif settings is None and HIDDEN in json.dumps(recorded):
         raise OptionError(
-            f"--grader={named.spec}: the run's settings for it had a secret in them, which is not recorded; give them: "
+            f"--grader={named.spec}: its settings in the run contained a secret, which is not recorded; give them: "
             f"{_shown(shlex.join(_as_options(recorded)))}"
         )
     elif settings is None:
         settings = recorded
     grader = find_grader(named.spec, settings, search=[Path.cwd()], where="--grader")
     if not alike:
-        return Choice(grader, [f"checked with {named.spec}, as you say; the run was graded by {_shown(own)}"])
+        return Choice(grader, [f"checked with {named.spec}, as requested; the run was graded by {_shown(own)}"])
     if is_bundled(named.spec):
         return Choice(grader)
     source, now = described.get("source_sha256"), describe_grader(grader, settings).get("source_sha256")
     if source is None:
-        return Choice(grader, [f"the run does not say which source {named.spec} had"])
+        return Choice(grader, [f"the run does not record the source of {named.spec}, which may have changed since"])
     if source != now:
         return Choice(
             None,
@@ -101,7 +101,7 @@ def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Ch
 
 
 def _as_options(settings: Mapping[str, Any]) -> list[str]:
-    """Write settings as the command takes them."""
+    """Write settings as options of the `fcpivot audit` command."""
     return [
         f"--grader-option={key}={str(value).lower() if isinstance(value, bool) else value}"
         for key, value in settings.items()

@@ -1,7 +1,7 @@
-"""What the tools' schemas say of a place in a call's arguments: defaults, and whether an object or array belongs there.
+"""Looks up a place in a call's arguments in the tools' schemas: its default, and whether it is an object or array.
 
-Schemas come from data nobody vouches for: whatever makes no sense says nothing, no reference leaves the schema, and
-every walk is bounded.
+Schemas are untrusted data: malformed parts are ignored, references to other documents are not followed, and every loop
+is bounded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _BRANCHES = ("allOf", "anyOf", "oneOf")
 
 
 class Place:
-    """One place in the arguments; several schemas may speak of it, as several tools may have one name."""
+    """One place in the arguments; several schemas may describe it, since several tools may share a name."""
 
     __slots__ = ("_children", "_schemas")
 
     def __init__(self, schemas: list[tuple[dict[str, Any], Any]]) -> None:
-        self._schemas = schemas  # each with the root that its references lead into
+        self._schemas = schemas  # each with the root document for its references
         self._children: dict[str | int, Place] = {}
 
     def member(self, key: str) -> Place:
@@ -54,7 +54,7 @@ class Place:
 
     @classmethod
     def of(cls, schemas: list[tuple[Any, Any]]) -> Place:
-        """Make a place of schemas with their roots: references are followed, and alternatives laid side by side."""
+        """Make a place from schemas with their roots; follows references, and adds all alternatives (anyOf, …)."""
         found: list[tuple[dict[str, Any], Any]] = []
         waiting = [(schema, root, 0) for schema, root in schemas]
         for schema, root, references in waiting:  # it grows meanwhile
@@ -71,11 +71,14 @@ class Place:
         return cls(found)
 
     def default(self) -> Any:
-        """Return the default of what stands here, or NOTHING if there is none."""
+        """Return the default value of this place; NOTHING if there is none."""
         return next((schema["default"] for schema, _ in self._schemas if "default" in schema), NOTHING)
 
     def decoded(self, value: Any) -> Any:
-        """Decode a string that holds an object or array, if one of these belongs here and a string does not."""
+        """Decode a string that contains an object or array as JSON, if that type belongs here and a string does not.
+
+        Any other value is returned unchanged.
+        """
         if type(value) is not str:
             return value
         wanted: set[str] = set()
@@ -98,7 +101,7 @@ class Place:
 
 
 class Schemas:
-    """The arguments of the tools of one pivot."""
+    """The schemas of the arguments of one pivot's tools."""
 
     def __init__(self, tools_json: str) -> None:
         self._parameters: dict[str, list[tuple[Any, Any]]] = {}
@@ -118,7 +121,7 @@ class Schemas:
 
 @lru_cache(maxsize=_TOOL_LISTS_KEPT)
 def schemas_of(tools_json: str) -> Schemas:
-    """Return what a list of flat tools, given as JSON text, says of their arguments."""
+    """Return the schemas of a list of flat tools, given as JSON text; recent ones are cached."""
     return Schemas(tools_json)
 
 

@@ -1,4 +1,4 @@
-"""What an audit found, as text and as a file of JSON."""
+"""Writes the result of an audit, as text and as a JSON file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MOSTLY, _HARDLY = 0.5, 0.1
 
 
 def lines(audit: Audit, flips: int) -> Iterator[str]:
-    """Yield the report, with at most `flips` examples for each pair of neighbours."""
+    """Yield the lines of the report, with at most `flips` examples for each pair of neighbouring rungs."""
     stored = audit.stored
     mark = "" if stored.pass_mark == 1.0 else f", passed from {stored.pass_mark:g}"
     errors = f"; errors, left out: {stored.errors}" if stored.errors else ""
@@ -71,8 +71,8 @@ def _notes(audit: Audit) -> Iterator[str]:
     yield from (f"note: {note}" for note in audit.stored.notes)
     if audit.redacted:
         yield (
-            f"note: answers with a secret in them, which was taken out when they were recorded: {audit.redacted}; "
-            "their recorded rewards are in the first line of the table, and nothing grades them again"
+            f"note: answers that contained a secret, which was removed when they were recorded: {audit.redacted}; "
+            "their recorded rewards count in the first line of the table, but they are not graded again"
         )
 
 
@@ -115,7 +115,7 @@ def _legend(audit: Audit) -> Iterator[str]:
 def _flips(one: str, other: str, step: Step, flips: int) -> Iterator[str]:
     messages = f" (messages among them: {step.messages})" if step.messages else ""
     yield f"{one} → {other}: {step.up} pass that failed, {step.down} fail that passed{messages}"
-    # either direction has half of the room, or what the other does not need
+    # each direction gets half of the examples, and whatever the other one does not need
     downs = min(len(step.examples_down), max(flips - len(step.examples_up), flips // 2))
     shown = [*step.examples_up[: flips - downs], *step.examples_down[:downs]]
     for flip in shown:
@@ -209,7 +209,7 @@ def _share(count: int, whole: int) -> str:
 
 @contextmanager
 def json_file(path: Path) -> Generator[_JsonFile]:
-    """Write a file of JSON that appears when the audit is done: the summary, and every result on a line of its own.
+    """Open a JSON file for the summary and all results, one per line; it appears at its path when the audit is done.
 
     Raises OSError if it cannot be written.
     """
@@ -223,7 +223,7 @@ def json_file(path: Path) -> Generator[_JsonFile]:
 
 
 class _JsonFile:
-    """One object, written as its parts come: `results` first."""
+    """One JSON object, written piece by piece: `results` first, then the summary."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -237,5 +237,5 @@ class _JsonFile:
         self._empty = False
 
     def end(self, summary: Mapping[str, Any]) -> None:
-        """Write the rest."""
+        """Close the list of results and write the members of the summary."""
         self._stream.write(f"],\n{json.dumps(summary)[1:]}\n")

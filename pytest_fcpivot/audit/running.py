@@ -1,4 +1,4 @@
-"""The audit itself: every stored answer under every rung, in one pass that holds figures and no text."""
+"""The audit itself: grades every stored answer by every rung, in one pass that keeps only figures in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MESSAGE_WIDTH = 80
 
 @dataclass(slots=True)
 class Figures:
-    """What one rung gives: rewards by trajectory, and how many pass; `unjudged` are those that it cannot judge."""
+    """The figures of one rung: rewards by trajectory, and counts of results; `unjudged` ones it could not grade."""
 
     rewards: dict[str, array[float]] = field(default_factory=dict)
     judged: int = 0
@@ -44,18 +44,18 @@ class Figures:
         self.passed += passed
 
     def mean(self) -> Interval | None:
-        """Return the mean reward with its interval; None if nothing was judged."""
+        """Return the mean reward with its interval; None if nothing was graded."""
         return mean_interval(self.rewards)
 
     @property
     def pass_rate(self) -> float | None:
-        """Share of those judged that pass."""
+        """The share of the graded results that passed; None if nothing was graded."""
         return self.passed / self.judged if self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A result that passes under one of two neighbours only, and the difference that the other one finds."""
+    """A result that passes under only one of two neighbouring rungs, and the difference that the other rung finds."""
 
     name: str
     tool: str | None
@@ -68,7 +68,10 @@ class Flip:
 
 @dataclass(slots=True)
 class Step:
-    """From one rung to the next: the sum of what rewards change by, over what both judge, and how many flip."""
+    """The comparison of a rung with the next: `gained` is the sum of the changes of the reward, `up`/`down` the flips.
+
+    Only results that both rungs can grade are counted; `judged` is their number.
+    """
 
     judged: int = 0
     gained: float = 0.0
@@ -80,13 +83,13 @@ class Step:
 
     @property
     def change(self) -> float | None:
-        """Mean change of the reward, over what both judge."""
+        """The mean change of the reward, over the results that both rungs can grade; None if there are none."""
         return self.gained / self.judged if self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A result that the run's own grader does not give its recorded reward any more."""
+    """A result to which the run's own grader no longer gives the recorded reward."""
 
     name: str
     recorded: float
@@ -97,10 +100,11 @@ class Drift:
 
 @dataclass(slots=True)
 class Verdict:
-    """Who is at fault for what failed as recorded.
+    """Counts of what is at fault for the recorded failures.
 
-    `matcher`: passes under lenient, by the first rule that it takes; `model`: fails there too, by lenient's category;
-    `messages`: messages that the run scored under its mark. `forgiven` passed as recorded and fails under decoded.
+    `matcher` counts failures that pass under lenient, by the first rung that passes them; `model` those that fail there
+    too, by lenient's category; `messages` the messages that the run scored below its pass mark. `forgiven` counts
+    results that passed as recorded but fail under decoded.
     """
 
     failed: int = 0
@@ -118,7 +122,7 @@ class Audit:
         self.stored = stored
         self.redact = Redactor()
         self._kept = kept
-        self.redacted = 0  # results that no rung can judge: a secret was taken out of their answers
+        self.redacted = 0  # results that no rung can grade, because a secret was removed from their answers
         self.recorded = Figures()
         self.rungs = {name: Figures() for name in _NAMES}
         self.steps = [Step() for _ in _NAMES[1:]]
@@ -130,20 +134,20 @@ class Audit:
 
     @property
     def grader_name(self) -> str:
-        """The grader of the run, whose name a user may have chosen."""
+        """The name of the run's grader; without secrets, if a user chose it."""
         name = self.stored.grader_name
         return name if is_bundled(name) else self.redact(name)
 
     @property
     def results(self) -> int:
-        """How many graded results were audited."""
+        """The number of graded results that were audited."""
         return self.rungs[EXACT.name].judged + self.rungs[EXACT.name].unjudged
 
     def add(self, result: Result) -> dict[str, Any]:
-        """Grade one result under every rung and count it; returns all there is to tell of it, as builtins.
+        """Grade one result by every rung and count it; returns its entry for the JSON file, as builtins.
 
-        One whose answer is not what was graded, since a secret was taken out, keeps its recorded reward, and is not
-        graded.
+        A result whose answer was changed when it was stored, because it contained a secret, is not graded; only its
+        recorded reward counts.
         """
         if result.redacted:
             return self._add_redacted(result)
@@ -181,7 +185,7 @@ class Audit:
         }
 
     def _add_recorded(self, result: Result) -> dict[str, Any]:
-        """Count the reward that a result has on record; returns what there is to tell of it without any grading."""
+        """Count a result's recorded reward; returns the part of its JSON entry that needs no grading."""
         if result.reward is not None:
             passed = passes(result.reward, self.stored.pass_mark)
             self.recorded.add(result.trajectory_id, result.reward, passed=passed)
@@ -196,7 +200,7 @@ class Audit:
     def _step(
         self, place: int, result: Result, found: list[Grade | None], passed: list[bool | None]
     ) -> dict[str, Any] | None:
-        """Compare a rung with the next one; returns the flip, if there is one."""
+        """Compare a rung with the next one; returns the flip's JSON entry, None if the result does not flip."""
         one, other = found[place], found[place + 1]
         if one is None or other is None:
             return None
@@ -225,7 +229,7 @@ class Audit:
         }
 
     def _alone(self, case: Case, passed: list[bool | None]) -> list[str]:
-        # a rule alone gives no more than all of them together
+        # no single rule accepts more than all of them together
         if passed[_EXACT] is not False or not passed[_DECODED]:
             return []
         helped = [rule.name for rule, passes_alone in zip(ALONE, alone(case), strict=True) if passes_alone]
@@ -233,7 +237,7 @@ class Audit:
         return helped
 
     def _judge(self, result: Result, found: list[Grade | None], passed: list[bool | None]) -> None:
-        """Say whose doing a failure is, or what a pass rests on."""
+        """Attribute a failure to the matcher or the model, and count a pass that rests on the grader's tolerance."""
         verdict, lenient = self.verdict, found[_LENIENT]
         if passes(result.reward or 0.0, self.stored.pass_mark):
             verdict.passed += 1
@@ -248,7 +252,7 @@ class Audit:
             verdict.model["not to be judged" if lenient is None else lenient.category] += 1
 
     def _check(self, result: Result) -> dict[str, Any] | None:
-        """Grade once more with the run's own grader, which should give what was recorded."""
+        """Grade a result again with the run's own grader; returns the drift if it does not give the recorded reward."""
         grader, stored = self.stored.grader, self.stored
         if grader is None or result.reward is None or (stored.judged and result.is_message):
             return None
@@ -260,7 +264,7 @@ class Audit:
                 now, category = 0.0, SCHEMA_INVALID
         except FcPivotError as error:
             now, category = None, self.redact(str(error))
-        except Exception as error:  # noqa: BLE001 (a grader of the user's own raises what it likes)
+        except Exception as error:  # noqa: BLE001 (a user's own grader may raise anything)
             now, category = None, self.redact(f"{type(error).__name__}: {error}")
         self.checked += 1
         if now is not None and abs(now - result.reward) <= ROUNDING:
@@ -311,12 +315,12 @@ class Audit:
 
 
 def audit(stored: Stored, kept: int, each: Callable[[Mapping[str, Any]], None] | None = None) -> Audit:
-    """Grade all stored answers; `each` is handed what there is to tell of one. Raises what reading them raises."""
+    """Grade all stored answers; `each` is called with each answer's JSON entry. Raises what reading them raises."""
     found = Audit(stored, kept)
     for result in stored.results():
-        told = found.add(result)
+        entry = found.add(result)
         if each is not None:
-            each(told)
+            each(entry)
     return found
 
 

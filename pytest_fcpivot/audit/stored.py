@@ -1,7 +1,7 @@
-"""The stored answers that an audit grades again, with their pivots: of a run of ours, or of NeMo Gym's rollouts.
+"""Reads the stored answers that an audit grades again, with their pivots, from a run or from NeMo Gym's rollouts.
 
-Of each test only where its last line stands is held in memory. Lines are read in the order of the data, in which a
-pivot beside the last one is cheap.
+Only the offset of each test's last line is kept in memory. Results are read in the order of the data, because reading
+neighbouring pivots is cheap.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _HASH_SHOWN = 16
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One graded answer: what was recorded of it, and the pivot and action to grade again."""
+    """One graded answer: what was recorded about it, and the pivot and the action to grade again."""
 
     test: str
     name: str  # the pivot's id, with the repeat
@@ -66,26 +66,26 @@ class Result:
     reward: float | None
     category: str | None
     schema: str | None
-    redacted: bool = False  # a secret was taken out of the action, which was graded with it
+    redacted: bool = False  # the action was graded with a secret in it that was removed when it was stored
 
     @property
     def tool(self) -> str | None:
-        """The tool that is expected to be called first; None for a message."""
+        """The tool of the first expected call; None if a message is expected."""
         calls = self.pivot.expected_action.calls
         return calls[0].name if calls else None
 
     @property
     def is_message(self) -> bool:
-        """Whether a message was expected, and given."""
+        """Whether a message was expected and the answer is a message."""
         return not self.pivot.expected_action.calls and not self.action.calls and self.action.message is not None
 
 
 class Stored(Protocol):
-    """What can be audited.
+    """A source of graded answers that can be audited.
 
-    `grader` is the run's own, None if it cannot be made; `grader_name` is how it was recorded. `scores_messages` tells
-    that the recorded rewards of messages are scores, and `judged` that a model gave them. `errors` and `notes` are
-    complete when all results have been read.
+    `grader` is the run's own grader, None if it cannot be made; `grader_name` is its recorded name. `scores_messages`
+    is true if the recorded rewards of messages are scores, and `judged` if a model gave these. `errors` and `notes` are
+    complete only after all results have been read.
     """
 
     path: Path
@@ -105,11 +105,11 @@ class Stored(Protocol):
 def open_stored(
     path: Path, data: Sequence[str] = (), grader: Named | None = None, *, allow_damaged: bool = False
 ) -> Stored:
-    """Find what to audit: a run's directory or `results.jsonl`, or rollouts; `data` are files in place of the run's.
+    """Open a run for an audit: a run directory, its `results.jsonl`, or a file of rollouts.
 
-    `grader` is the one that the user names. Raises RunError if there is no such run, or if its data are not what they
-    were, DataError as `open_store` does, and GraderError and OptionError as `grader.choose` does.
-    Reading the results raises RunError for damaged lines, too, unless they are to be left out.
+    `data` are files to use in place of the run's own; `grader` is the one that the user names. Raises RunError if there
+    is no such run, or if its data have changed, DataError as `open_store` does, and GraderError and OptionError as
+    `grader.choose` does. Reading the results also raises RunError for damaged lines, unless `allow_damaged` is true.
     """
     if path.name == "results.jsonl" and path.with_name("run.json").is_file():
         path = path.parent
@@ -120,8 +120,8 @@ def open_stored(
             raise RunError(f"{path}: rollouts bring their own pivots; leave out --data")
         if grader is not None:
             raise RunError(
-                f"{path}: rollouts do not say by which grader they have their rewards; leave out --grader, or grade "
-                f"them by it: pytest --fc-replay={path} --fc-grader={grader.spec}"
+                f"{path}: rollouts do not record which grader gave their rewards; leave out --grader, or grade them "
+                f"with it: pytest --fc-replay={path} --fc-grader={grader.spec}"
             )
         return StoredRollouts(path, allow_damaged=allow_damaged)
     if not path.exists():
@@ -130,7 +130,7 @@ def open_stored(
 
 
 class StoredResults:
-    """A run of ours."""
+    """The results of a run directory, with its data."""
 
     def __init__(self, path: Path, data: Sequence[str], named: Named | None, *, allow_damaged: bool) -> None:
         description, origin = read_with_origin(path, find_key())
@@ -148,7 +148,7 @@ class StoredResults:
         self._made_here = origin is Origin.HERE
         choice = choose(path, grader, named, made_here=self._made_here)
         self.grader: Grader | None = choice.grader
-        self.notes += map(Redactor(), choice.notes)  # they say what a grader, or the run, says
+        self.notes += map(Redactor(), choice.notes)  # they may quote the run, or an error of a user's grader
         if isinstance(self.grader, NemoGymGrader) and self.grader.settings != FIRST:
             self.notes.append(
                 f"the run was graded with {shown_settings(self.grader.settings)}; the rungs named nemo-gym have "
@@ -164,18 +164,18 @@ class StoredResults:
         self.judged = isinstance(judge, dict) and bool(judge.get("model"))
         end = ended_early(description)
         if end is not None:
-            self.notes.append(f"{end}; audited is what there is")
+            self.notes.append(f"{end}; the audit covers the results that exist")
         self._stores = self._open_data(data)
 
     # ---------------------------------------------------------------- the data
 
     def _open_data(self, given: Sequence[str]) -> list[tuple[str, PivotStore]]:
-        """Open the run's data, by name: the files that the user names, or those that the run had; refuse others.
+        """Open the run's data by name, from the files that the user gives or from where the run had them.
 
-        Raises RunError with the difference.
+        Raises RunError, which shows the hashes, if a file is not the one that the run used.
         """
         recorded = self._description.get("data") or []
-        if not recorded:  # tests of the user's over no data in particular are over the sample
+        if not recorded:  # users' own tests without data of their own run over the sample
             recorded = [{"name": SAMPLE, "path": str(SAMPLE_PATH), "sha256": None}]
         offered = {path.absolute(): self._open(path) for path in map(resolve_data, given)}
         stores: list[tuple[str, PivotStore]] = []
@@ -190,13 +190,13 @@ class StoredResults:
 
     def _open(self, path: Path) -> tuple[PivotStore, str]:
         skips = self._options.get("fc_bad_rows") == "skip"
-        # a replay of rollouts may be over the rollouts themselves, where one pivot comes several times
+        # a replay of rollouts may use the rollouts themselves as data, which may hold a pivot several times
         repeats = str(self._description.get("replays") or "").endswith(_ROLLOUTS)
         store = open_store(path, bad_rows="skip" if skips else "refuse", same_pivot="repeat" if repeats else "problem")
         return store, store.content_hash(path)
 
     def _find(self, data: dict[str, Any], offered: dict[Path, tuple[PivotStore, str]]) -> PivotStore:
-        """Return the store of one of the run's data sets: one of the user's files, or the file where it was."""
+        """Return the store of one of the run's data files: from the user's files, or from its recorded path."""
         wanted, name, path = data["sha256"], data["name"], Path(data["path"])
         for store, found in offered.values():
             if found == wanted:
@@ -211,22 +211,22 @@ class StoredResults:
                 if wanted in (None, found):
                     return store
                 store.close()
-            else:  # some other file of this user's, of which nothing is to be shown, or kept in the cache
+            else:  # another file of this user: nothing of it may be shown or cached because a foreign run names it
                 gone = f"are not what is at {path}, which is not read, since the run was not made here"
         if not seen:
-            raise RunError(f"{self.path}: its data {name} {gone}; say where they are: --data FILE")
+            raise RunError(f"{self.path}: its data {name} {gone}; give the file: --data FILE")
         lines = [f"  the run's {name}: sha256 {_cut(wanted)}, {data.get('pivots', '?')} pivots"]
         lines += [f"  {where}: sha256 {_cut(found)}, {len(store)} pivots" for where, (store, found) in seen.items()]
         listed = "\n".join(lines)
         raise RunError(
-            f"{self.path}: the run was made on other data, and would be graded by what it was not asked:\n{listed}\n"
-            "name the file as it was then: --data FILE"
+            f"{self.path}: these are not the data of the run, so its answers would be graded against other pivots:\n"
+            f"{listed}\ngive the file as it was then: --data FILE"
         )
 
     def _may_be_read(self, path: Path) -> bool:
-        """Return whether the file at a path that the run names can be data; nobody waits for a pipe or a device.
+        """Return whether a path that the run names is a regular file with the name of a data file.
 
-        Of a run that was not made here, a path is not even looked at that would have Windows log in to a server.
+        For a run that was not made here, network paths are not even examined: Windows would log in to the server.
         """
         if not self._made_here and str(path).startswith(("\\\\", "//")):
             return False
@@ -235,7 +235,7 @@ class StoredResults:
     # ---------------------------------------------------------------- the results
 
     def results(self) -> Iterator[Result]:
-        """Yield the graded results in the order of the data; the last line of each test counts."""
+        """Yield the graded results in the order of the data, each from the last line of its test."""
         try:
             with closing(_Lines(self._results)) as lines:
                 found = lines.places()
@@ -243,7 +243,7 @@ class StoredResults:
                 self.errors = len(found) - len(places)
                 _refuse_damaged(
                     lines.damages,
-                    "go on with the run, which asks at their tests again (pytest --fc-resume=DIR)",
+                    "resume the run, which runs their tests again (pytest --fc-resume=DIR)",
                     allowed=self._allow_damaged,
                 )
                 self.notes += [*_told_of(lines.damages), *self._missing(found)]
@@ -255,7 +255,7 @@ class StoredResults:
                 store.close()
 
     def _missing(self, found: Iterable[str]) -> Iterator[str]:
-        """Say how many tests of the data have no result; of tests of the user's it is not known how many there are."""
+        """Yield a note for each data file whose own tests lack results; the number of users' own tests is not known."""
         known = {data["name"]: data.get("selected") for data in self._description.get("data") or ()}
         own = Counter(name for test in found for name in known if test.startswith(f"{name}::"))
         repeats = self._description.get("repeats", 1)
@@ -267,12 +267,12 @@ class StoredResults:
     def _read(self, lines: _Lines, places: dict[str, tuple[str, int]]) -> Iterator[Result]:
         found, unknown = self._in_order(places)
         if unknown:
-            self.notes.append(f"results of pivots that the data do not have, left out: {unknown}")
+            self.notes.append(f"results left out because the data do not contain their pivots: {unknown}")
         changed = odd = 0
         for number, row, offset, own in found:
             data, line = lines.read(offset)
             pivot = self._stores[number][1].read(row)
-            # most answers call no tool of that name, and reading the pivot's own takes longer than all the rest
+            # the pivot's tools are needed only for calls of submit_message; reading them takes longer than the rest
             names = tool_set(pivot.tools_json).names if SUBMIT_MESSAGE.encode() in data else frozenset()
             try:
                 action, as_answered = _action(line, names, self._empty_arguments)
@@ -292,15 +292,15 @@ class StoredResults:
                 redacted=line.redacted,
             )
         if odd:
-            self.notes.append(f"results without an action that can be read, left out: {odd}")
+            self.notes.append(f"results left out because their action cannot be read: {odd}")
         if changed:
             self.notes.append(
-                f"answers that were graded as something else than their output is read as now: {changed} (a fixture "
-                "changed them, or the reading did); the audit grades what was graded"
+                f"answers whose graded action is not the one that their output is read as now: {changed} (a fixture "
+                "changed them, or the reading has changed); the audit uses the graded action"
             )
 
     def _in_order(self, places: dict[str, tuple[str, int]]) -> tuple[list[tuple[int, int, int, bool]], int]:
-        """Return data set, row, offset and whether it is a pivot's own test, sorted; and how many are nowhere."""
+        """Return (data file, row, offset, whether it is the pivot's own test), sorted, and the number not found."""
         wanted = {pivot_id for pivot_id, _ in places.values()}
         rows = [
             {pivot_id: row for row, pivot_id in enumerate(store.each("id")) if pivot_id in wanted}
@@ -326,7 +326,7 @@ class _Lines:
         self.damages = Damages()
 
     def places(self) -> dict[str, tuple[str, int] | None]:
-        """Return each test's pivot and where its last line is; None for an error."""
+        """Return the pivot and the last line's offset for each test; None for a test that ended in an error."""
         found: dict[str, tuple[str, int] | None] = {}
         for offset, line in self.damages.watch(results_in(self._path)):
             if not isinstance(line, Damage):
@@ -347,10 +347,10 @@ class _Lines:
 
 
 def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
-    """Read the action that was graded, and tell whether the output, which a replay grades, reads as the same.
+    """Return the action that was graded, and whether the output, which a replay would grade, is read as the same one.
 
-    It does, unless a test or a fixture of the user's made another action of it. `names` are those of the pivot's tools,
-    `empty_arguments` is how the run read them.
+    It is, unless a user's own test or fixture changed the action. `names` are the names of the pivot's tools;
+    `empty_arguments` is the run's setting. Raises ActionError if neither the action nor the output can be read.
     """
     try:
         answered = to_action(output_of(line), names, empty_arguments=empty_arguments)
@@ -371,12 +371,12 @@ def _refuse_damaged(damages: Damages, instead: str, *, allowed: bool) -> None:
 
 def _told_of(damages: Damages) -> Iterator[str]:
     if damages.torn is not None:
-        yield f"the last line is torn, and left out: {damages.torn.size} bytes"
+        yield f"the last line is incomplete and was left out: {damages.torn.size} bytes"
     if damages:
         yield f"left out: {damages.losses()}"
         yield from (f"  {line}" for line in listed([damages]))
     if damages.made_up:
-        yield f"damaged lines whose tests have later results, and which are not missed: {damages.made_up}"
+        yield f"damaged lines that do not matter, because their tests have later results: {damages.made_up}"
 
 
 def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tuple[str, PivotStore]]) -> None:
@@ -384,11 +384,11 @@ def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tup
     for path, (store, _) in offered.items():
         if id(store) not in used:
             names = ", ".join(name for name, _ in stores)
-            raise RunError(f"--data {path}: the run has no use for it: its data are {names}, and found already")
+            raise RunError(f"--data {path}: the run does not need it: its data are {names}, and were found")
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether there is a file that a run names; what this user may not look at is none."""
+    """Return whether a path is a regular file; False if this user may not look at it."""
     try:
         return path.is_file()
     except OSError:
@@ -404,7 +404,7 @@ def _cut(digest: str | None) -> str:
 
 
 class StoredRollouts:
-    """NeMo Gym's rollouts: rows of pivots with a response each, and the reward that its verifier gave."""
+    """NeMo Gym's rollouts: rows that hold a pivot, the model's response, and the reward that the verifier gave it."""
 
     def __init__(self, path: Path, *, allow_damaged: bool) -> None:
         self.path = path
@@ -412,7 +412,7 @@ class StoredRollouts:
         self._damages = Damages()
         self.agent = path.name
         self.grader_name = "NeMo Gym"
-        self.grader: Grader | None = None  # which version it was, and how it was set, the rows do not say
+        self.grader: Grader | None = None  # the rows do not record the verifier's version and settings
         self.pass_mark = DEFAULT_PASS_MARK
         self.strict_schema = False
         self.scores_messages = self.judged = False
@@ -421,7 +421,7 @@ class StoredRollouts:
         self._without_answer = 0
 
     def results(self) -> Iterator[Result]:
-        """Yield the rollouts with a response in their order; several of one pivot are its repeats."""
+        """Yield the rollouts that have a response, in order; several rollouts of one pivot are its repeats."""
         repeats = RolloutRepeats(self.path)
         for number, _, row in rollouts_in(self.path):
             if isinstance(row, Damage):

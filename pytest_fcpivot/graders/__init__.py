@@ -1,4 +1,4 @@
-"""Graders: expected action and model output to a Grade. Callable without pytest."""
+"""Graders turn an expected action and a model's output into a Grade; they can be used without pytest."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ DEFAULT_GRADER = "nemo-gym"
 
 
 def graders_of(provenance: Mapping[str, Any]) -> frozenset[str]:
-    """Name the graders that data are judged by, given the metadata of their store; several if it is mixed.
+    """Return the names of the default graders for data, given the metadata of their store; two for mixed data.
 
-    Turns of conversations, as of Nemotron-Agentic, are judged by `agentic`, rows that were pivots by `nemo-gym`.
+    Turns of conversations, as in Nemotron-Agentic, are graded by `agentic`; rows that were pivots by `nemo-gym`.
     """
     audit = provenance.get("audit") or {}
     of_conversations = {"agentic"} if audit.get("conversations") else set()
@@ -55,10 +55,10 @@ def graders_of(provenance: Mapping[str, Any]) -> frozenset[str]:
 def find_grader(
     spec: str, settings: Mapping[str, Any] | None = None, *, search: Iterable[Path] = (), where: str = "grader"
 ) -> Grader:
-    """Return the grader that a spec names: a bundled one, an installed package's, or `module:attribute`.
+    """Return the grader that a spec names: a bundled one, one from an installed package, or `module:attribute`.
 
-    `settings` are the grader's; `search` holds directories to import from, and `where` begins messages about users'
-    own graders. Raises GraderError for an unknown name or setting, and for what cannot be a grader.
+    `settings` are passed to the grader; `search` lists directories to import from; `where` begins the messages about
+    users' own graders. Raises GraderError for an unknown name or setting, and for an object that cannot be a grader.
     """
     settings = dict(settings or {})
     name, _, version = spec.partition(":")
@@ -108,21 +108,21 @@ def _cached_given(grader: Any, config: tuple[tuple[str, Any], ...]) -> Grader:
 
 
 def make_grader(spec: Any = DEFAULT_GRADER, **config: Any) -> Grader:
-    """Return the grader that a spec names, as `find_grader` does, or that is given: an object, a class or a function.
+    """Return a grader for a spec, as `find_grader` does, or for an object, a class or a function given directly.
 
     Keyword arguments are the grader's settings. Raises GraderError as `find_grader` does.
     """
     make = _cached_grader if isinstance(spec, str) else _cached_given
     try:
         return make(spec, tuple(config.items()))
-    except TypeError:  # what cannot be hashed: a setting that is none of ours, or an object
+    except TypeError:  # not hashable: a setting of a user's own grader, or the grader itself
         return make.__wrapped__(spec, tuple(config.items()))
 
 
 def describe_grader(grader: Grader, settings: Mapping[str, Any], cause: str | None = None) -> dict[str, Any]:
-    """Describe a grader as run.json does; of a user's own, what was named and the hash of its source file too.
+    """Return a grader's description for run.json; for a user's own, with its spec and the hash of its source file.
 
-    `cause` says why it has these settings, where they belong to the data.
+    `cause` gives the reason for these settings, if they follow from the data.
     """
     described: dict[str, Any] = {"name": grader.name, "settings": dict(settings)}
     if cause is not None:
@@ -132,10 +132,10 @@ def describe_grader(grader: Grader, settings: Mapping[str, Any], cause: str | No
 
 
 def meaning_of(described: Any) -> Any:
-    """Return what a grader that run.json describes means, to be compared with another and to be shown.
+    """Return a grader's description from run.json in a normal form, for display and for comparison with another.
 
-    Why it has its settings makes no difference. Those of `nemo-gym` are the ones that are not its defaults, and always
-    the threshold, which runs were recorded without while it was the same for all data sets.
+    The cause of the settings is left out. The settings of `nemo-gym` are reduced to those that differ from its
+    defaults, and always include the threshold, which older runs do not record (it was the same for all datasets then).
     """
     if not isinstance(described, dict):
         return described
@@ -143,12 +143,12 @@ def meaning_of(described: Any) -> Any:
     try:
         grader = bundled_grader(described)
     except (GraderError, KeyError, TypeError, ValueError):
-        return plain  # it says something else than a grader of ours
+        return plain  # not the description of a bundled grader
     return plain | {"settings": grader.settings} if isinstance(grader, NemoGymGrader) else plain
 
 
 def is_binary(described: Mapping[str, Any]) -> bool:
-    """Return whether a grader that run.json describes has rewards of 0 and 1 alone; False if that is not known."""
+    """Return whether a grader described in run.json gives only rewards of 0 and 1; False if that is unknown."""
     if "binary" in described:
         return bool(described["binary"])
     try:
@@ -159,10 +159,10 @@ def is_binary(described: Mapping[str, Any]) -> bool:
 
 
 def bundled_grader(described: Mapping[str, Any]) -> Grader | None:
-    """Make the grader that run.json describes, if it is a bundled one by its exact name; None for any other.
+    """Make the grader described in run.json if its name is exactly that of a bundled one; None for any other.
 
-    A run is data: no other grader is loaded, or looked for, because a run names it. Raises GraderError for settings
-    that the grader does not have.
+    A run is untrusted data, so no other code is loaded or searched for because a run names it. Raises GraderError for
+    settings that the grader does not have.
     """
     name = described["name"]
     if name not in known_specs() or described.get("spec", name) != name:
@@ -171,9 +171,9 @@ def bundled_grader(described: Mapping[str, Any]) -> Grader | None:
 
 
 def expected_to_action(expected: Any) -> Action:
-    """Read an expected action: a dict of the data sets (`type`: message, function_call, function_call_batch) or ours.
+    """Read an expected action: an Action, FunctionCall or Message, or a dict in the form of the datasets.
 
-    Raises GraderError for anything else.
+    The `type` of such a dict is message, function_call or function_call_batch. Raises GraderError for anything else.
     """
     if isinstance(expected, dict):
         if "expected_action" in expected:
@@ -201,7 +201,7 @@ def expected_to_action(expected: Any) -> Action:
     if isinstance(expected, Message):
         return Action(message=expected.content)
     if isinstance(expected, PivotView):
-        raise GraderError("the view of a pivot, as the agent gets it, holds no answer; grade against the Pivot itself")
+        raise GraderError("a PivotView, which the agent gets, holds no expected action; grade against the Pivot itself")
     raise GraderError(f"cannot read an expected action from {type(expected).__name__}")
 
 
@@ -221,17 +221,17 @@ def grade(
 ) -> Grade:
     """Grade a model's output at a pivot, or against an expected action alone.
 
-    `expected_action` is a Pivot, a dict of the data sets or one of our types; `output` is in any shape that an agent
-    may return. `grader` names the grader, or is one: an object with a method `grade`, or a function of the expected and
-    the actual Action that returns a Grade, a number or a bool. `config` holds its settings; those of `nemo-gym` that it
-    does not have are the ones of the agent that the pivot's row names, if that is known. `empty_arguments` is `"text"`
-    or `"object"`, as in `to_action`. A call of the shared tool `submit_message` is a message, unless the pivot has a
-    tool of that name; an expected action alone does not tell the tools, and then it is a message unless such a call is
-    expected. Raises GraderError for an unknown grader or setting, a faulty expected action or a verdict that is none,
-    ActionError for an output that is not understood.
+    `expected_action` is a Pivot, a dict in the form of the datasets, or an Action, FunctionCall or Message; `output`
+    may have any shape that an agent may return. `grader` is the name of a grader, or a grader itself: an object with a
+    method `grade`, or a function of the expected and the actual Action that returns a Grade, a number or a bool.
+    `config` holds the grader's settings; for a Pivot and `nemo-gym`, settings that are not given are those of the agent
+    that the pivot's row names, if it is known. `empty_arguments` is `"text"` or `"object"`, as in `to_action`. A call
+    of the shared tool `submit_message` is a message, unless the pivot has a tool of that name; without a Pivot, it is a
+    message unless a call of that tool is expected. Raises GraderError for an unknown grader or setting, a faulty
+    expected action or an invalid verdict, and ActionError for an output that is not understood.
     """
     if isinstance(expected_action, Pivot) and isinstance(grader, str) and grader.partition(":")[0] == DEFAULT_GRADER:
-        from pytest_fcpivot.graders.sets import settings_of_pivot  # noqa: PLC0415 (it knows the data sets)
+        from pytest_fcpivot.graders.sets import settings_of_pivot  # noqa: PLC0415 (only needed for a Pivot)
 
         config = settings_of_pivot(expected_action) | config
     judge = make_grader(grader, **config)

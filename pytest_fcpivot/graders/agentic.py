@@ -1,7 +1,7 @@
-"""Partial credit, for data prepared from Nemotron-Agentic: half for the tool's name, half for its arguments.
+"""A grader with partial credit for data prepared from Nemotron-Agentic: half for the name, half for the arguments.
 
-The original's code is not public. Its description gives the formula; what that leaves open is decided in
-docs/grading.md, section 2, and stated here where it is done.
+The code of NVIDIA's original is not public. Its description gives the formula; docs/grading.md, section 2, decides the
+points that it leaves open, and the comments here repeat these decisions.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ _HALF = 0.5
 _BOTH_HALVES = (_HALF, _HALF)
 _CALL_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL, halves=_BOTH_HALVES)
 _WORDS_SHOWN = 5
-# Values that match when they are equal and of one type; not floats, whose NaN Python does not have equal to itself.
+# Types whose values match if they are equal; not float, since NaN is not equal to itself in Python.
 _EQUAL_IS_ENOUGH = frozenset((str, int, bool, type(None)))
 _ABSENT = object()
-# The weight of one half in the pairing. Weights are integers, so that no rounding decides between pairings; a multiple
-# of all numbers to 30, so that shares of up to 30 arguments have exact ones.
+# The weight of one half in the pairing. Weights are integers, so that rounding cannot decide between pairings; this one
+# is a multiple of all numbers up to 30, so that the weights of up to 30 arguments are exact.
 _HALF_WEIGHT = lcm(*range(1, 31))
 
 _Steps = tuple[str | int, ...]
-# Arguments compared: how many match, of how many (never of none), the keys that are missing, and those that differ.
+# The result of comparing arguments: the number that match, the total (at least 1), and the missing and differing keys.
 _Share = tuple[int, int, Sequence[str], Sequence[str]]
 
 
 class _Broken(NamedTuple):
-    """In place of arguments that do not decode."""
+    """Stands for arguments that are not valid JSON."""
 
     reason: str
 
 
 class _Difference(NamedTuple):
-    """The first difference: its category, what to say of it, and the values there as short JSON."""
+    """The first difference: its category, its explanation, and the two values there as short JSON."""
 
     category: str
     explanation: str
@@ -72,12 +72,13 @@ class _Difference(NamedTuple):
 class AgenticGrader:
     """Grade one action with partial credit: 0.5 x (names equal) + 0.5 x (share of arguments that match).
 
-    The share is that of matching keys among the keys of both sides. Values match if they are the same JSON, or two
-    strings of which, stripped and case-folded, one holds the other. Several calls are paired so that the sum of their
-    rewards is the greatest, and it is divided by the greater number of calls. A message earns its keyword overlap.
+    The share is the number of matching keys divided by the number of keys on either side. Two values match if they are
+    the same JSON, or if both are strings and one contains the other after stripping and case-folding. Several calls are
+    paired so that the sum of their rewards is maximal; this sum is divided by the larger of the two numbers of calls. A
+    message earns its keyword overlap.
 
-    Expected arguments that are no object have no keys: they match as a whole or not at all. The model's arguments, if
-    they are no object where one is expected, or do not decode, match nothing.
+    Expected arguments that are not an object match as a whole or not at all. If an object is expected, arguments of
+    the model that are not an object, or not valid JSON, match nothing.
     """
 
     @property
@@ -87,11 +88,11 @@ class AgenticGrader:
 
     @property
     def binary(self) -> bool:
-        """Whether every reward is 0 or 1: not here."""
+        """Whether every reward is 0 or 1: false, since this grader gives partial credit."""
         return False
 
     def accepts(self, calls: int) -> bool:  # noqa: ARG002 (the protocol's)
-        """Return whether an expected action of so many calls can be judged: any can."""
+        """Return True: an expected action with any number of calls can be graded."""
         return True
 
     def grade(self, expected: Action, actual: Action) -> Grade:
@@ -107,9 +108,9 @@ class AgenticGrader:
         return _grade_batch(expected, actual)
 
     def grade_message(self, expected: str, answer: str, score: float, explanation: str) -> Grade:
-        """Make the grade of a message that somebody scored, from 0 to 1, against the expected one.
+        """Make the grade of a message from its score, 0 to 1, which a judge or the keyword overlap has given it.
 
-        A blank answer is 0, whatever the score. Raises GraderError for a score outside of 0 to 1.
+        A blank answer earns 0, whatever the score. Raises GraderError for a score outside of 0 to 1.
         """
         if not 0.0 <= score <= 1.0:
             raise GraderError(f"the score of a message must be from 0 to 1, not {score!r}")
@@ -193,14 +194,14 @@ def _paths(places: Sequence[_Steps]) -> tuple[str, ...]:
 
 
 def _mean_reward(same_names: int, shares: Sequence[_Share], size: int) -> float:
-    """Add up the rewards of pairs and divide by `size`, rounding once: the order of calls cannot change the result."""
+    """Return the sum of the pairs' rewards divided by `size`, rounded only once, so that the order of calls is moot."""
     common = lcm(*[keys for _, keys, _, _ in shares])
     total = same_names * common + sum(matched * (common // keys) for matched, keys, _, _ in shares)
     return total / (2 * size * common)
 
 
 def _decoded(call: FunctionCall) -> Any:
-    """Decode a model's arguments, or say why that is not possible."""
+    """Decode a model's arguments; returns a _Broken with the reason if they are not valid JSON."""
     try:
         return decoded(call.arguments)
     except (ValueError, RecursionError) as error:
@@ -208,7 +209,7 @@ def _decoded(call: FunctionCall) -> Any:
 
 
 def _share(wanted: Any, given: Any) -> _Share:
-    """Count the arguments that match among the keys of both sides; 1 of 1 if neither has any."""
+    """Count the matching arguments among the keys of both sides; 1 of 1 if neither side has keys."""
     if type(wanted) is not dict:
         return int(same_json(wanted, given)), 1, (), ()
     if type(given) is not dict:
@@ -235,7 +236,7 @@ def _match(wanted: Any, given: Any) -> bool:
 
 
 def _places(wanted: Any, given: Any, share: _Share) -> list[_Steps]:
-    """Say where in the arguments calls differ: missing keys first, then surplus ones, then values."""
+    """Return the places where arguments differ: missing keys first, then surplus ones, then differing values."""
     matched, keys, missing, different = share
     if matched == keys:
         return []
@@ -246,7 +247,7 @@ def _places(wanted: Any, given: Any, share: _Share) -> list[_Steps]:
 
 
 class _Compared(NamedTuple):
-    """An expected call beside the actual one that it is judged by, with their decoded arguments."""
+    """An expected call and the actual call that it is paired with, with their decoded arguments."""
 
     expected: FunctionCall
     actual: FunctionCall
@@ -265,7 +266,7 @@ class _Compared(NamedTuple):
         return (self.same_name * keys + matched) / (2 * keys)
 
     def difference(self, path: str) -> _Difference:
-        """Describe the first difference: the name, else the first of `places`, whose JSON path is given."""
+        """Describe the first difference: the name if it differs, else the first of `places`, whose path is given."""
         inside = self._difference_of_arguments(path) if self.places else None
         if inside is not None and self.same_name:
             return inside
@@ -297,7 +298,7 @@ class _Compared(NamedTuple):
 
 
 def _batch_places(compared: Sequence[_Compared | None]) -> list[_Steps]:
-    """List the places that did not match: inside the arguments of a single expected call, else from the action down."""
+    """List the places that did not match: relative to the arguments if one call is expected, else to the action."""
     if len(compared) == 1:
         return [] if compared[0] is None else compared[0].places
     places: list[_Steps] = []
@@ -315,9 +316,9 @@ def _batch_places(compared: Sequence[_Compared | None]) -> list[_Steps]:
 def _batch_difference(
     expected: Action, actual: Action, compared: Sequence[_Compared | None], partner: Sequence[int | None]
 ) -> _Difference:
-    """Describe the first expected call that did not match in full.
+    """Describe the first expected call that did not match fully.
 
-    If there is none, or no actual call is left that it could have been, it is the number of calls that differs.
+    If there is none, or if all actual calls are paired with others, the difference is the number of calls.
     """
     first = next((i for i, pair in enumerate(compared) if pair is None or pair.reward < 1.0), None)
     pair = None if first is None else compared[first]

@@ -1,4 +1,4 @@
-"""The arguments of calls: JSON text decoded by the rules of `json.loads`, and values compared as JSON."""
+"""Decodes the arguments of calls by the rules of `json.loads`, and compares values as JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # t
 
 
 def decoded(arguments: str) -> Any:
-    """Decode by the rules of `json.loads`, and raise what it raises: ValueError, or RecursionError if nested too deep.
+    """Decode JSON as `json.loads` does; raises ValueError, or RecursionError if it is nested too deep.
 
-    Text without outer white space, nearly all of it, takes a shorter way.
+    Text without white space around it, the usual case, takes a faster path.
     """
     try:
         value, end = _scan_once(arguments, 0)
@@ -29,28 +29,28 @@ def decoded(arguments: str) -> Any:
 
 
 def expected_arguments(call: FunctionCall) -> Any:
-    """Decode an expected call's arguments; raises GraderError for what is a fault of the data."""
+    """Decode an expected call's arguments; raises GraderError if they are not JSON, which is a fault of the data."""
     try:
         return decoded(call.arguments)
     except (ValueError, RecursionError) as error:
         raise GraderError(
-            f"the expected arguments of {one_line(call.name, 80)!r} are not JSON ({error}); a fault of the data"
+            f"the expected arguments of {one_line(call.name, 80)!r} are not JSON ({error}): a fault of the data"
         ) from error
 
 
 def why_not_decoded(arguments: str, error: ValueError | RecursionError) -> str:
-    """Say why a model's arguments did not decode."""
+    """Explain why a model's arguments could not be decoded."""
     if not arguments:
-        return "the arguments are empty, which is no JSON: the server sent no arguments"
+        return "the arguments are empty, which is not JSON: the server sent no arguments"
     if isinstance(error, RecursionError):
         return "the arguments are nested too deep"
     return f"the arguments are not JSON: {error}"
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Return whether two decoded values are the same JSON: 1 is 1.0, but not true; the order of keys does not matter.
+    """Return whether two decoded values are the same JSON: 1 equals 1.0 but not true; the order of keys is ignored.
 
-    NaN, which JSON does not have but `json.loads` reads, is the same as NaN. Depth costs no recursion.
+    NaN, which is not JSON but which `json.loads` accepts, equals NaN. Nesting is handled without recursion.
     """
     pending: list[Iterator[tuple[Any, Any]]] = [iter(((one, other),))]
     while pending:
@@ -76,5 +76,5 @@ def same_json(one: Any, other: Any) -> bool:
 def _same_scalar(one: Any, other: Any) -> bool:
     kind, other_kind = type(one), type(other)
     if kind is not other_kind and (kind, other_kind) not in ((int, float), (float, int)):
-        return False  # Python has True equal to 1
-    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 (so is NaN found)
+        return False  # in Python, True == 1
+    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 (true for NaN)

@@ -1,4 +1,4 @@
-"""What a grader is, and which are bundled."""
+"""The protocol of a grader, and the table of bundled graders."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.core.model import Action, Grade
 
-# What sums of floats may be off by.
+# The tolerance for rounding errors in sums of floats.
 ROUNDING = 1e-9
-OFF = "off"  # what is named in a judge's place, so that no model judges messages
+OFF = "off"  # the value of --fc-judge with which no model judges messages
 
 
 class Grader(Protocol):
-    """Judges one action against the expected one.
+    """Grades an action against the expected one.
 
-    `name` is what a run records; `binary` tells whether every reward is 0 or 1, so that the pass rate is the mean
-    reward; `accepts` tells whether an expected action of so many calls (0 for a message) can be judged at all. `grade`
-    is called in no certain order, and judges the same actions in the same way. A grader of a user's own may leave all
-    but `grade` out: it then goes by the name it was asked for, is not binary, and accepts everything.
+    `name` is the name that a run records. `binary` is whether every reward is 0 or 1, so that the pass rate equals the
+    mean reward. `accepts` returns whether an expected action with this number of calls (0 for a message) can be graded
+    at all. `grade` is called in no particular order, and must give the same grade for the same actions. A user's own
+    grader needs only `grade`: its name is then the spec it was found by, it is not binary, and it accepts everything.
     """
 
     @property
@@ -35,30 +35,30 @@ class Grader(Protocol):
 
 
 class SupportsGrade(Protocol):
-    """What a grader of a user's own has to have, if it is no function: returns a Grade, a number or a bool."""
+    """The method that a user's own grader needs, unless it is a function; it returns a Grade, a number or a bool."""
 
     def grade(self, expected: Action, actual: Action, /) -> Any: ...  # noqa: D102
 
 
-# A grader's class may name its `versions`, which a spec may ask for after a colon.
+# A grader's class may list its `versions`, one of which may follow the name in a spec, after a colon.
 GRADERS: Mapping[str, Callable[..., Grader]] = {"nemo-gym": NemoGymGrader, "agentic": AgenticGrader}
 
 
 def known_specs() -> list[str]:
-    """List the bundled graders that `make_grader` takes: their names, and those with a version."""
+    """Return the specs of all bundled graders: the names alone, and each name with each version."""
     return [spec for name in GRADERS for spec in (name, *(f"{name}:{version}" for version in versions_of(name)))]
 
 
 def is_bundled(spec: str) -> bool:
-    """Return whether a spec means one of the bundled graders, be it in a version that there is not."""
+    """Return whether a spec names a bundled grader; its version, if any, is not checked."""
     return spec.partition(":")[0] in GRADERS
 
 
 def versions_of(name: str) -> tuple[str, ...]:
-    """Name the versions of a bundled grader that a spec may ask for."""
+    """Return the versions of a bundled grader that a spec may name."""
     return getattr(GRADERS[name], "versions", ())
 
 
 def passes(reward: float, mark: float) -> bool:
-    """Return whether a reward reaches the pass mark. Sums may be rounded: 0.1 + 0.7 reaches 0.8; 0 reaches none."""
+    """Return whether a reward reaches the pass mark, up to rounding (0.1 + 0.7 reaches 0.8); 0 never does."""
     return reward > 0 and reward >= mark - ROUNDING

@@ -1,4 +1,4 @@
-"""The names of outcomes, and the verdicts that do not depend on what a call or a message says."""
+"""The categories of outcomes, and the verdicts that do not depend on the content of a call or a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXPECTED_ACTION = "EXPECTED_ACTION"
 ACTION_PARTLY_EXPECTED = "ACTION_PARTLY_EXPECTED"
 ACTION_DIFFERENT = "ACTION_DIFFERENT"
 SCHEMA_INVALID = "SCHEMA_INVALID"
-# All others are in the words of graders of users' own.
+# Any other category was made up by a user's own grader.
 OURS = frozenset(value for name, value in list(vars().items()) if name.isupper() and isinstance(value, str))
 
 _NAMES_SHOWN = 4
@@ -47,8 +47,8 @@ def wrong_kind(expected: Action, actual: Action) -> Grade | None:
         return None
     if actual.malformed is not None:
         text = shown(actual.malformed) if actual.malformed else "the server does not show it"
-        said = f"the server, or openai-prompt, could not parse what the model wrote: {text}"
-        return Grade(0.0, NO_ACTION_FOUND, said)
+        explanation = f"the server, or openai-prompt, could not parse what the model wrote: {text}"
+        return Grade(0.0, NO_ACTION_FOUND, explanation)
     if actual.message is None:
         return Grade(0.0, NO_ACTION_FOUND, "the agent neither called a function nor wrote a message")
     if expected.calls:
@@ -57,13 +57,13 @@ def wrong_kind(expected: Action, actual: Action) -> Grade | None:
 
 
 def wrong_number(expected: Action, actual: Action) -> str:
-    """Say that the number of calls differs."""
+    """Return the explanation for a different number of calls."""
     n_expected = len(expected.calls)
     return f"expected {n_expected} call{'' if n_expected == 1 else 's'}, got {len(actual.calls)}"
 
 
 def all_pairs(partner: list[int | None], rewards: list[float], n_actual: int) -> tuple[Pair, ...]:
-    """List who was paired with whom, given each expected call's partner and reward: last, the surplus calls."""
+    """Return all pairs of calls, given each expected call's partner and reward; surplus calls come last."""
     pairs = [Pair(i, j, reward) for i, (j, reward) in enumerate(zip(partner, rewards, strict=True))]
     used = set(partner)
     return (*pairs, *(Pair(None, j, 0.0) for j in range(n_actual) if j not in used))

@@ -1,7 +1,8 @@
-"""Conformance with NeMo Gym's verifier: grade a file of its verdicts, and list where ours differ.
+"""Checks conformance with NeMo Gym's verifier: grades the cases of a file of its verdicts, and lists differences.
 
-A line holds `id`, `expected_action`, `output` (Responses items), `config` (the verifier's settings), `reward` and
-`category` under the verifier's current rule (`any-order`), and, where the older rule applies, `first_call` with both.
+Each line holds `id`, `expected_action`, `output` (Responses items), `config` (the verifier's settings), and the
+`reward` and `category` by the verifier's current rule (`any-order`). If the older rule applies to the case as well,
+`first_call` holds reward and category by that rule.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _THRESHOLD = "word_count_similarity_threshold"
 
 @dataclass(slots=True)
 class VersionOutcome:
-    """How many verdicts of one version agree."""
+    """The number of cases of one version, and how many rewards and categories agree."""
 
     cases: int = 0
     rewards: int = 0
@@ -32,7 +33,7 @@ class VersionOutcome:
 
 @dataclass(slots=True)
 class Conformance:
-    """What a file of verdicts shows; a case agrees if reward and category agree under every version it names."""
+    """The result for a file of verdicts; a case agrees if reward and category agree for every version it names."""
 
     cases: int = 0
     agreeing: int = 0
@@ -43,7 +44,7 @@ class Conformance:
 
 
 def check_file(path: Path) -> Conformance:
-    """Grade every case of a file; raises DataError, with file and line, for what is not a case."""
+    """Grade every case of a file; raises DataError, with file and line, for a line that is not a case."""
     found = Conformance()
     for line, case in read_rows(path):
         if isinstance(case, RowProblem):
@@ -71,7 +72,7 @@ def _check(
 ) -> bool:
     reward, category = float(verdict["reward"]), str(verdict["category"])
     if "empty_arguments" in config:
-        raise GraderError("empty_arguments is no setting of the verifier, which reads empty arguments as they are")
+        raise GraderError("empty_arguments is not a setting of the verifier, to which empty arguments are not JSON")
     graded = grade(case["expected_action"], case["output"], f"nemo-gym:{version}", **config)
     same_reward = abs(graded.reward - reward) <= _TOLERANCE
     same_category = graded.category == category

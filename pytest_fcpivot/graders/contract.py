@@ -1,4 +1,4 @@
-"""What every grader must hold, as rules that any grader can be tried by: a bundled one, or one of your own.
+"""The rules that every grader must satisfy, as checks that can be run on any grader: a bundled one, or your own.
 
     import pytest
     from my_graders import close
@@ -8,8 +8,8 @@
     def test_contract(rule):
         rule.check(close)
 
-A rule tries the grader with the same few expected actions and answers as every other grader, or with expected actions
-that the caller brings. Nothing here needs pytest.
+A rule runs the grader on a fixed set of expected actions and answers; the caller may give other expected actions.
+Nothing here needs pytest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BOOK = FunctionCall("book_table", {"guests": 4, "city": "Lyon", "terrace": True
 _FIND = FunctionCall("find", {"filters": [{"key": "date", "values": ["2026-03-01", 7]}], "query": "two or more words"})
 _LIST = FunctionCall("list_orders")
 
-# What an expert may have done: sound actions, each of which a grader accepts or says that it does not.
+# Valid actions that an expert may have taken; for each, a grader's `accepts` says whether it can grade it.
 ACTIONS: tuple[Action, ...] = (
     Action((_LIST,)),
     Action((_BOOK,)),
@@ -49,7 +49,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(message="Yes"),
     Action(message="桌子已经订好了。"),
 )
-# What an agent may do at any of them, beside the right thing.
+# Actions that an agent may return for any of them, right or wrong.
 ANSWERS: tuple[Action, ...] = (
     *ACTIONS,
     Action(),
@@ -69,7 +69,7 @@ ANSWERS: tuple[Action, ...] = (
     Action((_FIND, _BOOK), message="I book it."),
 )
 _SURROGATE = "\ud800"
-# What nobody means to do, on either side: a grader may refuse it by a GraderError, and nothing else may come of it.
+# Hostile actions, for either side: a grader must return a grade or raise GraderError, and nothing else.
 HOSTILE: tuple[Action, ...] = (
     Action((FunctionCall("find", "[" * 100_000),)),
     Action((FunctionCall("find", '{"filters":' * 900 + "1" + "}" * 900),)),
@@ -93,22 +93,23 @@ _WIDTH = 200
 
 
 class ContractError(AssertionError):
-    """A grader breaks a rule; the message says which, at which actions, and what came of it."""
+    """A grader breaks a rule; the message names the rule, the actions, and what the grader did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that every grader must hold; `str()` gives its name."""
+    """One rule that every grader must satisfy; `str()` gives its name."""
 
     name: str
     demand: str
     _breaches: Callable[[_Tried], Iterator[str]]
 
     def check(self, grader: Any, actions: Iterable[Action] = ACTIONS) -> None:
-        """Try a grader; raises ContractError if it breaks the rule.
+        """Check a grader; raises ContractError if it breaks the rule.
 
-        `grader` is whatever `grade` takes: an object, a class, a function or a name. `actions` are expected actions
-        that it can judge, for one that knows certain tools alone. Raises GraderError for what cannot be a grader.
+        `grader` is whatever `grade` takes: an object, a class, a function or a name. `actions` are the expected actions
+        to check it with; give others for a grader that knows only certain tools. Raises GraderError for an object that
+        cannot be a grader.
         """
         tried = _Tried(grader, tuple(actions))
         found = next(self._breaches(tried), None)
@@ -121,9 +122,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of grading: a grade, or the GraderError by which it was refused, or the `fault` in words.
+    """The outcome of grading: a grade, or the GraderError by which it was refused, or a description of the `fault`.
 
-    `after` are the actions that the grader was given, as it left them.
+    `after` are the actions that the grader was given, as they were after grading.
     """
 
     after: tuple[Action, Action]
@@ -133,7 +134,7 @@ class _Outcome:
 
 
 class _Tried:
-    """A grader under trial: its raw verdicts are seen, before anything is put right."""
+    """A grader being checked; gives access to its raw verdicts, before they are corrected in any way."""
 
     def __init__(self, grader: Any, actions: Sequence[Action]) -> None:
         made = make_grader(grader)
@@ -142,7 +143,7 @@ class _Tried:
         self.binary = made.binary
         self.accepts = made.accepts
         self.actions = actions
-        self._own = replace(own, binary=False)  # whether it keeps to 0 and 1 is a rule of its own
+        self._own = replace(own, binary=False)  # the rule "binary" checks this separately
 
     def ask(self, expected: Action, actual: Action) -> _Outcome:
         """Grade an answer, given copies of the actions, and check the verdict."""
@@ -173,8 +174,8 @@ def _copy(action: Action) -> Action:
 
 
 def _at(expected: Action, actual: Action, what: str) -> str:
-    told = [one_line(repr(action), _WIDTH) for action in (expected, actual)]
-    return f"{what}; expected {told[0]}, actual {told[1]}"
+    shown = [one_line(repr(action), _WIDTH) for action in (expected, actual)]
+    return f"{what}; expected {shown[0]}, actual {shown[1]}"
 
 
 def _answers(tried: _Tried) -> Iterator[str]:
@@ -214,14 +215,14 @@ def _binary(tried: _Tried) -> Iterator[str]:
     if tried.binary:
         for expected, actual, grade in tried.judged():
             if grade.reward not in (0.0, 1.0):
-                yield _at(expected, actual, f"it says that it is binary, and gave a reward of {grade.reward:g}")
+                yield _at(expected, actual, f"it says that it is binary, but gave a reward of {grade.reward:g}")
 
 
 def _telling(tried: _Tried) -> Iterator[str]:
     for expected, actual, grade in tried.judged():
         odd = [path for path in (grade.path, *grade.paths) if path is not None and not _JSON_PATH.fullmatch(path)]
         if odd:
-            yield _at(expected, actual, f"{odd[0]!r} is no JSON path, as $.filters[0].date is")
+            yield _at(expected, actual, f"{odd[0]!r} is not a JSON path such as $.filters[0].date")
         if not grade.category.strip():
             yield _at(expected, actual, "its category is blank")
 
@@ -242,12 +243,12 @@ def _harmless(tried: _Tried) -> Iterator[str]:
             yield _at(expected, actual, f"afterwards they are {one_line(repr(outcome.after), 2 * _WIDTH)}")
 
 
-# The rules, each to be checked by itself.
+# All rules; each can be checked separately.
 CONTRACT: tuple[Rule, ...] = (
-    Rule("answers", "what it accepts it grades, by a reward from 0 to 1; what it does not accept it refuses", _answers),
+    Rule("answers", "it gives a reward from 0 to 1 if it accepts an action, else raises GraderError", _answers),
     Rule("hostile", "whatever an action holds, it gives a grade or raises GraderError", _hostile),
     Rule("itself", "the expected action earns 1", _itself),
-    Rule("binary", "a 0/1 grader gives 0 or 1", _binary),
+    Rule("binary", "a binary grader gives only 0 or 1", _binary),
     Rule("telling", "its category is text, and its path a JSON path or None", _telling),
     Rule("steady", "the same actions have the same grade, in whatever order they are graded", _steady),
     Rule("harmless", "grading changes no action", _harmless),

@@ -1,8 +1,10 @@
-"""A model as the judge of messages: asked as an agent is, and of one opinion about a question once it was asked.
+"""A model as the judge of messages; it is asked like an agent, and its verdict on a question is cached.
 
-caller = Caller(judge, concurrency=16, policy=RetryPolicy(judge.default_retries))
-judgement = judge.cached(question) or caller.finish(caller.start(question))
-grade = AgenticGrader().grade_message(question.expected, question.candidate, judgement.score, judgement.reason)
+In code:
+
+    caller = Caller(judge, concurrency=16, policy=RetryPolicy(judge.default_retries))
+    judgement = judge.cached(question) or caller.finish(caller.start(question))
+    grade = AgenticGrader().grade_message(question.expected, question.candidate, judgement.score, judgement.reason)
 """
 
 from __future__ import annotations
@@ -40,17 +42,17 @@ __all__ = ["APIS", "DEFAULT_MODEL", "OFF", "Judge", "Judgement", "Prompt", "Ques
 DEFAULT_MODEL = "gpt-5-mini"
 APIS = ("auto", "responses", "chat")
 
-# Raised when the same question would be shown to the judge in another way although the prompt is the same.
+# Part of the cache key; increase it when the same question is shown to the judge differently under the same prompt.
 _SHOWN_AS = 1
 _KEY_BYTES = 20
 _REASON_WIDTH = 400
 _NO_SUCH_PATH = (404, 405, 501)
 _NOT_UNDERSTOOD = (400, 422, 501)
-# How servers call the parameter, or what it stands for, when they refuse it.
+# The names that servers use for the parameter, or for structured output, in the errors that refuse it.
 _FORMAT_NAMES = ("response_format", "text.format", "'text'", '"text"', "schema", "structured", "guided", "grammar")
 _SCHEMA = {
     "type": "object",
-    # In this order, which is that of writing: a reason that comes first can still change the score.
+    # The model writes the members in this order: a reason that is written first can still influence the score.
     "properties": {
         "reason": {"type": "string", "description": "One or two short sentences that say what decided the score."},
         "score": {"type": "number", "minimum": 0, "maximum": 1},
@@ -66,10 +68,10 @@ _PATHS: Mapping[_Api, str] = MappingProxyType({"responses": RESPONSES, "chat": C
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The judge's verdict on a message: a score from 0 to 1, and why.
+    """The judge's verdict on a message: a score from 0 to 1, and the reason for it.
 
-    `usage` is what it cost, None for one that was `cached`. `structured` tells that the endpoint kept the model to the
-    form of a judgement; otherwise it was read from a text.
+    `usage` are the tokens it took, None if it was `cached`. `structured` is true if the endpoint constrained the answer
+    to the schema of a judgement; otherwise the verdict was read from free text.
     """
 
     score: float
@@ -80,18 +82,18 @@ class Judgement:
 
 
 class Judge:
-    """Asks a model how well a message does what the expert's does; Caller can drive it as it does an agent.
+    """Asks a model how well a message does what the expert's message does; Caller can run it like an agent.
 
-    `base_url` is that of a server other than OpenAI's own, and may come from OPENAI_BASE_URL; `key_variable` names the
-    environment variable with the key, by default OPENAI_API_KEY, which only OpenAI itself needs. `api` is `responses`,
-    `chat`, or `auto`: Responses, and Chat Completions once a server that is not OpenAI's own has no Responses.
-    `timeout` is that of a request, in seconds. Verdicts are found and kept in `cache`, if one is given.
+    `base_url` is the URL of a server other than OpenAI's own; its default is OPENAI_BASE_URL. `key_variable` is the
+    environment variable that holds the key, by default OPENAI_API_KEY; only OpenAI itself requires a key. `api` is
+    `responses`, `chat`, or `auto`: Responses, or Chat Completions if a server that is not OpenAI's does not offer
+    Responses. `timeout` is that of a request, in seconds. Verdicts are stored in `cache`, if one is given.
 
-    A call takes a Question and returns a Judgement, or raises what the openai package raises, or TransientAgentError
-    for an answer that holds no verdict, with `cause` telling why: `malformed judgement`, `refusal`, `truncated answer`,
-    or as the openai agents do. It sends one request, and another only to learn what the endpoint can: without the form
-    of the answer if the endpoint refuses that, through the other API as above. What it learnt holds for later calls;
-    `notes` has it in words.
+    A call takes a Question and returns a Judgement. It raises what the openai package raises, and TransientAgentError
+    for an answer without a verdict, with the `cause` `malformed judgement`, `refusal`, `truncated answer`, or one of
+    the openai agents' causes. It sends one request, and a second one only if the first shows what the endpoint does not
+    support: without structured output, or through the other API. This is remembered for later calls, and `notes`
+    describes it.
 
     Making a judge raises AgentError without the openai package, a model, a usable URL, or a key where one is needed.
     """
@@ -132,7 +134,7 @@ class Judge:
         self._api_is_known = api != "auto" or self._endpoint.is_openai
         self._asked_api = api
         self._unstructured: str | None = None
-        self._form_was_kept = False  # once it was, other text is the model's fault and not the endpoint's
+        self._form_was_kept = False  # if it ever was, other text is the model's fault, not the endpoint's
         self._redact = Redactor((self._endpoint.key,))
         self._key = blake2b(digest_size=_KEY_BYTES)
         for text in (str(_SHOWN_AS), model, self._address, self.prompt.version):
@@ -143,22 +145,22 @@ class Judge:
 
     @property
     def server(self) -> str:
-        """Name the server that is asked, the same for everybody who asks it."""
+        """The address of the server, by which all users of one server share a limit."""
         return self._connection.server
 
     @property
     def structured(self) -> bool:
-        """Whether the form of the answer is asked for: until the endpoint turns out not to know it."""
+        """Whether structured output is requested: true until the endpoint turns out not to support it."""
         return self._unstructured is None
 
     @property
     def notes(self) -> list[str]:
-        """What a report should say of this judge: an endpoint without structured output, a cache that was of no use."""
-        told = (self._unstructured, None if self.cache is None else self.cache.problem)
-        return [note for note in told if note is not None]
+        """Notes for the report: that the endpoint lacks structured output, that the cache could not be used."""
+        notes = (self._unstructured, None if self.cache is None else self.cache.problem)
+        return [note for note in notes if note is not None]
 
     def facts(self) -> dict[str, str]:
-        """Say who judges, for a run's description; nothing in it changes while it judges."""
+        """Return the judge's description for run.json; it does not change during the run."""
         return {
             "model": self.model,
             "base_url": self._address,
@@ -167,12 +169,12 @@ class Judge:
         }
 
     def cached(self, question: Question) -> Judgement | None:
-        """Return the verdict on the same question under the same model, endpoint and prompt, if there is one."""
+        """Return the cached verdict on the same question by the same model, endpoint and prompt; None without one."""
         found = None if self.cache is None else self.cache.get(self._key_of(question))
         return None if found is None else Judgement(found[0], found[1], None, found[2], cached=True)
 
     async def __call__(self, question: Question) -> Judgement:
-        """Ask about one message, whatever the cache holds; the verdict is kept there at once."""
+        """Ask the model about one message, even if the cache holds a verdict; stores the new one there at once."""
         api, structured, answer = await self._ask(self.prompt.messages(question))
         text = self._text_of(api, answer)
         if structured and not text.lstrip().startswith("{"):
@@ -212,8 +214,8 @@ class Judge:
                     structured = False
                 elif api == "responses" and not self._api_is_known and status in _NO_SUCH_PATH:
                     api, structured = "chat", self.structured
-                elif (told := malformed.told_by(error)) is not None and told.fault == UNPARSED:
-                    raise self._no_verdict(api, told.reason, "malformed judgement") from None
+                elif (report := malformed.told_by(error)) is not None and report.fault == UNPARSED:
+                    raise self._no_verdict(api, report.reason, "malformed judgement") from None
                 else:
                     raise
                 continue
@@ -234,14 +236,14 @@ class Judge:
     def _do_without_structure(self, what: str) -> None:
         if self._unstructured is None:
             self._unstructured = (
-                f"the judge's endpoint {self._address} does not do structured output (it {what}): verdicts are read "
-                "from its text"
+                f"the judge's endpoint {self._address} does not support structured output (it {what}): verdicts are "
+                "read from its text"
             )
 
     # ---------------------------------------------------------------- reading
 
     def _text_of(self, api: _Api, answer: dict[str, Any]) -> str:
-        """Return what the model wrote; raises TransientAgentError if it refused, was cut off, or wrote nothing."""
+        """Return the model's text; raises TransientAgentError if it refused, was cut off, or wrote nothing."""
         text, refusal, cut = _read_completion(answer) if api == "chat" else _read_response(answer)
         if refusal:
             raise self._no_verdict(api, f"the model refused: {one_line(refusal, 120)!r}", "refusal")
@@ -257,13 +259,13 @@ class Judge:
 
     @property
     def _address(self) -> str:
-        """The endpoint as anybody may see it: without what stands in a URL before its host."""
+        """The endpoint without secrets: no user and password from the URL, and a hash in place of its query."""
         url = str(self._endpoint).rstrip("/")
         parts = urlsplit(url)
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         if not self._endpoint.query:
             return shown
-        # A query may choose another deployment, and may hold a key: it is told apart, and not told.
+        # A query may select a deployment, so it must make a difference; it may also hold a key, so it is not shown.
         query = "&".join(f"{name}={value}" for name, value in sorted(self._endpoint.query.items()))
         return f"{shown}?{blake2b(query.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
@@ -283,7 +285,7 @@ def make_judge(
     timeout: float | None = None,
     cache: JudgeCache | None = None,
 ) -> Judge | None:
-    """Make the judge that options ask for, or none: the model is `off`, or nothing names a judge and there is no key.
+    """Make the judge that the options request; None if the model is `off`, or no option is set and there is no key.
 
     Raises AgentError as Judge does.
     """
@@ -296,16 +298,16 @@ def make_judge(
 
 
 def _add(key: blake2b, text: str) -> None:
-    """Add a text with its length, so that no two lists of texts read alike."""
+    """Add a text to a hash, preceded by its length, so that different lists of texts give different hashes."""
     raw = text.encode("utf-8", "surrogatepass")
     key.update(b"%d:" % len(raw))
     key.update(raw)
 
 
 def _is_about_form(error: Exception) -> bool:
-    """Return whether an endpoint refused the form of the answer; a wrong guess costs one request."""
-    said = f"{getattr(error, 'param', None)!r} {with_reason(str(error), error)}".lower()
-    return any(name in said for name in _FORMAT_NAMES)
+    """Return whether an error seems to refuse structured output; a wrong guess only costs one request."""
+    text = f"{getattr(error, 'param', None)!r} {with_reason(str(error), error)}".lower()
+    return any(name in text for name in _FORMAT_NAMES)
 
 
 def _read_response(answer: dict[str, Any]) -> tuple[str, str, str]:
@@ -317,7 +319,7 @@ def _read_response(answer: dict[str, Any]) -> tuple[str, str, str]:
         if isinstance(content, str):
             text = content
         parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-        # The last message is the answer; earlier ones tell of the work.
+        # The last message is the answer; earlier ones report progress.
         text = content_text([part for part in parts if part.get("type") != "refusal"]) or text
         refusal = next((str(part.get("refusal")) for part in parts if part.get("type") == "refusal"), refusal)
     cut = ""
@@ -340,10 +342,10 @@ def _read_completion(answer: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _verdict_in(text: str) -> tuple[float, str]:
-    """Read the score and the reason from the JSON object of a text; raises ValueError if none is sure.
+    """Read the score and the reason from the JSON object in a text; raises ValueError unless they are unambiguous.
 
-    The message that is judged may want to be quoted in a way that reads as a verdict, by a model that does not escape
-    what it quotes. So every brace must belong to a sound object, and every object must have the same score.
+    The judged message may try to plant a verdict: a judge that quotes it without escaping would then seem to give it.
+    So every brace must belong to a valid object, and all objects must have the same score.
     """
     text = text.strip()
     if text.startswith("<think>"):
@@ -358,7 +360,7 @@ def _verdict_in(text: str) -> tuple[float, str]:
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
-    """Decode the JSON objects that stand in a text, outermost only; raises ValueError for a brace of none."""
+    """Decode the outermost JSON objects in a text; raises ValueError for a brace that belongs to none of them."""
     objects: list[dict[str, Any]] = []
     end = 0
     while True:
@@ -377,7 +379,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("an object has a key twice")
     return value
 
 
@@ -393,7 +395,7 @@ def _score_of(value: Any) -> float:
         except (ValueError, RecursionError):
             number = None
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise ValueError(f"the score is no number but {shown(value)}")  # noqa: TRY004 (of the answer, not the argument)
+        raise ValueError(f"the score is not a number but {shown(value)}")  # noqa: TRY004 (a fault of the answer)
     if not 0 <= number <= 1:
         raise ValueError(f"the score {shown(value)} is not from 0 to 1")
     return float(number) + 0.0  # no negative zero

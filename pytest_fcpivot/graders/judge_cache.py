@@ -1,8 +1,8 @@
-"""Verdicts of the judge on disk, for all processes of a user: SQLite, whose writers may be killed at any time.
+"""The judge's verdicts on disk, shared by all processes of a user, in SQLite, whose writers may be killed at any time.
 
-A look-up takes some 10 us however many verdicts there are; a file that is only appended to would have to be read whole
-by every process, 4 us a verdict. Processes of one machine may share the file; a network's file system may not have the
-locks that several machines would need.
+A look-up takes about 10 us, whatever the number of verdicts; an append-only file would have to be read completely by
+every process, at 4 us per verdict. Processes on one machine may share the file; network file systems may lack the locks
+that several machines would need.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from sqlite3 import Connection
 
-_FILE = "verdicts-1.sqlite3"  # the number is raised when the table changes
-# How long a process that is stopped while it writes may hold up the others.
+_FILE = "verdicts-1.sqlite3"  # increase the number when the table changes
+# How long a process may wait for another one that is stopped while it holds the write lock.
 _BUSY_S = 5.0
 _LOOK_AGAIN_S = 0.01
 
 
 class JudgeCache:
-    """Scores with their reasons, by key; opened when it is first used.
+    """Stores scores with their reasons by key; the file is opened on first use.
 
-    `path` is None for the default, `judge/` in the cache directory. `redact` takes secrets out of reasons, which may
-    quote the message: the cache is shared, and outlives the run. A cache that cannot be used raises nothing:
-    `problem` then says so, once, look-ups find nothing and nothing is kept. All methods may be called from any thread.
+    With `path` None, the file is in `judge/` in the cache directory. `redact` removes secrets from reasons, which may
+    quote the message: the cache is shared, and outlives the run. A cache that cannot be used raises no error: `problem`
+    then describes the reason, look-ups find nothing, and nothing is stored. All methods are thread-safe.
     """
 
     def __init__(self, path: Path | None = None, redact: Callable[[str], str] = str) -> None:
@@ -43,22 +43,22 @@ class JudgeCache:
         self._lock = threading.Lock()
 
     def get(self, key: bytes) -> tuple[float, str, bool] | None:
-        """Return the score, the reason and whether it came as structured output; None if there is no such verdict."""
+        """Return a verdict's score, its reason, and whether it was structured output; None if there is none."""
         rows = self._execute("SELECT score, reason, structured FROM verdicts WHERE key = ?", (key,))
         if not rows:
             return None
         score, reason, structured = rows[0]
         if not isinstance(score, float) or not 0.0 <= score <= 1.0 or not isinstance(reason, str):
-            return None  # nothing that was written here
+            return None  # not written by this class
         return score, reason, bool(structured)
 
     def put(self, key: bytes, score: float, reason: str, *, structured: bool) -> None:
-        """Keep a verdict, in place of an earlier one."""
+        """Store a verdict; it replaces an earlier one with the same key."""
         row = (key, float(score), self._redact(reason), int(structured), int(time.time()))
         self._execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", row)
 
     def close(self) -> None:
-        """Close the file; from now on nothing is found or kept."""
+        """Close the file; from then on nothing is found or stored."""
         with self._lock:
             self._closed = True
             self._disconnect()
@@ -78,7 +78,7 @@ class JudgeCache:
                 return []
 
     def _open(self) -> Connection:
-        import sqlite3  # noqa: PLC0415 (only for runs that judge, and some builds of Python are without it)
+        import sqlite3  # noqa: PLC0415 (only for runs with a judge; some builds of Python lack it)
 
         if self._path is None:
             self._path = cache_dir() / "judge" / _FILE
@@ -86,7 +86,8 @@ class JudgeCache:
         database = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             _write_ahead(database)
-            # A crash of the machine may lose the last verdicts, never the file; a crash of the process loses nothing.
+            # With this setting, a crash of the machine may lose the last verdicts but not damage the file, and a crash
+            # of the process loses nothing.
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute(
                 "CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, score REAL NOT NULL, reason TEXT NOT NULL,"
@@ -105,17 +106,17 @@ class JudgeCache:
 
     def _problem_of(self, error: Exception) -> str:
         if isinstance(error, DataError):
-            return f"the judge goes on without its cache: {error}"
+            return f"the judge continues without its cache: {error}"
         advice = "set FC_CACHE_DIR to a directory on a local disk that can be written"
-        if type(error).__name__ == "DatabaseError":  # the class itself is what SQLite raises for a damaged file
+        if type(error).__name__ == "DatabaseError":  # for a damaged file, SQLite raises this class, not a subclass
             advice = "delete it"
-        return f"the judge goes on without its cache: {self._path}: {error}; {advice}"
+        return f"the judge continues without its cache: {self._path}: {error}; {advice}"
 
 
 def _write_ahead(database: Connection) -> None:
-    """Have readers wait for nobody; where the file system cannot, it stays as it is.
+    """Switch to write-ahead logging, so that readers do not wait for writers; no error if it is not supported.
 
-    The change asks for the file alone and does not wait for others that open it at the same time.
+    The switch needs the file exclusively, and fails at once if others open it at the same time, so it is retried.
     """
     end = time.monotonic() + _BUSY_S
     while True:

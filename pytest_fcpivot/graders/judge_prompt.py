@@ -1,4 +1,7 @@
-"""What the judge is shown: the prompt of `judge_prompt.md`, with a question's texts as data that cannot forge marks."""
+"""Builds the messages for the judge from the prompt in `judge_prompt.md` and a question.
+
+The question's texts are inserted as JSON data, in which they cannot imitate the marks of the prompt.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Pivot
 
 PROMPT_PATH = Path(__file__).with_name("judge_prompt.md")
-# What is shown of a conversation, from its end, and of one text; the rest is left out.
+# Limits on what the judge is shown: of the conversation only the end, of a long text its beginning and end.
 MOST_ITEMS = 30
 MOST_CHARACTERS = 24_000
 MOST_OF_ITEM = 6_000
@@ -29,17 +32,17 @@ _SYSTEM, _USER = "\n<!-- system -->\n", "\n<!-- user -->\n"
 _VERSION = re.compile(r"(?m)^version: (\d+)$")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PLACEHOLDERS = frozenset(("boundary", "conversation", "left_out", "expected", "candidate"))
-# Where a mark or a chat template's control token would begin: <|im_start|>, </s>, [INST]. In JSON both can be escaped.
+# The beginning of a mark or of a chat template's control token (<|im_start|>, </s>, [INST]), which JSON can escape.
 _OPENING = re.compile(r"<|\[(?=/?[A-Z_]+\])")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A message to judge: what an agent wrote where an expert wrote `expected`.
+    """A message to judge: the agent's `candidate`, to be compared with the expert's `expected` message.
 
-    `input_json` is the conversation up to there, as JSON text of Responses items (`Pivot.input_json`). `repeat` is
-    that of the agent: it keeps verdicts apart and is not shown to the judge.
+    `input_json` is the conversation before it, as JSON text of Responses items (`Pivot.input_json`). `repeat` is the
+    number of the agent's repeat: each repeat has its own cached verdict. The judge is not shown it.
     """
 
     input_json: str = field(repr=False)
@@ -49,13 +52,13 @@ class Question:
 
     @classmethod
     def of(cls, pivot: Pivot, candidate: str, repeat: int = 1) -> Question:
-        """Ask about an answer to a pivot that expects a message."""
+        """Make the question about an answer to a pivot that expects a message."""
         return cls(pivot.input_json, pivot.expected_action.message or "", candidate, repeat)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt with placeholders; `version` is its number and a hash of what is sent of it."""
+    """A prompt with placeholders; `version` is its number and a hash of its two texts."""
 
     version: str
     system: str
@@ -63,9 +66,9 @@ class Prompt:
 
     @classmethod
     def parse(cls, text: str) -> Prompt:
-        """Read a text of the form of `judge_prompt.md`, which says what it holds.
+        """Read a prompt in the format that is described at the top of `judge_prompt.md`.
 
-        Raises GraderError if it lacks its version or one of its two parts, or has an unknown placeholder.
+        Raises GraderError if the version or one of the two parts is missing, or if a placeholder is unknown.
         """
         head, has_system, rest = text.partition(_SYSTEM)
         system, has_user, user = rest.partition(_USER)
@@ -86,7 +89,7 @@ class Prompt:
         return cls(f"{number[1]}-{digest}", system, user)
 
     def messages(self, question: Question) -> list[dict[str, str]]:
-        """Write the system's and the user's message; the same question gives the same text.
+        """Return the system message and the user message; equal questions give equal messages.
 
         Raises GraderError for a conversation that is not JSON.
         """
@@ -98,7 +101,7 @@ class Prompt:
         }
         boundary = blake2b(_encode([self.version, *data.values()]).encode("utf-8", "surrogatepass"))
         values = data | {"left_out": str(left_out), "boundary": boundary.hexdigest()[: 2 * _BOUNDARY_BYTES]}
-        # One pass over the template: what a value holds is not looked at.
+        # One pass over the template, so that placeholders inside the values are not replaced.
         return [
             {"role": role, "content": _PLACEHOLDER.sub(lambda found: values[found[1]], text)}
             for role, text in (("system", self.system), ("user", self.user))
@@ -112,7 +115,7 @@ def bundled_prompt() -> Prompt:
 
 
 def _end_of(input_json: str) -> tuple[list[str], int]:
-    """Write the last items of a conversation, one JSON object a line; also return how many items come before."""
+    """Return the last items of a conversation as lines, one JSON object each, and the number of items left out."""
     try:
         items = json.loads(input_json)
     except (ValueError, RecursionError) as error:
@@ -131,7 +134,7 @@ def _end_of(input_json: str) -> tuple[list[str], int]:
 
 
 def _shown(item: Any) -> Iterator[str]:
-    """Write an item as data; nothing for what is no part of the talk, such as reasoning."""
+    """Yield an item as a line of JSON; nothing for reasoning, which is not part of the conversation."""
     if not isinstance(item, dict):
         yield _data({"role": "unknown", "text": _cut(_encode(item), MOST_OF_ITEM)})
         return
@@ -152,7 +155,7 @@ def _shown(item: Any) -> Iterator[str]:
 
 
 def _data(value: Any) -> str:
-    """Write a value as JSON on one line that holds no mark."""
+    """Write a value as JSON on one line, with the beginnings of marks escaped."""
     return _OPENING.sub(lambda found: f"\\u{ord(found[0]):04x}", _encode(value))
 
 

@@ -1,4 +1,4 @@
-"""Keyword overlap: how much of an expected message's content an answer has, with no model to ask."""
+"""Keyword overlap: a measure of how much of an expected message's content an answer has, without a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from functools import cache
 from itertools import pairwise
 
-# Words that say little of a message's content. An apostrophe ends a word, so what stands around it is listed by itself.
+# Words that say little about a message's content. An apostrophe splits a word, so both halves are listed separately.
 STOP_WORDS = frozenset(
     """
     a about above after again against all also am an and any are aren as at be because been before being below between
@@ -28,7 +28,7 @@ _UNSPACED = (
 
 
 class _Separators(dict[int, int | str | None]):
-    """What becomes of each character: punctuation, symbols and spaces end a word, invisible marks of format vanish."""
+    """The translation of each character: punctuation, symbols and spaces become a space, format characters vanish."""
 
     def __missing__(self, code: int) -> int | str | None:
         category = unicodedata.category(chr(code))
@@ -41,10 +41,10 @@ _separators = _Separators()
 
 
 def keywords(text: str) -> list[str]:
-    """List a text's distinct keywords in their order: case-folded words without punctuation and stop words.
+    """Return a text's distinct keywords in order: case-folded words without punctuation, and without stop words.
 
-    Text in scripts that put no spaces between words, such as Chinese, Japanese or Thai, is cut into overlapping pairs
-    of letters, as search engines do; a single letter stands for itself.
+    Text in scripts without spaces between words, such as Chinese, Japanese or Thai, is cut into overlapping pairs of
+    letters, as search engines do; a single letter is a keyword of its own.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
@@ -60,9 +60,9 @@ def keywords(text: str) -> list[str]:
 
 
 def keyword_overlap(expected: str, answer: str) -> float:
-    """Return the share of the expected message's distinct keywords that the answer has.
+    """Return the share, from 0 to 1, of the expected message's distinct keywords that the answer contains.
 
-    1 if the expected message has none and the answer is not blank; 0 for a blank answer.
+    It is 0 for a blank answer; else it is 1 if the expected message has no keywords.
     """
     if not answer.strip():
         return 0.0
@@ -74,7 +74,7 @@ def keyword_overlap(expected: str, answer: str) -> float:
 
 
 def _parts(word: str) -> list[str]:
-    """Cut a word where its script changes to or from one without spaces, and the runs of those into pairs."""
+    """Split a word where it changes between scripts with and without spaces, and cut the latter runs into pairs."""
     parts: list[str] = []
     runs, unspaced = _run_patterns()
     for run in runs.findall(word):
@@ -90,12 +90,12 @@ def _parts(word: str) -> list[str]:
 
 @cache
 def _run_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return what matches the runs of a word, and the beginning of one without spaces; slow to compile, rarely used."""
+    """Return the patterns for a run of a word, and for a run without spaces; slow to compile, so only when needed."""
     return re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+"), re.compile(f"[{_UNSPACED}]")
 
 
 def _letters(run: str) -> list[str]:
-    """Split a run into its letters, each with the marks on it."""
+    """Split a run into letters, each together with its combining marks."""
     letters: list[str] = []
     for character in run:
         if letters and unicodedata.category(character)[0] == "M":

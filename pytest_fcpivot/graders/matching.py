@@ -1,4 +1,4 @@
-"""Who is paired with whom: the most pairs that are allowed, and the pairs of the greatest total weight."""
+"""Bipartite matching of expected and actual calls: with the largest number of pairs, or the largest total weight."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 def maximum_matching(edges: list[list[int]], n_right: int) -> list[int | None]:
-    """Pair left with right nodes so that as many as possible have a partner; left node i may take `edges[i]`.
+    """Pair left with right nodes so that as many as possible have a partner; left node i may be paired with `edges[i]`.
 
-    Returns each left node's partner or None. Where there are several largest pairings, left nodes with fewer edges come
-    before those with more, and of equals the first: each has a partner in the end if all those that have one before it
-    can keep one. Augmenting paths (Kuhn 1955), found breadth first, so neither time (left x edges) nor depth grows out
-    of hand with hundreds of calls.
+    Returns each left node's partner or None. If there are several maximum matchings, left nodes are served in order of
+    their number of edges, then of their index: a node gets a partner whenever all nodes served before it can keep one.
+    Uses augmenting paths (Kuhn 1955), found breadth first, so that hundreds of calls need neither deep recursion nor
+    more than (left nodes x edges) steps.
     """
     partner: list[int | None] = [None] * len(edges)
     owner: list[int | None] = [None] * n_right
-    # Who has a partner keeps one while others get theirs, so this order alone decides who is left without.
+    # A node that has a partner never loses it (it may change), so this order alone decides who is left without one.
     for start in sorted(range(len(edges)), key=lambda left: len(edges[left])):
         came_from: dict[int, int] = {}  # right node -> the left node it was reached from
         queue = [start]
@@ -35,18 +35,18 @@ def maximum_matching(edges: list[list[int]], n_right: int) -> list[int | None]:
                 queue.append(taken_by)
             if free is not None:
                 break
-        while free is not None:  # walk the path back, giving each left node the right node it reached
+        while free is not None:  # follow the path back, pairing each left node with the right node it reached
             left = came_from[free]
             owner[free], partner[left], free = left, free, partner[left]
     return partner
 
 
 def best_assignment(weights: Sequence[Sequence[int]]) -> list[int | None]:
-    """Pair rows with columns, one to one, so that the sum of their weights is the greatest.
+    """Pair rows with columns, one to one, such that the sum of the weights of the pairs is maximal.
 
-    Weights are integers of at least 0, so that no rounding decides. Returns each row's column or None; nobody is paired
-    for a weight of 0. Shortest augmenting paths with dual values (Jonker and Volgenant 1987) after a greedy start:
-    at most (smaller side)² x (larger side) steps, without recursion.
+    Weights are integers >= 0, so that rounding cannot decide. Returns each row's column, or None: rows and columns are
+    never paired with a weight of 0. Uses shortest augmenting paths with dual values (Jonker and Volgenant 1987) after a
+    greedy start: at most (smaller side)² x (larger side) steps, without recursion.
     """
     n_columns = len(weights[0]) if weights else 0
     if len(weights) > n_columns:
@@ -55,7 +55,7 @@ def best_assignment(weights: Sequence[Sequence[int]]) -> list[int | None]:
             if row_of_column is not None:
                 columns[row_of_column] = column
         return columns
-    rows = [row for row, row_weights in enumerate(weights) if any(row_weights)]  # the others earn nothing anyway
+    rows = [row for row, row_weights in enumerate(weights) if any(row_weights)]  # the others can only have weight 0
     if not rows:
         return [None] * len(weights)
     found: list[int | None] = [None] * len(weights)
@@ -65,10 +65,9 @@ def best_assignment(weights: Sequence[Sequence[int]]) -> list[int | None]:
 
 
 class _Assignment:
-    """Gives every row a column of its own; there are at least as many columns as rows.
+    """Assigns a column to every row with maximal total weight; there are at least as many columns as rows.
 
-    Kept true throughout: a row's dual + a column's dual >= their weight, with equality for pairs, and the dual of a
-    free column is 0.
+    Invariants: row dual + column dual >= weight, with equality for assigned pairs; the dual of a free column is 0.
     """
 
     __slots__ = ("_column_dual", "_owner", "_row_dual", "_weights", "columns")
@@ -90,7 +89,7 @@ class _Assignment:
                 self._make_room(row)
 
     def _make_room(self, start: int) -> None:
-        """Find a column for one more row, moving others: the path of least loss from it to a free column (Dijkstra)."""
+        """Assign a column to one more row, moving others along the path of least loss to a free column (Dijkstra)."""
         weights, row_dual, column_dual, owner = self._weights, self._row_dual, self._column_dual, self._owner
         base = row_dual[start]
         loss = [base + dual - weight for dual, weight in zip(column_dual, weights[start], strict=True)]
@@ -115,7 +114,7 @@ class _Assignment:
             slack = least - loss[passed]
             row_dual[owner[passed]] -= slack
             column_dual[passed] += slack
-        while True:  # walk the path back, giving each row the column it reached
+        while True:  # follow the path back, assigning to each row the column it reached
             row = came_from[column]
             owner[column], self.columns[row], column = row, column, self.columns[row]
             if row == start:

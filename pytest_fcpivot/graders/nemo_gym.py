@@ -1,8 +1,8 @@
-"""The binary reward of FC-Pivot, as the verifier of NeMo Gym's single-step tool-use environment gives it.
+"""The binary reward of FC-Pivot, as given by the verifier of NeMo Gym's single-step tool-use environment.
 
-Source of every rule: NeMo Gym, `single_step_tool_use_with_argument_comparison`; its behaviour is specified for this
-project in docs/grading.md, section 1, and pinned by the conformance file in `fixtures/`. What users call Jaccard in
-it is not: see `_texts_match`.
+The source of every rule is NeMo Gym's `single_step_tool_use_with_argument_comparison`; docs/grading.md, section 1,
+specifies its behaviour for this project, and the conformance file in `fixtures/` pins it. Its similarity of texts is
+often called Jaccard, but is not: see `_texts_match`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ THRESHOLD = "word_count_similarity_threshold"
 
 _FLOAT_TOLERANCE = 1e-6
 _FEWEST_WORDS = 2
-# What two identical texts score: above this threshold even they fail, so equality settles strings only below it.
+# The similarity of two identical texts: with a threshold above it, even equal strings of two or more words differ.
 _IDENTICAL_TEXTS = 0.5
-# Scalars that match when they are equal; not floats, whose infinities do not match themselves.
+# Types whose values match if they are equal; not float, since the verifier's rule makes an infinity differ from itself.
 _EQUAL_IS_ENOUGH = frozenset({str, int, bool, type(None)})
 
 _CALL_MATCHED = Grade(1.0, EXPECTED_TOOL_CALL)
 _MESSAGE_FOUND = Grade(1.0, EXPECTED_CHAT_MESSAGE_FOUND)
 
-# (category, way to the value from the innermost step outwards, expected value, actual value)
+# (category, the steps to the value, innermost first, expected value, actual value)
 _Difference = tuple[str, list[str | int], Any, Any]
 
 
@@ -100,13 +100,13 @@ class NemoGymGrader:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The threshold, and the settings that are not the defaults; the version is in the name."""
+        """The threshold, and all settings that differ from their defaults; the version is part of the name."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "version"}
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in values.items() if name == THRESHOLD or value != defaults[name]}
 
     def accepts(self, calls: int) -> bool:
-        """Return whether this version can judge an expected action of so many calls: first-call knows no batches."""
+        """Return whether this version can grade an expected action with this number of calls: first-call at most 1."""
         return self.version == "any-order" or calls <= 1
 
     def grade(self, expected: Action, actual: Action) -> Grade:
@@ -153,7 +153,7 @@ class NemoGymGrader:
 def _first_unmatched(
     reward: float, verdicts: list[list[Grade | None]], partner: list[int | None], pairs: tuple[Pair, ...]
 ) -> Grade:
-    """Report the first expected call without a partner: its first reason past a wrong name, if there is one."""
+    """Report the first expected call without a partner, with the first reason that is not just a different name."""
     unmatched = partner.index(None)
     reasons = [verdict for verdict in verdicts[unmatched] if verdict is not None]
     reason = next((verdict for verdict in reasons if verdict.category != UNEXPECTED_TOOL), reasons[0])
@@ -217,9 +217,9 @@ def _json_type(value: Any) -> str:
 
 
 def _difference(wanted: Any, given: Any, threshold: float) -> _Difference | None:
-    """Find the first difference in the expected value's own order, depth first; None if there is none.
+    """Return the first difference, depth first in the order of the expected value; None if there is none.
 
-    The way to it grows from the inside outwards, so nothing is spent on paths while values agree.
+    Its path is built on the way back from the recursion, so that equal values cost nothing for paths.
     """
     if type(wanted) is dict:
         if type(given) is not dict:
@@ -263,10 +263,10 @@ def _scalar_difference(wanted: Any, given: Any, threshold: float) -> _Difference
 
 
 def _texts_match(wanted: str, given: str, threshold: float) -> bool:
-    """Compare two strings: exactly if either has fewer than two words, else by the share of common words.
+    """Compare two strings: exactly if either has fewer than two words, else by their share of common words.
 
-    The share is the size of the multiset intersection over the *sum* of both sizes, so two identical texts score
-    0.5 and the threshold 0.1 is a multiset Jaccard of 1/9.
+    The share is the size of the multiset intersection divided by the *sum* of both sizes (a Jaccard index divides by
+    the size of the union), so identical texts score 0.5, and the threshold 0.1 equals a multiset Jaccard of 1/9.
     """
     words, other_words = wanted.lower().split(), given.lower().split()
     if len(words) < _FEWEST_WORDS or len(other_words) < _FEWEST_WORDS:

@@ -1,6 +1,7 @@
-"""Users' own graders: a function, an object or a class, from a module, an installed package or code.
+"""Users' own graders: a function, an object or a class, from a module, an installed package, or passed in code.
 
-What they do not tell has a default, and what they return is checked: a wrong reward would be counted like a right one.
+Attributes that they lack have defaults. What they return is checked, because an invalid reward would otherwise be
+counted like a valid one.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _WANTED = "return a Grade, or a reward from 0 to 1 as a number or a bool"
 
 @dataclass(frozen=True, slots=True)
 class OwnGrader:
-    """A user's grader, with all that the protocol asks for; raises GraderError for a verdict that is none.
+    """Wraps a user's grader into the full Grader protocol; raises GraderError for invalid verdicts.
 
-    `facts` are what a run records of it beside its name.
+    `judge` is the user's function, `admits` its `accepts`, if it has one; `facts` are recorded in run.json.
     """
 
     name: str
@@ -45,7 +46,10 @@ class OwnGrader:
     facts: Mapping[str, Any]
 
     def accepts(self, calls: int) -> bool:
-        """Return whether an expected action of so many calls can be judged: any, if the grader does not say."""
+        """Return whether an expected action with this number of calls can be graded; True without an `accepts`.
+
+        Raises GraderError if the user's `accepts` fails.
+        """
         if self.admits is None:
             return True
         try:
@@ -54,11 +58,11 @@ class OwnGrader:
             raise GraderError(f"grader {self.name}: accepts({calls}) failed: {describe_failure(error)}") from error
 
     def grade(self, expected: Action, actual: Action) -> Grade:
-        """Judge `actual` against `expected`; what the grader raises comes through."""
+        """Grade `actual` against `expected`; exceptions of the user's grader are passed on."""
         return self.checked(self.judge(expected, actual))
 
     def checked(self, verdict: Any) -> Grade:
-        """Make a Grade of what the grader returned; raises GraderError for a verdict that is none."""
+        """Turn what the grader returned into a Grade; raises GraderError if that is not a valid verdict."""
         if not isinstance(verdict, Grade):
             reward = self._reward(verdict, verdict)
             return Grade(reward, _category(reward))
@@ -66,7 +70,7 @@ class OwnGrader:
         try:
             return _plain(verdict, reward)
         except (TypeError, ValueError) as error:
-            raise GraderError(f"grader {self.name} returned a Grade that is none: {error}: {verdict!r:.200}") from error
+            raise GraderError(f"grader {self.name} returned an invalid Grade: {error}: {verdict!r:.200}") from error
 
     def _reward(self, value: Any, verdict: Any) -> float:
         if inspect.iscoroutine(verdict):
@@ -78,18 +82,18 @@ class OwnGrader:
             raise GraderError(f"grader {self.name} gave a reward of {reward!r}: {_WANTED}")
         reward = min(1.0, max(0.0, reward))
         if self.binary and reward not in (0.0, 1.0):
-            raise GraderError(f"grader {self.name} says that it is binary, and gave a reward of {reward!r}")
+            raise GraderError(f"grader {self.name} says that it is binary, but gave a reward of {reward!r}")
         return reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnMessageGrader(OwnGrader):
-    """A user's grader that also makes the grade of a message that somebody scored, as AgenticGrader does."""
+    """A user's grader with a `grade_message`: it also grades messages by a judge's score, as AgenticGrader does."""
 
     score_message: Callable[[str, str, float, str], Any]
 
     def grade_message(self, expected: str, answer: str, score: float, explanation: str) -> Grade:
-        """Make the grade of a message from its score, from 0 to 1; what the grader raises comes through."""
+        """Make the grade of a message from its score, 0 to 1; exceptions of the user's grader are passed on."""
         return self.checked(self.score_message(expected, answer, score, explanation))
 
 
@@ -98,7 +102,7 @@ def _category(reward: float) -> str:
 
 
 def _plain(grade: Grade, reward: float) -> Grade:
-    """Return a grade of builtins alone, in text that UTF-8 can hold: it goes from process to process."""
+    """Return a grade made only of builtins, with text that UTF-8 can hold: it may be sent to another process."""
     halves = grade.halves
     if halves is not None:
         name, arguments = halves
@@ -138,14 +142,15 @@ def _maybe_text(value: Any, field: str) -> str | None:
 def load_grader(spec: str, settings: Mapping[str, Any], search: Iterable[Path] = (), *, where: str) -> OwnGrader:
     """Return the grader that `module:attribute` names.
 
-    `search` holds directories to import from, first ones first. Errors, all GraderError, begin with `where`.
+    `search` lists the directories to import from, in order of preference. Raises GraderError with a message that begins
+    with `where`.
     """
     found = find_attribute(spec, search, where=where, error=GraderError)
     return as_grader(found, spec, settings, where=where, facts=_facts(spec, found))
 
 
 def installed_graders() -> dict[str, list[EntryPoint]]:
-    """Return what installed packages bring, by name."""
+    """Return the entry points of graders in installed packages, by name."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=ENTRY_POINTS):
         if entry not in found.setdefault(entry.name, []):
@@ -154,14 +159,14 @@ def installed_graders() -> dict[str, list[EntryPoint]]:
 
 
 def load_installed(entries: list[EntryPoint], settings: Mapping[str, Any], *, where: str) -> OwnGrader:
-    """Return the grader of an entry point; several of one name are refused. Raises GraderError."""
+    """Return the grader of an entry point; raises GraderError if it cannot be loaded or several share the name."""
     if len(entries) > 1:
         rivals = ", ".join(f"{entry.value} of {_package(entry)}" for entry in entries)
-        raise GraderError(f"{where}: several installed packages bring it: {rivals}; name one as module:attribute")
+        raise GraderError(f"{where}: several installed packages provide it: {rivals}; name one as module:attribute")
     (entry,) = entries
     package, spec = _package(entry), f"{entry.module}:{entry.attr or ''}"
     if not is_spec(spec):
-        raise GraderError(f"{where}: {package} brings {entry.value!r}, and not module:attribute")
+        raise GraderError(f"{where}: the entry point of {package} is {entry.value!r}, not module:attribute")
     found = find_attribute(spec, (), where=f"{where}: {package}", error=GraderError)
     return as_grader(found, entry.name, settings, where=where, facts=_facts(spec, found) | {"package": package})
 
@@ -171,7 +176,7 @@ def _package(entry: EntryPoint) -> str:
 
 
 def given_grader(value: Any, settings: Mapping[str, Any], *, where: str, name: str | None = None) -> OwnGrader:
-    """Return a grader that code gave, by a name or by that of its function or class; raises GraderError."""
+    """Return a grader for an object passed in code, named `name` or after its function or class; raises GraderError."""
     defined = inspect.unwrap(value) if inspect.isroutine(value) or inspect.isclass(value) else type(value)
     spec = f"{getattr(defined, '__module__', '?')}:{getattr(defined, '__qualname__', '?')}"
     found = Attribute(None, spec, value)
@@ -181,9 +186,9 @@ def given_grader(value: Any, settings: Mapping[str, Any], *, where: str, name: s
 def as_grader(
     found: Attribute, name: str, settings: Mapping[str, Any], *, where: str, facts: Mapping[str, Any]
 ) -> OwnGrader:
-    """Make a grader of a function of (expected, actual), an object with such a method `grade`, or a class of one.
+    """Make a grader from a function of (expected, actual), an object with such a method `grade`, or a class of such.
 
-    `settings` are keyword arguments of the class or the function. Raises GraderError if it cannot be one.
+    `settings` are keyword arguments for the class or the function. Raises GraderError if that is impossible.
     """
     needed = found.to_make
     value = found.value
@@ -200,13 +205,13 @@ def as_grader(
     except Exception as error:
         raise GraderError(f"{where}: its attributes cannot be read: {describe_failure(error)}") from error
     if settings and method is not None:
-        raise GraderError(f"{where}: a grader that is made already takes no settings ({', '.join(settings)})")
+        raise GraderError(f"{where}: it is an object already, so it takes no settings ({', '.join(settings)})")
     judge = value if method is None else method
     _check_callable(judge, settings, where)
     score_message = None if method is None else getattr(value, "grade_message", None)
     kind = OwnGrader if score_message is None else partial(OwnMessageGrader, score_message=score_message)
     return kind(
-        # The name of a bundled grader, which it is built on, is not its own.
+        # A name inherited from a bundled grader is not used: it would be mistaken for that grader.
         name=one_line(own_name) if isinstance(own_name, str) and own_name and not is_bundled(own_name) else name,
         binary=binary,
         judge=partial(judge, **settings) if settings else judge,
@@ -233,14 +238,14 @@ def _check_callable(judge: Any, settings: Mapping[str, Any], where: str) -> None
 
 
 def _facts(spec: str, found: Attribute) -> dict[str, Any]:
-    """Return what tells two graders of one name apart: what was named, and the hash of the file that defines it."""
+    """Return what distinguishes two graders of the same name: the spec, and the hash of the defining source file."""
     return {"spec": spec, "source_sha256": _source_hash(found)}
 
 
 def _source_hash(found: Attribute) -> str | None:
-    """Hash the file that defines a grader; None if there is none to be had.
+    """Return the hash of the file that defines a grader; None if there is no such file.
 
-    What is an object of a class of ours or of Python's own has the file that it was made in.
+    For an object whose class is from this package or the standard library, it is the file that holds the object.
     """
     value = found.value if inspect.isroutine(found.value) or inspect.isclass(found.value) else type(found.value)
     for source in (inspect.unwrap(value), found.owner):

@@ -1,7 +1,7 @@
-"""How NVIDIA configures its verifier for each data set: settings that belong to the set, known by exact names alone.
+"""NVIDIA's verifier settings for each of its datasets, selected by exact names only.
 
-A row names the agent that it is for (`agent_ref.name`), and a file that was prepared from the Hub knows its set. Where
-neither name is known the default is taken, which most sets have, and reports say so.
+The name is that of the agent in a row (`agent_ref.name`), or that of the dataset if a file was prepared from the Hub.
+If neither is known, the default is used, which is right for most datasets, and reports mention it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 
-# The setting that names one of the configurations in place of its settings; it is not the grader's own.
+# A pseudo-setting that selects one of the configurations; it is replaced by its settings before the grader is made.
 SET = "set"
 FIRST: Mapping[str, Any] = {THRESHOLD: 0.1}
 
@@ -40,7 +40,7 @@ CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
         "parallel_tool_call_reward_mode": "f1",
     },
 }
-# Names in data, each with its configuration. Of the others no name is known that a row or a set has.
+# Names that occur in data, with their configurations; the names for the other configurations are not known.
 _AGENTS = {
     "toolcall_schema_single_step_tool_use_with_argument_comparison_agent": "toolcall_schema",
     "single_step_tool_use_with_argument_comparison_swe": "swe",
@@ -50,33 +50,33 @@ _SETS = {
     "nvidia/Nemotron-RL-Agentic-Conversational-Tool-Use-Pivot-v1": "toolcall_schema",
     "nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1": "swe",
 }
-# A file of a set is known wherever it is, if its hash is.
+# Files of published datasets that are recognised by their hash, wherever they are.
 _BY_HASH = {digest: known.repo for known in KNOWN.values() for digest in known.sha256.values() if known.repo in _SETS}
 _SHOWN = 3
 
 
 def settings_for(name: str) -> Settings | None:
-    """Return the verifier's settings for an `agent_ref.name` or for a data set of the Hub (`owner/name`).
+    """Return the verifier's settings for an `agent_ref.name` or for a dataset of the Hub (`owner/name`).
 
-    Names must be exact; None for one that is not known, for which the default is taken.
+    Names must match exactly; None for an unknown name, for which the caller uses the default.
     """
     configuration = _AGENTS.get(name) or _SETS.get(name)
     return None if configuration is None else dict(CONFIGURATIONS[configuration])
 
 
 def settings_of_pivot(pivot: Pivot) -> Settings:
-    """Return the verifier's settings for a pivot by the agent that its row names, or the default.
+    """Return the verifier's settings for the agent that a pivot's row names, else the default.
 
-    The data set that it comes from is not known of a pivot alone.
+    A pivot alone does not tell which dataset it comes from.
     """
     name = agent_of(pivot.metadata_json.encode())
     return (None if name is None else settings_for(name)) or dict(FIRST)
 
 
 def settings_of_set(name: Any) -> Settings:
-    """Return the settings that `set` stands for: one of the configurations, or an exact name.
+    """Return the settings that a value of `set` stands for: the name of a configuration, an agent or a dataset.
 
-    Raises GraderError for another.
+    Raises GraderError for an unknown name.
     """
     found = CONFIGURATIONS.get(name) if isinstance(name, str) else None
     settings = settings_for(str(name)) if found is None else dict(found)
@@ -88,7 +88,7 @@ def settings_of_set(name: Any) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The settings that pivots of one data file ask for, and why; `pivots` is their number."""
+    """The settings that some pivots of a data file need, the reason, and the number of these pivots."""
 
     settings: Settings
     cause: str
@@ -96,11 +96,11 @@ class Asked:
 
 
 def asked_by(agents: Mapping[str | None, int], sources: Iterable[Mapping[str, Any]]) -> list[Asked]:
-    """Return the settings that the pivots of a data file ask for.
+    """Return the settings that the pivots of a data file need.
 
-    `agents` counts them by the agent that they name, `sources` are those that the file was prepared from. A known agent
-    decides, being the row's own; else the set that the file comes from. If it comes from several, such pivots may be of
-    any: their number is that of all.
+    `agents` counts the pivots by the agent that they name; `sources` are the sources from which the file was prepared.
+    If the agent is known, it decides, because it is the row's own; else the dataset decides that the file comes from.
+    If there are several datasets, it is not known which pivots come from which, so each entry counts all of them.
     """
     by_agent, others = [], 0
     unknown: list[str] = []
@@ -132,7 +132,7 @@ NO_SET = "the default: the data name no set"
 
 
 def listed(names: Collection[str], conjunction: str) -> str:
-    """Write a few names and how many more there are."""
+    """Join the first few names, and the number of further ones, with the conjunction before the last part."""
     some = list(names)[:_SHOWN]
     if len(names) > _SHOWN:
         return f"{', '.join(some)} {conjunction} {len(names) - _SHOWN} more"

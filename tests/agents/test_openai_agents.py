@@ -157,7 +157,7 @@ class TestFaults:
         ("fault", "cause", "message"),
         [
             ("html", "invalid answer", r"http://127\S+/(responses|chat/completions) .*'<!DOCTYPE html> <html>"),
-            ("invalid_json", "invalid answer", "something else than a JSON object"),
+            ("invalid_json", "invalid answer", "something other than a JSON object"),
         ],
     )
     def test_not_an_answer(
@@ -262,7 +262,7 @@ def serving(
     [
         (ResponsesAgent, "{}", "empty answer", "no output"),
         (ResponsesAgent, "", "invalid answer", "''"),
-        (ResponsesAgent, "[1]", "invalid answer", "something else than a JSON object"),
+        (ResponsesAgent, "[1]", "invalid answer", "something other than a JSON object"),
         (ResponsesAgent, '{"status": "cancelled", "output": []}', "server error", "status cancelled: no reason given"),
         (ResponsesAgent, '{"error": {"message": "Over quota"}}', "server error", "successful reply: Over quota"),
         (ChatAgent, '{"error": "busy"}', "server error", "successful reply: busy"),

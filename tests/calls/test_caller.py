@@ -663,7 +663,7 @@ def test_hung_calls_are_counted(release: threading.Event, monkeypatch: pytest.Mo
         with pytest.raises(TooManyHungCallsError) as raised:
             caller.start(view())
     assert str(raised.value) == (
-        "3 calls of the judge never came back; the run stops here. Give the judge's own client a time limit."
+        "3 calls of the judge never returned; the run stops here. Set a time limit in the judge's own client."
     )
 
 
@@ -1165,7 +1165,7 @@ def test_a_call_that_waits_for_its_retry(form: str) -> None:
     join(before)
     assert time.monotonic() - began < LONG  # when the first would be made again
     if form == "sync":
-        assert str(calls[0].error) == "the run stopped while the call waited to be made again"
+        assert str(calls[0].error) == "the run stopped while this call waited for its next attempt"
 
 
 # ------------------------------------------------------------ what is told of calls

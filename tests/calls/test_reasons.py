@@ -67,7 +67,7 @@ def test_what_is_told_of_waiting(error: Exception, told: str) -> None:
 def test_durations_in_words(seconds: float, told: str) -> None:
     """A wait is written as people say it, next to its seconds where they are many; no deadline is no limit."""
     fault = Fault("rate limit", transient=True, wait=Wait(seconds, "its words"))
-    asked = f"the server asked to be left alone for {told} (its words)"
+    asked = f"the server asked for a wait of {told} (its words)"
     assert about_waiting(fault, None) == about_waiting(fault, seconds) == asked
     assert (
         about_waiting(fault, seconds / 2) == f"{asked}, longer than an answer may take (--fc-deadline={seconds / 2:g})"
@@ -78,7 +78,7 @@ def test_what_is_told_of_a_wait_that_cannot_be_used() -> None:
     """What was obeyed comes first, then what was not understood; nothing is told of a fault that is not waited for."""
     wait = Wait(3.0, "retry in 3s", unused=("a: 1", "b: 2"))
     assert about_waiting(Fault("rate limit", transient=True, wait=wait), None) == (
-        "the server asked to be left alone for 3 s (retry in 3s); its header a: 1 was not used: it is no duration; "
+        "the server asked for a wait of 3 s (retry in 3s); its header a: 1 was not used: it is no duration; "
         "its header b: 2 was not used: it is no duration"
     )
     assert about_waiting(Fault("rate limit", wait=wait), None) == ""

@@ -381,7 +381,7 @@ def test_paths_are_bounded() -> None:
         (
             {"n": 1},
             FunctionCall("f", ""),
-            "the arguments are empty, which is no JSON: the server sent no arguments",
+            "the arguments are empty, which is not JSON: the server sent no arguments",
             (None, None),
         ),
         (

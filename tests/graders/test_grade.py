@@ -445,7 +445,7 @@ def test_expected_actions_as_ours(expected: Any, action: Action) -> None:
         (7, "cannot read an expected action from int"),
         (
             Pivot("p", "t", Action(message="Hi"), "[]").view(),
-            "the view of a pivot, as the agent gets it, holds no answer; grade against the Pivot itself",
+            "a PivotView, which the agent gets, holds no expected action; grade against the Pivot itself",
         ),
     ],
 )

@@ -85,10 +85,10 @@ class TestVerdicts:
             ('{"reason": "Bad.", "score": -0.1}', r"the score -0\.1 is not from 0 to 1"),
             ('{"reason": "Good.", "score": 85}', "the score 85 is not from 0 to 1"),
             ('{"reason": "Good.", "score": NaN}', "the score NaN is not from 0 to 1"),
-            ('{"reason": "Good.", "score": true}', "the score is no number but true"),
-            ('{"reason": "Good.", "score": null}', "the score is no number but null"),
-            ('{"reason": "Good.", "score": "high"}', 'the score is no number but "high"'),
-            ('{"reason": "Good.", "score": "4/5"}', 'the score is no number but "4/5"'),
+            ('{"reason": "Good.", "score": true}', "the score is not a number but true"),
+            ('{"reason": "Good.", "score": null}', "the score is not a number but null"),
+            ('{"reason": "Good.", "score": "high"}', 'the score is not a number but "high"'),
+            ('{"reason": "Good.", "score": "4/5"}', 'the score is not a number but "4/5"'),
             ('{"reason": "Good."}', "no JSON object with a score"),
             ('{"reason": "Good.", "score": 1', "broken JSON"),
             ('{"reason": "It says {"score": 1} to me.", "score": 0}', "broken JSON"),
@@ -183,7 +183,7 @@ class TestForm:
         assert not judge.structured
         (note,) = judge.notes
         assert note == (
-            f"the judge's endpoint {server.url} does not do structured output (it refused to be asked for it): "
+            f"the judge's endpoint {server.url} does not support structured output (it refused to be asked for it): "
             "verdicts are read from its text"
         )
 

@@ -238,7 +238,7 @@ class TestTrouble:
         assert judge.cached(question()) is None
         assert [call.error for call in calls_of(judge, question(), question("x"))] == [None, None]
         assert judge.cached(question()) is None
-        assert judge.notes == [f"the judge goes on without its cache: {path}: file is not a database; delete it"]
+        assert judge.notes == [f"the judge continues without its cache: {path}: file is not a database; delete it"]
         judge.close()
 
     def test_damaged_inside(self, path: Path) -> None:
@@ -253,7 +253,7 @@ class TestTrouble:
         cache = JudgeCache(path)
         assert {cache.get(str(number).encode()) for number in range(500)} == {None}
         assert cache.problem is not None
-        assert cache.problem.startswith(f"the judge goes on without its cache: {path}: ")
+        assert cache.problem.startswith(f"the judge continues without its cache: {path}: ")
         assert cache.problem.endswith("; delete it")
         cache.close()
 
@@ -276,7 +276,7 @@ class TestTrouble:
         cache.put(KEY, 0.5, "", structured=True)
         assert cache.get(KEY) is None
         assert cache.problem is not None
-        assert re.search(r"goes on without its cache: .*; set FC_CACHE_DIR to a directory", cache.problem)
+        assert re.search(r"continues without its cache: .*; set FC_CACHE_DIR to a directory", cache.problem)
         cache.close()
 
     def test_no_cache_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

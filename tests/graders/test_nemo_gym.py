@@ -107,7 +107,7 @@ def test_a_wrong_name_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "explanation"),
     [
-        ("", "the arguments are empty, which is no JSON: the server sent no arguments"),
+        ("", "the arguments are empty, which is not JSON: the server sent no arguments"),
         ("[" * 100_000, "the arguments are nested too deep"),
         ("{} {}", "the arguments are not JSON: Extra data: line 1 column 4 (char 3)"),
     ],

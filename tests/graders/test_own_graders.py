@@ -148,7 +148,7 @@ def test_rewards(verdict: Any, reward: float) -> None:
         (Grade(1.0, 7), "category must be text, not int"),  # type: ignore[arg-type]
         (Grade(1.0, "MINE", path=3), "path must be text, not int"),  # type: ignore[arg-type]
         (Grade(1.0, "MINE", paths=(3,)), "paths must be text, not int"),  # type: ignore[arg-type]
-        (Grade(1.0, "MINE", halves=(1,)), "returned a Grade that is none"),  # type: ignore[arg-type]
+        (Grade(1.0, "MINE", halves=(1,)), "returned an invalid Grade"),  # type: ignore[arg-type]
         (Grade(1.0, "MINE", pairs=((0, 0),)), "pairs holds"),  # type: ignore[arg-type]
     ],
 )
@@ -179,7 +179,7 @@ def test_a_coroutine_is_no_verdict() -> None:
     [
         ("yes", "returned 'yes': return a Grade, or a reward from 0 to 1 as a number or a bool"),
         (2, "gave a reward of 2.0: return a Grade, or a reward from 0 to 1 as a number or a bool"),
-        (Grade(1.0, 7), "returned a Grade that is none: category must be text, not int: Grade(reward=1.0, category=7"),  # type: ignore[arg-type]
+        (Grade(1.0, 7), "returned an invalid Grade: category must be text, not int: Grade(reward=1.0, category=7"),  # type: ignore[arg-type]
         (Grade(1.0, "X", 7), "explanation must be text, not int"),  # type: ignore[arg-type]
         (Grade(1.0, "X", expected=7), "expected must be text, not int"),  # type: ignore[arg-type]
         (Grade(1.0, "X", actual=7), "actual must be text, not int"),  # type: ignore[arg-type]
@@ -274,7 +274,7 @@ def test_a_binary_grader_that_is_not() -> None:
             return 0.5 if actual.message else 1.0
 
     assert grade(CALL, OTHER, Binary()).reward == 1.0
-    with pytest.raises(GraderError, match=r"says that it is binary, and gave a reward of 0\.5"):
+    with pytest.raises(GraderError, match=r"says that it is binary, but gave a reward of 0\.5"):
         grade(CALL, "no", Binary())
 
 
@@ -307,7 +307,7 @@ def test_what_a_grader_raises_comes_through() -> None:
         (lambda _: 1, {}, "does not take these"),
         (cities, {"parts": 1}, "with the settings parts"),
         (Noteless, {}, r"Noteless\(\) failed: TypeError"),
-        (AgenticGrader(), {"weight": 1}, r"^grader: a grader that is made already takes no settings \(weight\)$"),
+        (AgenticGrader(), {"weight": 1}, r"^grader: it is an object already, so it takes no settings \(weight\)$"),
         (
             42,
             {},
@@ -415,7 +415,10 @@ def test_an_installed_grader(site: Path) -> None:
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        (["half = installed_grader"], "grader=half: halves 1.2 brings 'installed_grader', and not module:attribute"),
+        (
+            ["half = installed_grader"],
+            "grader=half: the entry point of halves 1.2 is 'installed_grader', not module:attribute",
+        ),
         (["half = installed_grader:Whole"], "grader=half: halves 1.2"),
         (["half = no_such_module:Half"], "grader=half: halves 1.2"),
         (["half = installed_grader:Half"], "grader=half: Half(parts=1) failed: TypeError"),
@@ -433,7 +436,7 @@ def test_a_name_that_two_packages_bring(site: Path) -> None:
     """It is refused with both; the same entry, seen twice, is one."""
     install(site, "halves", "half = installed_grader:Half")
     install(site, "others", "half = elsewhere:Half")
-    with pytest.raises(GraderError, match=r"^grader=half: several installed packages bring it: ") as raised:
+    with pytest.raises(GraderError, match=r"^grader=half: several installed packages provide it: ") as raised:
         find_grader("half")
     for part in (
         "installed_grader:Half of halves 1.2",

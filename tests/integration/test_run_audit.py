@@ -306,7 +306,7 @@ def test_several_data_sets(audits: Audits) -> None:
     assert _means(audits.facts("run"))["exact"] == 0.5
     project.data(audits.rows({"c": OTHERS["talk"]}), "third.jsonl")
     named = [f"--data={name}.jsonl" for name in ("pivots", "other", "third")]
-    assert "third.jsonl: the run has no use for it" in audits.refused("run", *named)
+    assert "third.jsonl: the run does not need it" in audits.refused("run", *named)
     assert _means(audits.facts("run", "--data=other.jsonl", "--data=pivots.jsonl"))["case"] == 1.0
     (project.path / "other.jsonl").rename(project.path / "moved.jsonl")
     assert _means(audits.facts("run", "--data=moved.jsonl"))["case"] == 1.0
@@ -354,7 +354,7 @@ def test_a_damaged_run(audits: Audits) -> None:
     result.stdout.fnmatch_lines(
         [
             "2 graded answers in 2 trajectories",
-            "note: the last line is torn, and left out: * bytes",
+            "note: the last line is incomplete and was left out: * bytes",
             "note: left out: 3 damaged lines (2 of them *",
             "note:   run/results.jsonl:2: not JSON: invalid character (byte 0)",
             "note:   run/results.jsonl:4: action.type: Invalid value 'song'",
@@ -373,7 +373,7 @@ def test_a_run_under_way(audits: Audits) -> None:
     result = audits.audit("run")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["note: its last session did not end: killed, or still running; audited is what there is"]
+        ["note: its last session did not end: killed, or still running; the audit covers the results that exist"]
     )
 
 
@@ -454,7 +454,7 @@ def test_a_grader_of_the_users(audits: Audits) -> None:
     facts = audits.facts("run", "--grader=mine:close", "--grader-option=strict=true", code=1)
     assert (facts["checked"], facts["drifted"]) == (4, 3)
     facts = audits.facts("run", "--grader=nemo-gym", code=1)
-    assert facts["notes"][0] == "checked with nemo-gym, as you say; the run was graded by mine:close"
+    assert facts["notes"][0] == "checked with nemo-gym, as requested; the run was graded by mine:close"
     audits.change("run", lambda described: described.update(agent="another"))  # which breaks the mark
     loaded.unlink()
     assert "--grader-option=strict=false; or none: --grader-option=" in audits.refused("run", "--grader=mine:close")
@@ -495,7 +495,7 @@ def test_a_fixture_that_changes_answers(audits: Audits) -> None:
     audits.record(OTHERS)
     facts = audits.facts("run")
     assert facts["rungs"]["exact"]["passed"] == 3
-    assert "answers that were graded as something else than their output is read as now: 1 " in facts["notes"][0]
+    assert "answers whose graded action is not the one that their output is read as now: 1 " in facts["notes"][0]
 
 
 # Rollouts, and what is written

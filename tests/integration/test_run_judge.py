@@ -566,7 +566,7 @@ def test_a_late_judge(court: Court) -> None:
 
 def _assert_told_of_the_form(court: Court, result: pytest.RunResult) -> None:
     assert set(court.rewards().values()) == {1.0}
-    notes = [line for line in result.outlines if "does not do structured output" in line]
+    notes = [line for line in result.outlines if "does not support structured output" in line]
     assert len(notes) == 1
     assert court.model.url in notes[0]
     assert notes[0].endswith("verdicts are read from its text")
@@ -588,7 +588,7 @@ def test_what_each_process_finds_out(court: Court, workers: list[str], monkeypat
     court.model.configure(ignore_form=True)
     result = court.run(*court.messages(12), *court.options, *workers)
     result.assert_outcomes(passed=12)
-    assert len([line for line in result.outlines if line.startswith("the judge goes on without its cache")]) == 1
+    assert len([line for line in result.outlines if line.startswith("the judge continues without its cache")]) == 1
     _assert_told_of_the_form(court, result)
 
 

@@ -280,7 +280,7 @@ def test_a_value_that_cannot_be_used(project: Project, model: Model, option: str
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--fc-model=m"], "OPENAI_API_KEY is not set; set it, or pass the base URL of a server that wants no key"),
+        (["--fc-model=m"], "OPENAI_API_KEY is not set; set it, or pass the base URL of a server that needs no key"),
         (["--fc-base-url=http://localhost:1/v1"], "--fc-agent=openai needs a model: pass --fc-model=NAME"),
         (["--fc-model=m", "--fc-omit=stop"], "--fc-omit=stop: no request has it; of the requests of openai, these"),
         (["--fc-model=m", "--fc-base-url=localhost:8000/v1"], "the base URL 'localhost:8000/v1' is not a URL"),

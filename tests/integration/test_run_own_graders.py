@@ -218,11 +218,13 @@ def test_names_of_installed_packages(project: Project, site: Path) -> None:
     assert "unknown grader 'halves'; known: nemo-gym, " in message
     assert "agentic, none, odd, shared; for one of your own, write module:function" in message
     message = _refused(project, *options, "--fc-grader=shared")
-    assert "--fc-grader=shared: several installed packages bring it: " in message
+    assert "--fc-grader=shared: several installed packages provide it: " in message
     assert "one_module:close of one 1.2" in message
     message = _refused(project, *options, "--fc-grader=odd")
     assert "--fc-grader=odd: one 1.2: module one_module has no 'clse'; did you mean 'close'?" in message
-    assert "one 1.2 brings 'one_module', and not module:attribute" in _refused(project, *options, "--fc-grader=none")
+    assert "the entry point of one 1.2 is 'one_module', not module:attribute" in _refused(
+        project, *options, "--fc-grader=none"
+    )
 
 
 # -------------------------------------------------------------------- the hook
@@ -341,7 +343,7 @@ def test_no_grader(project: Project, spec: str, message: str) -> None:
     [
         ("my_graders:close", "weight=1", "(expected, actual) does not take these with the settings weight"),
         ("my_graders:Close", "wieght=1", "Close(wieght=1.0) failed: TypeError: "),
-        ("my_graders:ready", "weight=1", "a grader that is made already takes no settings (weight)"),
+        ("my_graders:ready", "weight=1", "it is an object already, so it takes no settings (weight)"),
     ],
 )
 def test_settings_that_it_does_not_have(project: Project, spec: str, setting: str, message: str) -> None:
@@ -398,7 +400,7 @@ MESSAGES = {
     "low": "grader failing:grade gave a reward of -0.1: return",
     "nan": "grader failing:grade gave a reward of nan: return",
     "in-grade": "grader failing:grade gave a reward of 2.0: return",
-    "category": "grader failing:grade returned a Grade that is none: category must be text, not NoneType: Grade(",
+    "category": "grader failing:grade returned an invalid Grade: category must be text, not NoneType: Grade(",
     "raises": "the grader raised IndexError: list index out of range",
     "exits": "the grader called sys.exit('no licence')",
     "asserts": "the grader raised AssertionError: odd number",

@@ -546,7 +546,7 @@ def test_scores_are_kept(
 
     assert main(["audit", "first", "--json", "audit.json"]) == 0
     shown = capsys.readouterr().out
-    assert "taken out when they were recorded: 3;" in shown
+    assert "removed when they were recorded: 3;" in shown
     assert IN_ANSWERS not in shown
     audited = json.loads((project.path / "audit.json").read_text())
     assert audited["recorded"]["mean_reward"] == 0.8

@@ -492,7 +492,7 @@ def test_rollouts_of_one_number(tmp_path: Path, numbers: tuple[int | None, ...],
     assert str(raised.value) == (
         f"{path}: two rollouts of the pivot {Pivot.from_row(rows[0]).id!r} are number {twice} by _ng_rollout_index, or "
         "by their order where a row has none; one of them would not be graded. If the file was joined from several, "
-        "replay them one by one, or take the key out of all rows"
+        "replay them one at a time, or remove the key from all rows"
     )
 
 

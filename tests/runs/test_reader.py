@@ -416,7 +416,7 @@ def test_a_small_file(tmp_path: Path) -> None:
     path = write(tmp_path / "run.json", b"12345")
     assert whole_file(path, 5) == b"12345"
     assert whole_file(path, 4) is None
-    with pytest.raises(RunError, match="is no file"):
+    with pytest.raises(RunError, match="is not a plain file"):
         whole_file(tmp_path, 5)
     with pytest.raises(OSError, match="No such file"):
         whole_file(tmp_path / "absent", 5)

@@ -1,7 +1,7 @@
 """Agents that ask a model behind an OpenAI endpoint: Responses, Chat Completions, and tools described in the prompt.
 
-They are also for use in code: `ChatAgent(model="gpt-5-mini", base_url="http://localhost:8000/v1", temperature=0)`. The
-`openai` package is needed when an agent is made, not to import this one.
+They can also be used in code: `ChatAgent(model="gpt-5-mini", base_url="http://localhost:8000/v1", temperature=0)`. The
+`openai` package is needed to make an agent, but not to import this package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OPENAI_AGENTS", "ChatAgent", "OpenAISettings", "PromptAgent", "ResponsesAgent"]
 
-# Imported when they are asked for: every session needs the settings, and few need the agents.
+# Imported on first use: every session needs the settings, but few need the agents.
 _HOME = {"ChatAgent": "chat", "PromptAgent": "chat", "ResponsesAgent": "responses", "OpenAISettings": "settings"}
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAI agents share: settings, a connection to the endpoint, and the reading of what a server sends."""
+"""The base class of the OpenAI agents: settings, the connection to the endpoint, and the handling of replies."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 class OpenAIAgent(ABC):
-    """Asks one model; made with the keywords of OpenAISettings.
+    """Asks one model; takes the fields of OpenAISettings as keyword arguments.
 
-    A call returns the server's JSON object, with the pivot's own tool names, or raises what the openai package raises,
-    or TransientAgentError or ReplyError for a success that holds no answer. Where a server says in an error that the
-    model's own output was malformed, a call returns what it says of that output; see `malformed`. Making an agent
-    raises AgentError without the package, a model, a usable URL, or a key where one is needed, and for fields of
-    `extra_body` that ask for another kind of reply.
+    A call returns the server's JSON object, with the pivot's own tool names. It raises what the openai package raises,
+    and TransientAgentError or ReplyError for a successful reply without an answer. If a server reports in an error that
+    the model's output was malformed, the call returns that output; see `malformed`. Making an agent raises AgentError
+    if the package, a model, a usable URL, or a required key is missing, and for fields of `extra_body` that request
+    another kind of reply.
     """
 
     name: ClassVar[str]
     path: ClassVar[str]
-    conversation: ClassVar[str]  # the field that holds it
-    fields: ClassVar[frozenset[str]]  # those of a request that can be left out
-    # Whoever calls an agent retries, with this many retries unless told otherwise.
+    conversation: ClassVar[str]  # the field of a request that holds the conversation
+    fields: ClassVar[frozenset[str]]  # the fields of a request that can be left out
+    # Retries are made by the caller of an agent, and this is their number unless the user chooses another.
     default_retries: ClassVar[int] = 5
-    # And for at least so many seconds while a server is away that has answered before.
+    # For at least this many seconds, the caller also waits for a server that answered before and is now unreachable.
     default_patience: ClassVar[float] = PATIENCE_S
 
     def __init__(self, **settings: Any) -> None:
@@ -48,7 +48,7 @@ class OpenAIAgent(ABC):
             raise AgentError(f"--fc-agent={self.name} needs a model: pass --fc-model=NAME")
         _check_extra_body(self.settings.extra_body or {})
         self._check_omitted()
-        self._moves_system_messages = False  # the server has refused them where they were, and taken them mended
+        self._moves_system_messages = False  # true once the server has refused later system messages unless moved
         self._endpoint = Endpoint.of(self.settings.base_url, self.settings.api_key)
         self._connection = Connection(
             self._endpoint, headers=self.settings.headers, timeout=self.settings.request_timeout
@@ -58,7 +58,7 @@ class OpenAIAgent(ABC):
         return f"{type(self).__name__}(model={self.settings.model!r}, base_url={str(self._endpoint)!r})"
 
     async def __call__(self, pivot: PivotView) -> dict[str, Any]:
-        """Ask the model at one pivot by one request, or by a second one after a known refusal of the first."""
+        """Ask the model at one pivot, with one request, or with a second one if the first is refused in a known way."""
         offer = self._offer(pivot)
         answer = await self._ask(self._request(pivot, offer), offer)
         if not malformed.is_told(answer):
@@ -67,7 +67,7 @@ class OpenAIAgent(ABC):
 
     @property
     def server(self) -> str:
-        """Name the server that is asked, the same for everybody who asks it."""
+        """The address of the server, by which all agents of one server share a limit."""
         return self._connection.server
 
     async def aclose(self) -> None:
@@ -83,10 +83,10 @@ class OpenAIAgent(ABC):
 
     @abstractmethod
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
-        """Give the tools of an answer their own names, in place; raises TransientAgentError if there is no answer."""
+        """Restore the pivot's own tool names in an answer, in place; raises TransientAgentError without an answer."""
 
     async def _ask(self, request: dict[str, Any], offer: Offer) -> dict[str, Any]:
-        """Send a request, again with its later system messages mended if the server refuses them, which is noted."""
+        """Send a request; if the server refuses its later system messages, move them, send it again and note that."""
         mended = with_one_system_message(request[self.conversation])
         if mended is None:
             return _noted(await self._send(request, offer))
@@ -130,7 +130,7 @@ class OpenAIAgent(ABC):
         return malformed.output_of(told, self._connection.where(self.path), offer.names.own, usage)
 
     def _check_omitted(self) -> None:
-        """Raise AgentError for a field to leave out that no request has, or that is needed."""
+        """Raise AgentError if `omit` names a required field, or one that no request has."""
         for name in self.settings.omit:
             if name in (self.settings.extra_body or {}):
                 raise AgentError(f"--fc-omit={name}: --fc-extra-body has that field; take it out there")
@@ -147,7 +147,7 @@ class OpenAIAgent(ABC):
 
 
 def _check_extra_body(extra: Mapping[str, Any]) -> None:
-    """Raise AgentError for a field with which a reply would not be one answer in one piece."""
+    """Raise AgentError for fields that would make the reply a stream, or several answers."""
     if extra.get("stream"):
         raise AgentError("--fc-extra-body: stream must be false: an answer is read in one piece; leave it out")
     if extra.get("n") not in (None, 1):
@@ -158,7 +158,7 @@ def _check_extra_body(extra: Mapping[str, Any]) -> None:
 
 
 def _noted(answer: dict[str, Any], notes: dict[str, str] | None = None) -> dict[str, Any]:
-    """Put what the agent tells of its request beside an answer, in place of what a server may have put there."""
+    """Add the agent's notes on its request to an answer, replacing anything that a server may have put there."""
     answer.pop(AGENT_NOTES, None)
     if notes:
         answer[AGENT_NOTES] = notes

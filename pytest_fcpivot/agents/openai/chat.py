@@ -1,4 +1,4 @@
-"""The agents for the Chat Completions API: with its tools, or with the tools described in the prompt."""
+"""The agents for the Chat Completions API: with the API's own tools, or with tools described in the prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import PivotView
 
 _MAX_CALL_ID_LENGTH = 40
-# Why an answer ended at the limit of its tokens, in the words of servers with this API.
+# The finish reasons by which servers with this API report that an answer reached its token limit.
 _CUT_OFF = ("length", "max_tokens", "model_length")
 _FIELDS = frozenset(
     ("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "seed", "stream")
@@ -48,7 +48,7 @@ class ChatAgent(OpenAIAgent):
 
     def _sampling(self, pivot: PivotView) -> dict[str, Any]:
         settings = self.settings
-        # OpenAI's newer models refuse the old name, and other servers know only that.
+        # OpenAI's newer models refuse the old name, and other servers know only the old one.
         limit = "max_completion_tokens" if self._endpoint.is_openai else "max_tokens"
         return {
             "model": settings.model,
@@ -64,7 +64,7 @@ class ChatAgent(OpenAIAgent):
         message = self._message(answer)
         content = message.get("content")
         if not message.get("tool_calls") and _is_cut_off(answer) and is_endless(content_text(content)):
-            # Nothing was said: the tokens ran out while the model thought.
+            # There is no answer: the token limit was reached during the reasoning.
             message["raw_content"], message["content"] = content, None
         for choice in answer["choices"] if offer.names else ():
             _name_as_own(choice, offer.names)
@@ -83,8 +83,8 @@ class ChatAgent(OpenAIAgent):
 class PromptAgent(ChatAgent):
     """Ask through the Chat Completions API with the tools described in the prompt and calls read from the text.
 
-    The first choice's message gets `tool_calls` and the remaining `content`; the text as it came is its `raw_content`.
-    An answer that attempts a call of no known function is marked as malformed, with its text.
+    The first choice's message gets `tool_calls`, and `content` with the remaining text; `raw_content` is the original
+    text. If the text attempts a call whose function cannot be identified, the answer is marked as malformed.
     """
 
     name: ClassVar[str] = "openai-prompt"
@@ -105,7 +105,7 @@ class PromptAgent(ChatAgent):
         text = content_text(content)
         reading = read_calls(text, Tools(offer.tools))
         if reading.endless and _is_cut_off(answer):
-            message["content"] = None  # nothing was said: the tokens ran out while the model thought
+            message["content"] = None  # there is no answer: the token limit was reached during the reasoning
             return
         if reading.malformed:
             answer.update({"type": MALFORMED_OUTPUT, "text": text})  # beside what the server sent, such as the usage
@@ -123,12 +123,12 @@ def _is_cut_off(answer: dict[str, Any]) -> bool:
 
 
 def _name_as_own(choice: Any, names: ToolNames) -> None:
-    """Give the tools that a choice calls the pivot's own names."""
+    """Restore the pivot's own tool names in the calls of a choice, in place."""
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         return
     calls = message.get("tool_calls")
-    calls = calls if isinstance(calls, list) else [calls]  # some servers give one call as it is
+    calls = calls if isinstance(calls, list) else [calls]  # some servers send a single call without a list
     functions = [call.get("function") or call for call in calls if isinstance(call, dict)]
     for function in (*functions, message.get("function_call")):  # the last is the old form
         if isinstance(function, dict) and isinstance(function.get("name"), str):
@@ -136,7 +136,7 @@ def _name_as_own(choice: Any, names: ToolNames) -> None:
 
 
 def _messages(messages: list[dict[str, Any]], names: ToolNames) -> list[dict[str, Any]]:
-    """Return the messages with names and ids of calls that servers allow; the given ones stay as they are."""
+    """Return a copy of the messages in which all names and ids of calls are ones that servers allow."""
     short = _short_ids(messages)
     if not names and not short:
         return messages
@@ -161,7 +161,7 @@ def _messages(messages: list[dict[str, Any]], names: ToolNames) -> list[dict[str
 
 
 def _short_ids(messages: list[dict[str, Any]]) -> dict[str, str]:
-    """Return a short id for each call's id that is longer than OpenAI allows, as other servers' own ids are."""
+    """Return a short id for each call id that is longer than OpenAI allows; some servers generate such ids."""
     ids = dict.fromkeys(call["id"] for message in messages for call in message.get("tool_calls", ()))
     short: dict[str, str] = {}
     for long in (known for known in ids if len(known) > _MAX_CALL_ID_LENGTH):

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI endpoint and the JSON that comes back: what agents that ask a model share with the judge."""
+"""Sends requests to an OpenAI endpoint and decodes the JSON replies; used by the openai agents and the judge."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ RESPONSES, CHAT_COMPLETIONS = "responses", "chat/completions"
 _TIMEOUT_S = 600.0
 # A thousand connections opened at once by one loop, with their TLS handshakes, take longer than the client's own 5 s.
 _CONNECT_TIMEOUT_S = 20.0
-# Many servers close a connection after 5 idle seconds; one that is given up sooner is never used while it closes.
+# Many servers close a connection after 5 idle seconds; closing it before that avoids using it just as it is closed.
 _KEEP_ALIVE_S = 4.0
-# No answer of a model is near it, and every byte of a reply is held in memory.
+# The limit on a reply, which is held in memory; no answer of a model comes near it.
 MOST_BYTES = 64 << 20
 TOO_LARGE, EVENT_STREAM = "reply too large", "event stream"
 _FAILED = ("failed", "cancelled")
 _EVENTS = ("data:", "event:", ":", "id:", "retry:")  # how a line of an event stream begins
 _ERRORS = range(400, 600)
-# The fields of a reply that are an error's, if there is no answer beside them.
+# Fields that mark a reply as an error if it has no answer.
 _WORDS_OF_ERRORS = frozenset(("message", "detail", "msg", "errors", "error_message", "error_msg"))
-# The statuses that servers name in words, in a reply whose own status is one of success.
+# The HTTP statuses for the names of errors that servers put into replies with a successful status.
 _STATUS_OF_NAME = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
@@ -82,61 +82,60 @@ def require_openai(option: str) -> None:
 
 
 class Connection:
-    """Sends requests to one endpoint, each once, with a client for the event loop that runs; `timeout` is in seconds.
+    """Sends requests to one endpoint, with one client per event loop; `timeout` is in seconds.
 
-    The client itself never retries: whoever asks does, since only the caller can wait without holding a place among
-    the calls in flight.
+    Requests are never retried here: only the caller can wait without occupying a slot among the calls in flight.
     """
 
     def __init__(
         self, endpoint: Endpoint, *, headers: Mapping[str, str] | None = None, timeout: float | None = None
     ) -> None:
         self._endpoint = endpoint
-        # Some versions of the client tell headers apart by case, and would send the key's own beside the user's.
+        # Some versions of the client distinguish headers by case, and would send both the key's header and the user's.
         self._headers = {"Authorization" if k.lower() == "authorization" else k: v for k, v in (headers or {}).items()}
         self._timeout_s = timeout or _TIMEOUT_S
         self._client: AsyncOpenAI | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and return the JSON object of the answer, which is UTF-8 whatever the reply's header says.
+        """Send one request and return the JSON object of the reply, decoded as UTF-8 whatever its header claims.
 
-        Raises what the openai package raises; ReplyError for an error inside a reply of success, with the status that
-        it names, for an event stream and for a reply of more than MOST_BYTES; TransientAgentError for another success
-        that is no answer.
+        Raises what the openai package raises; ReplyError for an error inside a successful reply (with the status that
+        the error names), for an event stream, and for a reply of more than MOST_BYTES; TransientAgentError for any
+        other successful reply without an answer.
         """
-        # By path, and with the text decoded here: the method for this endpoint checks the body field by field against
-        # the package's types, and turns the answer into its models. That takes up to ten times the rest of the call,
-        # and servers that are nearly compatible would not be understood.
+        # The request is sent by path and the reply decoded here, because the package's method for this endpoint checks
+        # the body field by field and converts the answer into its own models. That would take up to ten times as long
+        # as the rest of the call, and would fail for servers that are not quite compatible.
         post = partial(self.client().post, f"/{path}", cast_to=_http_library().Response, options=self._options())
         try:
             try:
                 reply = await post(body=body)
             except UnicodeEncodeError:
-                # Half of a surrogate pair, which JSON text can hold and a request in UTF-8 cannot.
+                # A lone surrogate, which JSON can represent but a request in UTF-8 cannot.
                 reply = await post(body=_encodable(body))
         except Exception as error:
             large = next((cause for cause in causes(error) if isinstance(cause, _TooLargeError)), None)
             if large is None:
                 raise
-            told = f"{self.where(path)} sent a reply of {large.size}; no more than {MOST_BYTES >> 20} MiB are read"
-            raise ReplyError(told, TOO_LARGE) from None
+            message = f"{self.where(path)} sent a reply of {large.size}; no more than {MOST_BYTES >> 20} MiB are read"
+            raise ReplyError(message, TOO_LARGE) from None
         return self._decode(path, reply)
 
     async def aclose(self) -> None:
-        """Close what was opened in the running event loop; the connection can be used again."""
+        """Close the client of the running event loop; this object can be used again."""
         client, self._client = self._client, None
-        # Connections belong to their loop: those of another one cannot be closed from here, and ended with it.
+        # Connections belong to their event loop: those of another loop cannot be closed here, and ended with that loop.
         if client is not None and self._loop is asyncio.get_running_loop():
             await client.close()
 
     def where(self, path: str) -> str:
-        """Name the address of a path, for messages."""
+        """Return the full address of a path, for messages."""
         return f"{str(self._endpoint).rstrip('/')}/{path}"
 
     @property
     def server(self) -> str:
-        """Name the server: an address without its path, the same for everybody who asks it."""
+        """The server's address without a path: scheme, host and port."""
         parts = urlsplit(str(self._endpoint))
         return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
@@ -158,8 +157,8 @@ class Connection:
     def _connect(self) -> AsyncOpenAI:
         import openai  # noqa: PLC0415 (an optional package, and slow to import)
 
-        # The class by way of the package's own constant: which HTTP library it is of depends on the version. How many
-        # calls are in flight is the caller's business, so there is no second limit here.
+        # The class is taken from the package's own constant, because the HTTP library depends on the package's version.
+        # There is no limit on connections here, because the caller limits the calls in flight.
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
             max_connections=None, max_keepalive_connections=None, keepalive_expiry=_KEEP_ALIVE_S
         )
@@ -180,7 +179,7 @@ class Connection:
         where = self.where(path)
         content: bytes = reply.content
         text = content.decode("utf-8-sig", "replace")
-        # The header alone is not enough: a server that does not stream may still call its JSON so.
+        # Judged by the text, since servers that do not stream may also label their JSON as an event stream.
         if text.lstrip()[:10].startswith(_EVENTS):
             raise ReplyError(
                 f"{where} answered with a stream of events, although the request says stream: false; set the server "
@@ -196,7 +195,7 @@ class Connection:
             if said is not None and said.fields:
                 raise _error_inside(f"{where} answered with an error in a successful reply", answer, reply)
             raise TransientAgentError(
-                f"{where} answered with something else than a JSON object: {one_line(text[:80])!r}", "invalid answer"
+                f"{where} answered with something other than a JSON object: {one_line(text[:80])!r}", "invalid answer"
             )
         error, status = answer.get("error"), answer.get("status")
         if isinstance(status, str) and status in _FAILED:
@@ -214,7 +213,7 @@ class Connection:
 
 
 class _TooLargeError(Exception):
-    """A reply is larger than may be read; `size` says how large, as far as it is known."""
+    """A reply is larger than MOST_BYTES; `size` describes how large it is, as far as that is known."""
 
     def __init__(self, size: str) -> None:
         super().__init__(size)
@@ -223,7 +222,7 @@ class _TooLargeError(Exception):
 
 @lru_cache(maxsize=1)
 def _http_library() -> Any:
-    """Return the HTTP library that the openai package uses: which one depends on the version."""
+    """Return the HTTP library that the openai package uses, which depends on the package's version."""
     import openai  # noqa: PLC0415 (an optional package, and slow to import)
 
     return sys.modules[type(openai.DEFAULT_CONNECTION_LIMITS).__module__.partition(".")[0]]
@@ -231,10 +230,10 @@ def _http_library() -> Any:
 
 @lru_cache(maxsize=1)
 def _bound() -> Callable[[Any], Awaitable[None]]:
-    """Return what bounds the size of every reply, of errors too, before it is read."""
+    """Return the response hook that limits the size of every reply, including errors, while it is read."""
 
     class Bounded(_http_library().AsyncByteStream):  # type: ignore[misc] # the library's own, whichever it is
-        """The bytes of a reply, up to the bound."""
+        """The bytes of a reply, up to MOST_BYTES."""
 
         def __init__(self, stream: Any, unpack: Callable[[bytes, int], bytes] | None) -> None:
             self._stream = stream
@@ -261,7 +260,7 @@ def _bound() -> Callable[[Any], Awaitable[None]]:
             raise _TooLargeError(f"{int(length):,} bytes")
         unpack = None
         if response.headers.get("content-encoding", "").strip().lower() == "gzip":
-            # Unpacked here, since a thousandth of the bytes may have been sent of what the library would hold.
+            # Unpacked here: the library would unpack it without a limit, to up to a thousand times its size.
             del response.headers["content-encoding"]
             unpack = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
         response.stream = Bounded(response.stream, unpack)
@@ -270,7 +269,7 @@ def _bound() -> Callable[[Any], Awaitable[None]]:
 
 
 def _error_inside(what: str, error: Any, reply: Any, choice: Any = None) -> AgentError:
-    """Return the error that a reply of success holds, as what it would be if its status were the one that it names."""
+    """Return the error for a successful reply that holds one, treated as if the reply had the status that it names."""
     said = read_error_body(error)
     message = f"{what}: {said.reason if said is not None else one_line(str(error))}"
     names = () if said is None else (said.code, said.status, said.type)
@@ -279,12 +278,12 @@ def _error_inside(what: str, error: Any, reply: Any, choice: Any = None) -> Agen
     if not numbers and choice is None:
         return TransientAgentError(message, SERVER_ERROR)
     body = error if choice is None else {**choice, "error": error}
-    # A choice whose error has no number was lost on the way, as when a gateway's own server went away.
+    # An error of a choice that names no status counts as 500: typically a gateway lost the server behind it.
     return ReplyError(message, status_code=numbers[0] if numbers else 500, body=body, headers=reply.headers)
 
 
 def _encodable(value: Any) -> Any:
-    """Return a JSON value with a replacement character for each half of a surrogate pair."""
+    """Return a JSON value with a replacement character for each lone surrogate."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Replies which say that the model's own output was malformed: those are the model's answers, not the service's faults.
+"""Recognises replies which report that the model's output was malformed: a fault of the model, which is graded.
 
-Every server words it in its own way, and some words of one are those of another's outage. So only the exact wordings in
-the table of quirks count, and what is not in it stays an error.
+Every server words such reports differently, and the words of one server may be those of another one's outage. So only
+the exact wordings in the table of quirks count; any other reply remains an error of the service.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CALL_REFUSED, HISTORY_REFUSED = "call refused", "history refused"  # the causes 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a server told of the model's output: which server by its wording, the fault, and the model's text."""
+    """A server's report about the model's output: the server (by its wording), the fault, and the model's raw text."""
 
     server: str
     fault: str
@@ -36,7 +36,7 @@ class Told:
 
 
 def told_by(error: BaseException) -> Told | None:
-    """Read what an error tells of the model's output; None if it tells nothing of it."""
+    """Return the report about the model's output that an error contains; None if it contains none."""
     status = getattr(error, "status_code", None)
     body = error_body_of(error)
     if isinstance(error, ReplyError) and isinstance(error.body, dict):
@@ -49,13 +49,13 @@ def told_by(error: BaseException) -> Told | None:
                 fits, raw = quirk.shown_by.raw_in(status, body)
                 if fits:
                     return Told(quirk.server, quirk.fault, one_line(body.message, 300), status, raw)
-        body = body.upstream  # a gateway passes on what the server behind it said
+        body = body.upstream  # the error of the server behind a gateway, if the gateway passes it on
         status = int(body.code) if body is not None and body.code.isdecimal() else status
     return None
 
 
 def told_in(answer: Mapping[str, Any]) -> Told | None:
-    """Read what a completion tells of the model's output by how its only choice ended."""
+    """Return the report about the model's output that the finish reason of a completion's only choice makes."""
     choices = answer.get("choices")
     only = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
     return _told_by_choice(only) if isinstance(only, dict) else None
@@ -64,7 +64,7 @@ def told_in(answer: Mapping[str, Any]) -> Told | None:
 def _told_by_choice(choice: Mapping[str, Any]) -> Told | None:
     message = choice.get("message")
     if isinstance(message, dict) and (message.get("tool_calls") or message.get("content")):
-        return None  # there is more to read than that
+        return None  # it holds an answer
     for quirk in QUIRKS:
         if isinstance(quirk.shown_by, ChoiceEnd) and quirk.shown_by.fits(choice):
             reason = ", ".join(f"{name}: {end}" for name, end in quirk.shown_by.ended.items())
@@ -73,26 +73,26 @@ def _told_by_choice(choice: Mapping[str, Any]) -> Told | None:
 
 
 def take_out(answer: dict[str, Any]) -> None:
-    """Take out of a server's answer, in place, what only this module puts there."""
+    """Remove from a server's answer, in place, the marks that only this module may set."""
     answer.pop(REFUSED_BY_SERVER, None)
     if answer.get("type") == MALFORMED_OUTPUT:
         del answer["type"]
 
 
 def is_told(answer: Mapping[str, Any]) -> bool:
-    """Return whether an answer is what `output_of` made of a reply, rather than the reply."""
+    """Return whether an answer was made by `output_of`, rather than sent by the server."""
     return answer.get("type") == MALFORMED_OUTPUT or REFUSED_BY_SERVER in answer
 
 
 def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any = None) -> dict[str, Any]:
-    """Return the model's output that a reply tells of, as an agent returns it.
+    """Return the model's output that a reply reports, in the form in which an agent returns it.
 
-    `own_name` turns the name of a tool as it was sent into the pivot's own. Raises ReplyError, with a cause of its own,
-    for a call whose complete text the reply does not hold, and for a refused history.
+    `own_name` converts a tool's name as sent to the server into the pivot's own. Raises ReplyError with the cause
+    CALL_REFUSED if the reply does not contain the complete call, and with HISTORY_REFUSED for a refused history.
     """
     if told.fault == HISTORY:
         raise ReplyError(
-            f"{where} refused the conversation itself, not what the model made of it: {told.reason}; a call in the "
+            f"{where} refused the conversation itself, not the model's answer: {told.reason}; a call in the "
             "row's input has arguments that are not JSON",
             HISTORY_REFUSED,
             status_code=told.status,
@@ -121,7 +121,7 @@ def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any
 
 
 def calls_in(text: str) -> list[tuple[str, str]] | None:
-    """Read a text that is one call or several, complete and nothing else; None for any other text."""
+    """Read a text that consists only of one or several complete calls; None for any other text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

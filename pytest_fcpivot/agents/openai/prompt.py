@@ -1,4 +1,4 @@
-"""Tools in a prompt and earlier calls as text, for models whose server knows nothing of tools."""
+"""Describes tools in the prompt and writes earlier calls as text, for servers without support for tools."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ To call a tool, answer with one block of this form for each call, on lines of it
 
 
 def prompt_messages(messages: list[dict[str, Any]], offer: Offer) -> list[dict[str, Any]]:
-    """Return a chat without tools: they are described in the first message, calls and results are written as text.
+    """Return a chat in which tools are described in the system message, and calls and results are written as text.
 
-    The results of calls made side by side are one message.
+    The results of parallel calls become one message.
     """
     chat: list[dict[str, Any]] = []
     described = _describe(offer)
     if described and (not messages or messages[0]["role"] != "system"):
         chat.append({"role": "system", "content": described})
-    after = ""  # the role of the message before
+    after = ""  # the role of the previous message
     for message in messages:
         role, text = message["role"], str(message.get("content") or "")
         if role == "assistant":
@@ -51,7 +51,7 @@ def prompt_messages(messages: list[dict[str, Any]], offer: Offer) -> list[dict[s
 
 
 def render_call(name: str, arguments: Any) -> str:
-    """Write a call the way a model is asked to; arguments that are not JSON text are encoded."""
+    """Write a call in the form that the prompt asks the model for; arguments that are not JSON text are encoded."""
     try:
         json.loads(arguments if isinstance(arguments, str) else "")
     except (ValueError, RecursionError):

@@ -1,9 +1,8 @@
-"""Servers' quirks: what some servers do in their own way, how that is recognised, and what is done about it.
+"""The table of servers' quirks: what some servers do differently, how it is recognised, and what is done about it.
 
-This is the one table to add a row to when a server refuses or words something as no other does. A row is matched
-exactly: what is in no row stays the error that it is, since the words of one server's refusal may be those of
-another's outage. What a status or a header means is not here: `calls/faults` and `calls/waits` read these alike of all
-servers.
+Add a row here when a server refuses or words something as no other does. Rows are matched exactly, and a reply that
+matches none remains an ordinary error, since the words of one server's refusal may be those of another one's outage.
+The meaning of statuses and headers is the same for all servers; `calls/faults` and `calls/waits` define it.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.core.error_bodies import ErrorBody
 
-# The faults: the model's output could not be parsed; a call was parsed and refused; the request's own conversation was
-# refused; a later system message was refused; a field of the request was refused.
+# The faults, in order: the model's output could not be parsed; a call was parsed but refused; the conversation in the
+# request was refused; a later system message was refused; a field of the request was refused.
 UNPARSED, REFUSED_CALL, HISTORY = "unparsed", "refused call", "history"
 SYSTEM_MESSAGE, REFUSED_FIELD = "system message", "refused field"
-# What is done about each, and which module does it.
+# The remedy for each fault, and the module that applies it.
 REMEDIES = {
     UNPARSED: "the model's output is graded as malformed (malformed.py)",
     REFUSED_CALL: "the call is read from the reply and graded; if it is not there, an error of its own (malformed.py)",
@@ -35,9 +34,9 @@ EXTRA_FIELD = "extra_forbidden"  # pydantic's type of an error about a field tha
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """An error with one of these statuses, whose message is this as a whole, and whose code or type is this if given.
+    """Matches an error by its status, by its whole message, and by its code and type where these are given.
 
-    The model's text is the message's group `raw`, or the body's field `raw_field`; many servers keep it to themselves.
+    The model's raw text is the group `raw` of the message, or the body's field `raw_field`; often neither is sent.
     """
 
     statuses: tuple[int, ...]
@@ -61,39 +60,39 @@ class ErrorText:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceEnd:
-    """A completion whose only choice has no call and no text, and ended with these fields."""
+    """Matches a completion whose only choice has neither calls nor text, by the fields that tell how it ended."""
 
     ended: Mapping[str, str]
 
     def fits(self, choice: Mapping[str, Any]) -> bool:
-        """Return whether a choice ended so."""
+        """Return whether a choice has all these fields."""
         return all(choice.get(name) == value for name, value in self.ended.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """An error in whose text these words stand, without quotation marks and in lower case."""
+    """Matches an error whose text contains these words, after removal of quotation marks and in lower case."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class FieldNamed:
-    """An error whose text matches this; its first group is the field, or several with commas between."""
+    """Matches an error by a pattern for its text; the first group is the field, or several separated by commas."""
 
     text: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldCode:
-    """An error whose body has one of these as its code, and the field as its `param`."""
+    """Matches an error by the code in its body; the body's `param` is the field."""
 
     codes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """What one server does in its own way: whose way it is, the fault, and how a reply shows it."""
+    """One row of the table: the server, the fault, and how a reply is recognised."""
 
     server: str
     fault: str
@@ -101,7 +100,7 @@ class Quirk:
 
     @property
     def remedy(self) -> str:
-        """What is done about it."""
+        """What is done about the fault, for the documentation."""
         return REMEDIES[self.fault]
 
 
@@ -113,7 +112,7 @@ def _groq(pattern: str) -> ErrorText:
     return ErrorText((400,), _words(pattern), codes=("tool_use_failed",), raw_field="failed_generation")
 
 
-# A text that names fields after saying that they are refused, and one that says so after a name.
+# Texts that name the refused fields at the end, and texts that begin with the field.
 _FIELDS_LAST = re.compile(
     r"(?i)(?:unsupported parameter|unknown parameter|unsupported value|unrecognized request arguments? supplied"
     r"|unknown field|unrecognized field|unexpected keyword argument)s?\s*:?\s*((?:[`'\"]?[\w.]+[`'\"]?(?:,\s*)?)+)"
@@ -134,7 +133,7 @@ QUIRKS = (
             types=("server_error",),
         ),
     ),
-    # Its older builds; the text begins where the parser stopped.
+    # Older builds of llama.cpp; the raw text begins where the parser stopped.
     Quirk(
         "llama.cpp",
         UNPARSED,
@@ -167,11 +166,11 @@ QUIRKS = (
             r"Failed to call a function\. Please adjust your prompt\.(?: See 'failed_generation' for more details\.)?"
         ),
     ),
-    # The words are those of llama.cpp's refusal of a history, without a colon and what follows: the code tells.
+    # The beginning of llama.cpp's words for a refused history; the code distinguishes the two.
     Quirk("Groq", UNPARSED, _groq(r"Failed to parse tool call arguments as JSON")),
     Quirk("Groq", REFUSED_CALL, _groq(r"Tool choice is none, but model called a tool")),
     Quirk("Groq", REFUSED_CALL, _groq(r"tool call validation failed: .+")),
-    # With a required call, vLLM reads the whole output as a list of calls; this is its name for that list.
+    # With a required call, vLLM parses the whole output as a list of calls, and this is its error if that fails.
     Quirk(
         "vLLM",
         UNPARSED,
@@ -181,7 +180,7 @@ QUIRKS = (
             types=("BadRequestError",),
         ),
     ),
-    # The decoder of gpt-oss models' output.
+    # From the decoder for the output of gpt-oss models.
     Quirk(
         "vLLM",
         UNPARSED,
@@ -195,8 +194,8 @@ QUIRKS = (
     Quirk(
         "OpenRouter", UNPARSED, ChoiceEnd({"finish_reason": "error", "native_finish_reason": "MALFORMED_FUNCTION_CALL"})
     ),
-    # Later system messages are refused by the templates that models bring along (and so by vLLM, SGLang, llama.cpp with
-    # status 500, and gateways before them) and by services.
+    # Later system messages are refused by models' chat templates (and so by vLLM, SGLang, llama.cpp with status 500,
+    # and the gateways in front of them), and by some services.
     Quirk("templates of Qwen 3.5 and later, MiniMax", SYSTEM_MESSAGE, Words("system message must be at the beginning")),
     Quirk(
         "LangChain's gateways to Anthropic's models",
@@ -211,10 +210,10 @@ QUIRKS = (
         SYSTEM_MESSAGE,
         Words("roles are supported, with the exception of an initial optional system message"),
     ),
-    # A later system message is a breach of the turns.
+    # These templates see a later system message as a violation of the alternation.
     Quirk("templates of Gemma, Mixtral", SYSTEM_MESSAGE, Words("conversation roles must alternate")),
     Quirk("Anthropic", SYSTEM_MESSAGE, Words("role system must precede an assistant message")),
-    # Of these, the first that names a field is the surest.
+    # In order of certainty: the first of these that names a field is used.
     Quirk(
         "OpenAI",
         REFUSED_FIELD,

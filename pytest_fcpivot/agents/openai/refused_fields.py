@@ -1,4 +1,4 @@
-"""Fields of a request that a server refuses: which one an error means, and what can be done."""
+"""Finds out which field of a request a server refuses, from its error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _WORD = re.compile(r"\w+")
 
 
 def refused_field(error: BaseException, fields: Collection[str]) -> str | None:
-    """Name the one of these fields that an error says the server does not take; None if it says no such thing."""
+    """Return the first of these fields that an error reports as not supported; None if it reports none of them."""
     if getattr(error, "status_code", None) not in _REFUSING:
         return None
     return next((name for name in _named(error) if name in fields), None)
 
 
 def _named(error: BaseException) -> Iterator[str]:
-    """Yield the fields that an error names as refused, the surest first."""
+    """Yield the fields that an error names as refused, the most certain first."""
     quirks = [quirk.shown_by for quirk in those_with(REFUSED_FIELD)]
     body = getattr(error, "body", None)
     if isinstance(body, dict):
@@ -47,6 +47,6 @@ def _extras(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _top(name: str) -> str:
-    """Return the field of the body that a name, perhaps of something within it, begins with."""
+    """Return the top-level field of a name that may be a path, such as `tools[0].function`."""
     found = _WORD.search(name)
     return found[0] if found else ""

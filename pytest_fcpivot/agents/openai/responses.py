@@ -1,4 +1,4 @@
-"""The agent for the Responses API: the pivot's input as it is, but for what servers refuse."""
+"""The agent for the Responses API: it sends the pivot's input unchanged, except for what servers refuse."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class ResponsesAgent(OpenAIAgent):
             "top_p": settings.top_p,
             "max_output_tokens": settings.max_output_tokens,
             "reasoning": {"effort": settings.reasoning_effort} if settings.reasoning_effort else None,
-            # Without a word about strictness, OpenAI makes the tools strict, and with it every optional argument
-            # one that the model has to give.
+            # If `strict` is missing, OpenAI makes the tools strict, which forces the model to give every optional
+            # argument.
             "tools": [{"type": "function", "strict": False, **tool} for tool in offer.tools] or None,
             "tool_choice": offer.choice,
             "parallel_tool_calls": offer.parallel,
@@ -69,11 +69,11 @@ class ResponsesAgent(OpenAIAgent):
 
 
 def responses_input(items: list[dict[str, Any]], names: ToolNames) -> list[dict[str, Any]]:
-    """Return the items of a conversation as servers accept them.
+    """Return the items of a conversation in a form that servers accept.
 
-    A call without a result gets an empty one; a result without a call becomes a user message, and so does a second
-    result. Ids that servers refuse, because they repeat or have another kind's prefix, are left out or made new.
-    Reasoning stays only with its encrypted content, as nothing else can be read by another server.
+    A call without a result gets an empty one; a result without a call, or a second result, becomes a user message. Ids
+    that servers refuse (repeated ones, or ones with the prefix of another kind of item) are removed or replaced.
+    Reasoning is kept only if it has encrypted content, since a server cannot use any other.
     """
     builder = _InputBuilder(items, names)
     for place, item in enumerate(items):
@@ -82,17 +82,17 @@ def responses_input(items: list[dict[str, Any]], names: ToolNames) -> list[dict[
 
 
 class _InputBuilder:
-    """Builds the items; calls wait until it is known what stands beside them and which have no result."""
+    """Builds the items; adds an empty result for each call that has none after the run of calls that it is in."""
 
     def __init__(self, items: list[dict[str, Any]], names: ToolNames) -> None:
         self._items: list[dict[str, Any]] = []
         self._names = names
         self._item_ids: set[str] = set()
-        self._missing: list[str] = []  # calls side by side, just added, that have no result anywhere
+        self._missing: list[str] = []  # the ids of the current parallel calls that have no result anywhere
         self._pair(items)
 
     def _pair(self, items: list[dict[str, Any]]) -> None:
-        """Find each call's result, in order where ids repeat, and an id of its own for each call."""
+        """Find each call's result (in order, where ids repeat), and a unique id for each call."""
         self._call_ids: dict[int, str] = {}  # by the place of a call, and of its result
         waiting: dict[str, list[int]] = {}
         taken = {str(item["call_id"]) for item in items if item.get("call_id")}
@@ -160,15 +160,15 @@ class _InputBuilder:
         role, content = item.get("role", "user"), item.get("content")
         assistant = role == "assistant"
         if assistant and not content_text(content):
-            return  # an empty turn says nothing, and some servers refuse it
+            return  # an empty message carries nothing, and some servers refuse it
         marks = self._marks(item, "msg") if assistant else {}
         kind = {"type": item["type"]} if item.get("type") else {}
-        # An assistant's list of parts is an item that a server made, and has an id; without one only text is sure.
+        # A list of parts of an assistant is sent unchanged only if a server made it, which shows by its id.
         whole = (
             "id" in marks and _has_parts(content, _ASSISTANT_PARTS) if assistant else _has_parts(content, _INPUT_PARTS)
         )
         if whole and assistant:
-            # all of these belong to such an item, whatever the row left out
+            # such an item needs all of these fields, even if the row lacks some
             self._items.append({"type": "message", "role": role, "content": content, "status": "completed", **marks})
         elif whole:
             self._items.append({**kind, "role": role, "content": content})
@@ -176,7 +176,7 @@ class _InputBuilder:
             self._items.append({**kind, "role": role, "content": content_text(content)})
 
     def _marks(self, item: dict[str, Any], prefix: str) -> dict[str, str]:
-        """Return an item's id and status, those of them that servers accept."""
+        """Return an item's id and status, each only if servers accept it."""
         marks, mark = {}, item.get("id")
         if isinstance(mark, str) and mark.startswith(f"{prefix}_") and len(mark) <= _MAX_ID_LENGTH:
             if mark not in self._item_ids:
@@ -193,7 +193,7 @@ class _InputBuilder:
 
 
 def _has_parts(content: Any, kinds: frozenset[str]) -> bool:
-    """Return whether a content is a list of parts of these kinds; an empty list has none."""
+    """Return whether a content is a list, not empty, of parts of these kinds only."""
     return (
         isinstance(content, list)
         and bool(content)

@@ -1,4 +1,4 @@
-"""What an OpenAI agent is told once for all pivots: the model, the endpoint, and how to sample."""
+"""The settings of an OpenAI agent, which are the same for all pivots: model, endpoint and sampling parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_fcpivot.core.errors import AgentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# The client refuses to start without a key, and servers on one's own machine want none.
+# The client refuses to start without a key, although local servers need none.
 _NO_KEY = "no-key"
 OPENAI_KEY = "OPENAI_API_KEY"
 # Azure's hosts for OpenAI's models, in the public and the national clouds; they take a key in a header of its own.
@@ -26,13 +26,13 @@ _AZURE_KEY = "api-key"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAISettings:
-    """The settings of one agent; what is None is not sent, so the server's own default holds.
+    """The settings of one agent; a field that is None is not sent, so that the server's default applies.
 
-    `tool_choice` is `auto`, `none`, `required` or a tool's name. `tool_choice` and `parallel_tool_calls` override the
-    pivot's own; nothing else of the pivot's parameters is used, since the model and the sampling were the expert's.
-    `seed` is the seed of the first repeat, and each repeat adds one; Responses has no seed. `message_tool` offers the
-    shared tool `submit_message` and requires a call. `request_timeout` is in seconds. `omit` names fields that are left
-    out of each request, whatever asks for them.
+    `tool_choice` is `auto`, `none`, `required` or a tool's name. `tool_choice` and `parallel_tool_calls` override those
+    of the pivot; its other parameters are never used, since its model and sampling were the expert's. `seed` is the
+    seed of the first repeat, and increases by one with each repeat; the Responses API has no seed. `message_tool`
+    offers the shared tool `submit_message` and requires a call. `request_timeout` is in seconds. `omit` lists fields
+    that are removed from every request, whichever setting they come from.
     """
 
     model: str
@@ -54,7 +54,7 @@ class OpenAISettings:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go: `url` is None for OpenAI itself, `query` goes with every request, `key` is never shown."""
+    """The target of requests: `url` is None for OpenAI itself; `query` is sent with each request, `key` never shown."""
 
     url: str | None
     query: Mapping[str, str]
@@ -69,10 +69,10 @@ class Endpoint:
         key_variable: str = OPENAI_KEY,
         option: str = "--fc-base-url",
     ) -> Endpoint:
-        """Make the endpoint of a base URL and a key, read from OPENAI_BASE_URL and `key_variable` if they are None.
+        """Make an endpoint from a base URL and a key; if None, they come from OPENAI_BASE_URL and `key_variable`.
 
-        Raises AgentError for a URL that is not one, and for OpenAI itself without a key; `option` is the one that the
-        message names for the base URL.
+        Raises AgentError for an invalid URL, and for OpenAI itself without a key; `option` is the option for the base
+        URL that the message names.
         """
         where = "the base URL"
         if base_url is None:
@@ -81,34 +81,34 @@ class Endpoint:
         if base_url is None:
             if not key:
                 raise AgentError(
-                    f"{key_variable} is not set; set it, or pass the base URL of a server that wants no key: "
+                    f"{key_variable} is not set; set it, or pass the base URL of a server that needs no key: "
                     f"{option}=http://localhost:8000/v1"
                 )
             return cls(None, {}, key)
         try:
             parts = urlsplit(base_url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port or an address in brackets that is none
+        except ValueError:  # an invalid port, or an invalid address in brackets
             usable = False
         if not usable:
             raise AgentError(
                 f"{where} {base_url!r} is not a URL of a server; write it with http:// or https:// and the path up "
                 "to the version, as in http://localhost:8000/v1"
             )
-        # The client would append its paths to a query; gateways want theirs with every request.
+        # The client would append its paths to the query; gateways need their query in every request.
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         return cls(urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), query, key or _NO_KEY)
 
     @property
     def is_openai(self) -> bool:
-        """Whether OpenAI's own service answers, there or at Azure: its newer parameters are known there."""
+        """Whether this is OpenAI's own service, at OpenAI or at Azure, which supports its newer parameters."""
         host = urlsplit(self.url).hostname or "" if self.url else "api.openai.com"
         return f".{host}".endswith((".openai.com", ".azure.com"))
 
     def key_headers(self, given: Iterable[str]) -> dict[str, str | None]:
-        """Return how the key is sent if not as a bearer's; None stands for a header that must not be sent.
+        """Return the headers for a key that is not sent as a bearer token; None marks a header that must not be sent.
 
-        `given` are the names of headers that the user sets: with a key among them, this one is not sent.
+        `given` are the names of the headers that the user sets: if they include a key, this key is not sent.
         """
         host = urlsplit(self.url).hostname or "" if self.url else ""
         names = {name.lower() for name in given}

@@ -1,4 +1,4 @@
-"""System messages after the first, which the templates of some models refuse."""
+"""Moves system messages that come after the first message, because the templates of some models refuse these."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _QUOTES = re.compile(r"[\\\"'`]")
 
 
 def with_one_system_message(messages: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Return a conversation with at most one system message, at its head; None if it is so already.
+    """Return a conversation with at most one system message, at its beginning; None if that is so already.
 
-    Those that follow the first without a turn between are joined to it. Every later one stays where it was said and
-    becomes words of the user's side, marked `[system]`: joined to the user's message beside it, so that turns
-    alternate as before, or else a message of its own. Takes chat messages and Responses items.
+    System messages directly after the first one are joined to it. Each later one becomes user text in the same place,
+    marked `[system]`: joined to an adjacent user message, so that roles alternate as before, or else a message of its
+    own. Takes chat messages and Responses items.
     """
     kept: list[dict[str, Any]] = []
     changed = after_moved = False

@@ -1,4 +1,4 @@
-"""Tool names that every endpoint takes: names of the data may hold dots, slashes or be too long."""
+"""Maps tool names to ones that every endpoint accepts: names in data may contain dots or slashes, or be too long."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9_-]")
 class ToolNames:
     """A one-to-one mapping between a pivot's tool names and names that servers allow.
 
-    A name that is allowed stays as it is, and no other name is mapped to it. The mapping depends on the names and
-    their order alone, so a pivot is asked the same way every time.
+    An allowed name is mapped to itself, and no other name is mapped to it. The mapping depends only on the names and
+    their order, so that the requests for a pivot are always the same.
     """
 
     __slots__ = ("_sent", "_shown")
@@ -41,9 +41,9 @@ class ToolNames:
         return bool(self._shown)
 
     def sent(self, name: str) -> str:
-        """Return the name as the server gets it."""
+        """Return the name that is sent to the server."""
         return self._shown.get(name, name)
 
     def own(self, name: str) -> str:
-        """Return the pivot's own name for one that the server sent; a name that the model made up stays."""
+        """Return the pivot's own name for one that the server returned; an unknown name is returned unchanged."""
         return self._sent.get(name, name)

@@ -1,4 +1,4 @@
-"""The tools of a pivot as servers accept them, and which of them the model may or must call."""
+"""Prepares a pivot's tools in a form that servers accept, and the choice of tools that the model may or must call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MESSAGE_TOOL = {
         "additionalProperties": False,
     },
 }
-# What OpenAI's strict mode knows of JSON Schema. A tool that uses anything else is refused whole.
+# The keywords of JSON Schema that OpenAI's strict mode supports. A tool that uses any other is refused.
 # fmt: off
 _STRICT_KEYWORDS = frozenset((
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "definitions", "description", "enum",
@@ -38,9 +38,9 @@ _STRICT_DEPTH = 10
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one request says about tools, in the flat form of Responses and under the names that are sent.
+    """The fields of a request that concern tools, in the form of the Responses API, with the names that are sent.
 
-    `choice` is a mode, or an object as Responses takes it; it and `parallel` are None where there is nothing to send.
+    `choice` is a mode or an object of the Responses API; `choice` and `parallel` are None if nothing is to be sent.
     """
 
     tools: list[dict[str, Any]]
@@ -50,7 +50,7 @@ class Offer:
 
     @classmethod
     def of(cls, pivot: PivotView, settings: OpenAISettings, *, map_names: bool = True) -> Offer:
-        """Work out the offer for a pivot; raises AgentError if the settings force a tool that it does not have."""
+        """Make the offer for a pivot; raises AgentError if the settings force a tool that the pivot does not have."""
         tools = _cleaned(pivot.tools)
         own = [tool["name"] for tool in tools]
         must_call = settings.message_tool and SUBMIT_MESSAGE not in own
@@ -59,7 +59,7 @@ class Offer:
             own.append(SUBMIT_MESSAGE)
         names = ToolNames([*own, *_called(pivot)] if map_names else ())
         if not tools:
-            return cls([], names, None, None)  # servers refuse an empty list, and a choice among nothing
+            return cls([], names, None, None)  # servers refuse an empty list of tools, and a choice without tools
         params = pivot.params
         parallel = settings.parallel_tool_calls
         if parallel is None and isinstance(params.get("parallel_tool_calls"), bool):
@@ -81,7 +81,7 @@ class Offer:
 
 
 def _called(pivot: PivotView) -> list[str]:
-    """Return the names that the conversation's calls use; they need not be on offer any more."""
+    """Return the names of the calls in the conversation, whose tools may no longer be on offer."""
     return [str(item.get("name", "")) for item in pivot.input if item.get("type") == "function_call"]
 
 
@@ -90,26 +90,26 @@ def _shortly(names: list[str]) -> str:
 
 
 def _cleaned(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return name, description, parameters and strictness of each tool; of two with one name, the first."""
+    """Return name, description, parameters and `strict` of each tool; of several with the same name, the first."""
     cleaned: dict[str, dict[str, Any]] = {}
     for tool in tools:
         name = tool.get("name")
         if not isinstance(name, str) or not name or name in cleaned:
             continue  # a tool that cannot be called, or that servers refuse as a duplicate
         parameters = tool.get("parameters")
-        # Servers want the schema of an object even from a tool without parameters.
+        # Servers require an object's schema even for a tool without parameters.
         parameters = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, dict) else {})}
         cleaned[name] = {"name": name, "parameters": parameters}
         if tool.get("description") is not None:
             cleaned[name]["description"] = tool["description"]
         if tool.get("strict") is not None:
-            # Data say strict of schemas that are not, and servers refuse the whole request for one such tool.
+            # Some data set `strict` for schemas that are not, and servers refuse a request with one such tool.
             cleaned[name]["strict"] = tool["strict"] is True and is_strict(parameters)
     return list(cleaned.values())
 
 
 def is_strict(schema: Any, depth: int = 0) -> bool:
-    """Return whether strict mode takes a schema: closed objects that require all properties, and known keywords."""
+    """Return whether strict mode accepts a schema: supported keywords, and closed objects that require all members."""
     if not isinstance(schema, dict) or depth > 2 * _STRICT_DEPTH or not schema.keys() <= _STRICT_KEYWORDS:
         return False
     kind = schema.get("type")
@@ -136,7 +136,7 @@ def is_strict(schema: Any, depth: int = 0) -> bool:
 
 
 def _choice(value: Any) -> str | dict[str, Any] | None:
-    """Read a tool choice in the form of either API, or a tool's name; None for what no server knows."""
+    """Read a tool choice in the form of either API, or a tool's name; None for any other value."""
     if isinstance(value, str):
         return value if value in _MODES else {"type": "function", "name": value}
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
