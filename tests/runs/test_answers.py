@@ -504,8 +504,8 @@ def test_rollouts_of_several_turns_have_no_answer(tmp_path: Path) -> None:
     with pytest.raises(RunError) as raised:
         AnswerBook(replays=True).add_rollouts(path)
     assert str(raised.value) == (
-        f"{path}: 2 rollouts without an expected_action, such as those of several turns: nothing can be graded by "
-        "them; as data (--fc-data) their turns are pivots"
+        f"{path}: 2 rollouts without an expected_action, such as those of several turns, which a replay cannot grade; "
+        "as data (--fc-data), their turns are pivots"
     )
 
 
