@@ -150,7 +150,8 @@ def test_many_parameters_are_told_in_short() -> None:
 
 def test_a_tool_without_parameters() -> None:
     """No parameters at all, and parameters without a word, allow any arguments."""
-    for schema in (None, {}, True):
+    schemas: tuple[Any, ...] = (None, {}, True)
+    for schema in schemas:
         assert check(schema, {"a": [1]}) == SchemaVerdict("valid")
 
 
