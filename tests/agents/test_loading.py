@@ -217,7 +217,7 @@ def test_first_tool_without_tools() -> None:
         ("own_agent:talks", ["callable, not Talks", "did you mean own_agent:talks.answer or own_agent:talks.ask?"]),
         ("own_agent:no_argument", ["one argument", "()"]),
         ("own_agent:two_arguments", ["one argument", "(pivot, model)"]),
-        ("own_agent:NeedsKey", ["without arguments", "NeedsKey(key)", "'key'", "override the fixture fc_agent"]),
+        ("own_agent:NeedsKey", ["without arguments", "NeedsKey(key)", "'key'", "fc_agent"]),
         ("own_agent:NeedsKey.method", ["without arguments", "NeedsKey(key)"]),
         ("own_agent:Raises", ["Raises()", "RuntimeError", "no key in the environment"]),
     ],

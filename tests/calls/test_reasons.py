@@ -70,7 +70,8 @@ def test_durations_in_words(seconds: float, told: str) -> None:
     asked = f"the server asked for a wait of {told} (its words)"
     assert about_waiting(fault, None) == about_waiting(fault, seconds) == asked
     assert (
-        about_waiting(fault, seconds / 2) == f"{asked}, longer than an answer may take (--fc-deadline={seconds / 2:g})"
+        about_waiting(fault, seconds / 2)
+        == f"{asked}, longer than the time limit of one answer (--fc-deadline={seconds / 2:g})"
     )
 
 
@@ -78,8 +79,8 @@ def test_what_is_told_of_a_wait_that_cannot_be_used() -> None:
     """What was obeyed comes first, then what was not understood; nothing is told of a fault that is not waited for."""
     wait = Wait(3.0, "retry in 3s", unused=("a: 1", "b: 2"))
     assert about_waiting(Fault("rate limit", transient=True, wait=wait), None) == (
-        "the server asked for a wait of 3 s (retry in 3s); its header a: 1 was not used: it is no duration; "
-        "its header b: 2 was not used: it is no duration"
+        "the server asked for a wait of 3 s (retry in 3s); its header a: 1 was ignored, because it is not a "
+        "duration; its header b: 2 was ignored, because it is not a duration"
     )
     assert about_waiting(Fault("rate limit", wait=wait), None) == ""
     assert about_waiting(Fault("rate limit", transient=True), None) == ""

@@ -302,7 +302,7 @@ def test_broken_expected_arguments_are_a_fault_of_the_data(text: str) -> None:
 
 def test_a_fault_of_the_data_is_told_in_short() -> None:
     """A tool's name that is too long for a line is shortened."""
-    with pytest.raises(GraderError, match=r"^the expected arguments of 'x{59}…x{20}' are not JSON \(.*\); a fault"):
+    with pytest.raises(GraderError, match=r"^the expected arguments of 'x{59}…x{20}' are not JSON \(.*\): a fault"):
         grade(FunctionCall("x" * 500, "{"), FunctionCall("x" * 500))
 
 

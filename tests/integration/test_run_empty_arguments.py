@@ -74,4 +74,4 @@ def test_conformance_refuses_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     }
     (tmp_path / "cases.jsonl").write_text(json.dumps(case))
     assert main(["conformance", str(tmp_path / "cases.jsonl")]) == 2
-    assert "no setting of the verifier" in capsys.readouterr().err
+    assert "to which empty arguments are not JSON" in capsys.readouterr().err
