@@ -106,7 +106,7 @@ def _check_class(needed: type, where: str, spec: str, *, is_agent: bool) -> None
     except TypeError as error:
         raise AgentError(
             f"{where}: an agent's class is instantiated without arguments, but {needed.__name__}{signature} needs "
-            f"some: {error}; name a function, or make the agent in a fixture fc_agent in a conftest.py"
+            f"some: {error}; name a function, or override the fixture fc_agent in a conftest.py"
         ) from error
 
 

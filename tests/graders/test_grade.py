@@ -277,7 +277,7 @@ def test_settings_of_the_pivots_agent(agent: str, reward: float) -> None:
 def test_what_is_no_expected_action() -> None:
     """The view that an agent gets, and a row of the data, are refused with what to pass instead."""
     pivot = Pivot("p", "t", Action(message="Hi"), "[]")
-    for expected, part in ((pivot.view(), "holds no answer"), ({"expected_action": CALL}, "Pivot.from_row")):
+    for expected, part in ((pivot.view(), "holds no expected action"), ({"expected_action": CALL}, "Pivot.from_row")):
         with pytest.raises(GraderError, match=part):
             grade(expected, "Hello")
 

@@ -368,7 +368,9 @@ def test_a_run_under_way(audits: Audits) -> None:
     result = audits.audit("run/results.jsonl")
     result.stdout.fnmatch_lines(["2 graded answers *", "note: 2 of 5 tests of pivots.jsonl have a result"])
     audits.change("run", lambda description: description["sessions"][-1].update(exit_status=2))
-    audits.audit("run").stdout.fnmatch_lines(["note: its last session ended early, with exit status 2; audited *"])
+    audits.audit("run").stdout.fnmatch_lines(
+        ["note: its last session ended early, with exit status 2; the audit covers *"]
+    )
     audits.change("run", lambda description: description["sessions"][-1].update(ended=None))
     result = audits.audit("run")
     assert result.ret == 0

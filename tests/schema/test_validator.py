@@ -144,13 +144,14 @@ def test_one_odd_member_makes_it_a_schema(other: Any) -> None:
 def test_many_parameters_are_told_in_short() -> None:
     """The names of parameters that are no schema take no more than eighty characters."""
     explanation = check({f"parameter {n}": {"type": "string"} for n in range(30)}, {}).explanation
-    assert explanation.startswith("no JSON Schema: its members are parameters (parameter 0, parameter 1, ")
-    assert len(explanation) == len("no JSON Schema: its members are parameters ()") + 80
+    assert explanation.startswith("not a JSON Schema: its keys are parameter names (parameter 0, parameter 1, ")
+    assert len(explanation) == len("not a JSON Schema: its keys are parameter names ()") + 80
 
 
 def test_a_tool_without_parameters() -> None:
     """No parameters at all, and parameters without a word, allow any arguments."""
-    for schema in (None, {}, True):
+    schemas: tuple[Any, ...] = (None, {}, True)
+    for schema in schemas:
         assert check(schema, {"a": [1]}) == SchemaVerdict("valid")
 
 
