@@ -370,7 +370,7 @@ class TestMaking:
         with pytest.raises(AgentError) as caught:
             Judge()
         assert str(caught.value) == (
-            "--fc-judge=gpt-5-mini: OPENAI_API_KEY is not set; set it, or pass the base URL of a server that wants no "
+            "--fc-judge=gpt-5-mini: OPENAI_API_KEY is not set; set it, or pass the base URL of a server that needs no "
             "key: --fc-judge-base-url=http://localhost:8000/v1; to have no model judge messages: --fc-judge=off"
         )
 
