@@ -374,7 +374,7 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_any_json_is_an_action_or_refused(output: Any) -> None:
     """Whatever JSON an agent returns becomes an action with text in it, or an ActionError, and nothing else."""

@@ -20,7 +20,7 @@ from pytest_fcpivot.graders.agentic import MOST_PATHS, AgenticGrader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROPERTY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 YES = "EXPECTED_TOOL_CALL"
 BATCH = "EXPECTED_TOOL_CALL_BATCH"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot.graders.keywords import STOP_WORDS, keyword_overlap, keywords
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = settings(deadline=None)
 messages = st.one_of(
     st.text(max_size=30),
     st.lists(st.sampled_from(["refund", "Refund!", "the", "order", "A-12", "é", "東京", "ค่ะ"]), max_size=8).map(

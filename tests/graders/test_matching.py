@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot.graders.matching import best_assignment, maximum_matching
 
-PROPERTY = settings(deadline=None, max_examples=150)
+PROPERTY = settings(deadline=None)
 N = 120
 GENERATOR = random.Random(5)  # noqa: S311 (no secret)
 

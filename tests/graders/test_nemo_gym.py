@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_fcpivot import Action, FunctionCall, Grade, GraderError, Message, grade
 from pytest_fcpivot.graders import make_grader
 
-PROPERTY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+PROPERTY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ANY_ORDER = "nemo-gym:any-order"
 
 YES = "EXPECTED_TOOL_CALL"

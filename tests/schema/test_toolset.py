@@ -424,7 +424,7 @@ schemas: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.fixed_dictionaries({"properties": st.dictionaries(names, schemas, max_size=3)}), json_values)
 def test_verdicts_are_those_of_jsonschema(parameters: Any, value: Any) -> None:
     """Valid, invalid or unusable: the verdict is what jsonschema says of the schema and the arguments."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k, student_t_quantile
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = settings(deadline=None)
 
 
 @pytest.mark.parametrize(
