@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import suppress
 
 import pytest
-from hypothesis import settings
 
-# By default few examples of each property, since they are most of the unit tests' time. `.ci/run` runs them with
-# --hypothesis-profile=thorough. Tests that need a number of their own say so.
-settings.register_profile("thorough", max_examples=500, deadline=None)
-settings.register_profile("brief", max_examples=50, deadline=None)
-settings.load_profile("brief")
+# The first command of the README runs here too, in an environment without what only the tests need.
+with suppress(ImportError):
+    from hypothesis import settings
+
+    # By default few examples of each property, since they are most of the unit tests' time. `.ci/run` runs them with
+    # --hypothesis-profile=thorough. Tests that need a number of their own say so.
+    settings.register_profile("thorough", max_examples=200, deadline=None)
+    settings.register_profile("brief", max_examples=50, deadline=None)
+    settings.load_profile("brief")
 
 
 @pytest.hookimpl(tryfirst=True)
