@@ -307,11 +307,17 @@ class Project:
         return re.sub(r"puppet\.py:\d+", "puppet.py:<line>", text)
 
     def summary(self, result: pytest.RunResult) -> str:
-        """Return the summary of the pivots, without the command, which has the session's own options."""
+        """Return the summary of the pivots, without the commands, which have the session's own options.
+
+        Latencies are left out too: a busy machine alone makes them long enough to be told.
+        """
         lines = result.outlines
         start = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
-        shown = [line for line in lines[start:-1] if not line.startswith(("rerun the failures:", "ask again what"))]
+        shown = [line for line in lines[start:-1] if not line.startswith(_OF_THE_SESSION)]
         return self.redact("\n".join(shown))
+
+
+_OF_THE_SESSION = ("rerun the failures:", "ask again what", "latency: ")
 
 
 def _exit_status(args: Sequence[str]) -> int:
