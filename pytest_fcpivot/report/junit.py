@@ -81,17 +81,13 @@ def _say_nothing(*_: object) -> None:
     pass
 
 
-def write_suite_properties(config: pytest.Config, subject: Subject, figures: Figures) -> None:
-    """Add the figures to pytest's JUnit reporter, if there is one; call this before it writes its file.
+def suite_writers(config: pytest.Config) -> list[Callable[[str, object], None]]:
+    """Return what adds a property to the suite of each of pytest's JUnit reporters; empty if no file is written.
 
     pytest's fixture for this, `record_testsuite_property`, does not work across workers.
     """
-    properties = suite_properties(subject, figures)
-    for plugin in config.pluginmanager.get_plugins():
-        add = getattr(plugin, "add_global_property", None)
-        if callable(add):
-            for name, value in properties.items():
-                add(name, value)
+    found = (getattr(plugin, "add_global_property", None) for plugin in config.pluginmanager.get_plugins())
+    return [add for add in found if callable(add)]
 
 
 def suite_properties(subject: Subject, figures: Figures) -> dict[str, object]:

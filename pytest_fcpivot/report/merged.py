@@ -12,6 +12,7 @@ from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Subject
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
+from pytest_fcpivot.runs.merge import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
             if "selected_by_shard" not in description
             else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
         )
-    yield f"merged: {_count(len(description['merged']), 'run')}, {_count(merged.results, 'result')}"
+    yield f"merged: {count_of(len(description['merged']), 'run')}, {count_of(merged.results, 'result')}"
     yield from (f"note: {line}" for line in merged.notes)
     yield from (f"missing: {line}" for line in merged.missing)
 
@@ -73,7 +74,3 @@ def _heading(title: str) -> str:
     width = width if width >= _LEAST_WIDTH else _WIDTH
     side = "=" * max((width - len(title) - 2) // 2, 1)
     return f"{side} {title} {side}".ljust(width, "=")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

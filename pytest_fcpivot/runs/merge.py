@@ -266,7 +266,7 @@ def _places(parts: Sequence[_Run]) -> dict[str, int]:
         listed = []
         for (first, second), tests in shared.items():
             few = ", ".join(list(tests)[:_SHOWN]) + (", …" if len(tests) > _SHOWN else "")
-            listed.append(f"  {_count(len(tests), 'test')} in {parts[first].name} and {parts[second].name}: {few}")
+            listed.append(f"  {count_of(len(tests), 'test')} in {parts[first].name} and {parts[second].name}: {few}")
         raise RunError("these runs overlap:\n" + "\n".join(listed) + "\nname each part of the data once")
     return places
 
@@ -536,5 +536,6 @@ def _several(names: Sequence[str]) -> str:
     return ", ".join(names[: _SHOWN * 2]) + (f" and {more} more" if more > 0 else "")
 
 
-def _count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
+    """Write a number of things, in the plural unless it is 1."""
     return f"{number} {noun}{'s' * (number != 1)}"

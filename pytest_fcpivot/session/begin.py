@@ -27,6 +27,7 @@ from pytest_fcpivot.session.worker_plan import is_worker
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_fcpivot.core.redact import Redactor
     from pytest_fcpivot.session.plan import Plan
 
 
@@ -34,7 +35,7 @@ def begin(config: pytest.Config) -> PivotSession:
     """Check the options, open the data, and register the session's hooks; raises UsageError for what cannot be run."""
     redact = Hiding.begin(config).redact
     try:
-        session = make_session(config)
+        session = make_session(config, redact)
     except FcPivotError as error:
         raise pytest.UsageError(on_screen(redact(str(error)))) from error
     except OSError as error:  # for example a directory without access, or a file name that is too long
@@ -48,9 +49,9 @@ def begin(config: pytest.Config) -> PivotSession:
     return session
 
 
-def make_session(config: pytest.Config) -> PivotSession:
+def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
     """Make the parts of a session; raises FcPivotError for options and data that cannot be run, OSError for a file."""
-    redact, servers = Hiding.begin(config).redact, Servers()
+    servers = Servers()
     plan, judging = make_plan(config, redact, servers)
     recorder = _recorder(config, plan)
     calls = KeptCalls(config, recorder, redact)

@@ -65,11 +65,22 @@ class Closing:
         if others is not None and not self._ledger.complete:
             others.stop("fcpivot: the session ends")
         self._ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=judged)
-        from pytest_fcpivot.report.junit import write_suite_properties  # noqa: PLC0415 (once, at the end)
-        from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415
+        self._write_junit_properties(session.config)
+
+    def _write_junit_properties(self, config: pytest.Config) -> None:
+        """Add the figures to the JUnit file before pytest writes it; without one, they are not worked out here."""
+        from pytest_fcpivot.report.junit import suite_properties, suite_writers  # noqa: PLC0415 (once, at the end)
+
+        writers = suite_writers(config)
+        if not writers:
+            return
+        from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415 (only for a file)
         from pytest_fcpivot.session.summing_up import subject_of  # noqa: PLC0415
 
-        write_suite_properties(session.config, subject_of(self._plan), Figures.of(self._ledger.tally))
+        properties = suite_properties(subject_of(self._plan), Figures.of(self._ledger.tally))
+        for add in writers:
+            for name, value in properties.items():
+                add(name, value)
 
     def _selected(self, session: pytest.Session, others: Distribution | None) -> Iterable[str] | None:
         """Return the node ids of the selected tests over pivots; None if the session ended before they were known."""

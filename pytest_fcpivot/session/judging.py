@@ -15,11 +15,12 @@ from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import FatalAgentError, OptionError
 from pytest_fcpivot.graders.base import OFF
 from pytest_fcpivot.schema.toolset import tool_set
-from pytest_fcpivot.session.hiding import Hiding
 from pytest_fcpivot.session.scoring import ASKED, CACHED, FALLBACK, Held, Scored
 from pytest_fcpivot.session.worker_plan import plan_told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from pytest_fcpivot.calls.call import Call
@@ -47,7 +48,7 @@ class JudgeRaisedError(Exception):
 
 
 def make_judging(
-    config: pytest.Config, chosen: Options, grader: Grader, servers: Servers
+    config: pytest.Config, chosen: Options, grader: Grader, servers: Servers, redact: Callable[[str], str]
 ) -> tuple[Judging | None, dict[str, str | None] | None]:
     """Return the session's Judging, None without a judge, and the judge's description for run.json.
 
@@ -76,7 +77,7 @@ def make_judging(
         key_variable=wanted.key_variable,
         api=wanted.api,
         timeout=chosen.timeout,
-        cache=JudgeCache(redact=Hiding.begin(config).redact),
+        cache=JudgeCache(redact=redact),
     )
     if judge is None:
         why = f"--fc-judge={OFF}" if model == OFF else f"{key} is not set"

@@ -24,6 +24,7 @@ class KeptCalls:
     def __init__(self, config: pytest.Config, recorder: Recorder, redact: Redactor) -> None:
         self._config = config
         self._recorder = recorder
+        self._temporary: Path | None = None
         self.directory = self._find()
         worker = is_worker(config)
         self.log: CallLog = CallLog()
@@ -41,9 +42,11 @@ class KeptCalls:
             return Path(told.calls) if told.calls else None
         if self._recorder.path is None and self._config.getoption("dist", "no") != "no":
             # nothing is recorded, but the answers of a worker that dies are still needed in this session
-            directory = tempfile.TemporaryDirectory(prefix="fcpivot-")
-            self._config.add_cleanup(directory.cleanup)
-            return Path(directory.name)
+            if self._temporary is None:
+                directory = tempfile.TemporaryDirectory(prefix="fcpivot-")
+                self._config.add_cleanup(directory.cleanup)
+                self._temporary = Path(directory.name)
+            return self._temporary
         return self._recorder.calls
 
     def _process_name(self) -> str:

@@ -17,6 +17,9 @@ from pytest_fcpivot.options.table import LATEST, OPTIONS, Option, option_of
 if TYPE_CHECKING:
     import pytest
 
+FIXTURE_HOME = "pytest_fcpivot.plugin"  # the module of the plugin's own fixtures
+WORKER_KEY = "fcpivot"  # of what a worker of pytest-xdist and its controller send to each other
+
 
 def register(parser: pytest.Parser) -> None:
     """Declare the options, on the command line and in the ini file."""
@@ -62,7 +65,7 @@ def on_command_line(config: pytest.Config) -> bool:
 
 def asked_for(config: pytest.Config) -> bool:
     """Return whether any option was given in any way."""
-    return "fcpivot" in getattr(config, "workerinput", {}) or any(is_set(config, option) for option in OPTIONS)
+    return WORKER_KEY in getattr(config, "workerinput", {}) or any(is_set(config, option) for option in OPTIONS)
 
 
 def is_set(config: pytest.Config, option: Option) -> bool:
@@ -91,7 +94,7 @@ def agent_is_built(config: pytest.Config) -> bool:
 
 
 def _is_ours(fixture: Any) -> bool:
-    return bool(fixture.__module__ == "pytest_fcpivot.plugin")
+    return bool(fixture.__module__ == FIXTURE_HOME)
 
 
 def is_typed(config: pytest.Config, dest: str) -> bool:

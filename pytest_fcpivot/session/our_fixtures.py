@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.session.options import FIXTURE_HOME
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIXTURE_HOME = "pytest_fcpivot.plugin"
 NO_AGENT = (
     "no agent to ask: pass --fc-agent=module:fn (or FC_AGENT, or ini fc_agent), "
     "or override the fixture fc_agent in a conftest.py"

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.judging import Judging
 
 
+_LOOKS = ("collectonly", "setuponly", "setupplan", "showfixtures")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A session's options, data and grader, and the stored run whose answers it uses.
@@ -149,7 +152,7 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
     if book is not None and is_rollouts:
         repeats = max(repeats, book.repeats)  # rollouts have the number of repeats in them
     only_looks = any(config.getoption(name, False) for name in _LOOKS)
-    judging, judge = (None, None) if only_looks else make_judging(config, chosen, choice.grader, servers)
+    judging, judge = (None, None) if only_looks else make_judging(config, chosen, choice.grader, servers, redact)
     plan = Plan(
         options=chosen,
         given=given,
@@ -170,9 +173,6 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
         only_sets_up=bool(config.getoption("setuponly", False)),
     )
     return plan, judging
-
-
-_LOOKS = ("collectonly", "setuponly", "setupplan", "showfixtures")
 
 
 def _take_arguments(config: pytest.Config, stored: StoredRun | None) -> list[str]:

@@ -11,14 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.session.options import WORKER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import pytest
-
-
-_KEY = "fcpivot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +57,23 @@ def is_worker(config: pytest.Config) -> bool:
 
 def plan_told(config: pytest.Config) -> WorkerPlan | None:
     """Return the plan that the controller sent to this worker; None in other processes, and without pivots."""
-    sent = getattr(config, "workerinput", {}).get(_KEY)
+    sent = getattr(config, "workerinput", {}).get(WORKER_KEY)
     return None if sent is None else WorkerPlan.from_builtins(sent)
 
 
 def tell(worker_input: dict[str, Any], plan: WorkerPlan) -> None:
     """Add the plan to the data that pytest-xdist sends to a starting worker."""
-    worker_input[_KEY] = plan.to_builtins()
+    worker_input[WORKER_KEY] = plan.to_builtins()
 
 
 def notes_from(worker_output: Mapping[str, Any]) -> list[str]:
     """Return the remarks about the judge that a worker sent as it ended."""
-    return list(worker_output.get(_KEY, ()))
+    return list(worker_output.get(WORKER_KEY, ()))
 
 
 def give_notes(config: pytest.Config, notes: Iterable[str]) -> None:
     """Send this worker's remarks about the judge to the controller as it ends."""
-    config.workeroutput[_KEY] = sorted(notes)  # type: ignore[attr-defined] # xdist's
+    config.workeroutput[WORKER_KEY] = sorted(notes)  # type: ignore[attr-defined] # xdist's
 
 
 def own_version() -> str | None:
