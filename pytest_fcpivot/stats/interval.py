@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.stats.clusters import Totals, spread
+from pytest_fcpivot.stats.student_t import student_t_quantile
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 CONFIDENCE = 0.95
-_EXACT_TO_DF = 2
-_SMALLEST_STEP = 1e-10
+_UPPER = (1 + CONFIDENCE) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,59 +31,32 @@ class Interval:
     clusters: int
 
 
-def student_t_quantile(p: float, df: int) -> float:
-    """Return the p-quantile of Student's t distribution with `df` degrees of freedom, for 0.5 <= p < 1 and df >= 1.
-
-    One and two degrees of freedom have closed forms. For more, Newton's method solves CDF(t) = p, starting from the
-    normal quantile. That start is below the solution, and the CDF is concave for t > 0, so no step overshoots.
-    """
-    if df == 1:
-        return math.tan(math.pi * (p - 0.5))
-    if df == _EXACT_TO_DF:
-        return (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
-    t = NormalDist().inv_cdf(p)
-    log_scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
-    step = math.inf
-    while step > _SMALLEST_STEP:
-        density = math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df))
-        step = (p - _student_t_cdf(t, df)) / density
-        t += step
-    return t
-
-
-def _student_t_cdf(t: float, df: int) -> float:
-    """Return P(T <= t) for t >= 0 and an integer `df` of at least 2 (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
-    theta = math.atan2(t, math.sqrt(df))
-    cos_squared = math.cos(theta) ** 2
-    term = math.cos(theta) if df % 2 else 1.0
-    total = term
-    for k in range(2 if df % 2 else 1, df - 2, 2):
-        term *= cos_squared * k / (k + 1)
-        total += term
-    area = 2 / math.pi * (theta + math.sin(theta) * total) if df % 2 else math.sin(theta) * total
-    return 0.5 + area / 2
-
-
 def mean_interval(rewards: Mapping[str, Sequence[float]]) -> Interval | None:
     """Return the mean reward with its 95 % interval, clustered by trajectory; None without rewards.
 
-    `rewards` maps a cluster (trajectory) to the rewards of its pivots, each in [0, 1]. The variance of the mean is the
-    cluster-robust one, G/(G-1) * sum((S_g - n_g * mean)^2) / n^2, where G is the number of clusters and S_g the sum of
-    the n_g rewards of cluster g; at least the variance of n independent samples is used. The interval is Wilson's at
-    the effective sample size that this variance implies, with Student's t on G - 1 degrees of freedom (Korn & Graubard
-    1998; Franco et al. 2019). It therefore stays inside [0, 1], and does not shrink to a point when all rewards are 0
-    or all are 1. With a single cluster the variance is unknown, and the interval is [0, 1].
+    `rewards` maps a cluster (trajectory) to the rewards of its pivots, each in [0, 1]. The variance of the mean and its
+    degrees of freedom are those of `clusters.spread`. The interval is Wilson's at the effective sample size that this
+    variance implies, with Student's t (Korn & Graubard 1998; Franco et al. 2019). It therefore stays inside [0, 1], and
+    does not shrink to a point when all rewards are 0 or all are 1. It is never narrower than that of as many
+    independent rewards. With a single trajectory the variance is unknown, and the interval is [0, 1].
+
+    benchmarks/interval_coverage.py has how often it covers the truth: in 93 to 98 % of cases for true means from 0.1 to
+    0.9, from ten trajectories on.
     """
     rewards = {cluster: values for cluster, values in rewards.items() if values}
     n = sum(len(values) for values in rewards.values())
     if n == 0:
         return None
-    mean = math.fsum(value for values in rewards.values() for value in values) / n
-    clusters = len(rewards)
+    found = spread([Totals(len(values), math.fsum(values)) for values in rewards.values()])
+    mean, clusters = found.mean, found.clusters
     if clusters == 1:
         return Interval(mean, 0.0, 1.0, n, clusters)
-    t = student_t_quantile((1 + CONFIDENCE) / 2, clusters - 1)
-    low, high = _wilson(mean, _effective_size(rewards, mean, n), t)
+    within = math.fsum((value - mean) ** 2 for values in rewards.values() for value in values)
+    of_trajectories = _wilson(
+        mean, _effective_size(mean, found.variance, clusters), student_t_quantile(_UPPER, found.df)
+    )
+    if_independent = _wilson(mean, _effective_size(mean, within / (n - 1) / n, clusters), NormalDist().inv_cdf(_UPPER))
+    low, high = min(of_trajectories[0], if_independent[0]), max(of_trajectories[1], if_independent[1])
     return Interval(mean, min(low, mean), max(high, mean), n, clusters)
 
 
@@ -106,19 +81,16 @@ def pass_at_k(counts: Iterable[Sequence[int]], k: int) -> tuple[float, float, in
     return math.fsum(any_passes) / pivots, math.fsum(all_pass) / pivots, pivots
 
 
-def _effective_size(rewards: Mapping[str, Sequence[float]], mean: float, n: int) -> float:
-    """Return the number of independent 0/1 samples whose mean would have the same variance as this mean."""
-    clusters = len(rewards)
-    between = math.fsum((math.fsum(values) - len(values) * mean) ** 2 for values in rewards.values())
-    variance = clusters / (clusters - 1) * between / n**2
-    within = math.fsum((value - mean) ** 2 for values in rewards.values() for value in values)
-    variance = max(variance, within / (n - 1) / n)
-    most = mean * (1 - mean)  # the variance of one 0/1 sample with this mean, the largest there is
-    if variance <= 0.0 or most <= variance:
-        # all rewards are equal, or differ by no more than rounding errors: count only the trajectories, which are known
-        # to be independent. Otherwise the variance is the largest possible: one sample's worth.
-        return float(clusters) if variance <= 0.0 else 1.0
-    return most / variance
+def _effective_size(mean: float, variance: float, clusters: int) -> float:
+    """Return the number of independent 0/1 rewards whose mean would have this variance.
+
+    It is at least 1: no reward varies more than one that is 0 or 1. If all trajectories are alike, so that nothing
+    varies, only they count, which are known to be independent.
+    """
+    most = mean * (1 - mean)  # the variance of one 0/1 reward with this mean, the largest there is
+    if variance <= 0.0 or most <= 0.0:
+        return float(clusters)
+    return max(1.0, most / variance)
 
 
 def _wilson(mean: float, size: float, t: float) -> tuple[float, float]:

@@ -7,73 +7,13 @@ from itertools import combinations, pairwise
 from statistics import NormalDist
 
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k, student_t_quantile
+from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k
 
 PROPERTY = settings(deadline=None)
-
-
-@pytest.mark.parametrize(
-    ("p", "df", "table"),
-    [
-        (0.975, 1, 12.706),
-        (0.975, 2, 4.303),
-        (0.975, 3, 3.182),
-        (0.975, 4, 2.776),
-        (0.975, 5, 2.571),
-        (0.975, 9, 2.262),
-        (0.975, 10, 2.228),
-        (0.975, 30, 2.042),
-        (0.975, 60, 2.000),
-        (0.975, 120, 1.980),
-        (0.95, 1, 6.314),
-        (0.95, 2, 2.920),
-        (0.95, 5, 2.015),
-        (0.95, 15, 1.753),
-        (0.9, 3, 1.638),
-        (0.995, 1, 63.657),
-        (0.995, 2, 9.925),
-        (0.995, 3, 5.841),
-        (0.995, 10, 3.169),
-        (0.9995, 3, 12.924),
-        (0.9995, 4, 8.610),
-        (0.75, 7, 0.711),
-    ],
-)
-def test_quantiles_of_students_t(p: float, df: int, table: float) -> None:
-    """Quantiles agree with the printed tables of Student's t to the last digit."""
-    assert student_t_quantile(p, df) == pytest.approx(table, abs=6e-4)
-
-
-@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 50, 3799])
-def test_the_median_is_zero(df: int) -> None:
-    """Half of the distribution lies below zero."""
-    assert student_t_quantile(0.5, df) == pytest.approx(0.0, abs=1e-12)
-
-
-@pytest.mark.parametrize("p", [0.6, 0.9, 0.975, 0.995])
-@pytest.mark.parametrize("df", [3, 4, 6, 11, 40])
-def test_quantiles_invert_the_distribution(p: float, df: int) -> None:
-    """The density, integrated by Simpson's rule up to the quantile, gives the probability back."""
-    t = student_t_quantile(p, df)
-    scale = math.gamma((df + 1) / 2) / math.gamma(df / 2) / math.sqrt(df * math.pi)
-    steps = 2000
-    heights = [scale * (1 + (t * i / steps) ** 2 / df) ** (-(df + 1) / 2) for i in range(steps + 1)]
-    area = t / steps / 3 * (heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2]))
-    assert 0.5 + area == pytest.approx(p, abs=1e-9)
-
-
-def test_many_degrees_of_freedom_are_the_normal_distribution() -> None:
-    """With thousands of trajectories, t is the normal quantile to three digits."""
-    assert student_t_quantile(0.975, 3799) == pytest.approx(NormalDist().inv_cdf(0.975), abs=1e-3)
-
-
-def test_quantiles_fall_with_the_degrees_of_freedom() -> None:
-    """More trajectories never widen the interval's t, across the switch of methods too."""
-    quantiles = [student_t_quantile(0.975, df) for df in range(1, 200)]
-    assert quantiles == sorted(quantiles, reverse=True)
 
 
 def singles(successes: int, n: int) -> dict[str, list[float]]:
@@ -105,20 +45,23 @@ def test_nothing_has_no_interval() -> None:
     assert mean_interval({"t1": []}) is None
 
 
-@pytest.mark.parametrize(("successes", "n"), [(40, 400), (200, 400), (399, 400), (700, 1000), (1, 600)])
+@pytest.mark.parametrize(("successes", "n"), [(40, 400), (200, 400), (370, 400), (700, 1000), (40, 600)])
 def test_independent_pivots_give_the_textbook_interval(successes: int, n: int) -> None:
-    """One pivot a trajectory: the interval is Wilson's, to within the difference of t and z at n - 1."""
+    """One pivot a trajectory: the interval is Wilson's, to within what the variance's degrees of freedom make of it."""
     found = interval(singles(successes, n))
     low, high = wilson(successes / n, n, NormalDist().inv_cdf(0.975))
     assert (found.mean, found.n, found.clusters) == (successes / n, n, n)
-    assert found.low == pytest.approx(low, abs=0.002)
-    assert found.high == pytest.approx(high, abs=0.002)
+    assert found.low == pytest.approx(low, abs=0.003)
+    assert found.high == pytest.approx(high, abs=0.003)
 
 
-@pytest.mark.parametrize(("successes", "n", "t"), [(3, 10, 2.2622), (1, 5, 2.7764), (20, 31, 2.0423), (1, 2, 12.7062)])
-def test_independent_pivots_in_closed_form(successes: int, n: int, t: float) -> None:
-    """One pivot a trajectory: Wilson's interval at n - 1 samples with Student's t, exactly."""
+@pytest.mark.parametrize(
+    ("successes", "n", "df"), [(3, 10, 8), (1, 5, 2.8444), (20, 31, 29), (1, 2, 1), (2, 40, 4.4592)]
+)
+def test_independent_pivots_in_closed_form(successes: int, n: int, df: float) -> None:
+    """One pivot a trajectory: Wilson's interval at n - 1 samples, with Student's t at the variance's own certainty."""
     found = interval(singles(successes, n))
+    t = scipy.stats.t.ppf(0.975, df)
     assert (found.low, found.high) == pytest.approx(wilson(successes / n, n - 1, t), abs=1e-4)
 
 
@@ -139,20 +82,28 @@ def test_clusters_that_are_alike_widen_the_interval() -> None:
     assert width(clustered) > 1.5 * width(independent)
 
 
-def test_clusters_that_balance_do_not_narrow_the_interval_much() -> None:
+def test_clusters_that_balance_do_not_narrow_the_interval() -> None:
     """Trajectories that all have the same mix promise no more than independent pivots would."""
     independent = interval(singles(100, 200))
-    for odd in ([], [[1.0, 1.0], [0.0, 0.0]]):
+    for odd in ([], [[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]] * 10):
         balanced = interval({f"t{i}": values for i, values in enumerate([[1.0, 0.0]] * (100 - len(odd)) + odd)})
         assert balanced.n == independent.n
         assert width(balanced) >= width(independent) * 0.99
 
 
-@pytest.mark.parametrize(("clusters", "t"), [(2, 12.7062), (3, 4.3027), (6, 2.5706)])
-def test_clusters_that_balance_in_closed_form(clusters: int, t: float) -> None:
-    """If all trajectories have the same mix, their pivots count as independent: n - 1 samples, as many as n tell."""
+@pytest.mark.parametrize(("clusters", "df"), [(2, 1), (3, 1), (6, 4)])
+def test_clusters_that_balance_in_closed_form(clusters: int, df: int) -> None:
+    """If all trajectories have the same mix, only their number counts."""
     found = interval({f"t{i}": [1.0, 0.0] for i in range(clusters)})
-    assert (found.low, found.high) == pytest.approx(wilson(0.5, 2 * clusters - 1, t), abs=1e-4)
+    assert (found.low, found.high) == pytest.approx(wilson(0.5, clusters, scipy.stats.t.ppf(0.975, df)), abs=1e-4)
+
+
+def test_few_trajectories_with_all_the_failures() -> None:
+    """Two of 49 trajectories that fail as a whole leave the rate less certain than as many scattered failures."""
+    scattered = interval({f"t{i}": [float(i >= 12), *[1.0] * 5] for i in range(49)})
+    in_two = interval({f"t{i}": [float(i >= 2)] * 6 for i in range(49)})
+    assert scattered.mean == pytest.approx(in_two.mean)
+    assert in_two.low < scattered.low - 0.1
 
 
 @pytest.mark.parametrize("n", range(2, 60))
