@@ -39,7 +39,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
         yield (
             how_to_go_on(str(merged.path), marked=merged.made_here)
             if "selected_by_shard" not in description
-            else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
+            else "to run the tests that are missing or ended in an error, resume the shards' runs, and merge them again"
         )
     yield f"merged: {count_of(len(description['merged']), 'run')}, {count_of(merged.results, 'result')}"
     yield from (f"note: {line}" for line in merged.notes)

@@ -24,7 +24,7 @@ from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, judge_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
 from pytest_fcpivot.session.options import command_line, is_typed
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,9 +77,9 @@ class StoredRun:
             found.refuse_strangers_choices(config, reader)
             found.refuse_hidden_options(config, reader)
             return found
-        told = plan_told(config)
-        if told is not None and told.run is not None:
-            path = Path(told.run)  # only the controller can find the latest run
+        received = received_plan(config)
+        if received is not None and received.run is not None:
+            path = Path(received.run)  # only the controller can find the latest run
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:
@@ -95,7 +95,7 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        if resume == LATEST and told is None:
+        if resume == LATEST and received is None:
             found._refuse_strangers_latest(config, resume_from)
         found.refuse_hidden_options(config, reader)
         return found
@@ -153,7 +153,7 @@ class StoredRun:
 
         Workers skip this check: the controller has made it, and another machine lacks the controller's key.
         """
-        if self.is_made_here or plan_told(config) is not None:
+        if self.is_made_here or received_plan(config) is not None:
             return
         named = made_here.named_by(self.description, self._given(config, reader))
         if named:
@@ -199,7 +199,7 @@ class StoredRun:
 
         Workers skip this check: they get the option's value from their controller.
         """
-        if plan_told(config) is not None:
+        if received_plan(config) is not None:
             return
         given = reader.given_here()
         for name, value in self.options.items():

@@ -317,7 +317,7 @@ class Project:
         return self.redact("\n".join(shown))
 
 
-_OF_THE_SESSION = ("rerun the failures:", "ask again what", "latency: ")
+_OF_THE_SESSION = ("rerun the failures:", "run the tests that are missing", "latency: ")
 
 
 def _exit_status(args: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pivot_project"]
 
 CI = Path(__file__).parents[2] / "docs" / "ci.md"
-RESUME = "ask again what is missing or ended in an error:  pytest --fc-resume=run"
+RESUME = "run the tests that are missing or ended in an error:  pytest --fc-resume=run"
 
 
 def _dying(project: Project, number: int, *deadly: int) -> list[str]:

@@ -130,7 +130,7 @@ def test_after_ctrl_c(counted: Counted) -> None:
     session.interrupt()
     status, text = session.wait()
     assert status == pytest.ExitCode.INTERRUPTED
-    assert "ask again what is missing or ended in an error:  pytest --fc-resume=run" in text
+    assert "run the tests that are missing or ended in an error:  pytest --fc-resume=run" in text
     kept = set(counted.results(run))
     counted.touch("go")
     counted.run_here("--fc-resume=run").assert_outcomes(passed=8)
@@ -334,7 +334,7 @@ def test_a_run_of_own_tests(counted: Counted) -> None:
     options = counted.table({"one": ("say hello", "flaky hello"), "two": ("say hello", None)})
     counted.project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
     result = counted.run_here("test_mine.py", *options, "--fc-run=run")
-    command = next(line for line in result.outlines if line.startswith("ask again what is missing"))
+    command = next(line for line in result.outlines if line.startswith("run the tests that are missing"))
     counted.touch("mended")
     counted.run_here(*shlex.split(command.partition("pytest ")[2])).assert_outcomes(passed=2)
     assert dict(counted.asked()) == {"one": 1}

@@ -561,7 +561,7 @@ def test_what_is_missing(tmp_path: Path, name: str) -> None:
     ]
     asks = bool(told) or merged.tally.errors > 0
     assert asks == (
-        "ask again what is missing or ended in an error:  pytest --fc-resume=merged" in merged_lines(merged)
+        "run the tests that are missing or ended in an error:  pytest --fc-resume=merged" in merged_lines(merged)
     )
 
 
@@ -613,7 +613,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "        1  no",
         "pass rate = mean reward: checked over 2 pivots",
         "run recorded in merged",
-        "ask again what is missing or ended in an error:  pytest --fc-resume=merged",
+        "run the tests that are missing or ended in an error:  pytest --fc-resume=merged",
         "merged: 1 run, 3 results",
     ]
 
