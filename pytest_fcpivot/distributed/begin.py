@@ -21,9 +21,9 @@ def begin(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSe
     UsageError for what cannot be run, and CollectError in a worker whose controller has no pivots.
     """
     if begun is not None and is_worker(config):
-        from pytest_fcpivot.distributed.untold import refuse_untold  # noqa: PLC0415 (few sessions come here)
+        from pytest_fcpivot.distributed.unexpected_pivots import refuse_pivots  # noqa: PLC0415 (few sessions come here)
 
-        refuse_untold(config)
+        refuse_pivots(config)
     if has_xdist(config):
         _refuse_each(config)
     session = alone.begin(config)

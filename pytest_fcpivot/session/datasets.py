@@ -11,8 +11,8 @@ from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.core.jsontext import shown, shows_as_it_is
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, refuse_no_file, resolve_data
 from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.data.progress import Progress, told_nobody
-from pytest_fcpivot.data.told import Told
+from pytest_fcpivot.data.progress import Progress, no_progress
+from pytest_fcpivot.data.remarks import Remarks
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.worker_plan import received_plan
 
@@ -41,7 +41,7 @@ class Dataset:
     @property
     def note(self) -> str | None:
         """A remark on the data for readers of the results; None if there is none."""
-        return Told.of(self.store.provenance).note()
+        return Remarks.of(self.store.provenance).note()
 
     def describe(self) -> dict[str, Any]:
         """Describe the data as run.json does."""
@@ -213,7 +213,7 @@ class Datasets:
         """Show the progress of preparing a large file, past pytest's capturing, which has begun by now."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         if self._received is not None:  # a worker, for which the controller prepared it
-            yield told_nobody
+            yield no_progress
             return
         uncaptured = nullcontext() if capture is None else capture.global_and_fixture_disabled()
         with uncaptured, Progress.of_file(path) as progress:
