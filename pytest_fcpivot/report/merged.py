@@ -12,12 +12,12 @@ from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Subject
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
-from pytest_fcpivot.runs.merge import count_of
+from pytest_fcpivot.runs.merging.words import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_fcpivot.runs.merge import Merged
+    from pytest_fcpivot.runs.merging.merge import Merged
 
 _WIDTH, _LEAST_WIDTH = 80, 40  # columns: the width if it is unknown, and the least that is believed, as in pytest
 

@@ -222,7 +222,7 @@ class StoredRun:
         else:
             book.add_rollouts(self.path)
         if self.replays and book.damages and not allow_damaged:
-            instead = "resume the run, which asks again at their tests (--fc-resume), or " if self.is_run else ""
+            instead = "resume the run, which runs their tests again (--fc-resume), or " if self.is_run else ""
             raise RunError(
                 f"{self.path}: {would_be_missing(book.damages)}\n{instead}leave the lines out with --fc-allow-damaged"
             )

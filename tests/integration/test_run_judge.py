@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.report.merged import merged_lines
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ import pytest
 from pytest_fcpivot import grade, load_pivots
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.report.merged import merged_lines
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted
