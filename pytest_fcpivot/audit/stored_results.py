@@ -20,7 +20,7 @@ from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
-from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
+from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, TRUE
 from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.described import read_with_origin
@@ -74,7 +74,7 @@ class StoredResults:
                 f"{shown_settings(FIRST)}"
             )
         self.pass_mark = float(mark)
-        self.strict_schema = _is_on(self._options.get("fc_strict_schema"))
+        self.strict_schema = str(self._options.get("fc_strict_schema")).lower() in TRUE
         self._empty_arguments: EmptyArguments = (
             "object" if self._options.get("fc_empty_arguments") == "object" else "text"
         )
@@ -216,7 +216,3 @@ def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArgum
         return answered, True
     graded = line.graded()
     return graded, graded == answered
-
-
-def _is_on(value: Any) -> bool:
-    return str(value).lower() in ("1", "true", "yes", "on")

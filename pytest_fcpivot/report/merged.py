@@ -6,13 +6,13 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import is_binary, is_bundled
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Subject
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
-from pytest_fcpivot.runs.merging.words import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from pytest_fcpivot.core.jsontext import one_line, visible
 from pytest_fcpivot.core.redact import HIDDEN, Redactor
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import known_specs
-from pytest_fcpivot.options.table import FROM_ANY_RUN, as_arguments
+from pytest_fcpivot.options.table import FROM_ANY_RUN, as_arguments, option_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +121,7 @@ def _file(argument: str) -> str:
 
 
 def _of_option(dest: str, value: Any) -> Named:
-    return Named("--" + dest.replace("_", "-"), tuple(as_arguments(dest, value)), _WHY[dest])
+    return Named(option_of(dest).flag, tuple(as_arguments(dest, value)), _WHY[dest])
 
 
 def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) -> str:

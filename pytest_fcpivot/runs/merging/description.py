@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.options.names import flag_of
 from pytest_fcpivot.runs.merging.part import BY_MEANING, SHARD, selected_by
-from pytest_fcpivot.runs.merging.words import flag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,11 @@ def describe(parts: Sequence[Part]) -> tuple[dict[str, Any], list[str]]:
     alike = {key: first[key] for key in keys if all(part.description.get(key, ...) == first.get(key) for part in parts)}
     options, own_choice, differing = _options(parts)
     apart = [key for key in keys if key not in alike and key not in _MERGED_KEYS]
-    notes = [f"the runs had different values of {flag(name)}, and the merged run has none" for name in differing]
+    notes = [f"the runs had different values of {flag_of(name)}, and the merged run has none" for name in differing]
     if apart:
         notes.append(f"the runs differ in {', '.join(apart)}: run.json has each one's, under merged")
     if own_choice:
-        given = ", ".join(f"{flag(name)}={value}" for name, value in own_choice.items())
+        given = ", ".join(f"{flag_of(name)}={value}" for name, value in own_choice.items())
         notes.append(
             f"{given} selected from each shard separately, which a single run cannot do: do not resume the merged run"
         )

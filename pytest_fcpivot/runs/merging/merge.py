@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.merging.description import describe
 from pytest_fcpivot.runs.merging.gaps import count_missing, left_out, missing
 from pytest_fcpivot.runs.merging.mergeable import open_parts, refuse_damaged, refuse_mixed
-from pytest_fcpivot.runs.merging.words import count_of, several
+from pytest_fcpivot.runs.merging.words import several
 from pytest_fcpivot.runs.reader import (
     Damage,
     DamagedLineError,

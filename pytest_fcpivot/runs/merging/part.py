@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import OptionError, RunError
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.graders import meaning_of
+from pytest_fcpivot.options.names import flag_of
 from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.described import read_with_origin
-from pytest_fcpivot.runs.directory import RunDirectory, ended_early, judge_of_run
-from pytest_fcpivot.runs.merging.words import flag
+from pytest_fcpivot.runs.directory import COMPARED_BY_MEANING, RunDirectory, ended_early, judge_of_run
 from pytest_fcpivot.runs.trust import Origin
 
 if TYPE_CHECKING:
@@ -24,13 +24,8 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.runs.trust import Key
 
-# Runs may write these differently and mean the same; other members of run.json have their meaning, and are compared.
-BY_MEANING = frozenset(
-    (
-        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark", "fc_repeats"),
-        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
-    )
-)
+# run.json has the number of repeats apart, even if the option was not given.
+BY_MEANING = COMPARED_BY_MEANING | {"fc_repeats"}
 SHARD = "fc_shard"
 
 
@@ -86,8 +81,8 @@ class Part:
     def facts(self) -> dict[str, str]:
         """Return what must be the same in all runs, by name, as text for comparing and for messages."""
         options = self.options.items()
-        facts = {flag(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - BY_MEANING}
-        facts[flag(SHARD)] = f"one of {self.count}" if self.count else "not set"
+        facts = {flag_of(name): json.dumps(value) for name, value in options if name in ABOUT_THE_RUN - BY_MEANING}
+        facts[flag_of(SHARD)] = f"one of {self.count}" if self.count else "not set"
         facts |= {name: json.dumps(self.description[name], sort_keys=True) for name in ("agent", "repeats")}
         facts["grader"] = json.dumps(meaning_of(self.description["grader"]), sort_keys=True)
         facts["judge"] = json.dumps(judge_of_run(self.description), sort_keys=True)

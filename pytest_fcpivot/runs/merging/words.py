@@ -10,17 +10,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-def flag(option: str) -> str:
-    """Return an option's name on the command line."""
-    return "--" + option.replace("_", "-")
-
-
 def several(names: Sequence[str]) -> str:
     """List names, and of many only the first ones and how many more there are."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def count_of(number: int, noun: str) -> str:
-    """Write a number of things, in the plural unless it is 1."""
-    return f"{number} {noun}{'s' * (number != 1)}"
