@@ -192,7 +192,7 @@ class Workers:
         elif not known and not runs_again and not put_back(sched, crashitem):
             suspects, known = {crashitem}, True
         if len(suspects) > 1:
-            self._deaths[worker] += f", with calls at {len(suspects) - 1} more under way"
+            self._deaths[worker] += f", with calls for {len(suspects) - 1} other tests in flight"
         self._suspects |= suspects
         self._record_crash(suspects, logs, guilty=known)
         if not known or runs_again:

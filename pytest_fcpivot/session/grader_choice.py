@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOOK = "pytest_fcpivot_grader"
 _VERSION = "version"
-_BEFORE_SETS = "the run was recorded before settings belonged to sets"
+_BEFORE_SETS = "the run is of a version with the same settings for all data sets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def make_judging(
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
             raise OptionError(
-                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so that a judge is not "
+                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so a judge is not "
                 "used; leave the option out, or choose --fc-grader=agentic"
             )
         return None, None

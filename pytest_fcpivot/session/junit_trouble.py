@@ -31,7 +31,8 @@ class JUnitTrouble:
         if self._recorder.path is not None and self._recorder.trouble is None:
             run = shlex.quote(self._plan.shown_path(self._recorder.path))
             message += (
-                f"; the results are recorded: write the file by --fc-replay={run} --junitxml=FILE, which asks no agent"
+                f"; the results are recorded: write the file with pytest --fc-replay={run} --junitxml=FILE, which asks "
+                "no agent"
             )
         self.message = message
         if self._session.exitstatus in TO_THE_END:

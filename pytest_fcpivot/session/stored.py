@@ -289,7 +289,7 @@ def _refuse_blank(config: pytest.Config) -> None:
         ):
             raise OptionError(
                 f"{argument} {value}: write {argument}={value}, with the =; after a space, pytest takes the directory "
-                "for one of tests, and reads its settings there"
+                "for one with tests, and reads its settings there"
             )
 
 

@@ -187,7 +187,7 @@ def test_own_tests(project: Project) -> None:
 
 
 def test_repeats(project: Project) -> None:
-    """Of pivots that are asked several times, a pass is a reward at the mark: pass@k and pass^k follow it."""
+    """With repeats, pass@k and pass^k count a reward of at least the mark as a pass."""
     project.data(project.rows({"one": (_TRIP, None), "two": (_TRIP, None)}))
     project.write(
         "moody.py",

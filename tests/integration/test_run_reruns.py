@@ -1,4 +1,4 @@
-"""Beside plugins that run tests again, or several times: a wrong answer is never asked again until it is right."""
+"""Beside plugins that run tests again, or several times: an agent is never asked again until its answer is right."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_replay(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_dies(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pivot that ends its worker is put back by one plugin, not by both: it is one error, asked at once more."""
+    """A pivot that ends its worker is put back by one plugin, not by both: it is asked once more, and is one error."""
     pytest.importorskip("xdist.plugin")
     _beside("rerunfailures", monkeypatch)
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(6)}
