@@ -97,7 +97,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         # pytest shows this error before it configures any plugin
         if not options.given_so_far(early_config) or getattr(error, "path", None) is None:
             raise
-        from pytest_fcpivot.session.hiding import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
+        from pytest_fcpivot.session.redaction import without_secrets  # noqa: PLC0415 (only for a conftest that fails)
 
         clean = without_secrets(error)
         if clean is error:
@@ -110,10 +110,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     try:
         return (yield)
     except pytest.UsageError as error:
-        from pytest_fcpivot.session.hiding import Hiding  # noqa: PLC0415 (only for a session that fails to start)
+        from pytest_fcpivot.session.redaction import Redaction  # noqa: PLC0415 (only for a session that fails to start)
 
-        hiding = Hiding.of(config)
-        clean = error if hiding is None else hiding.usage_error(error)
+        redaction = Redaction.of(config)
+        clean = error if redaction is None else redaction.usage_error(error)
         if clean is error:
             raise
     raise clean  # outside of the except block, because a worker would also send the error's context

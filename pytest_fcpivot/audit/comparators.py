@@ -282,7 +282,9 @@ class Agentic:
         return self.grader.grade_message(expected.message, actual.message, score, "")
 
 
-EXACT = Equality(name="exact", rule="the same tool and the same JSON, types too; calls in any order, surplus ones free")
+EXACT = Equality(
+    name="exact", rule="the same tool and the same JSON, types too; calls in any order, surplus ones allowed"
+)
 _RULES = {
     "numbers": "an integer and a float of one value are equal",
     "case": "strings are equal when case-folded",
@@ -317,7 +319,7 @@ LADDER: tuple[Comparator, ...] = (
     DEFAULTS,
     DECODED,
     Graded(FIRST_CALL.name, "the verifier before 2026-08-11: only the first call of an answer counts", FIRST_CALL),
-    Graded(ANY_ORDER.name, "the verifier since then: calls in any order, surplus ones free", ANY_ORDER),
+    Graded(ANY_ORDER.name, "the verifier since then: calls in any order, surplus ones allowed", ANY_ORDER),
     Graded(
         "jaccard",
         "the same with a true multiset Jaccard of 0.1 for texts (the verifier's is 1/9)",

@@ -179,7 +179,7 @@ def _who(matcher: int, judged: int) -> str:
     if share >= _MOSTLY:
         return "mostly the matcher"
     if share > _HARDLY:
-        return "mostly the model, and the matcher's strictness beside it"
+        return "mostly the model, and partly the matcher's strictness"
     return "the model" if not matcher else "the model, and hardly the matcher"
 
 

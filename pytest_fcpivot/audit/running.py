@@ -20,7 +20,7 @@ from pytest_fcpivot.stats.interval import Interval, mean_interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pytest_fcpivot.audit.stored import Result, Stored
+    from pytest_fcpivot.audit.answers import Result, Stored
     from pytest_fcpivot.core.model import Action, Grade
 
 _NAMES = tuple(rung.name for rung in LADDER)

@@ -36,14 +36,14 @@ def run(options: argparse.Namespace) -> int:
     from pytest_fcpivot.data import lint  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
 
-    def tell(finding: lint.Finding) -> None:
+    def show(finding: lint.Finding) -> None:
         if options.json:
             print(finding.json())
         elif options.ids:
             say(str(finding))
 
     with Progress.of_file(Path(options.file)) as progress:
-        found = lint.lint(options.file, say=tell, progress=progress)
+        found = lint.lint(options.file, say=show, progress=progress)
     if options.json:
         print(json.dumps({"summary": found.summary()}))
     else:

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_fcpivot.report.merged import merged_lines  # noqa: PLC0415 (only for this command)
-    from pytest_fcpivot.runs.merge import merge  # noqa: PLC0415
+    from pytest_fcpivot.runs.merging.merge import merge  # noqa: PLC0415
 
     merged = merge(options.runs, options.output, allow_damaged=options.allow_damaged)
     for line in merged_lines(merged):

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if audit.each_repeated > 1:
         print(f"each pivot is in the data {audit.each_repeated} times, and will be asked as often")
-    for line in audit.told.lines():
+    for line in audit.remarks.lines():
         say(line)
     for flag, count in sorted(audit.flags.items()):
         say(f"  {count:>9}  {flag}")

@@ -71,12 +71,12 @@ def usage_of(output: Any) -> Usage | None:
     details = _first(usage, *_CACHED_DETAILS)
     cached, apart = _count(_first(usage, *_CACHED)), _count(_first(usage, *_CACHED_APART))
     thought = _count(_first(usage, *_REASONING_APART))
-    told = _first(usage, *_REASONING_DETAILS)
+    thinking = _first(usage, *_REASONING_DETAILS)
     return Usage(
         _count(read) + apart + _count(_first(usage, *_CACHE_WRITTEN_APART)),
         cached or apart or _count(_first(details, "cached_tokens", "cache_read")),
         _count(written) + thought,
-        thought or _count(_first(told, "reasoning_tokens", "reasoning")),
+        thought or _count(_first(thinking, "reasoning_tokens", "reasoning")),
     )
 
 

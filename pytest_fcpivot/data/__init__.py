@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.core.cachedir import cache_dir
 from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.data.files import SUFFIXES, is_data_file
-from pytest_fcpivot.data.progress import told_nobody
+from pytest_fcpivot.data.progress import no_progress
 
 if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Pivot
@@ -66,7 +66,7 @@ def open_store(
     *,
     bad_rows: BadRows = "refuse",
     same_pivot: SamePivot = "problem",
-    progress: Reached = told_nobody,
+    progress: Reached = no_progress,
 ) -> PivotStore:
     """Open a data file as a store; a source file is first prepared into the cache, unless that was done before.
 

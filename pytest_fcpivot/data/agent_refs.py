@@ -80,16 +80,16 @@ class AgentRefs:
             self._counts.clear()
             self._too_many = True
 
-    def told(self) -> dict[str, dict[str, int]]:
+    def to_builtins(self) -> dict[str, dict[str, int]]:
         """Return the counts as an entry of the provenance; empty if there are too many names."""
         return {} if self._too_many else {AGENT_REFS: dict(sorted(self._counts.items()))}
 
 
 def counted_in(provenance: Mapping[str, object], pivots: int) -> Counter[str | None] | None:
     """Return the counts of pivots by agent (None: no agent) from a store's provenance; None if it has no counts."""
-    told = provenance.get(AGENT_REFS)
-    if not isinstance(told, dict):
+    counted = provenance.get(AGENT_REFS)
+    if not isinstance(counted, dict):
         return None
-    counts: Counter[str | None] = Counter(told)
+    counts: Counter[str | None] = Counter(counted)
     unnamed = pivots - counts.total()
     return counts + Counter({None: unnamed})

@@ -151,7 +151,7 @@ class LineRows:
     def _lines(self, chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes | RowProblem]]:
         begun = io.BytesIO()  # a line that continues in the next chunk; getvalue() of BytesIO makes no copy
         begun_size = 0
-        for chunk in self._telling(_not_wide(chunks)):
+        for chunk in self._with_progress(_not_wide(chunks)):
             start = chunk.find(b"\n") + 1
             head = chunk[: start - 1] if start else chunk
             begun_size += len(head)
@@ -185,7 +185,7 @@ class LineRows:
         if begun_size and (row := self._row(begun.getvalue(), begun_size, valid=False)) is not None:
             yield self._line, row
 
-    def _telling(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _with_progress(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield chunks, and call `on_read` after each."""
         for chunk in chunks:
             yield chunk

@@ -16,10 +16,10 @@ from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.data import open_store, resolve_data
-from pytest_fcpivot.data.progress import told_nobody
+from pytest_fcpivot.data.progress import no_progress
+from pytest_fcpivot.data.remarks import KEY as REMARKS
+from pytest_fcpivot.data.remarks import Remarks
 from pytest_fcpivot.data.store import AGAIN, DAMAGED
-from pytest_fcpivot.data.told import KEY as TOLD
-from pytest_fcpivot.data.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,10 +34,10 @@ _REASONS_SHOWN = 5
 _THOUSAND = 1000
 _ADD_UP = "import json, sys; from pytest_fcpivot.data.info import sizes; print(json.dumps(sizes(sys.argv[1])))"
 # The entries of the store's metadata that are shown in places of their own, not under `provenance`.
-_NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons", TOLD})
+_NOT_PROVENANCE = frozenset({"rows", "audit", "flags", "bad_rows", "bad_row_reasons", REMARKS})
 
 
-def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any]:
+def facts(name: str | Path, *, progress: Reached = no_progress) -> dict[str, Any]:
     """Describe a data file, given by its name, as builtins; broken rows of a source file are counted, not refused.
 
     `share` is a fraction of the pivots; for tools, of the expected calls. A distribution's `p95` is the smallest value
@@ -60,7 +60,7 @@ def facts(name: str | Path, *, progress: Reached = told_nobody) -> dict[str, Any
         "provenance": {key: value for key, value in details.items() if key not in _NOT_PROVENANCE},
         "audit": details.get("audit"),
         "flags": details.get("flags", {}),
-        TOLD: details.get(TOLD),
+        REMARKS: details.get(REMARKS),
         "bad_rows": details.get("bad_rows", 0),
         "bad_row_reasons": details.get("bad_row_reasons", []),
     }
@@ -256,7 +256,7 @@ def _provenance_lines(found: Mapping[str, Any]) -> Iterable[str]:
         )
     elif found["bad_rows"]:
         yield f"broken rows: {found['bad_rows']}"
-    yield from map(one_line, Told.of(found).lines())
+    yield from map(one_line, Remarks.of(found).lines())
     for reason in found["bad_row_reasons"][:_REASONS_SHOWN]:
         yield f"  {one_line(reason)}"
     if found["bad_rows"] > _REASONS_SHOWN:

@@ -19,9 +19,9 @@ from pytest_fcpivot.core.chat import content_text
 from pytest_fcpivot.core.jsontext import one_line, quoted, shown
 from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.data import open_store, resolve_data
-from pytest_fcpivot.data.progress import told_nobody
+from pytest_fcpivot.data.progress import no_progress
+from pytest_fcpivot.data.remarks import Remarks
 from pytest_fcpivot.data.rows import expected_action_json
-from pytest_fcpivot.data.told import Told
 from pytest_fcpivot.schema.accept import make_acceptor
 from pytest_fcpivot.schema.toolset import check_arguments, tool_set
 
@@ -174,7 +174,7 @@ def lint(
     *,
     say: Callable[[Finding], None] = lambda _finding: None,
     ids_shown: int = _IDS_SHOWN,
-    progress: Reached = told_nobody,
+    progress: Reached = no_progress,
 ) -> Findings:
     """Check a data file, given by its name, for faults.
 
@@ -228,11 +228,11 @@ def _split_reason(reason: str) -> tuple[str, str]:
 
 def _left_out(provenance: Mapping[str, Any]) -> Iterator[tuple[Finding, int]]:
     """Yield one finding for each reason for which turns were left out, with the number of these turns."""
-    told = Told.of(provenance)
-    for reason, count in told.left_out.most_common():
+    remarks = Remarks.of(provenance)
+    for reason, count in remarks.left_out.most_common():
         rule = "unreadable-turn" if "arguments" in reason else "left-out-turn"
         times = "" if count == 1 else f" (and {count - 1} more)"
-        where = told.first.get(reason, "")
+        where = remarks.first.get(reason, "")
         yield Finding(rule, RULES[rule].severity, where, one_line(reason) + times), count
 
 
@@ -245,7 +245,7 @@ def _count_unnamed(found: Findings, provenance: Mapping[str, Any]) -> None:
     unnamed = provenance.get("bad_rows", 0) - len(reasons)
     if unnamed <= 0:
         return
-    refused = Told.of(provenance).refused
+    refused = Remarks.of(provenance).refused
     repeated = sum(count for kind, count in refused.items() if kind.startswith(_DUPLICATE))
     repeated -= sum(_split_reason(reason)[1].startswith(_DUPLICATE) for reason in reasons)
     for rule, count in (("duplicate-id", repeated), ("broken-row", unnamed - repeated)):
@@ -393,19 +393,19 @@ def _result_faults(items: list[Any]) -> Iterator[tuple[str, str]]:
     for place, item in enumerate(items):
         kind = item.get("type")
         if kind == "function_call":
-            told = item.get("call_id") or item.get("id")
-            identifier = str(told)
-            if told and identifier in seen and twice is None:
-                twice = f"input[{place}]: {shown(told)}"
+            call_id = item.get("call_id") or item.get("id")
+            identifier = str(call_id)
+            if call_id and identifier in seen and twice is None:
+                twice = f"input[{place}]: {shown(call_id)}"
             seen.add(identifier)
             open_calls.setdefault(identifier, []).append(place)
         elif kind == "function_call_output":
-            told = item.get("call_id") or item.get("id")
-            waiting = open_calls.get(str(told))
+            call_id = item.get("call_id") or item.get("id")
+            waiting = open_calls.get(str(call_id))
             if waiting:
                 waiting.pop(0)
             elif stray is None:
-                stray = f"input[{place}]: {shown(told)}"
+                stray = f"input[{place}]: {shown(call_id)}"
     if stray is not None:
         yield "result-without-call", stray
     if twice is not None:

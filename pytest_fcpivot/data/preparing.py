@@ -13,11 +13,11 @@ from pytest_fcpivot.core.version import __version__
 from pytest_fcpivot.data.agent_refs import AgentRefs
 from pytest_fcpivot.data.conversations import SkippedTurn
 from pytest_fcpivot.data.listing import Listing
+from pytest_fcpivot.data.remarks import KEY as REMARKS
+from pytest_fcpivot.data.remarks import UNEQUAL, Remarks, doubts_of, may_be_doubtful
 from pytest_fcpivot.data.repeated import RepeatedRows
 from pytest_fcpivot.data.rowreader import RowReader, Shape
 from pytest_fcpivot.data.rows import StoredPivot
-from pytest_fcpivot.data.told import KEY as TOLD
-from pytest_fcpivot.data.told import UNEQUAL, Told, doubts_of, may_be_doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,8 +44,8 @@ class Audit:
     `rows` = `pivot_rows` + `conversations` + `broken`; `turns` of conversations = their pivots + `skipped`.
     `flags` counts what is unusual about rows that could be read. `problems` holds the first broken rows. `listed` is
     the number of rows and turns left out; the audit file lists them in `list_lines` lines, except the `unlisted` ones
-    beyond its limit. `told` counts the rows by shape, and what was left out by reason. `each_repeated` is the number of
-    rows for each pivot, if the rows are numbered repeats of it.
+    beyond its limit. `remarks` counts the rows by shape, and what was left out by reason. `each_repeated` is the
+    number of rows for each pivot, if the rows are numbered repeats of it.
     """
 
     rows: int = 0
@@ -62,7 +62,7 @@ class Audit:
     listed: int = 0
     list_lines: int = 0
     unlisted: int = 0
-    told: Told = field(default_factory=Told)
+    remarks: Remarks = field(default_factory=Remarks)
     each_repeated: int = 1
 
     @property
@@ -139,13 +139,13 @@ def prepare(
         details["bad_row_reasons"] = [str(problem) for problem in audit.problems]
         details["sources"], details["audit"] = audit.sources, audit.counts()
         details["flags"] = dict(sorted(audit.flags.items()))
-        details.update(reading.agent_refs.told())
+        details.update(reading.agent_refs.to_builtins())
         each = reading.repeated.each()
         if each is None:
-            audit.told.doubtful[UNEQUAL] = reading.repeated.several()
+            audit.remarks.doubtful[UNEQUAL] = reading.repeated.several()
         elif each > 1:
             audit.each_repeated = details["each_repeated"] = each
-        details[TOLD] = audit.told.to_builtins()
+        details[REMARKS] = audit.remarks.to_builtins()
 
     try:
         write_store(target, pivots(), details)
@@ -202,12 +202,12 @@ class _Reading:
         self.agent_refs = AgentRefs()
 
     def pivots(self) -> Iterator[StoredPivot]:
-        audit, kinds, told = self._audit, self._audit.kinds, self._audit.told
+        audit, kinds, remarks = self._audit, self._audit.kinds, self._audit.remarks
         reader = RowReader(self._shape, self._calls_in_text)
         done = 0
         for number, source in enumerate(self._sources):
             rows = source.open_lines()
-            rows.on_read = partial(self._tell, rows, done)
+            rows.on_read = partial(self._report_progress, rows, done)
             bad, reason = b"", ""  # the previous row, if it was refused: an equal row is refused for the same reason
             for line, raw in rows:
                 audit.rows += 1
@@ -230,7 +230,7 @@ class _Reading:
                     bad, reason = raw if isinstance(raw, bytes) else b"", problem.reason
                     self._broken(source, line, reason)
                     continue
-                told.shapes[reader.found] += 1
+                remarks.shapes[reader.found] += 1
                 for turn in found:
                     if isinstance(turn, SkippedTurn):
                         self._skipped(source, turn)
@@ -240,7 +240,7 @@ class _Reading:
                     kinds[turn.expected_type] += 1
                     self.agent_refs.add(turn.metadata)
                     if turn.expected_names and may_be_doubtful(turn):
-                        told.doubtful.update(doubts_of(turn))
+                        remarks.doubtful.update(doubts_of(turn))
                     yield turn
                 odd = reader.flags if isinstance(read, StoredPivot) else read.flags.union(reader.flags)
                 if odd:
@@ -261,7 +261,7 @@ class _Reading:
             )
         self._progress(audit.rows, done)
 
-    def _tell(self, rows: Rows, done: int) -> None:
+    def _report_progress(self, rows: Rows, done: int) -> None:
         """Report the progress also while no rows come, as in a run of blank lines or an endless line."""
         self._progress(self._audit.rows, done + rows.bytes_read)
 
@@ -318,14 +318,14 @@ class _Reading:
     def _skipped(self, source: Source, turn: SkippedTurn) -> None:
         self._audit.skipped += 1
         self._audit.listed += 1
-        self._audit.told.leave_out(turn.reason, f"{source.label}:{turn.line}")
+        self._audit.remarks.leave_out(turn.reason, f"{source.label}:{turn.line}")
         self._listing.add(source.label, turn.line, turn.reason, turn.message)
 
     def _broken(self, source: Source, line: int, reason: str) -> None:
         audit = self._audit
         audit.broken += 1
         audit.listed += 1
-        audit.told.refuse(reason, f"{source.label}:{line}")
+        audit.remarks.refuse(reason, f"{source.label}:{line}")
         self._listing.add(source.label, line, reason)
         if len(audit.problems) < _PROBLEMS_KEPT:
             problem = RowProblem(line, reason)  # a new one: the raised one keeps its row alive through its traceback

@@ -21,7 +21,7 @@ _WIDTH, _NAME_WIDTH = 30, 40
 _MB = 1e6
 
 
-def told_nobody(_rows: int, _read: int) -> None:
+def no_progress(_rows: int, _read: int) -> None:
     """Ignore the progress: the default for `progress` parameters."""
 
 
@@ -37,7 +37,7 @@ class Progress:
         self._what = f"{what}: " if what else ""
         self._stream = sys.stderr
         self._terminal = self._stream.isatty()
-        self._began = self._told = time.monotonic()
+        self._began = self._shown = time.monotonic()
         self._open = False
 
     @classmethod
@@ -51,9 +51,9 @@ class Progress:
     def __call__(self, rows: int, read: int) -> None:
         """Show the progress if enough time has passed since the last time."""
         now = time.monotonic()
-        if now - self._told < _EVERY_S[self._terminal]:
+        if now - self._shown < _EVERY_S[self._terminal]:
             return
-        self._told = now
+        self._shown = now
         text = f"{self._what}{rows:,} rows, {read / _MB:,.0f} MB"
         share = None
         if self._total:

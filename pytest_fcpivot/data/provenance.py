@@ -22,7 +22,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 _MOST_REPEATS = 100_000  # a limit, because a run makes this many tests of each pivot and the number could be forged
 
 
-class _Told(msgspec.Struct):
+class _Remarks(msgspec.Struct):
     shapes: dict[str, _Count] | None = None
     refused: dict[str, _Count] | None = None
     left_out: dict[str, _Count] | None = None
@@ -50,7 +50,7 @@ class _Provenance(msgspec.Struct):
     sources: list[dict[str, str | int | float | bool | None]] | None = None
     audit: _Audit | None = None
     flags: dict[str, _Count] | None = None
-    told: _Told | None = None
+    told: _Remarks | None = None
     agent_refs: dict[str, _Count] | None = None
     each_repeated: Annotated[int, msgspec.Meta(ge=1, le=_MOST_REPEATS)] = 1
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.distributed.compat import has_xdist
+from pytest_fcpivot.distributed.compat import has_xdist, will_distribute
 from pytest_fcpivot.session import begin as alone
 from pytest_fcpivot.session.worker_plan import is_worker
 
@@ -21,9 +21,9 @@ def begin(config: pytest.Config, begun: pytest.Session | None = None) -> PivotSe
     UsageError for what cannot be run, and CollectError in a worker whose controller has no pivots.
     """
     if begun is not None and is_worker(config):
-        from pytest_fcpivot.distributed.untold import refuse_untold  # noqa: PLC0415 (few sessions come here)
+        from pytest_fcpivot.distributed.unexpected_pivots import refuse_pivots  # noqa: PLC0415 (few sessions come here)
 
-        refuse_untold(config)
+        refuse_pivots(config)
     if has_xdist(config):
         _refuse_each(config)
     session = alone.begin(config)
@@ -46,10 +46,14 @@ def _serve(session: PivotSession) -> None:
 
 
 def _distribute(session: PivotSession) -> None:
-    """Make the session a controller's, in case it gets workers."""
+    """Make the session a controller's, in case it gets workers; raises UsageError for what cannot be sent to them."""
     from pytest_fcpivot.distributed.machines import Machines  # noqa: PLC0415 (only where xdist is installed)
     from pytest_fcpivot.distributed.workers import Workers  # noqa: PLC0415
 
+    if will_distribute(session.config):
+        from pytest_fcpivot.distributed.sendable import refuse_unsendable  # noqa: PLC0415 (only with workers)
+
+        refuse_unsendable(session)
     workers = session.closing.distribution = Workers(session)
     session.config.pluginmanager.register(workers, "fcpivot-workers")
     session.config.pluginmanager.register(Machines(session), "fcpivot-machines")

@@ -21,6 +21,11 @@ def has_xdist(config: pytest.Config) -> bool:
     return module is not None and module in config.pluginmanager.get_plugins()
 
 
+def will_distribute(config: pytest.Config) -> bool:
+    """Return whether a session with xdist is going to start workers; for use before the controller exists."""
+    return config.getoption("dist", "no") != "no" and not config.getoption("collectonly")
+
+
 def xdist_controller(config: pytest.Config) -> Any | None:
     """Return xdist's plugin object that distributes tests (DSession); None if this process runs its tests itself.
 

@@ -35,4 +35,4 @@ def stop_workers(config: pytest.Config, reason: str) -> None:
 
 def listen_for_stop(config: pytest.Config, stop: Callable[[str], None]) -> None:
     """Make a worker call `stop` with the reason, in another thread, when the controller commands its end."""
-    hear_commands(config, _STOP, lambda told: stop(told["reason"]))
+    hear_commands(config, _STOP, lambda command: stop(command["reason"]))

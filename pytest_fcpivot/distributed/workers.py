@@ -26,7 +26,7 @@ from pytest_fcpivot.runs.call_log import Crashes, under_way
 from pytest_fcpivot.runs.ending import INTERRUPTED
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.session.reports import as_error, put_record
-from pytest_fcpivot.session.worker_plan import WorkerPlan, notes_from, own_version, tell
+from pytest_fcpivot.session.worker_plan import WorkerPlan, own_version, received_notes, send_plan
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -119,7 +119,7 @@ class Workers:
         """Send a starting worker its plan, and forget the crashes of earlier sessions at the first one."""
         session, plan = self._session, self._session.plan
         run, calls = session.ledger.recorder.path, session.calls.directory
-        tell(
+        send_plan(
             node.workerinput,
             WorkerPlan(
                 run=None if run is None else str(run),
@@ -150,7 +150,7 @@ class Workers:
         scheduler would hand its last test out again, so it is marked as done here, before the scheduler takes the
         worker's tests back.
         """
-        self._session.closing.judge_notes.update(notes_from(getattr(node, "workeroutput", {})))
+        self._session.closing.judge_notes.update(received_notes(getattr(node, "workeroutput", {})))
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"
@@ -192,9 +192,9 @@ class Workers:
         elif not known and not runs_again and not put_back(sched, crashitem):
             suspects, known = {crashitem}, True
         if len(suspects) > 1:
-            self._deaths[worker] += f", with calls at {len(suspects) - 1} more under way"
+            self._deaths[worker] += f", with calls for {len(suspects) - 1} other tests in flight"
         self._suspects |= suspects
-        self._tell(suspects, logs, guilty=known)
+        self._record_crash(suspects, logs, guilty=known)
         if not known or runs_again:
             report.outcome = WORKER_DIED  # type: ignore[assignment]
             return
@@ -210,7 +210,7 @@ class Workers:
             return []
         return [log for log in calls.glob(f"{worker}-*.jsonl") if log.name not in self._crashes.logs]
 
-    def _tell(self, suspects: set[str], logs: list[Path], *, guilty: bool) -> None:
+    def _record_crash(self, suspects: set[str], logs: list[Path], *, guilty: bool) -> None:
         if self._crashes is not None:
             self._crashes.add(suspects, logs, suspects if guilty else ())
 

@@ -218,7 +218,7 @@ def _binary(tried: _Tried) -> Iterator[str]:
                 yield _at(expected, actual, f"it says that it is binary, but gave a reward of {grade.reward:g}")
 
 
-def _telling(tried: _Tried) -> Iterator[str]:
+def _readable(tried: _Tried) -> Iterator[str]:
     for expected, actual, grade in tried.judged():
         odd = [path for path in (grade.path, *grade.paths) if path is not None and not _JSON_PATH.fullmatch(path)]
         if odd:
@@ -249,7 +249,7 @@ CONTRACT: tuple[Rule, ...] = (
     Rule("hostile", "whatever an action holds, it gives a grade or raises GraderError", _hostile),
     Rule("itself", "the expected action earns 1", _itself),
     Rule("binary", "a binary grader gives only 0 or 1", _binary),
-    Rule("telling", "its category is text, and its path a JSON path or None", _telling),
+    Rule("readable", "its category is text, and its path a JSON path or None", _readable),
     Rule("steady", "the same actions have the same grade, in whatever order they are graded", _steady),
     Rule("harmless", "grading changes no action", _harmless),
 )

@@ -214,7 +214,7 @@ class Judge:
                     structured = False
                 elif api == "responses" and not self._api_is_known and status in _NO_SUCH_PATH:
                     api, structured = "chat", self.structured
-                elif (report := malformed.told_by(error)) is not None and report.fault == UNPARSED:
+                elif (report := malformed.report_in_error(error)) is not None and report.fault == UNPARSED:
                     raise self._no_verdict(api, report.reason, "malformed judgement") from None
                 else:
                     raise

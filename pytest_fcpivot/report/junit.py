@@ -54,8 +54,8 @@ def forget(config: pytest.Config, report: pytest.TestReport) -> None:
             case.drop()
 
 
-def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> None:
-    """Call `tell` if pytest's JUnit reporter cannot write its file, instead of ending in a bare traceback.
+def guard_writing(config: pytest.Config, on_error: Callable[[OSError], None]) -> None:
+    """Call `on_error` if pytest's JUnit reporter cannot write its file, instead of ending in a bare traceback.
 
     With the traceback, pytest would skip the rest of its end, such as tearing down session fixtures and the summary,
     and would exit with 1, as if there were results. There is no hook around the writing, so the reporter's function is
@@ -72,7 +72,7 @@ def guard_writing(config: pytest.Config, tell: Callable[[OSError], None]) -> Non
                     for hook in config.hook.pytest_terminal_summary.get_hookimpls():
                         if hook.plugin is reporter:
                             hook.function = _say_nothing  # type: ignore[misc] # it would report that the file was written
-                    tell(error)
+                    on_error(error)
 
             implementation.function = guarded  # type: ignore[misc] # pluggy calls what this attribute holds
 

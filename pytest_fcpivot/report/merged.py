@@ -6,18 +6,18 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.redact import Redactor
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import is_binary, is_bundled
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Subject
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
-from pytest_fcpivot.runs.merge import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_fcpivot.runs.merge import Merged
+    from pytest_fcpivot.runs.merging.merge import Merged
 
 _WIDTH, _LEAST_WIDTH = 80, 40  # columns: the width if it is unknown, and the least that is believed, as in pytest
 
@@ -39,7 +39,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
         yield (
             how_to_go_on(str(merged.path), marked=merged.made_here)
             if "selected_by_shard" not in description
-            else "to ask again what is missing or ended in an error, resume the shards' runs, and merge them again"
+            else "to run the tests that are missing or ended in an error, resume the shards' runs, and merge them again"
         )
     yield f"merged: {count_of(len(description['merged']), 'run')}, {count_of(merged.results, 'result')}"
     yield from (f"note: {line}" for line in merged.notes)

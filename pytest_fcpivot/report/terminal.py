@@ -35,7 +35,7 @@ _TOOLS_SHOWN = 5
 _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
-_WORTH_TELLING_S = 0.05
+_LATENCY_SHOWN_FROM_S = 0.05
 # The most characters that are shown of a name (which models, servers or data choose), and of an error.
 _NAME, _ERROR = 80, 400
 
@@ -148,7 +148,7 @@ def _counts_line(subject: Subject, figures: Figures) -> str:
     if figures.errors and figures.graded:
         counts += f"; mean reward {figures.mean_with_errors:.4f} with errors as 0"
     if figures.skipped:
-        counts += f"; besides, skipped or expected to fail {figures.skipped}"
+        counts += f"; not counted: skipped or expected to fail {figures.skipped}"
     return counts
 
 
@@ -217,7 +217,7 @@ _FLAG_TEXTS = (
     ),
     (ONE_OF_SEVERAL_CHOICES, "answers with several choices, of which only one has calls; that one was graded"),
     (READ_DIFFERENTLY, "answers read differently than when they were recorded; graded as they are read now"),
-    (SYSTEM_MOVED, "asked with later system messages given as the user's, since the server refused them"),
+    (SYSTEM_MOVED, "asked with later system messages sent as user messages, because the server refused them"),
 )
 
 
@@ -231,7 +231,7 @@ def _call_lines(subject: Subject, figures: Figures) -> list[str]:
     """Return lines on the calls' latency, retries, tokens and cost."""
     lines = []
     latency = figures.latency
-    if latency is not None and latency.p95 >= _WORTH_TELLING_S:
+    if latency is not None and latency.p95 >= _LATENCY_SHOWN_FROM_S:
         lines.append(
             f"latency: median {latency.median:.2f} s, 95 % within {latency.p95:.2f} s, longest {latency.longest:.2f} s"
         )
@@ -253,9 +253,9 @@ def _write_reruns(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Write what other plugins were asked to run again, and what was."""
     again, repeated = summary.figures.again, summary.figures.repeated
     if summary.reruns is not None or again:
-        asked = "" if summary.reruns is None else f"asked for by {summary.reruns}; "
+        asked = "" if summary.reruns is None else f"requested by {summary.reruns}; "
         errors = "1 error was" if again == 1 else f"{again} errors were"
-        _write(reporter, f"reruns: {asked}a wrong answer is never asked again; {errors} asked again")
+        _write(reporter, f"reruns: {asked}a wrong answer is never run again; {errors} run again")
     if repeated:
         _write(
             reporter,
@@ -307,7 +307,7 @@ def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
 def how_to_go_on(run: str, *, marked: bool) -> str:
     """Return the line with the command that completes a run; unless it is `marked`, options have to be repeated."""
     again = "" if marked else "  (with its options again)"
-    return f"ask again what is missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}{again}"
+    return f"run the tests that are missing or ended in an error:  pytest --fc-resume={shlex.quote(run)}{again}"
 
 
 def _confusion_lines(figures: Figures) -> list[str]:

@@ -112,14 +112,14 @@ def under_way(path: Path) -> set[str]:
     return keys
 
 
-class _Told(msgspec.Struct):
+class _Known(msgspec.Struct):
     suspects: list[str]
     guilty: list[str]
     logs: list[str]
 
 
 _LOG = re.compile(r"[\w.-]+\.jsonl")  # the name of a call file, which leads nowhere else
-_read_told = msgspec.json.Decoder(_Told).decode
+_read_known = msgspec.json.Decoder(_Known).decode
 
 
 class Crashes:
@@ -148,10 +148,10 @@ class Crashes:
         self.suspects |= suspects
         self.guilty |= set(guilty)
         self.logs += [log.name for log in logs]
-        told = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
+        known = {"suspects": sorted(self.suspects), "guilty": sorted(self.guilty), "logs": self.logs}
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            inside.replace(self._path, json.dumps(told).encode())
+            inside.replace(self._path, json.dumps(known).encode())
 
     def look(self) -> list[Path]:
         """Read the file in a worker, if it has changed; returns the call files of processes that have died since."""
@@ -164,9 +164,9 @@ class Crashes:
             return []
         self._seen = stamp
         try:
-            told = _read_told(whole_file(self._path, LONGEST) or b"")
+            known = _read_known(whole_file(self._path, LONGEST) or b"")
         except (OSError, ValueError, RecursionError, RunError):
             return []  # not written by our controller, which replaces the file atomically
-        known = set(self.logs)
-        self.suspects, self.guilty, self.logs = set(told.suspects), set(told.guilty), told.logs
-        return [self._path.parent / name for name in self.logs if name not in known and _LOG.fullmatch(name)]
+        before = set(self.logs)
+        self.suspects, self.guilty, self.logs = set(known.suspects), set(known.guilty), known.logs
+        return [self._path.parent / name for name in self.logs if name not in before and _LOG.fullmatch(name)]

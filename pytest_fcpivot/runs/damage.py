@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.runs.reader import Damage, ResultLine
 
 if TYPE_CHECKING:
@@ -76,15 +77,15 @@ class Damages:
 
     def losses(self) -> str:
         """Write how many lines are lost, and what is unknown because of them."""
-        told = f"{len(self)} damaged line{'s' * (len(self) != 1)}"
+        lost = count_of(len(self), "damaged line")
         unknown = self.without_test
         if not unknown:
-            return told
+            return lost
         if len(self) == 1:
             which = "without a test's name: if the test has an earlier result, that one counts"
         else:
             which = f"{unknown} of them without a test's name: if such a test has an earlier result, that one counts"
-        return f"{told} ({which})"
+        return f"{lost} ({which})"
 
 
 def would_be_missing(damages: Damages) -> str:

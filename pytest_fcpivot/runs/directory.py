@@ -218,6 +218,16 @@ class RunDirectory:
         self._stream = None
 
 
+# Options that two runs may write differently and mean the same. Other members of run.json have their meaning, and are
+# compared instead.
+COMPARED_BY_MEANING = frozenset(
+    (
+        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark"),
+        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
+    )
+)
+
+
 def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a run's judge in a form that can be compared, without the reason if there was no judge."""
     judge: dict[str, Any] | None = description.get("judge")

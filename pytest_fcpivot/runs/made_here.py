@@ -16,7 +16,7 @@ from pytest_fcpivot.core.jsontext import one_line, visible
 from pytest_fcpivot.core.redact import HIDDEN, Redactor
 from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import known_specs
-from pytest_fcpivot.options.table import FROM_ANY_RUN, as_arguments
+from pytest_fcpivot.options.table import FROM_ANY_RUN, as_arguments, option_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +121,7 @@ def _file(argument: str) -> str:
 
 
 def _of_option(dest: str, value: Any) -> Named:
-    return Named("--" + dest.replace("_", "-"), tuple(as_arguments(dest, value)), _WHY[dest])
+    return Named(option_of(dest).flag, tuple(as_arguments(dest, value)), _WHY[dest])
 
 
 def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) -> str:
@@ -142,14 +142,14 @@ def refusal(run: str, command: Sequence[str], why: str, found: Sequence[Named]) 
     if len(shlex.join([*to_copy, *command, *paths_to_copy])) > _LONGEST_COMMAND:
         to_copy, paths_to_copy = [], []  # a shortened line would be a different command
     left_out = len(options) + len(paths) > len(to_copy) + len(paths_to_copy)
-    odd = "What is long, hidden or odd is not in this command: write it yourself. " if left_out else ""
+    odd = "Values that are long, hidden or odd are left out of this command: add them yourself. " if left_out else ""
     if any(HIDDEN in argument for argument in command):
-        odd += f"In the place of {HIDDEN} was a secret that you typed. "
+        odd += f"{HIDDEN} stands for a secret that you typed. "
     return "\n".join(
         [
             f"{run}: this run was not made here: {why}. It names what is only used if you give it yourself:",
             *listed,
-            "If you want all of this, give it again; an option with nothing behind its = means none:",
+            "If you want all of this, give it again; an option with nothing after its = means none:",
             f"  pytest {shlex.join([*to_copy, *command, *paths_to_copy])}",
             f"{odd}SECURITY.md says what a run from elsewhere can do, and what not.",
         ]

@@ -158,8 +158,8 @@ class CaseRecord:
             partial["halves"] = self.halves
         if self.judge is not None:
             by, score, reason, tokens, cause = self.judge
-            told = {"by": by, "score": score, "reason": reason, "cause": cause}
-            partial["judge"] = told | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
+            judged = {"by": by, "score": score, "reason": reason, "cause": cause}
+            partial["judge"] = judged | {"usage": None if tokens is None else Usage(*tokens).to_builtins()}
         if self.flags:
             partial["flags"] = self.flags
         if self.redacted:

@@ -5,7 +5,7 @@ Calls start ahead of their tests, when pytest captures the output of an earlier 
 other means (a subprocess, a C extension) cannot be attributed, and appears with the test that is running.
 
 Output that pytest does not capture, but sends to the terminal or a log file at once, has its secrets removed here.
-Captured output is shown in reports, and `session.hiding` removes secrets there.
+Captured output is shown in reports, and `session.redaction` removes secrets there.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from pytest_fcpivot.runs.recorder import Recorder
 from pytest_fcpivot.session import forked
 from pytest_fcpivot.session.asking import Asker
 from pytest_fcpivot.session.grading import Grading
-from pytest_fcpivot.session.hiding import Hiding
 from pytest_fcpivot.session.hooks import PivotSession
 from pytest_fcpivot.session.kept_calls import KeptCalls
 from pytest_fcpivot.session.ledger import Ledger
 from pytest_fcpivot.session.plan import make_plan
+from pytest_fcpivot.session.redaction import Redaction
 from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.stored_answers import StoredAnswers
 from pytest_fcpivot.session.worker_plan import is_worker
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def begin(config: pytest.Config) -> PivotSession:
     """Check the options, open the data, and register the session's hooks; raises UsageError for what cannot be run."""
-    redact = Hiding.begin(config).redact
+    redact = Redaction.begin(config).redact
     try:
         session = make_session(config, redact)
     except FcPivotError as error:

@@ -106,8 +106,8 @@ class Closing:
                 judge_notes=self.judge_notes,
             )
             write_summary(reporter, summary)
-        if self._junit is not None and self._junit.told is not None:
-            reporter.write_line(on_screen(self._plan.redact(self._junit.told)), red=True, bold=True)
+        if self._junit is not None and self._junit.message is not None:
+            reporter.write_line(on_screen(self._plan.redact(self._junit.message)), red=True, bold=True)
 
     def summarize_after_all(self, reporter: pytest.TerminalReporter | None) -> None:
         """Write the summary if pytest has shown none: after an internal error, or an unknown exit code."""

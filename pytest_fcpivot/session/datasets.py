@@ -11,10 +11,10 @@ from pytest_fcpivot.core.errors import DataError
 from pytest_fcpivot.core.jsontext import shown, shows_as_it_is
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, open_store, refuse_no_file, resolve_data
 from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.data.progress import Progress, told_nobody
-from pytest_fcpivot.data.told import Told
+from pytest_fcpivot.data.progress import Progress, no_progress
+from pytest_fcpivot.data.remarks import Remarks
 from pytest_fcpivot.session import options
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Dataset:
     @property
     def note(self) -> str | None:
         """A remark on the data for readers of the results; None if there is none."""
-        return Told.of(self.store.provenance).note()
+        return Remarks.of(self.store.provenance).note()
 
     def describe(self) -> dict[str, Any]:
         """Describe the data as run.json does."""
@@ -73,8 +73,8 @@ class Datasets:
         self._named: set[str] = set()
         self.named = False  # whether the user named any
         # Another machine may have another rootdir, and node ids have to be the same.
-        self._told = plan_told(config)
-        self._names = [] if self._told is None else [data["name"] for data in self._told.data]
+        self._received = received_plan(config)
+        self._names = [] if self._received is None else [data["name"] for data in self._received.data]
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self._open.values())
@@ -98,9 +98,9 @@ class Datasets:
                 "_ng_rollout_index shows); leave the option out, or give data with one row for each pivot"
             )
         if len(set(each.values())) > 1:
-            told = ", ".join(f"{label}: {number}" for label, number in each.items())
+            counts = ", ".join(f"{label}: {number}" for label, number in each.items())
             raise DataError(
-                f"the rows of these data files repeat each pivot a different number of times ({told}); run them one "
+                f"the rows of these data files repeat each pivot a different number of times ({counts}); run them one "
                 "at a time"
             )
         return number
@@ -170,7 +170,7 @@ class Datasets:
         if config.args_source is config.ArgsSource.TESTPATHS:
             config.args = [name for name in config.args if not is_data_file(config.invocation_params.dir / name)]
             return []
-        typed = config.args if of_run or self._told is not None else options.command_line(config)
+        typed = config.args if of_run or self._received is not None else options.command_line(config)
         found = []
         for position, argument in enumerate(config.args):
             name, separator, rest = argument.partition("::")
@@ -212,8 +212,8 @@ class Datasets:
     def _progress(self, path: Path) -> Iterator[Reached]:
         """Show the progress of preparing a large file, past pytest's capturing, which has begun by now."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
-        if self._told is not None:  # a worker, for which the controller prepared it
-            yield told_nobody
+        if self._received is not None:  # a worker, for which the controller prepared it
+            yield no_progress
             return
         uncaptured = nullcontext() if capture is None else capture.global_and_fixture_disabled()
         with uncaptured, Progress.of_file(path) as progress:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import AgentError
 from pytest_fcpivot.graders import meaning_of
+from pytest_fcpivot.options.names import flag_of
+from pytest_fcpivot.options.table import TRUE
 from pytest_fcpivot.runs.directory import judge_of_run
 
 if TYPE_CHECKING:
@@ -37,9 +39,7 @@ def why_not_kept(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> tup
     if judge_of_run(recorded) != judge_of_run(present):
         differing.append("judge")
     options, now = recorded.get("options", {}), present["options"]
-    differing += [
-        f"--{name.replace('_', '-')}" for name in _CHANGE_GRADES if _meant(options.get(name)) != _meant(now.get(name))
-    ]
+    differing += [flag_of(name) for name in _CHANGE_GRADES if _meant(options.get(name)) != _meant(now.get(name))]
     hashes = [{data["sha256"] for data in described.get("data") or ()} for described in (recorded, present)]
     if not hashes[1] <= hashes[0]:
         differing.append("data")
@@ -58,7 +58,7 @@ def about_kept(count: int, differing: tuple[str, ...]) -> str:
 def _meant(value: object) -> str:
     """Normalise the raw value of an option that changes grades, so that two spellings compare equal."""
     text = str(value).lower()
-    return "on" if text in ("1", "true", "yes", "on") else text if text == "object" else "as by default"
+    return "on" if text in TRUE else text if text == "object" else "as by default"
 
 
 def first_grade(case: Case, differing: tuple[str, ...]) -> FirstGrade | None:

@@ -26,7 +26,7 @@ from pytest_fcpivot.graders import (
 )
 from pytest_fcpivot.options.table import FROM_RUN
 from pytest_fcpivot.report.grader import shown_settings
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _HOOK = "pytest_fcpivot_grader"
 _VERSION = "version"
-_BEFORE_SETS = "the run was recorded before settings belonged to sets"
+_BEFORE_SETS = "the run is of a version with the same settings for all data sets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def choose_grader(
         grader = find_grader(spec, settings, search=search, where=chosen.grader_from)
         if isinstance(grader, NemoGymGrader):
             settings = grader.settings
-    ours, told = describe_grader(grader, settings, cause), plan_told(config)
-    theirs = None if told is None else told.grader
+    ours, received = describe_grader(grader, settings, cause), received_plan(config)
+    theirs = None if received is None else received.grader
     if theirs is not None and meaning_of(ours) != meaning_of(theirs):
         raise OptionError(
             f"the worker's grader is {ours}, and the controller's {theirs}: copy its file, or install the same package"

@@ -34,7 +34,7 @@ def _lines(plan: Plan, grading: Grading, recorder: Recorder) -> Iterator[str]:
     yield from (f"{dataset.label}: {dataset.note}" for dataset in plan.datasets if dataset.note is not None)
     if stored is not None and book is not None:
         yield f"{'replays' if plan.replays else 'resumes'} {plan.shown_path(stored.path)}, {len(book)} answers kept"
-        yield from stored.told_of(book)
+        yield from stored.remarks(book)
         if book.redacted:
             yield about_kept(book.redacted, grading.differing)
     if recorder.repaired:

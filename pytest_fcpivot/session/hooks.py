@@ -19,7 +19,7 @@ from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.short_memory import ShortMemory
 from pytest_fcpivot.session.stopping import stopping
 from pytest_fcpivot.session.test_names import TestNames
-from pytest_fcpivot.session.worker_plan import give_notes, is_worker
+from pytest_fcpivot.session.worker_plan import is_worker, send_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -195,7 +195,7 @@ class PivotSession:
         if self._judging is not None:
             self.closing.judge_notes.update(self._judging.judge.notes)
         if is_worker(self.config):
-            give_notes(self.config, self.closing.judge_notes)
+            send_notes(self.config, self.closing.judge_notes)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:

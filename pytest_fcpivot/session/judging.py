@@ -16,7 +16,7 @@ from pytest_fcpivot.core.errors import FatalAgentError, OptionError
 from pytest_fcpivot.graders.base import OFF
 from pytest_fcpivot.schema.toolset import tool_set
 from pytest_fcpivot.session.scoring import ASKED, CACHED, FALLBACK, Held, Scored
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +56,11 @@ def make_judging(
     gives the reason. Raises OptionError if a judge is named for a grader that does not score messages,
     AgentError if the judge cannot be made.
     """
-    wanted, told = chosen.judge, plan_told(config)
+    wanted, received = chosen.judge, received_plan(config)
     if not hasattr(grader, "grade_message"):
         if wanted.model not in (None, OFF):
             raise OptionError(
-                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so that a judge is not "
+                f"{wanted.model_from}={wanted.model}: {grader.name} does not score messages, so a judge is not "
                 "used; leave the option out, or choose --fc-grader=agentic"
             )
         return None, None
@@ -69,7 +69,7 @@ def make_judging(
     from pytest_fcpivot.graders.judge_cache import JudgeCache  # noqa: PLC0415
 
     # A worker on another machine may have a key although its controller has none, or the reverse.
-    model = wanted.model if told is None else (told.judge or {}).get("model") or OFF
+    model = wanted.model if received is None else (received.judge or {}).get("model") or OFF
     key = wanted.key_variable or OPENAI_KEY
     judge = make_judge(
         model,

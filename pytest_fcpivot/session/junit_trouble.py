@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 
 
 class JUnitTrouble:
-    """Watches the writing of the JUnit file; `told` is the error message, None as long as there is none."""
+    """Watches the writing of the JUnit file; `message` is the error message, None as long as there is none."""
 
     def __init__(self, session: pytest.Session, plan: Plan, recorder: Recorder) -> None:
         self._session = session
         self._plan = plan
         self._recorder = recorder
-        self.told: str | None = None
+        self.message: str | None = None
         guard_writing(session.config, self._note)
 
     def _note(self, error: OSError) -> None:
         path = self._session.config.getoption("xmlpath", None)
-        told = f"ERROR: the JUnit file {path} cannot be written: {error.strerror or error}"
+        message = f"ERROR: the JUnit file {path} cannot be written: {error.strerror or error}"
         if self._recorder.path is not None and self._recorder.trouble is None:
             run = shlex.quote(self._plan.shown_path(self._recorder.path))
-            told += (
-                f"; the results are recorded: write the file by --fc-replay={run} --junitxml=FILE, which asks no agent"
+            message += (
+                f"; the results are recorded: write the file with pytest --fc-replay={run} --junitxml=FILE, which asks "
+                "no agent"
             )
-        self.told = told
+        self.message = message
         if self._session.exitstatus in TO_THE_END:
             self._session.exitstatus = pytest.ExitCode.INTERNAL_ERROR

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.calls.call import CallLog
 from pytest_fcpivot.runs.call_log import CallFile, Crashes
-from pytest_fcpivot.session.worker_plan import is_worker, plan_told
+from pytest_fcpivot.session.worker_plan import is_worker, received_plan
 
 if TYPE_CHECKING:
     import pytest
@@ -37,9 +37,9 @@ class KeptCalls:
         self.directory = self._find()
 
     def _find(self) -> Path | None:
-        told = plan_told(self._config)
-        if told is not None:
-            return Path(told.calls) if told.calls else None
+        received = received_plan(self._config)
+        if received is not None:
+            return Path(received.calls) if received.calls else None
         if self._recorder.path is None and self._config.getoption("dist", "no") != "no":
             # nothing is recorded, but the answers of a worker that dies are still needed in this session
             if self._temporary is None:

@@ -59,7 +59,7 @@ def _by_pytest(config: pytest.Config, plan: Plan) -> str:
         shown = [shown_name(name) for name, _ in functions.most_common(_NAMES_SHOWN)]
         more = f" and {len(functions) - len(shown)} more" if len(functions) > len(shown) else ""
         calls = f", the functions that are expected to be called ({', '.join(shown)}{more})" if shown else ""
-        known.append(f"-k knows ids{calls} and the types {', '.join(_TYPES)}")
+        known.append(f"-k matches ids{calls} and the types {', '.join(_TYPES)}")
         near += _nearest(option.keyword, [*functions, *_TYPES])
     if option.markexpr:
         filters.append(f"-m {shlex.quote(option.markexpr)}")

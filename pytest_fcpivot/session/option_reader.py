@@ -25,7 +25,7 @@ from pytest_fcpivot.options.table import (
 )
 from pytest_fcpivot.options.values import ErrorBound, JudgeOptions, ModelOptions, Options, Price, settings_of
 from pytest_fcpivot.session.options import is_set
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,8 +64,8 @@ class OptionReader:
         self._config = config
         self._stored = stored or {}
         self._may_decline = stored is not None
-        told = plan_told(config)
-        self._told = None if told is None else told.options
+        received = received_plan(config)
+        self._received = None if received is None else received.options
 
     def everything(self) -> dict[str, tuple[Any, str]]:
         """Return the raw value and the source of each option, for a worker."""
@@ -133,8 +133,8 @@ class OptionReader:
 
     def value(self, dest: str) -> tuple[Any, str]:
         """Return an option's raw value (None if it was not given) and its source."""
-        if self._told is not None:
-            return self._told[dest]
+        if self._received is not None:
+            return self._received[dest]
         option = option_of(dest)
         given = getattr(self._config.option, dest, None)
         if given is not None:

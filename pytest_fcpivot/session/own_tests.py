@@ -21,7 +21,7 @@ NOTHING_NAMED = (
     "neither data nor an agent is named: pass --fc-agent=module:fn to run this on the bundled sample, "
     "and --fc-data=FILE to run it on your own data"
 )
-_TOLD_OF_NO_AGENT = pytest.StashKey[bool]()
+_NO_AGENT_REPORTED = pytest.StashKey[bool]()
 
 
 def nothing_named(config: pytest.Config, session: PivotSession | None) -> bool:
@@ -65,10 +65,10 @@ def parametrize(metafunc: pytest.Metafunc, begun: PivotSession | None, begin: Ca
 def _refuse_without_agent(metafunc: pytest.Metafunc) -> None:
     """Raise CollectError the first time in a session; later tests without an agent are skipped."""
     stash = metafunc.config.stash
-    if stash.get(_TOLD_OF_NO_AGENT, False):
+    if stash.get(_NO_AGENT_REPORTED, False):
         _skip(metafunc, NO_AGENT)
         return
-    stash[_TOLD_OF_NO_AGENT] = True
+    stash[_NO_AGENT_REPORTED] = True
     raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {NO_AGENT}")
 
 

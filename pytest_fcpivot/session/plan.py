@@ -10,13 +10,13 @@ from pytest_fcpivot.graders import is_bundled
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.datasets import Datasets
 from pytest_fcpivot.session.grader_choice import choose_grader
-from pytest_fcpivot.session.hiding import secrets_in_options
 from pytest_fcpivot.session.judging import make_judging
 from pytest_fcpivot.session.option_reader import OptionReader
+from pytest_fcpivot.session.redaction import secrets_in_options
 from pytest_fcpivot.session.reruns import Reruns
 from pytest_fcpivot.session.same_session import check_same_session
 from pytest_fcpivot.session.stored import StoredRun
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,9 +141,9 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
     is_rollouts = stored is not None and not stored.is_run
     datasets = Datasets(config, chosen, "repeat" if is_rollouts else "problem")
     arguments = _find_data(config, datasets, of_run=bool(stored_arguments))
-    told = plan_told(config)
-    if told is not None:
-        check_same_session(config, told, datasets)
+    received = received_plan(config)
+    if received is not None:
+        check_same_session(config, received, datasets)
     recorded = None if stored is None else stored.description.get("grader")
     choice = choose_grader(config, chosen, datasets, recorded)
     book = None if stored is None else stored.book(allow_damaged=chosen.allow_damaged)

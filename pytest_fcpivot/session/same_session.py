@@ -32,12 +32,12 @@ def check_same_session(config: pytest.Config, plan: WorkerPlan, datasets: Iterab
         if found["sha256"] != data["sha256"]:
             raise DataError(
                 f"{dataset.label}: {found['path']} on the worker and {data['path']} here are different files "
-                f"(sha256 {found['sha256'][:12]}… and {data['sha256'][:12]}…): copy it"
+                f"(sha256 {found['sha256'][:12]}… and {data['sha256'][:12]}…): copy it to the worker"
             )
         if found["selected"] != data["selected"]:
             raise DataError(
                 f"{dataset.label}: the worker selects {found['selected']} pivots, and this session {data['selected']}: "
-                "copy the file of --fc-ids"
+                "copy the file of --fc-ids to the worker"
             )
     session = config.workerinput["testrunuid"]  # type: ignore[attr-defined] # xdist's
     if _SERVED.setdefault("session", session) != session:

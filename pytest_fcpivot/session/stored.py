@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import OptionError, RunError
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.core.redact import HIDDEN, Redactor
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.graders import is_bundled, meaning_of
+from pytest_fcpivot.options.names import flag_of
 from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, as_arguments, without
 from pytest_fcpivot.runs import made_here
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.damage import listed, would_be_missing
 from pytest_fcpivot.runs.described import read_with_origin
-from pytest_fcpivot.runs.directory import RunDirectory, judge_of_run
+from pytest_fcpivot.runs.directory import COMPARED_BY_MEANING, RunDirectory, judge_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
 from pytest_fcpivot.session.options import command_line, is_typed
-from pytest_fcpivot.session.worker_plan import plan_told
+from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,13 +37,6 @@ if TYPE_CHECKING:
 
 _NAMING_A_RUN = ("--fc-resume", "--fc-replay")
 _FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
-# Two sessions may write these differently and mean the same, so that they are compared by meaning below.
-_COMPARED_BY_MEANING = frozenset(
-    (
-        *("fc_data", "fc_agent", "fc_grader", "fc_grader_option", "fc_pass_mark"),
-        *("fc_judge", "fc_judge_base_url", "fc_judge_api"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +72,9 @@ class StoredRun:
             found.refuse_strangers_choices(config, reader)
             found.refuse_hidden_options(config, reader)
             return found
-        told = plan_told(config)
-        if told is not None and told.run is not None:
-            path = Path(told.run)  # only the controller can find the latest run
+        received = received_plan(config)
+        if received is not None and received.run is not None:
+            path = Path(received.run)  # only the controller can find the latest run
         elif resume == LATEST:
             path = RunDirectory.latest(config.rootpath)
         else:
@@ -95,7 +90,7 @@ class StoredRun:
             )
         found = cls(path, replays=False, description=description, origin=origin)
         found.refuse_strangers_choices(config, reader)
-        if resume == LATEST and told is None:
+        if resume == LATEST and received is None:
             found._refuse_strangers_latest(config, resume_from)
         found.refuse_hidden_options(config, reader)
         return found
@@ -153,7 +148,7 @@ class StoredRun:
 
         Workers skip this check: the controller has made it, and another machine lacks the controller's key.
         """
-        if self.is_made_here or plan_told(config) is not None:
+        if self.is_made_here or received_plan(config) is not None:
             return
         named = made_here.named_by(self.description, self._given(config, reader))
         if named:
@@ -199,7 +194,7 @@ class StoredRun:
 
         Workers skip this check: they get the option's value from their controller.
         """
-        if plan_told(config) is not None:
+        if received_plan(config) is not None:
             return
         given = reader.given_here()
         for name, value in self.options.items():
@@ -207,8 +202,7 @@ class StoredRun:
                 continue
             if HIDDEN in json.dumps(value) and name not in given:
                 raise OptionError(
-                    f"--{name.replace('_', '-')}: the run's value has a secret in it, which is not recorded; "
-                    "pass the option again"
+                    f"{flag_of(name)}: the run's value has a secret in it, which is not recorded; pass the option again"
                 )
 
     def book(self, *, allow_damaged: bool) -> AnswerBook:
@@ -222,13 +216,13 @@ class StoredRun:
         else:
             book.add_rollouts(self.path)
         if self.replays and book.damages and not allow_damaged:
-            instead = "resume the run, which asks again at their tests (--fc-resume), or " if self.is_run else ""
+            instead = "resume the run, which runs their tests again (--fc-resume), or " if self.is_run else ""
             raise RunError(
                 f"{self.path}: {would_be_missing(book.damages)}\n{instead}leave the lines out with --fc-allow-damaged"
             )
         return book
 
-    def told_of(self, book: AnswerBook) -> Iterator[str]:
+    def remarks(self, book: AnswerBook) -> Iterator[str]:
         """Yield the lines of a session's heading about stored answers that cannot be used."""
         if book.damages:
             what = "left out" if self.replays else "their tests run again"
@@ -237,9 +231,9 @@ class StoredRun:
         if book.damages.torn is not None and self.replays:
             yield f"its last line is incomplete ({book.damages.torn.size} bytes) and is left out"
         if book.damaged_calls:
-            number = len(book.damaged_calls)
+            lines = count_of(len(book.damaged_calls), "damaged line")
             what = "left out" if self.replays else "the agent is asked again"
-            yield f"{number} damaged line{'s' * (number != 1)} in calls/; {what}:"
+            yield f"{lines} in calls/; {what}:"
             yield from (f"  {line}" for line in listed([book.damaged_calls]))
         if book.without_answer:
             yield f"{book.without_answer} rollouts without an expected_action are left out"
@@ -251,10 +245,10 @@ class StoredRun:
         """
         differences = []
         stored = self.description.get("options", {})
-        for name in sorted(ABOUT_THE_RUN - _COMPARED_BY_MEANING):
+        for name in sorted(ABOUT_THE_RUN - COMPARED_BY_MEANING):
             values = stored.get(name) or None, facts["options"].get(name) or None
             if values[0] != values[1]:
-                differences.append("--{}: {} → {}".format(name.replace("_", "-"), *map(_shown, values)))
+                differences.append("{}: {} → {}".format(flag_of(name), *map(_shown, values)))
         before = {data["name"]: data["sha256"] for data in self.description.get("data", ())}
         present = {data["name"]: data["sha256"] for data in facts["data"]}
         for name in before.keys() | present.keys():
@@ -295,7 +289,7 @@ def _refuse_blank(config: pytest.Config) -> None:
         ):
             raise OptionError(
                 f"{argument} {value}: write {argument}={value}, with the =; after a space, pytest takes the directory "
-                "for one of tests, and reads its settings there"
+                "for one with tests, and reads its settings there"
             )
 
 

@@ -55,23 +55,23 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def plan_told(config: pytest.Config) -> WorkerPlan | None:
+def received_plan(config: pytest.Config) -> WorkerPlan | None:
     """Return the plan that the controller sent to this worker; None in other processes, and without pivots."""
     sent = getattr(config, "workerinput", {}).get(WORKER_KEY)
     return None if sent is None else WorkerPlan.from_builtins(sent)
 
 
-def tell(worker_input: dict[str, Any], plan: WorkerPlan) -> None:
+def send_plan(worker_input: dict[str, Any], plan: WorkerPlan) -> None:
     """Add the plan to the data that pytest-xdist sends to a starting worker."""
     worker_input[WORKER_KEY] = plan.to_builtins()
 
 
-def notes_from(worker_output: Mapping[str, Any]) -> list[str]:
+def received_notes(worker_output: Mapping[str, Any]) -> list[str]:
     """Return the remarks about the judge that a worker sent as it ended."""
     return list(worker_output.get(WORKER_KEY, ()))
 
 
-def give_notes(config: pytest.Config, notes: Iterable[str]) -> None:
+def send_notes(config: pytest.Config, notes: Iterable[str]) -> None:
     """Send this worker's remarks about the judge to the controller as it ends."""
     config.workeroutput[WORKER_KEY] = sorted(notes)  # type: ignore[attr-defined] # xdist's
 

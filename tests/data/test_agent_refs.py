@@ -102,4 +102,4 @@ def test_too_many_names() -> None:
     agents = AgentRefs()
     for number in range(10_000):
         agents.add(json.dumps({"agent_ref": {"name": f"agent {number}"}}))
-    assert agents.told() == {}
+    assert agents.to_builtins() == {}

@@ -54,7 +54,7 @@ from pytest_fcpivot.runs.reader import Damage, results_in
 from pytest_fcpivot.runs.trust import find_key, written
 from pytest_fcpivot.session import hooks
 from pytest_fcpivot.session.begin import make_session
-from pytest_fcpivot.session.hiding import Hiding
+from pytest_fcpivot.session.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -449,7 +449,7 @@ class Reader:
         made = None
         try:
             try:
-                made = make_session(config, Hiding.begin(config).redact)
+                made = make_session(config, Redaction.begin(config).redact)
             except OSError:  # as the session's `begin` has it, whose message names the file
                 return "refused"
             made._begin_run()

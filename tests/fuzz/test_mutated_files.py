@@ -15,7 +15,7 @@ from mutate_files import COMMANDS, Rounds
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.described import RUN_FORMAT
 from pytest_fcpivot.runs.directory import RunDirectory
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -150,8 +150,8 @@ FAULTY = [
     pytest.param(encoding, "hostile", ["UnicodeEncodeError"], id="surrogate"),
     pytest.param(always(0.5), "itself", ["earns 0.5 (ACTION_PARTLY_EXPECTED", "list_orders"], id="never 1"),
     pytest.param(HalfBinary, "binary", ["binary, but gave a reward of 0.5"], id="half"),
-    pytest.param(always(Grade(1.0, "OK", path="city")), "telling", ["'city' is not a JSON path"], id="path"),
-    pytest.param(always(Grade(1.0, "OK", paths=("$.a", "$b"))), "telling", ["'$b' is not a JSON path"], id="paths"),
+    pytest.param(always(Grade(1.0, "OK", path="city")), "readable", ["'city' is not a JSON path"], id="path"),
+    pytest.param(always(Grade(1.0, "OK", paths=("$.a", "$b"))), "readable", ["'$b' is not a JSON path"], id="paths"),
     pytest.param(Forgetful, "steady", ["graded again", "EXPECTED_ACTION"], id="forgetful"),
     pytest.param(changing, "harmless", ["afterwards they are (Action("], id="changing"),
 ]

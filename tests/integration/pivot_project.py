@@ -25,6 +25,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from syrupy.extensions.amber import AmberSnapshotExtension
+from time_limit import interrupted_after
 
 from pytest_fcpivot.cli import main
 
@@ -249,10 +250,19 @@ class Project:
         _needs_xdist(args)
         return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=_PATIENCE_S)
 
-    def run_here(self, *args: str) -> pytest.RunResult:
-        """Run pytest in this process, in a tenth of the time: for what is not about a process's start and end."""
+    def run_here(self, *args: str, within_s: float = _PATIENCE_S) -> pytest.RunResult:
+        """Run pytest in this process, in a tenth of the time: for what is not about a process's start and end.
+
+        A session that has not ended `within_s` seconds is interrupted, and its test fails with the output so far.
+        """
         _needs_xdist(args)
-        return self.pytester.runpytest_inprocess(*args)
+        result: pytest.RunResult | None = None
+        with interrupted_after(within_s) as over:
+            result = self.pytester.runpytest_inprocess(*args)
+        if result is None or over.is_set():
+            written = "shown below" if result is None else "\n" + "\n".join([*result.outlines, *result.errlines])
+            pytest.fail(f"the session had not ended after {within_s:g} s, and was interrupted; its output: {written}")
+        return result
 
     def command(self, *args: str) -> pytest.RunResult:
         """Run the command `fcpivot` in this process: for what is not about a process's start, signals and end.
@@ -263,7 +273,11 @@ class Project:
         path, terminate, collects = list(sys.path), signal.getsignal(signal.SIGTERM), gc.isenabled()
         began = time.perf_counter()
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with (
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                interrupted_after(_PATIENCE_S) as over,
+            ):
                 status = _exit_status(args)
         finally:
             sys.path[:] = path
@@ -272,6 +286,9 @@ class Project:
                 gc.enable()
             self._forget_modules()
         took = time.perf_counter() - began
+        if over.is_set():
+            text = _written(out) + _written(err)
+            pytest.fail(f"the command had not ended after {_PATIENCE_S} s, and was interrupted; its output:\n{text}")
         return pytest.RunResult(status, _written(out).splitlines(), _written(err).splitlines(), took)
 
     def _forget_modules(self) -> None:
@@ -317,7 +334,7 @@ class Project:
         return self.redact("\n".join(shown))
 
 
-_OF_THE_SESSION = ("rerun the failures:", "ask again what", "latency: ")
+_OF_THE_SESSION = ("rerun the failures:", "run the tests that are missing", "latency: ")
 
 
 def _exit_status(args: Sequence[str]) -> int:

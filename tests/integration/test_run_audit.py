@@ -406,7 +406,7 @@ def test_a_merged_run(audits: Audits) -> None:
 
 
 def test_another_order_of_results(audits: Audits) -> None:
-    """Several workers' results come in any order, and have the same audit."""
+    """Results in another order, as several workers write them, have the same audit."""
     audits.record(FLIPS | OTHERS)
     before = audits.facts("run")
     path = audits.project.path / "run" / "results.jsonl"

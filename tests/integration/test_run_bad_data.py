@@ -133,7 +133,7 @@ def test_broken_rows_are_skipped(project: Project, workers: list[str]) -> None:
 
 
 def test_skipping_does_not_outlive_its_run(project: Project) -> None:
-    """A file whose broken rows were skipped once is refused without the option, and read after it is mended."""
+    """A file whose broken rows were skipped once is refused without the option, and read once it is corrected."""
     _write_broken(project)
     project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks", "--fc-bad-rows=skip").assert_outcomes(
         passed=1, failed=1

@@ -67,7 +67,7 @@ def test_the_sample(project: Project, args: list[str]) -> None:
 
 
 def test_a_file_called_sample(project: Project) -> None:
-    """A directory of the user's that is called `sample` is the user's."""
+    """If the user has a directory called `sample`, that name means the directory."""
     project.write("sample/test_mine.py", OWN_TEST)
     project.run_here("sample").assert_outcomes(passed=1)
 

@@ -205,7 +205,7 @@ def test_share_of_errors_in_several_processes(project: Project) -> None:
 
 
 def test_a_storm_of_rate_limits(project: Project, model: Model) -> None:
-    """A server that takes 4 calls at once is not asked for 16 again and again: few calls are refused on the way."""
+    """If a server takes only 4 calls at once, the limit of 16 is lowered, so that few calls are refused."""
     model.configure(max_in_flight=4, latency={"seconds": 0.04}, retry_after=0.05)
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": (f"say hello {n}", None) for n in range(80)}
     project.data(project.rows(rows))

@@ -95,7 +95,7 @@ def _hold(name: str, values: Iterable[Any]) -> set[str]:
 
 
 def test_runs(counted: Counted, model: Model) -> None:
-    """Runs of every kind have what the schemas declare, nothing else, and everything that they declare."""
+    """The files of all kinds of runs follow the schemas, and together have every member that these declare."""
     project = counted.project
     project.write("halved.py", GRADER)
     subprocess.run(["git", "init", "--quiet"], cwd=project.path, check=True)
@@ -140,7 +140,7 @@ def test_runs(counted: Counted, model: Model) -> None:
 
 
 def test_calls_of_a_killed_run(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So have the files of a session that was killed with answers that wait for their tests."""
+    """The files of a killed session, with answers whose tests have not run, follow the schemas too."""
     monkeypatch.setenv("PAUSE_S", "0.06")
     rows = {"p0": ("say hello", "gated hello")} | {f"p{n}": ("say hello", None) for n in range(1, 6)}
     session = counted.start(*counted.table(rows), "--fc-run=run", "-p", "no:xdist")

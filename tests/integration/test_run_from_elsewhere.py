@@ -130,7 +130,7 @@ ATTACKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_what_a_run_names_is_not_used(download: Download, name: str) -> None:
-    """Code, addresses, headers, keys, paths: each is told by option and value, and nothing of it happens."""
+    """Code, addresses, headers, keys and paths that a run names are listed with option and value, and none is used."""
     how, names, told = ATTACKS[name]
     here = str(download.project.path)
     url = f"http://127.0.0.1:{download.port}/v1"
@@ -151,7 +151,7 @@ def test_what_a_run_names_is_not_used(download: Download, name: str) -> None:
 
 
 def test_what_the_user_gives_is_used(download: Download) -> None:
-    """The command of the message does what the run says, and its new run, out of a stranger's, has no mark either."""
+    """The command in the message repeats the run; the new run is not marked as made here, since the old one was not."""
     download.name(data=True, fc_agent="gone:answer", fc_base_url="http://x", fc_grader="theirs.evil_grader:grade")
     text = download.project.run_here("--fc-replay=theirs/run", "-q").stderr.str()
     (command,) = [line for line in text.splitlines() if line.startswith("  pytest ")]
@@ -188,7 +188,7 @@ def test_what_the_user_declines(download: Download) -> None:
 
 
 def test_the_sample_is_always_ours(download: Download) -> None:
-    """A run over the sample is replayed without a word, and never over the file that it calls so."""
+    """A run over the sample is replayed over the bundled sample, without asking, whatever file the run calls so."""
     download.name()
     path = download.run / "run.json"
     described = json.loads(path.read_text())
@@ -223,7 +223,7 @@ def test_an_audit_reads_only_the_data_of_the_run(download: Download, capsys: pyt
 
 
 def test_a_strangers_run_is_nobodys_latest(download: Download) -> None:
-    """A project that is copied may bring runs: --fc-resume takes none of them for the user's, even if all is given."""
+    """A copied project may contain runs: --fc-resume without a name takes none of them, whatever options are given."""
     download.name(data=True, fc_agent="silent")
     (download.project.path / ".fcpivot").mkdir()
     download.run.rename(download.project.path / ".fcpivot" / "run")

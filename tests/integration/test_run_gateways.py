@@ -221,7 +221,7 @@ def test_over_sockets(machines: Machines) -> None:
 
 
 def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's session over ssh does too, with options that only the controller's environment and ini file have.
+    """The page's session over ssh does the same, with options that only the controller's environment and ini file have.
 
     Its tests are named as here, though the machines have their rootdir elsewhere.
     """
@@ -251,7 +251,7 @@ def test_over_ssh(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("when", ["midway", "at the end"])
 def test_a_machine_that_is_lost(machines: Machines, when: str) -> None:
-    """What a lost machine had is done by the other one, even one that had ended already, and nothing is lost."""
+    """The other machine runs the tests of a lost one, even if it had finished its own, and no result is lost."""
     lost, other = NAMES
     machines.write(machines.project.mixed_rows(40 if when == "midway" else 4))
     _, verdicts = _alone(machines)
@@ -276,7 +276,7 @@ def test_a_machine_that_is_lost(machines: Machines, when: str) -> None:
 
 
 def test_all_machines_are_lost(machines: Machines) -> None:
-    """Without a machine what is left is an error that names those that were lost; resumed, the run is the whole."""
+    """When all machines are lost, the remaining tests are errors that name them; the resumed run is complete."""
     machines.write(machines.project.mixed_rows())
     _, verdicts = _alone(machines)
     machines.serve(*NAMES)

@@ -1,4 +1,4 @@
-"""In a project that asks for no pivots the plugin costs nothing and does nothing."""
+"""In a project that asks for no pivots the plugin imports almost nothing and does nothing."""
 
 from __future__ import annotations
 

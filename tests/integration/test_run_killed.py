@@ -55,7 +55,7 @@ BY_MODULE = ["-p", "xdist.plugin", "-p", "pytest_fcpivot.plugin"]
 def test_one_pivot_ends_its_process_among_concurrent_calls(
     counted: Counted, monkeypatch: pytest.MonkeyPatch, dist: str, plugins: list[str]
 ) -> None:
-    """The pivot, and of its repeats the one, at which the process dies is the error, and none asked beside it.
+    """Only the test whose call ends the process is an error, not its other repeats and not the calls made beside it.
 
     Under whatever names pytest-xdist and this plugin are registered.
     """
@@ -92,7 +92,7 @@ def test_an_own_test_ends_its_process(counted: Counted) -> None:
 
 
 def test_a_killed_run_keeps_answers_whose_tests_had_not_come(counted: Counted) -> None:
-    """Behind a slow head, answers that had ended are not asked for again after a kill."""
+    """After a kill, answers that had come while an earlier call was still slow are not asked for again."""
     rows: dict[str, tuple[str, str | None]] = {"head": ("say hello", "gated hello")}
     rows |= {f"p{n}": ("say hello", None) for n in range(12)}
     counted.pauses(0.06)

@@ -74,7 +74,7 @@ async def ask_async(pivot):
     ids=["one-by-one", "sync", "async", "async-load", "sync-worksteal"],
 )
 def test_many_at_once(project: Project, kind: str, concurrency: int, args: list[str]) -> None:
-    """So many calls are under way at once, a slow head stalls nobody, and the outcomes are those of one by one."""
+    """As many calls as allowed are in flight, a slow one delays no other, and outcomes are as without concurrency."""
     if args:
         pytest.importorskip("xdist.plugin")
     data = pivots(project, 61)
@@ -129,7 +129,7 @@ def answer(pivot):
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--setup-only"])
 def test_looking_asks_nobody(project: Project, option: str) -> None:
-    """A session that runs no test makes no call."""
+    """A session that runs no test, as with --collect-only, makes no call."""
     data = pivots(project, 4)
     result = project.run_here(data, agent(project, "def answer(pivot):\n    note('asked', pivot)\n"), option)
     assert result.ret == pytest.ExitCode.OK

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pivot_project"]
 
 CI = Path(__file__).parents[2] / "docs" / "ci.md"
-RESUME = "ask again what is missing or ended in an error:  pytest --fc-resume=run"
+RESUME = "run the tests that are missing or ended in an error:  pytest --fc-resume=run"
 
 
 def _dying(project: Project, number: int, *deadly: int) -> list[str]:
@@ -137,7 +137,7 @@ def pytest_collection_modifyitems(items):
     ids=["x", "maxfail", "max-errors", "filtered", "taken", "exit-0", "exit-7", "fixture", "marks"],
 )
 def test_other_ends(project: Project, hook: str, args: list[str], status: int, expected: tuple[int, ...]) -> None:
-    """Whoever stops or takes tests, the counts add up; an end that nobody announced is not taken for results."""
+    """Whatever stops a session or removes tests, the counts add up; an unexplained end has an exit code of its own."""
     told = [None, "nothing", "raises no connection", None, None, "skips not today"]
     rows = [project.row("say hello", text, id=f"p{n}") for n, text in enumerate(told)]
     options = [*project.puppet(rows), "--fc-run=run", "--junitxml=cases.xml"]
@@ -230,7 +230,7 @@ def test_own_tests_over_two_data_sets_with_the_same_ids(project: Project) -> Non
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
 def test_files_that_cannot_be_collected(project: Project, args: list[str], status: int) -> None:
-    """Data that are lost as a whole are named, where the session goes on without them, and it is no result."""
+    """Files that could not be collected are named if the session runs without them, and the exit code says so."""
     project.data(project.rows({"both": ('call add {"a": 1} & call add {"a": 2}', None)}), "batch.jsonl")
     project.write("test_broken.py", "import no_such_module\n")
     options = [*_dying(project, 2), "--fc-grader=nemo-gym:first-call"]
@@ -265,7 +265,7 @@ def test_without(name):
 
 
 def test_workers_die_before_they_have_tests(project: Project) -> None:
-    """Where no worker lives to collect the tests, all that the data have are errors."""
+    """If every worker dies before collecting, all tests of the data are errors."""
     options = _dying(project, 3)
     hook = '    if "PYTEST_XDIST_WORKER" in os.environ:\n        os._exit(3)\n'
     project.write("conftest.py", f"import os\n\ndef pytest_collection_modifyitems():\n{hook}")

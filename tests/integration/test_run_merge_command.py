@@ -32,7 +32,7 @@ def shards(project: Project) -> Project:
     ],
 )
 def test_exit_codes(shards: Project, arguments: list[str], code: int, told: str) -> None:
-    """All there is 0, something missing 1 unless that is allowed, and what cannot be merged 2."""
+    """It is 0 for a complete run, 1 if something is missing (unless allowed), and 2 for what cannot be merged."""
     result = shards.command("merge", *arguments, "-o", "merged")
     assert result.ret == code
     assert told in result.stdout.str() + result.stderr.str()

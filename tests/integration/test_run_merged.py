@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fcpivot.report.merged import merged_lines
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted
     from pivot_project import Row
 
-    from pytest_fcpivot.runs.merge import Merged
+    from pytest_fcpivot.runs.merging.merge import Merged
 
 pytest_plugins = ["pivot_project", "counting_agent"]
 
@@ -88,7 +88,7 @@ def _summary(counted: Counted, result: pytest.RunResult) -> list[str]:
 
 def _report(counted: Counted, merged: Merged) -> list[str]:
     """Return the same of a merged run."""
-    apart = ("run recorded in", "latency:", "ask again", "merged: ")
+    apart = ("run recorded in", "latency:", "run the tests that are", "merged: ")
     return [counted.project.redact(line) for line in merged_lines(merged) if not line.startswith(apart)]
 
 
@@ -158,7 +158,7 @@ def test_what_is_missing_is_told_and_asked(counted: Counted) -> None:
         f"3: its last line is incomplete ({len(kept[-1]) - 20} bytes) and is left out",
     )
     assert merged.notes == ()
-    command = next(line for line in merged_lines(merged) if line.startswith("ask again"))
+    command = next(line for line in merged_lines(merged) if line.startswith("run the tests that are"))
     wanted = {name.partition("::")[2] for name in (*counted.results(runs[1]), json.loads(kept[-1])["test"])}
     result = counted.run_here(*command.partition("pytest ")[2].split())
     assert set(counted.asked()) == wanted

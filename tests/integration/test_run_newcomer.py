@@ -162,7 +162,7 @@ def test_data_in_addopts(project: Project, argument: str) -> None:
 
 
 def test_arguments_in_a_file(project: Project) -> None:
-    """What stands in an @file is typed on the command line too, and starts a run."""
+    """Options in an @file count as typed on the command line, and start a run."""
     options = project.puppet(project.trajectories(2))
     project.write("arguments", "\n".join(options))
     project.write("test_unit.py", UNIT)
@@ -241,7 +241,7 @@ def test_the_printed_command_of_a_replay(project: Project) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_utf_16(project: Project, encoding: str) -> None:
-    """A file that was saved as UTF-16 is told so in one line, and not once a row."""
+    """A data file in UTF-16 is refused in one line that says so, and not with an error for each row."""
     path = project.data(project.trajectories(3))
     path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
     result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=asks")
@@ -251,7 +251,7 @@ def test_utf_16(project: Project, encoding: str) -> None:
 
 
 def test_ids_in_utf_16(project: Project) -> None:
-    """So is a file of ids; the mark that some programs write before UTF-8 is no part of the first id."""
+    """A file of ids in UTF-16 is reported too; a byte order mark before UTF-8 is no part of the first id."""
     options = [*project.puppet(project.trajectories(3)), "--fc-ids=ids"]
     (project.path / "ids").write_text("talk0-d1\n", encoding="utf-16")
     result = project.run_here(*options)
@@ -270,7 +270,7 @@ def test_a_bracket_in_a_name(project: Project, args: list[str]) -> None:
 
 
 def test_a_bracket_above(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bracket in a directory's name is no hindrance to who works below it, and is refused where pytest would be."""
+    """A bracket in a directory's name is allowed above the working directory, and refused where pytest would fail."""
     project.puppet(project.trajectories(1), "home [1]/pivots.jsonl")
     result = project.run_here("--fc-data=home [1]/pivots.jsonl", "--fc-agent=puppet:answer")
     assert "home [1]/pivots.jsonl: pytest cannot name a file with [" in result.stderr.str()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot import Pivot, grade
 from pytest_fcpivot.audit.running import audit
 from pytest_fcpivot.audit.stored import open_stored
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ import pytest
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.graders.contract import CONTRACT
 from pytest_fcpivot.report.merged import merged_lines
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted

@@ -11,7 +11,7 @@ import pytest
 from pytest_fcpivot import grade, load_pivots
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.report.merged import merged_lines
-from pytest_fcpivot.runs.merge import merge
+from pytest_fcpivot.runs.merging.merge import merge
 
 if TYPE_CHECKING:
     from counting_agent import Counted
@@ -187,7 +187,7 @@ def test_own_tests(project: Project) -> None:
 
 
 def test_repeats(project: Project) -> None:
-    """Of pivots that are asked several times, a pass is a reward at the mark: pass@k and pass^k follow it."""
+    """With repeats, pass@k and pass^k count a reward of at least the mark as a pass."""
     project.data(project.rows({"one": (_TRIP, None), "two": (_TRIP, None)}))
     project.write(
         "moody.py",

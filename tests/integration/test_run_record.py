@@ -58,7 +58,7 @@ def _strictly(text: str) -> Any:
 
 
 def test_a_run_by_default(counted: Counted) -> None:
-    """Every run is recorded in a place of its own, whose path is shown even with -q: one line a pivot."""
+    """Every run is recorded in a new directory, with one line for each pivot; its path is shown even with -q."""
     options = counted.table(TABLE)
     result = counted.run_here(*options, "-q")
     run = counted.only_run
@@ -95,7 +95,7 @@ def test_a_run_by_default(counted: Counted) -> None:
 
 
 def test_the_same_lines_in_any_process(counted: Counted) -> None:
-    """One process, xdist at rest and two workers write the same lines, apart from their order and times."""
+    """One process, xdist without workers and two workers write the same lines, apart from their order and times."""
     pytest.importorskip("xdist.plugin")
     options = counted.table(TABLE)
     for name in ("plain", "-n0", "-n2"):

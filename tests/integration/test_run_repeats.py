@@ -1,4 +1,4 @@
-"""--fc-repeats: every pivot is asked several times, each for itself, and the figures tell how it fares."""
+"""--fc-repeats: the agent is asked several times at each pivot, and the figures show how often it is right."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _figures(result: pytest.RunResult) -> list[str]:
 
 
 def test_every_repeat_is_asked_for_itself(counted: Counted) -> None:
-    """Each repeat has its own id, question and verdict, and the figures are those that a pencil gives."""
+    """Each repeat has its own id, question and verdict, and the figures are those worked out by hand."""
     pytest.importorskip("xdist.plugin")
     result, outcomes = counted.run_cases(*_options(counted), "--fc-run=run", "-n1")
     assert outcomes == {name: "passed" if passes else "failure" for name, passes in NAMES.items()}
@@ -86,7 +86,7 @@ def test_own_tests_over_repeats(counted: Counted) -> None:
 
 
 def test_repeats_in_a_run_that_goes_on(counted: Counted) -> None:
-    """What is missing is asked by repeat, with no repeats named, and the figures are those of the whole."""
+    """A resumed run asks for just the missing repeats, without --fc-repeats, and has the figures of the whole run."""
     counted.run_here(*_options(counted), "--fc-run=run")
     path = counted.project.path / "run" / "results.jsonl"
     lines: list[Row] = counted.lines(path.parent)

@@ -123,7 +123,7 @@ def test_the_same_refusal_of_everything(project: Project, model: Model, args: li
 
 
 def test_a_refusal_beside_answers(project: Project, model: Model) -> None:
-    """Where something is answered, the same refusal of the rest is theirs alone."""
+    """If the server answers some requests, refusals of the others are errors of their tests, and do not end the run."""
     refusal = {"kind": "reply", "match": "<no>", "times": -1, "status": 400, "body": '{"message": "too long"}'}
     model.configure(faults=[refusal])
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", f"say <no> {n}") for n in range(20)}

@@ -1,4 +1,4 @@
-"""Beside plugins that run tests again, or several times: a wrong answer is never asked again until it is right."""
+"""Beside plugins that run tests again, or several times: an agent is never asked again until its answer is right."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def test_rerunfailures(counted: Counted, monkeypatch: pytest.MonkeyPatch, how: s
     """With pytest-rerunfailures the agent is asked anew after errors alone, and the summary says so."""
     _beside("rerunfailures", monkeypatch)
     options = _options(counted)
-    asked = "asked for by --reruns=2; "
+    asked = "requested by --reruns=2; "
     if how == "ini":
         counted.project.write("pytest.ini", "[pytest]\nreruns = 2\n")
-        asked = "asked for by reruns = 2 in the ini file; "
+        asked = "requested by reruns = 2 in the ini file; "
     elif how == "own test":
         counted.project.write(
             "test_mine.py",
@@ -101,7 +101,7 @@ def test_rerunfailures(counted: Counted, monkeypatch: pytest.MonkeyPatch, how: s
         options.append("--reruns=2")
     result = counted.run_here(*options, *(["-n1"] if how == "workers" else ["-p", "no:xdist"]))
     _check(counted, result, "test_mine" if how == "own test" else "")
-    line = f"reruns: {asked}a wrong answer is never asked again; 4 errors were asked again"
+    line = f"reruns: {asked}a wrong answer is never run again; 4 errors were run again"
     assert line in result.outlines
 
 
@@ -136,12 +136,12 @@ def test_a_replay(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     _beside("rerunfailures", monkeypatch)
     counted.run_here(*_options(counted), "-p", "no:xdist", "-k", "right or broken")
     result = counted.run_here("--fc-replay=run", "--fc-run=none", "--reruns=2", "-p", "no:xdist")
-    result.stdout.fnmatch_lines(["the agent raised RuntimeError: no connection", "* 0 errors were asked again"])
+    result.stdout.fnmatch_lines(["the agent raised RuntimeError: no connection", "* 0 errors were run again"])
     result.assert_outcomes(passed=1, errors=1)
 
 
 def test_a_worker_dies(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pivot that ends its worker is put back by one plugin, not by both: it is one error, asked at once more."""
+    """A pivot that ends its worker is put back by one plugin, not by both: it is asked once more, and is one error."""
     pytest.importorskip("xdist.plugin")
     _beside("rerunfailures", monkeypatch)
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(6)}

@@ -108,7 +108,7 @@ def test_a_torn_last_line(counted: Counted) -> None:
 
 @pytest.mark.parametrize("stops", [["--maxfail=3"], ["--fc-max-errors=1"]], ids=" ".join)
 def test_after_a_run_that_stopped(counted: Counted, stops: list[str]) -> None:
-    """A run that stopped early, by any option, is completed without these."""
+    """A run that an option stopped early is completed without that option."""
     counted.run_here(*counted.table(_table()), "--fc-run=run", "--fc-concurrency=1", *stops)
     run = counted.project.path / "run"
     kept = {test for test, line in counted.results(run).items() if line["outcome"] != "error"}
@@ -130,7 +130,7 @@ def test_after_ctrl_c(counted: Counted) -> None:
     session.interrupt()
     status, text = session.wait()
     assert status == pytest.ExitCode.INTERRUPTED
-    assert "ask again what is missing or ended in an error:  pytest --fc-resume=run" in text
+    assert "run the tests that are missing or ended in an error:  pytest --fc-resume=run" in text
     kept = set(counted.results(run))
     counted.touch("go")
     counted.run_here("--fc-resume=run").assert_outcomes(passed=8)
@@ -204,7 +204,7 @@ def test_answers_that_waited_for_their_tests(counted: Counted, monkeypatch: pyte
 
 
 def test_answers_of_tests_that_a_session_leaves_out_wait_on(counted: Counted) -> None:
-    """An answer to a test that once ended in an error is kept, too, and all are when only a part is gone on with."""
+    """Kept answers stay when only a part of a run is resumed, also those to tests that once ended in an error."""
     rows: dict[str, tuple[str, str | None]] = dict.fromkeys(["p0", "p1", "p2", "p3"], ("say hello", None))
     rows |= {"p0": ("say hello", "gated hello"), "p1": ("say hello", "flaky hello"), "p2": ("say hello", "flaky hello")}
     counted.pauses(0.06)
@@ -294,7 +294,7 @@ def test_two_sessions_on_one_run(counted: Counted) -> None:
 
 
 def test_gone_on_with_again_and_again(counted: Counted) -> None:
-    """A run may be gone on with again and again, in other words for the same too; run.json tells of each session."""
+    """A run may be resumed again and again, also with options that mean the same; run.json lists every session."""
     table: dict[str, tuple[str, str | None]] = {"off": ("say hello", "flaky hello"), "on": ("say hello", None)}
     counted.run_here(*counted.table(table), "--fc-run=run")
     assert counted.run_here("--fc-resume=run").ret == pytest.ExitCode.TESTS_FAILED
@@ -334,7 +334,7 @@ def test_a_run_of_own_tests(counted: Counted) -> None:
     options = counted.table({"one": ("say hello", "flaky hello"), "two": ("say hello", None)})
     counted.project.write("test_mine.py", "def test_mine(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
     result = counted.run_here("test_mine.py", *options, "--fc-run=run")
-    command = next(line for line in result.outlines if line.startswith("ask again what is missing"))
+    command = next(line for line in result.outlines if line.startswith("run the tests that are missing"))
     counted.touch("mended")
     counted.run_here(*shlex.split(command.partition("pytest ")[2])).assert_outcomes(passed=2)
     assert dict(counted.asked()) == {"one": 1}

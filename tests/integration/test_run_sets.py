@@ -20,7 +20,7 @@ pytest_plugins = ["pivot_project"]
 TOOLCALL = "toolcall_schema_single_step_tool_use_with_argument_comparison_agent"
 SWE = "single_step_tool_use_with_argument_comparison_swe"
 THRESHOLD = "word_count_similarity_threshold"
-OLDER = "the run was recorded before settings belonged to sets"
+OLDER = "the run is of a version with the same settings for all data sets"
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "rows" / "swe_agent_ref.jsonl"
 # Two texts without a common word: equal by the threshold 0.0 alone.
 TOLD = ('call book {"city": "the old town"}', 'call book {"city": "new york"}')

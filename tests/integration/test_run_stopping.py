@@ -211,7 +211,7 @@ def answer(pivot):
     assert any(re.match(r"=+ pivots: ", line) for line in lines), stdout
     for line in ("mean reward 1.0000 ", "passed 8, failed 0, errors 0, not run 32 of 40", "run recorded in run"):
         assert any(found.startswith(line) for found in lines), stdout
-    assert "ask again what is missing or ended in an error:  pytest --fc-resume=run" in lines
+    assert "run the tests that are missing or ended in an error:  pytest --fc-resume=run" in lines
     assert any("8 passed" in line for line in lines[-1:]), stdout
     assert "INTERNALERROR" not in stdout
     for process in processes(project):

@@ -42,7 +42,7 @@ SAID = {
     "cut_off": "cut off at the limit of output tokens; graded as they are",
     "call_like": "messages that look like calls, graded as messages: use the server's tool parser, or "
     "--fc-agent=openai-prompt",
-    "system_messages_moved": "asked with later system messages given as the user's, since the server refused them",
+    "system_messages_moved": "asked with later system messages sent as user messages, because the server refused them",
 }
 
 

@@ -105,3 +105,39 @@ def test_bad_options(project: Project, args: list[str], message: str) -> None:
     assert text.count(message) == 1
     assert "Traceback" not in text
     assert "INTERNALERROR" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model", "shown"),
+    [
+        pytest.param(["-k", "hello\udcff or \u00e4"], None, "the argument hello\\xff or ä", id="keyword"),
+        pytest.param(["tests\udce4/test_mine.py"], None, "the argument tests\\xe4/test_mine.py", id="path"),
+        pytest.param([], "latin-\udcfc", "FC_MODEL=latin-\\xfc", id="environment"),
+        pytest.param(["--fc-model=half \ud83d"], None, "the argument --fc-model=half \\ud83d", id="half a pair"),
+    ],
+)
+def test_what_cannot_be_sent_to_workers(
+    project: Project, monkeypatch: pytest.MonkeyPatch, arguments: list[str], model: str | None, shown: str
+) -> None:
+    """An argument or option that is not UTF-8 is refused by name before workers start; without workers it is not."""
+    if model is not None:
+        monkeypatch.setenv("FC_MODEL", model)
+    options = [*project.puppet(project.mixed_rows()), *arguments]
+    result = project.run_here(*options, "-n2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[0] == (
+        f"ERROR: {shown}: not UTF-8, which is all that pytest-xdist can send to its workers; use UTF-8 there, or run "
+        "without workers (-n0)"
+    )
+    assert not list(project.path.glob("**/run.json"))
+    for alone in ("-n0", "-pno:xdist"):
+        assert "UTF-8" not in project.run_here(*options, alone).stderr.str()
+
+
+def test_a_stored_option_that_cannot_be_sent_to_workers(project: Project) -> None:
+    """An option that a resumed run has is named as the run's, and the run goes on without workers."""
+    begun = project.run_here(*project.puppet(project.mixed_rows()), "--fc-header=X:\udcff", "--fc-run=run", "-n0", "-x")
+    assert begun.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED}
+    refused = project.run_here("--fc-resume=run", "-n2")
+    assert refused.errlines[0].startswith("ERROR: run.json: --fc-header=X:\\xff: not UTF-8, ")
+    assert project.run_here("--fc-resume=run", "-n0").ret == pytest.ExitCode.TESTS_FAILED

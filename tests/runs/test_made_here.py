@@ -127,9 +127,9 @@ def test_the_refusal_tells_everything_at_once() -> None:
         *("pytest", "--fc-agent=evil agent; rm:x", "--fc-judge-key=BANK_PIN", "--fc-data=/there/gate.jsonl"),
         *("--fc-resume=dl/run", "-q", "/there/a b.py"),
     ]
-    assert "write it yourself" in lines[-1]
+    assert "add them yourself" in lines[-1]
     assert "that you typed" not in text
-    assert "In the place of *** was a secret that you typed." in refusal("r", ["--fc-header=a:***"], "why", found)
+    assert "*** stands for a secret that you typed." in refusal("r", ["--fc-header=a:***"], "why", found)
 
 
 def test_a_command_is_shown_whole_or_without_what_makes_it_too_long() -> None:
@@ -137,7 +137,7 @@ def test_a_command_is_shown_whole_or_without_what_makes_it_too_long() -> None:
     data = [{"name": f"{n}", "path": f"/there/{n:0100}.jsonl", "sha256": "0"} for n in range(100)]
     text = on_screen(refusal("r", ["--fc-replay=r"], "why", named_by({"options": {}, "data": data}, REPLAYS)))
     assert [line for line in text.splitlines() if line.startswith("  pytest ")] == ["  pytest --fc-replay=r"]
-    assert "write it yourself" in text
+    assert "add them yourself" in text
 
 
 def test_what_is_taken_over() -> None:

@@ -61,7 +61,7 @@ class OpenAIAgent(ABC):
         """Ask the model at one pivot, with one request, or with a second one if the first is refused in a known way."""
         offer = self._offer(pivot)
         answer = await self._ask(self._request(pivot, offer), offer)
-        if not malformed.is_told(answer):
+        if not malformed.is_from_report(answer):
             self._read(answer, offer)
         return answer
 
@@ -113,21 +113,21 @@ class OpenAIAgent(ABC):
         try:
             answer = await self._connection.post(self.path, body)
         except Exception as error:
-            told, usage = malformed.told_by(error), None
+            report, usage = malformed.report_in_error(error), None
             refused = refused_field(error, body.keys() & (self.fields | extra.keys()))
             if refused is not None:
                 remedy = (
                     "take it out of --fc-extra-body" if refused in extra else f"leave it out with --fc-omit={refused}"
                 )
                 error.add_note(f"the server does not take {refused!r}: {remedy}")
-            if told is None:
+            if report is None:
                 raise
         else:
-            told, usage = malformed.told_in(answer), answer.get("usage")
+            report, usage = malformed.report_in_answer(answer), answer.get("usage")
             malformed.take_out(answer)
-        if told is None:
+        if report is None:
             return answer
-        return malformed.output_of(told, self._connection.where(self.path), offer.names.own, usage)
+        return malformed.output_of(report, self._connection.where(self.path), offer.names.own, usage)
 
     def _check_omitted(self) -> None:
         """Raise AgentError if `omit` names a required field, or one that no request has."""

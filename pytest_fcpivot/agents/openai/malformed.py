@@ -25,7 +25,7 @@ CALL_REFUSED, HISTORY_REFUSED = "call refused", "history refused"  # the causes 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Report:
     """A server's report about the model's output: the server (by its wording), the fault, and the model's raw text."""
 
     server: str
@@ -35,40 +35,40 @@ class Told:
     raw: str | None = None
 
 
-def told_by(error: BaseException) -> Told | None:
+def report_in_error(error: BaseException) -> Report | None:
     """Return the report about the model's output that an error contains; None if it contains none."""
     status = getattr(error, "status_code", None)
     body = error_body_of(error)
     if isinstance(error, ReplyError) and isinstance(error.body, dict):
-        told = _told_by_choice(error.body)
-        if told is not None:
-            return told
+        report = _report_in_choice(error.body)
+        if report is not None:
+            return report
     while body is not None and isinstance(status, int):
         for quirk in QUIRKS:
             if isinstance(quirk.shown_by, ErrorText):
                 fits, raw = quirk.shown_by.raw_in(status, body)
                 if fits:
-                    return Told(quirk.server, quirk.fault, one_line(body.message, 300), status, raw)
+                    return Report(quirk.server, quirk.fault, one_line(body.message, 300), status, raw)
         body = body.upstream  # the error of the server behind a gateway, if the gateway passes it on
         status = int(body.code) if body is not None and body.code.isdecimal() else status
     return None
 
 
-def told_in(answer: Mapping[str, Any]) -> Told | None:
+def report_in_answer(answer: Mapping[str, Any]) -> Report | None:
     """Return the report about the model's output that the finish reason of a completion's only choice makes."""
     choices = answer.get("choices")
     only = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
-    return _told_by_choice(only) if isinstance(only, dict) else None
+    return _report_in_choice(only) if isinstance(only, dict) else None
 
 
-def _told_by_choice(choice: Mapping[str, Any]) -> Told | None:
+def _report_in_choice(choice: Mapping[str, Any]) -> Report | None:
     message = choice.get("message")
     if isinstance(message, dict) and (message.get("tool_calls") or message.get("content")):
         return None  # it holds an answer
     for quirk in QUIRKS:
         if isinstance(quirk.shown_by, ChoiceEnd) and quirk.shown_by.fits(choice):
             reason = ", ".join(f"{name}: {end}" for name, end in quirk.shown_by.ended.items())
-            return Told(quirk.server, quirk.fault, reason)
+            return Report(quirk.server, quirk.fault, reason)
     return None
 
 
@@ -79,35 +79,35 @@ def take_out(answer: dict[str, Any]) -> None:
         del answer["type"]
 
 
-def is_told(answer: Mapping[str, Any]) -> bool:
+def is_from_report(answer: Mapping[str, Any]) -> bool:
     """Return whether an answer was made by `output_of`, rather than sent by the server."""
     return answer.get("type") == MALFORMED_OUTPUT or REFUSED_BY_SERVER in answer
 
 
-def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any = None) -> dict[str, Any]:
+def output_of(report: Report, where: str, own_name: Callable[[str], str], usage: Any = None) -> dict[str, Any]:
     """Return the model's output that a reply reports, in the form in which an agent returns it.
 
     `own_name` converts a tool's name as sent to the server into the pivot's own. Raises ReplyError with the cause
     CALL_REFUSED if the reply does not contain the complete call, and with HISTORY_REFUSED for a refused history.
     """
-    if told.fault == HISTORY:
+    if report.fault == HISTORY:
         raise ReplyError(
-            f"{where} refused the conversation itself, not the model's answer: {told.reason}; a call in the "
+            f"{where} refused the conversation itself, not the model's answer: {report.reason}; a call in the "
             "row's input has arguments that are not JSON",
             HISTORY_REFUSED,
-            status_code=told.status,
+            status_code=report.status,
         )
-    seen = {"server": told.server, "status": told.status, "reason": told.reason}
-    if told.fault == UNPARSED:
-        output = {"type": MALFORMED_OUTPUT, "text": told.raw or "", **seen}
+    seen = {"server": report.server, "status": report.status, "reason": report.reason}
+    if report.fault == UNPARSED:
+        output = {"type": MALFORMED_OUTPUT, "text": report.raw or "", **seen}
         return output if usage is None else {**output, "usage": usage}
-    calls = None if told.raw is None else calls_in(told.raw)
+    calls = None if report.raw is None else calls_in(report.raw)
     if not calls:
-        lacks = "does not hold the call" if not told.raw else f"holds no complete call: {one_line(told.raw, 120)!r}"
+        lacks = "does not hold the call" if not report.raw else f"holds no complete call: {one_line(report.raw, 120)!r}"
         raise ReplyError(
-            f"{where} refused the model's call, and its reply {lacks}: {told.reason}",
+            f"{where} refused the model's call, and its reply {lacks}: {report.reason}",
             CALL_REFUSED,
-            status_code=told.status,
+            status_code=report.status,
         )
     return {
         "role": "assistant",
@@ -116,7 +116,7 @@ def output_of(told: Told, where: str, own_name: Callable[[str], str], usage: Any
             {"id": f"call_{place}", "type": "function", "function": {"name": own_name(name), "arguments": arguments}}
             for place, (name, arguments) in enumerate(calls)
         ],
-        REFUSED_BY_SERVER: {**seen, "text": told.raw},
+        REFUSED_BY_SERVER: {**seen, "text": report.raw},
     }
 
 

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.options.values import Options
 
-_KEY = pytest.StashKey["Hiding"]()
+_KEY = pytest.StashKey["Redaction"]()
 # The attribute of a traceback that names its style, and is never a user's text.
 _NO_TEXT = "style"
 
 
-class Hiding:
+class Redaction:
     """The plugin object that hides secrets in a session over pivots; the whole session uses its `redact`."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -36,21 +36,21 @@ class Hiding:
         self.redact = Redactor()
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Hiding | None:
-        """Return the session's Hiding; None in a session without pivots."""
+    def of(cls, config: pytest.Config) -> Redaction | None:
+        """Return the session's Redaction; None in a session without pivots."""
         return config.stash.get(_KEY, None)
 
     @classmethod
-    def begin(cls, config: pytest.Config) -> Hiding:
+    def begin(cls, config: pytest.Config) -> Redaction:
         """Begin to hide secrets, before any code of the user's can fail; reports not shown yet are cleaned too."""
-        hiding = cls.of(config)
-        if hiding is None:
-            hiding = config.stash[_KEY] = cls(config)
-            config.pluginmanager.register(hiding, "fcpivot-hiding")
+        redaction = cls.of(config)
+        if redaction is None:
+            redaction = config.stash[_KEY] = cls(config)
+            config.pluginmanager.register(redaction, "fcpivot-redaction")
             for reports in getattr(config.pluginmanager.getplugin("terminalreporter"), "stats", {}).values():
                 for report in reports:  # if a fixture begins the session, some exist
-                    hiding.in_report(report)
-        return hiding
+                    redaction.in_report(report)
+        return redaction
 
     # ---------------------------------------------------------------- reports
 

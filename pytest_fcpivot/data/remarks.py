@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.rows import StoredPivot
 
-KEY = "told"  # of the store's provenance
+KEY = "told"  # the name in the provenance of prepared files
 NO_TOOLS = "no-tool-on-offer"
 ENCODED_TWICE = "arguments-encoded-twice"
 FLOATS = "arguments-float-for-integer"
@@ -43,7 +43,7 @@ _WIDTH = 140
 
 
 @dataclass(slots=True)
-class Told:
+class Remarks:
     """Counts of rows by shape, of refused rows and left-out turns by reason, and of doubtful pivots by kind of doubt.
 
     `first` maps each reason to the file and line of the first row that it applies to.
@@ -76,13 +76,13 @@ class Told:
         return counts | {"first": dict(self.first)}
 
     @classmethod
-    def of(cls, provenance: Mapping[str, Any]) -> Told:
+    def of(cls, provenance: Mapping[str, Any]) -> Remarks:
         """Read the counts from a store's provenance; all are empty if an earlier version prepared the store."""
-        told = provenance.get(KEY)
-        if not isinstance(told, dict):
+        stored = provenance.get(KEY)
+        if not isinstance(stored, dict):
             return cls()
-        counts: dict[str, Any] = {name: Counter(told.get(name) or {}) for name in _COUNTS}
-        return cls(**counts, first=dict(told.get("first") or {}))
+        counts: dict[str, Any] = {name: Counter(stored.get(name) or {}) for name in _COUNTS}
+        return cls(**counts, first=dict(stored.get("first") or {}))
 
     def lines(self) -> Iterator[str]:
         """Format the counts as lines: the shapes, then each reason with its count and its first place."""

@@ -14,9 +14,9 @@ from pytest_fcpivot.cli import main
 from pytest_fcpivot.data import open_store
 from pytest_fcpivot.data.lint import lint
 from pytest_fcpivot.data.preparing import prepare
+from pytest_fcpivot.data.remarks import Remarks, is_json_in_json, kind_of
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.data.store import METADATA_KEY, PivotStore
-from pytest_fcpivot.data.told import Told, is_json_in_json, kind_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_info_lint_and_the_store_tell(tmp_path: Path, capsys: pytest.CaptureFixt
     target = tmp_path / "out.parquet"
     prepare([file_source(write(tmp_path / "rows.jsonl", *DOUBTFUL))], target)
     store = PivotStore(target)
-    note = Told.of(store.provenance).note()
+    note = Remarks.of(store.provenance).note()
     store.close()
     assert note is not None
     assert note.startswith("2 assistant turns left out (")
@@ -88,7 +88,7 @@ def test_info_lint_and_the_store_tell(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_nothing_to_tell(tmp_path: Path) -> None:
     """Of data without a fault there is nothing to note."""
     store = open_store(write(tmp_path / "rows.jsonl", talk("a")))
-    assert Told.of(store.provenance).note() is None
+    assert Remarks.of(store.provenance).note() is None
     store.close()
 
 
@@ -115,7 +115,7 @@ def test_nulls_that_arrow_may_have_added(tmp_path: Path, arguments: Json, schema
     """Nulls of parameters that the tool does not have are told: columns that were written as lines again add them."""
     row = talk("a", arguments) | {"tools": [{"name": "f", "parameters": schema}]}
     store = open_store(write(tmp_path / "rows.jsonl", row))
-    note = Told.of(store.provenance).note()
+    note = Remarks.of(store.provenance).note()
     store.close()
     assert (note is not None and "columns of Arrow" in note) is doubtful
 
@@ -133,7 +133,7 @@ def test_numbers_that_arrow_may_have_made_floats(tmp_path: Path, number: float, 
     }
     (tmp_path / "rows.jsonl").write_text(json.dumps(row), "utf-8")
     audit = prepare([file_source(tmp_path / "rows.jsonl")], tmp_path / "rows.parquet")
-    assert audit.told.doubtful == ({"arguments-float-for-integer": 1} if doubtful else {})
+    assert audit.remarks.doubtful == ({"arguments-float-for-integer": 1} if doubtful else {})
 
 
 def test_kinds_of_reasons() -> None:
@@ -173,7 +173,7 @@ def test_rows_that_are_no_repeats(tmp_path: Path, rows: list[Json], reason: str)
 def test_pivots_that_are_repeated_unequally(tmp_path: Path, other: Json) -> None:
     """A run asks at each pivot equally often: where rows are not repeated so, each is asked once, and it is told."""
     store = open_store(write(tmp_path / "rows.jsonl", row(0), row(1), other))
-    note = Told.of(store.provenance).note()
+    note = Remarks.of(store.provenance).note()
     assert "each_repeated" not in store.provenance
     assert note is not None
     assert note.startswith("1 pivots come several times, others less often: each is run once")
