@@ -84,11 +84,14 @@ def regrade(
 def _rules(newest: Side, named: Named | None) -> _Rules:
     assert newest.path is not None  # noqa: S101 (regrade has refused the others)
     description, origin = read_with_origin(newest.path, find_key())
-    choice = choose(newest.path, description["grader"], named, made_here=origin is Origin.HERE)
-    if choice.grader is None:
-        why = "; ".join(map(Redactor(), choice.notes)).replace("fcpivot audit", "fcpivot compare --regrade BASE")
-        raise RunError(f"{newest.name}: --regrade needs the newest run's grader: {why}")
     described = description["grader"]
+    choice = choose(newest.path, described, named, made_here=origin is Origin.HERE, for_check=False)
+    if choice.grader is None:
+        spec = one_line(Redactor()(str(described.get("spec", described["name"]))), _ERROR_WIDTH)
+        raise RunError(
+            f"{newest.name}: --regrade takes the grader of the newest run, {spec}, and what only a run names is not "
+            "loaded; name a grader with --grader=SPEC, and its settings with --grader-option=KEY=VALUE"
+        )
     if named is not None:
         described = describe_grader(choice.grader, named.settings or {})
     judge = judge_of_run(description) if isinstance(choice.grader, AgenticGrader) else None

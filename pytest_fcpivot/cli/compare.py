@@ -130,7 +130,7 @@ def _refuse_odd(options: argparse.Namespace) -> None:
         raise OptionError(f"--same-agent: name two runs of one agent, and not {count}")
     if options.fail_under is not None and not options.same_agent:
         raise OptionError("--fail-under: it belongs to --same-agent; fcpivot gate decides whether a run reaches a mark")
-    if options.grader is not None and not options.regrade:
+    if named_grader(options) is not None and not options.regrade:
         raise OptionError(
             f"--grader={options.grader}: rewards are compared as they were recorded, unless with --regrade"
         )

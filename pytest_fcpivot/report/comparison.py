@@ -104,13 +104,13 @@ def _figures(report: Report) -> Iterator[str]:
         f"{count_of(difference.n, 'pair')} in {_trajectories(difference.clusters)}: {found.unchanged} unchanged, "
         f"{len(found.lost)} lost, {len(found.won)} won"
     )
+    if found.identical:
+        yield f"mean reward {means[0]:.4f} in both: they are the same run, so nothing can have changed"
+        return
     yield (
         f"mean reward {means[0]:.4f} → {means[1]:.4f}: change {difference.change:+.4f}  ({_interval(difference)}; p "
         f"{p_text(difference.p)})"
     )
-    if found.identical:
-        yield "both are the same run, so nothing can have changed"
-        return
     yield from _in_words(difference, report.max_drop)
 
 
@@ -373,7 +373,8 @@ def markdown(reports: Sequence[Report]) -> Iterator[str]:
     yield f"### Comparison with {_code(base.name)}"
     yield ""
     header, *rows = table_rows(reports)
-    yield from _markdown_table(header, rows)
+    names = [_code(report.found.new.name) for report in reports]
+    yield from _markdown_table(header, [[name, *row[1:]] for name, row in zip(names, rows, strict=True)])
     for report in reports:
         yield ""
         if len(reports) > 1:
@@ -407,7 +408,7 @@ def _told(report: Report) -> Iterator[str]:
     found = report.found
     yield from (note for side in (found.base, found.new) for note in side.notes)
     if found.identical:
-        yield "both are the same run, so nothing can have changed"
+        yield "they are the same run, so nothing can have changed"
     elif found.difference is not None:
         yield from _in_words(found.difference, report.max_drop)
     yield from _left_out(found)
