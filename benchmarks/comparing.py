@@ -169,7 +169,7 @@ def show_false_pass(draw: random.Random, samples: int) -> None:
     print("false PASS - at a true drop that equals --max-drop: all flips are losses, or three of four are")
     print(f"{'trajectories':>12} {'runs':>5} {'correlation':>11}" + "".join(f"{f'{f:.0%} flips':>17}" for f in FLIPS))
     for count in (10, 20, 49, 200, 1000, 4000):
-        runs = max(1, min(samples, samples * 1000 // count))
+        runs = max(1, min(samples, samples * 500 // count))
         for correlation in (0.0, 0.3):
             line = ""
             for flips in FLIPS:
