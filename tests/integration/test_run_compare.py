@@ -365,6 +365,11 @@ def test_other_data(runs: Runs) -> None:
     assert "--data FILE" in runs.refused("base", "new", "--regrade")
     (found,) = runs.facts("base", "new", "--regrade", "--data=old.jsonl")["comparisons"]
     assert (found["means"], found["errors_base"]) == ([1.0, 1.0], ["pivots.jsonl::t0-d1"])
+    assert runs.facts("new", "base", "--regrade", "--data=old.jsonl")["comparisons"][0]["no_facts"] is None
+    runs.project.data(rows[:3], "else.jsonl")
+    assert "--data else.jsonl: none of the runs used this file" in runs.refused(
+        "base", "new", "--regrade", "--data=old.jsonl", "--data=else.jsonl"
+    )
     lines = runs.compare("base", "new", "--regrade", "--data=old.jsonl")
     assert any("not graded again: 1 answer, since the newest run's data have another conversation" in e for e in lines)
 

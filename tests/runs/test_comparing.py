@@ -296,9 +296,17 @@ def test_several_data_sets() -> None:
     for others, told in (
         ([second | {"sha256": "c" * 64}, first], "data b.jsonl"),
         ([first | {"name": "c"}, second | {"name": "d"}], "data: "),
+        ([], r"data: data\.jsonl \(.*\), b\.jsonl \(.*\) → sample"),
     ):
         with pytest.raises(RunError, match=told):
             refuse_different(side(single(1.0), data=[first, second]), side(single(1.0), data=others))
+
+
+def test_tests_without_data_of_their_own() -> None:
+    """A run that names no data ran over the sample, and is compared with others over it."""
+    sample = [ABOUT["data"][0] | {"name": "sample"}]
+    refuse_different(side(single(1.0), data=[]), side(single(1.0), data=[]))
+    refuse_different(side(single(1.0), data=[]), side(single(1.0), data=sample))
 
 
 # Several baselines
