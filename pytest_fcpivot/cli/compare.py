@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "compare",
         help="compare runs pivot by pivot: the change of the mean reward with its interval, and what flipped",
         description="Compares runs of the same data, pivot by pivot: the change of the mean reward with an interval "
-        "that knows trajectories, the largest drop that the data still allow, the pivots that flipped, and where the "
+        "by trajectory, the largest drop that the data still allow, the pivots that flipped, and where the "
         "change is. With more than two runs, each is compared with the first. Runs of other data, or that were graded "
         "differently, are refused.",
     )
