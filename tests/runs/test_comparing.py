@@ -333,7 +333,7 @@ def test_pooled_baselines() -> None:
 def test_pooled_results_of_all_kinds() -> None:
     """Categories and missing answers move to the new repeats; a data file may have moved; remarks name their run."""
     first = side({"t0-d0": [None, 1.0], "t1-d0": [0.0, None]}, "a", place="old/data.jsonl")
-    second = side({"t1-d0": [None, 1.0], "t0-d0": [0.0]}, "b", started="2026-01-01T00:00:00")
+    second = side({"t1-d0": [None, 1.0], "t0-d0": [0.0], "t2-d0": [1.0, None, None]}, "b", started="2026-01-01")
     for each, word in ((first, "A"), (second, "B")):
         for pivot in each.rewards:
             pivot.categories = dict.fromkeys(pivot.rewards, word)
@@ -344,8 +344,10 @@ def test_pooled_results_of_all_kinds() -> None:
     assert by_id["t0-d0"].categories == {2: "A", 3: "B"}
     assert by_id["t1-d0"].missing == {2, 3}
     assert pooled.rewards.places == {"old/data.jsonl"}
-    assert (pooled.notes, pooled.run_id, pooled.description["repeats"]) == (("b: cut short",), None, 4)
-    assert [pivot.rewards for pivot in first.rewards] == [{2: 1.0}, {1: 0.0}]
+    assert (pooled.notes, pooled.run_id, pooled.description["repeats"]) == (("b: cut short",), None, 5)
+    unchanged = [(pivot.rewards, pivot.categories, pivot.missing) for pivot in first.rewards]
+    assert unchanged == [({2: 1.0}, {2: "A"}, {1}), ({1: 0.0}, {1: "A"}, {2})]
+    assert pool([second, first]).run_id is None
     found = compare(pooled, side(single(1.0, 1.0)))
     assert found.difference is not None
     assert found.difference.change == pytest.approx(0.5)
@@ -375,6 +377,12 @@ def test_what_is_not_pooled() -> None:
     next(iter(other.rewards)).trajectory_id = "else"
     with pytest.raises(RunError, match=r"data\.jsonl::t0-d0: it belongs to another trajectory in b"):
         pool([run, other])
+
+
+def test_pivots_of_one_side_between_others() -> None:
+    """A pivot that only NEW has does not keep those after it from pairing."""
+    found = compare(side(single(1.0, 1.0)), side({"x-d0": [1.0], **single(1.0, 0.0)}))
+    assert (len(found.pairs), len(found.only_new)) == (2, 1)
 
 
 def test_the_same_directory(tmp_path: Path) -> None:
