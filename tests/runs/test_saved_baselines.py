@@ -81,7 +81,7 @@ def test_a_baseline_without_a_grade(tmp_path: Path) -> None:
 def test_names_that_no_file_can_have(tmp_path: Path) -> None:
     """A name that the file system refuses is an error of its own."""
     for name in ("a\0b", "x" * 5000):
-        with pytest.raises(RunError, match="cannot be read: |there is no such run"):
+        with pytest.raises(RunError, match=r"cannot be read: |there is no such run"):
             read_side(name, tmp_path)
 
 
