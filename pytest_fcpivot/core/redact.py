@@ -84,13 +84,11 @@ class Redactor:
         """Add the secrets that were put into the environment since the last look; removed ones stay secret."""
         held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
         seen = self._seen
+        test = held.get(_TEST)
+        if test is not None and test != seen.get(_TEST) and not secret_values.may_hold_address(os.fsdecode(test)):
+            seen[_TEST] = test
         if held == seen:
             return
-        test = held.get(_TEST)
-        if test is not None and not secret_values.may_hold_address(os.fsdecode(test)):
-            seen[_TEST] = test
-            if held == seen:
-                return
         now = dict(held)  # a copy in one step: other threads may change the environment meanwhile
         changed = {key: value for key, value in now.items() if seen.get(key) is not value}
         new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
@@ -184,6 +182,8 @@ class _Finder:
 
     def holds(self, text: str) -> bool:
         """Return whether a text contains any of the secrets."""
+        if not (self._few or self._many):
+            return False  # nearly always; each answer is searched
         return any(part in text and written.search(text) for part, written in self._escaped) or bool(self._found(text))
 
     def clean(self, text: str) -> str:
