@@ -68,7 +68,7 @@ def flags_of(
         ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
         SYSTEM_MOVED: _moved_system_messages(output),
     }
-    return tuple(flag for flag, is_so in odd.items() if is_so)
+    return tuple([flag for flag, is_so in odd.items() if is_so])
 
 
 def _attempts_call(message: str, tool_names: frozenset[str]) -> bool:

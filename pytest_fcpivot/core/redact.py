@@ -113,6 +113,11 @@ class Redactor:
             return {key: self.within(part) for key, part in value.items()}
         return [self.within(part) for part in value] if isinstance(value, list | tuple) else value
 
+    def is_in_answer(self, *texts: str | None) -> bool:
+        """Return whether the JSON texts of an answer have secrets that `answer` removes."""
+        self._look()
+        return any(text is not None and self._in_answers.holds(text) for text in texts)
+
     def answer(self, text: str) -> str:
         """Return the JSON text of an answer without the secrets that cannot be ordinary text; it remains valid JSON."""
         self._look()

@@ -19,6 +19,7 @@ from pytest_fcpivot.session.compat import (
     take_id_apart,
 )
 from pytest_fcpivot.session.datasets import Dataset
+from pytest_fcpivot.session.marks import has_mark
 from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
 from pytest_fcpivot.session.test_names import repeat_name
 
@@ -167,6 +168,12 @@ class PivotItem(pytest.Function):
     def extra_keyword_matches(self, matches: set[str]) -> None:
         if matches:  # not the empty set that every node begins with
             self._keyword_matches = matches
+
+    def iter_markers(self, name: str | None = None) -> Iterator[pytest.Mark]:
+        """Iterate over the item's markers; pytest and plugins look for a dozen of them, of which a pivot has none."""
+        if name is not None and not has_mark(self, (name,)):
+            return iter(())
+        return super().iter_markers(name)
 
     def case(self) -> Case:
         """Return the item's case, reading its pivot if that was not done when its call was started ahead."""

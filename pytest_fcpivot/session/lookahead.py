@@ -57,7 +57,8 @@ class Lookahead:
                 continue
             if has_mark(upcoming, _MAY_NOT_RUN):
                 continue
-            if upcoming.nodeid in self._stored.suspects:
+            test = upcoming.nodeid
+            if test in self._stored.suspects:
                 break  # it may crash the process, so it is asked alone, in its turn
             if self._stored.has(upcoming):
                 if self._judges_enough():
@@ -66,7 +67,7 @@ class Lookahead:
                 continue
             upcoming.asked = True
             case = upcoming.case()
-            case.call = self._start(caller, case, upcoming.nodeid)
+            case.call = self._start(caller, case, test)
             self.calls += 1
 
     def ask_judge(self, node: pytest.Item) -> None:

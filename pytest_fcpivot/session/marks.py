@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Container
 
     import pytest
 
 
-def has_mark(item: pytest.Item, names: AbstractSet[str]) -> bool:
-    """Return whether a test has one of these marks; `iter_markers` would take ten times as long, for every pivot."""
+def has_mark(item: pytest.Item, names: Container[str]) -> bool:
+    """Return whether a test has one of these marks; pytest's own functions take ten times as long to find none."""
     node: Any = item
     while node is not None:
         for marker in node.own_markers:
