@@ -55,25 +55,26 @@ class Ledger:
         report.fcpivot = None  # type: ignore[attr-defined] # to save memory: pytest keeps the report until the end
         if report.outcome not in ("passed", "failed", "skipped"):
             return None  # no result yet: another plugin runs the test again
-        if self.ending.has_result(report.nodeid):
+        test = report.nodeid
+        if self.ending.has_result(test):
             self.tally.repeated += 1
             return None
         graded_nothing = report.outcome == "passed" and record.reward is None  # a user's own test
         is_result = report.outcome != "skipped" and not graded_nothing
-        trouble = self._record(record, report) if is_result and not record.kept else None
-        self.tally.add(record, report.nodeid, report.outcome)
+        trouble = self._record(record, test, report.outcome) if is_result and not record.kept else None
+        self.tally.add(record, test, report.outcome)
         self.own_rewards.add(record)
-        self.ending.add_result(report.nodeid)  # last: if Ctrl-C comes before, the test counts as not run
+        self.ending.add_result(test)  # last: if Ctrl-C comes before, the test counts as not run
         if trouble is None and is_result and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many(session)
         return trouble
 
-    def _record(self, record: CaseRecord, report: pytest.TestReport) -> str | None:
+    def _record(self, record: CaseRecord, test: str, outcome: str) -> str | None:
         """Write a result to the run directory; returns the error message if that is no longer possible, or None."""
-        outcome = report.outcome if record.reward is not None else "error"
+        outcome = outcome if record.reward is not None else "error"
         price, usage = self._plan.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
-        return self.recorder.add(record, report.nodeid, outcome, cost)
+        return self.recorder.add(record, test, outcome, cost)
 
     def _too_many(self, session: pytest.Session | None) -> str | None:
         """Return why the session has to stop if --fc-max-errors or --fc-max-unread is exceeded, or None."""
