@@ -244,9 +244,9 @@ def _same_agent(options: argparse.Namespace, first: Side, second: Side) -> int:
     if options.format == "json":
         print(json.dumps(comparison.same_agent_builtins(found, measured), indent=2))
         return 0
-    lines = comparison.same_agent_lines(found, measured)
-    for line in lines:
-        say(line if options.format == "text" or not line else f"- {line.strip()}")
+    write = comparison.same_agent_markdown if options.format == "markdown" else comparison.same_agent_lines
+    for line in write(found, measured):
+        say(line)
     return 0
 
 
