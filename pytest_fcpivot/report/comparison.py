@@ -31,7 +31,6 @@ _KINDS = (TYPE, TOOL, DEPTH, TOOLS, CATEGORY)
 _NAMED, _ROWS = 5, 8
 _NAME, _ID = 60, 200
 _LEAST_P = 0.0001
-_WIDER = " (the interval is wider, as it also allows for changes that are too rare to be seen here)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +116,9 @@ def _figures(report: Report) -> Iterator[str]:
 def _in_words(difference: Difference, max_drop: float | None) -> Iterator[str]:
     """Yield what the data show of a drop, and what they leave open."""
     if difference.high < 0:
-        yield f"the mean reward fell by at least {-difference.high:.4f}{_WIDER if difference.highest >= 0 else ''}"
+        yield f"the mean reward fell by at least {-difference.high:.4f}"
     elif difference.low > 0:
-        yield f"the mean reward rose by at least {difference.low:.4f}{_WIDER if difference.lowest <= 0 else ''}"
+        yield f"the mean reward rose by at least {difference.low:.4f}"
     allowed = difference.allowed_drop
     yield (
         f"the largest drop that these data still allow is {allowed:.4f}" if allowed else "these data rule out any drop"
