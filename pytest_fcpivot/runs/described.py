@@ -165,9 +165,9 @@ def _option(value: Any, at: str) -> None:
     kind = KINDS.get(at.rpartition(".")[2])
     if value is None or isinstance(value, str):
         return
-    if kind in ("list", None) and isinstance(value, list):
+    if kind in ("list", "maybe list", None) and isinstance(value, list):
         _list_of(_text)(value, at)
-    elif kind == "list":
+    elif kind in ("list", "maybe list"):
         _refuse(value, at, "a list of strings")
     elif kind == "flag":
         _truth(value, at)
