@@ -20,6 +20,7 @@ from pytest_fcpivot.core.answer_flags import (
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import on_screen, one_line
 from pytest_fcpivot.core.redact import HIDDEN
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
+    from pytest_fcpivot.stats.noise import Noise
 
 _TOOLS_SHOWN = 5
+_FLAKY_SHOWN = 5
 _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
@@ -119,6 +122,7 @@ def summary_lines(subject: Subject, figures: Figures) -> list[str]:
         f"pass@{each.k} {each.any_passes:.4f}  pass^{each.k} {each.all_pass:.4f}  (over {each.pivots} pivots)"
         for each in figures.pass_at
     ]
+    lines += _flaky_lines(figures)
     if figures.graded:
         lines += _confusion_lines(figures)
         lines += _judge_lines(subject, figures)
@@ -150,6 +154,31 @@ def _counts_line(subject: Subject, figures: Figures) -> str:
     if figures.skipped:
         counts += f"; not counted: skipped or expected to fail {figures.skipped}"
     return counts
+
+
+def _flaky_lines(figures: Figures) -> list[str]:
+    """Return lines on the pivots that pass sometimes, and on how much of the uncertainty is the model's own noise."""
+    flaky = figures.flaky
+    if flaky is None or not figures.graded:
+        return []
+    lines = []
+    if flaky.pivots:
+        shown = ", ".join(f"{one_line(name, _NAME)} {passed}/{of}" for name, passed, of in flaky.pivots[:_FLAKY_SHOWN])
+        more = len(flaky.pivots) - _FLAKY_SHOWN
+        rest = f", and {more} more" if more > 0 else ""
+        lines.append(f"{count_of(len(flaky.pivots), 'pivot')} passed only sometimes (passed/graded): {shown}{rest}")
+    if flaky.noise is not None:
+        lines.append(noise_line(flaky.noise))
+    return lines
+
+
+def noise_line(noise: Noise) -> str:
+    """Return the line on the model's own part of a mean's uncertainty."""
+    if noise.repeats is None:
+        advice = "no number of repeats would halve the interval, only more pivots"
+    else:
+        advice = f"{noise.repeats} repeats of each pivot would halve the interval"
+    return f"the model's own noise is {noise.share:.0%} of the variance of the mean reward; {advice}"
 
 
 def _schema_lines(figures: Figures) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fcpivot.core.jsontext import on_screen
@@ -12,9 +14,12 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_fcpivot.report.summary import Summary
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown GitHub shows on the page of a job
 
 
 class Distribution(Protocol):
@@ -106,8 +111,23 @@ class Closing:
                 judge_notes=self.judge_notes,
             )
             write_summary(reporter, summary)
+            self._write_step_summary(reporter, summary)
         if self._junit is not None and self._junit.message is not None:
             reporter.write_line(on_screen(self._plan.redact(self._junit.message)), red=True, bold=True)
+
+    def _write_step_summary(self, reporter: pytest.TerminalReporter, summary: Summary) -> None:
+        """Write the summary for the page of the CI job, if the environment names a file for it."""
+        if not os.environ.get(STEP_SUMMARY):
+            return
+        from pytest_fcpivot.report.step_summary import append, step_summary  # noqa: PLC0415 (only in such a CI)
+
+        path = Path(os.environ[STEP_SUMMARY])
+        try:
+            append(path, step_summary(summary))
+        except OSError as error:
+            reporter.write_line(
+                on_screen(f"the summary for the job's page cannot be written to {path}: {error.strerror or error}")
+            )
 
     def summarize_after_all(self, reporter: pytest.TerminalReporter | None) -> None:
         """Write the summary if pytest has shown none: after an internal error, or an unknown exit code."""
