@@ -296,7 +296,7 @@ OPTIONS = (
     Option(
         "fc_save_baseline",
         "NAME",
-        "save the rewards of this run as a baseline, under a name or in a file that ends in .json",
+        "save the rewards of this run as a baseline, under a name or in a file that ends in .jsonl",
         of_run="no",
     ),
     Option(
