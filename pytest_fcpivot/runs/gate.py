@@ -71,32 +71,35 @@ class Verdict:
         }
 
 
-def decide(
-    gate: GateOptions,
-    rewards: Rewards,
-    *,
-    pass_mark: float,
-    holds: Mapping[str, Callable[[PivotRewards], bool]],
-    comparison: Comparison | None = None,
-    not_run: int = 0,
-    settle: str = "",
-) -> Verdict:
-    """Return the verdict of a gate that decides something.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a gate decides by.
 
-    `holds` has, for each group by its text, what tells its pivots. `comparison` is that with the baseline, None if they
-    have no pivot in common. `not_run` is the number of missing answers that are not in `rewards`, so that their pivots
-    are unknown. `settle` says how to get the missing answers.
+    `holds` has, for each group by its text, what tells its pivots. `comparison` is that with the baseline, None if
+    there is none, for the reason `incomparable`. `not_run` is the number of missing answers that are not in `rewards`,
+    so that their pivots are unknown. `settle` says how to get the missing answers.
     """
-    missing = sum(len(pivot.missing) for pivot in rewards) + not_run
-    rules = [_by_mark(mark, gate, rewards, pass_mark, holds, not_run, settle) for mark in gate.marks]
+
+    rewards: Rewards
+    pass_mark: float
+    holds: Mapping[str, Callable[[PivotRewards], bool]]
+    comparison: Comparison | None = None
+    incomparable: str = ""
+    not_run: int = 0
+    settle: str = ""
+
+
+def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
+    """Return the verdict of a gate that has at least one rule."""
+    rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
-        rules.append(_by_drop(gate, gate.max_drop, comparison, not_run, settle))
+        rules.append(_by_drop(gate, gate.max_drop, evidence))
     worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
     return Verdict(
         word=worst.word,
         sentence=worst.sentence,
         fails=worst.fails,
-        missing=missing,
+        missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
         rules=tuple(rules),
     )
 
@@ -104,24 +107,16 @@ def decide(
 # -------------------------------------------------------------------- the lowest mean reward
 
 
-def _by_mark(
-    mark: Mark,
-    gate: GateOptions,
-    rewards: Rewards,
-    pass_mark: float,
-    holds: Mapping[str, Callable[[PivotRewards], bool]],
-    not_run: int,
-    settle: str,
-) -> RuleVerdict:
+def _by_mark(gate: GateOptions, mark: Mark, evidence: Evidence) -> RuleVerdict:
     group, least = mark.group, mark.least
     of_rate = group.kind == "pass"
     whole = group.kind in ("all", "pass")
-    pivots = list(rewards) if whole else list(filter(holds[group.text], rewards))
+    pivots = list(evidence.rewards if whole else filter(evidence.holds[group.text], evidence.rewards))
     answers = Counter(reward for pivot in pivots for reward in pivot.rewards.values())
     graded = answers.total()
-    missing = sum(len(pivot.missing) for pivot in pivots) + not_run
+    missing = sum(len(pivot.missing) for pivot in pivots) + evidence.not_run
     if of_rate:
-        total = Fraction(sum(count for reward, count in answers.items() if passes(reward, pass_mark)))
+        total = Fraction(sum(count for reward, count in answers.items() if passes(reward, evidence.pass_mark)))
     else:
         total = sum((exact(reward) * count for reward, count in answers.items()), Fraction())
     measure = "pass rate" if of_rate else "mean reward"
@@ -139,7 +134,7 @@ def _by_mark(
         rule = f"--fc-fail-under={mark.text}"
         return RuleVerdict(rule=rule, word=word, sentence=sentence, fails=fails, figures=figures)
 
-    if not pivots and (whole or not not_run):
+    if not graded + missing:
         whose = "no pivot" if whole else f"no pivot of {group.text}"
         return verdict(UNTRUSTED, f"{whose} was selected, so {name} is unknown", fails=True)
     wrong, right = total / (graded + missing), (total + missing) / (graded + missing)
@@ -158,7 +153,7 @@ def _by_mark(
         f"{least.text} is needed"
     )
     if (wrong >= least.value) != (right >= least.value):
-        return verdict(UNTRUSTED, _undecided(missing, readings, settle), fails=True)
+        return verdict(UNTRUSTED, _undecided(missing, readings, evidence.settle), fails=True)
     passed = wrong >= least.value
     return verdict(PASS if passed else FAIL, f"whatever {_missing(missing)}: {readings}", fails=not passed)
 
@@ -166,9 +161,8 @@ def _by_mark(
 # -------------------------------------------------------------------- the largest drop since the baseline
 
 
-def _by_drop(
-    gate: GateOptions, drop: Share, comparison: Comparison | None, not_run: int, settle: str
-) -> RuleVerdict:
+def _by_drop(gate: GateOptions, drop: Share, evidence: Evidence) -> RuleVerdict:
+    comparison, not_run = evidence.comparison, evidence.not_run
     figures: dict[str, Any] = {"measure": "change", "allowed_drop": float(drop.value), "pivots": 0, "missing": not_run}
 
     def verdict(word: str, sentence: str, *, fails: bool) -> RuleVerdict:
@@ -176,7 +170,7 @@ def _by_drop(
         return RuleVerdict(rule=rule, word=word, sentence=sentence, fails=fails, figures=figures)
 
     if comparison is None:
-        return verdict(UNTRUSTED, "no pivot of the baseline was selected, so nothing can be compared", fails=True)
+        return verdict(UNTRUSTED, f"this run cannot be compared: {evidence.incomparable}", fails=True)
     missing = not_run + sum(len(pivot.missing) for pivot in _compared(comparison))
     figures |= {"pivots": len(comparison.pairs), "missing": missing}
     found = comparison.difference
@@ -185,7 +179,8 @@ def _by_drop(
     if comparison.identical:
         return verdict(PASS, f"this is the run {comparison.base.name} itself", fails=False)
     if not_run:
-        return verdict(UNTRUSTED, f"{count_of(not_run, 'test')} were not run{_how(settle)}", fails=True)
+        were = "1 test was" if not_run == 1 else f"{not_run:,} tests were"
+        return verdict(UNTRUSTED, f"{were} not run{_how(evidence.settle)}", fails=True)
     readings = [each for each in (comparison.if_wrong, comparison.if_right, found) if each is not None]
     if not readings:
         return verdict(UNTRUSTED, "the baseline has no answer to any pivot of this run", fails=True)
@@ -194,7 +189,7 @@ def _by_drop(
     if comparison.if_wrong is not None and comparison.if_right is not None:
         figures |= {"if_wrong": _figures(comparison.if_wrong), "if_right": _figures(comparison.if_right)}
     if len(set(failing)) > 1:
-        return verdict(UNTRUSTED, _undecided(missing, _both_words(words, found), settle), fails=True)
+        return verdict(UNTRUSTED, _undecided(missing, _both_words(words, found), evidence.settle), fails=True)
     word = words[0] if len(set(words)) == 1 else INCONCLUSIVE
     shortest = found or readings[0]
     sentence = _change(word, shortest, drop)
@@ -278,7 +273,9 @@ def _missing(number: int) -> str:
 
 
 def _undecided(missing: int, readings: str, settle: str) -> str:
-    decide = "1 answer is missing, and it decides" if missing == 1 else f"{missing:,} answers are missing, and they decide"
+    decide = (
+        "1 answer is missing, and it decides" if missing == 1 else f"{missing:,} answers are missing, and they decide"
+    )
     return f"{decide}: {readings}{_how(settle)}"
 
 

@@ -12,11 +12,11 @@ from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.options.gate import TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from pytest_fcpivot.data.selection import Condition
     from pytest_fcpivot.data.store import IndexEntry, PivotStore
-    from pytest_fcpivot.options.gate import GateOptions, Group
+    from pytest_fcpivot.options.gate import GateOptions, Group, Kind
     from pytest_fcpivot.runs.rewards import PivotRewards
 
 _CALL = "function_call"
@@ -114,13 +114,12 @@ def _is_of_type(expected: str, wanted: str) -> bool:
     return expected.startswith(_CALL) if wanted == "call" else expected == wanted
 
 
-def _kind_of(name: str, known: Known, source: str) -> str:
+def _kind_of(name: str, known: Known, source: str) -> Kind:
     """Return what a bare name is the name of: a tool, a type or a data file."""
-    kinds = [
-        *(["tool"] if name in known.tools else []),
-        *(["type"] if name in TYPES else []),
-        *(["data"] if name in known.names else []),
-    ]
+    there: tuple[tuple[Kind, Collection[str]], ...] = (
+        *(("tool", known.tools), ("type", TYPES), ("data", known.names)),
+    )
+    kinds = [kind for kind, names in there if name in names]
     if len(kinds) > 1:
         forms = " or ".join(f"{kind}={name}" for kind in kinds)
         raise OptionError(f"{source}: this may be {forms}; write which one")
