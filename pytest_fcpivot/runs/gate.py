@@ -140,22 +140,23 @@ def _by_mark(gate: GateOptions, mark: Mark, evidence: Evidence) -> RuleVerdict:
     wrong, right = total / (graded + missing), (total + missing) / (graded + missing)
     if missing:
         figures |= {"if_wrong": float(wrong), "if_right": float(right)}
-    if len(pivots) < gate.min_pivots:
-        what = f"{name} is over {count_of(len(pivots), 'pivot')}, fewer than the {gate.min_pivots} of --fc-min-pivots"
-        return verdict(INCONCLUSIVE, what, fails=gate.inconclusive == "fail")
+    if len(pivots) + evidence.not_run < gate.min_pivots:
+        values = dict.fromkeys((shown(wrong, least.value), shown(right, least.value)))
+        over = f"{count_of(len(pivots), 'pivot')}, fewer than the {gate.min_pivots} of --fc-min-pivots"
+        sentence = f"{name} is {' to '.join(values)} over {over}; {least.text} is needed"
+        return verdict(INCONCLUSIVE, sentence, fails=gate.inconclusive == "fail")
     if not missing:
         value = shown(wrong, least.value)
         if wrong >= least.value:
             return verdict(PASS, f"{name} is {value}, and {least.text} is needed", fails=False)
         return verdict(FAIL, f"{name} is {value}, under the {least.text} that is needed", fails=True)
-    readings = (
-        f"{name} is {shown(wrong, least.value)} if they are wrong, {shown(right, least.value)} if they are right, and "
-        f"{least.text} is needed"
-    )
+    low, high = shown(wrong, least.value), shown(right, least.value)
     if (wrong >= least.value) != (right >= least.value):
+        readings = f"{name} is {low} if wrong, {high} if right; {least.text} is needed"
         return verdict(UNTRUSTED, _undecided(missing, readings, evidence.settle), fails=True)
     passed = wrong >= least.value
-    return verdict(PASS if passed else FAIL, f"whatever {_missing(missing)}: {readings}", fails=not passed)
+    sentence = f"whatever {_missing(missing)}: {name} is {low} to {high}, and {least.text} is needed"
+    return verdict(PASS if passed else FAIL, sentence, fails=not passed)
 
 
 # -------------------------------------------------------------------- the largest drop since the baseline
@@ -244,7 +245,9 @@ def _change(word: str, found: Difference, drop: Share) -> str:
     interval = f"{percent} % interval {found.lowest:+.4f} to {found.highest:+.4f}"
     missed = f"a drop of up to {found.allowed_drop:.4f} would not be seen in these {_trajectories(found.clusters)}"
     enough = found.trajectories_for(float(drop.value))
-    if drop.value == 0:
+    if found.lowest <= -1:
+        advice = "these are too few to rule out anything"
+    elif drop.value == 0:
         advice = "no number of trajectories rules out every drop, so allow a small one"
     elif enough is None:
         advice = "more trajectories are needed"
@@ -261,8 +264,8 @@ def _both_words(words: Sequence[str], found: Difference | None) -> str:
     wrong, right = words[0], words[1]
     between = "" if found is None or words[2] in (wrong, right) else f", {words[2]} by the answers that there are"
     if wrong == right:
-        return f"{wrong} if they are wrong or right{between}"
-    return f"{wrong} if they are wrong, {right} if they are right{between}"
+        return f"{wrong} if wrong or right{between}"
+    return f"{wrong} if wrong, {right} if right{between}"
 
 
 # -------------------------------------------------------------------- numbers and words
@@ -291,7 +294,7 @@ def exact(reward: float) -> Fraction:
 
 
 def shown(value: Fraction, mark: Fraction) -> str:
-    """Write a number with four decimals, or with as many as show on which side of the mark it is."""
+    """Write a number with four decimals, or with as many as show on which side of the mark it is, a finite decimal."""
     digits = _LEAST_DIGITS
     while True:
         rounded = round(value * 10**digits)
