@@ -7,7 +7,7 @@ readings lead to different exit codes, the word is UNTRUSTED.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
     rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
+    rules = [_with_option(gate, rule) for rule in rules]
     worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
     return Verdict(
         word=worst.word,
@@ -102,6 +103,14 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
         missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
         rules=tuple(rules),
     )
+
+
+def _with_option(gate: GateOptions, rule: RuleVerdict) -> RuleVerdict:
+    """Say why a verdict fails although it is not clear."""
+    if rule.word != INCONCLUSIVE or not rule.fails:
+        return rule
+    chosen = gate.inconclusive.text if isinstance(gate.inconclusive, Share) else gate.inconclusive
+    return replace(rule, sentence=f"{rule.sentence}; --fc-inconclusive={chosen} makes that fail")
 
 
 # -------------------------------------------------------------------- the lowest mean reward

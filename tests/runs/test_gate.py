@@ -149,7 +149,8 @@ def test_too_few_pivots() -> None:
     assert found.sentence == (
         "the mean reward is 0.3333 to 0.6667 over 3 pivots, fewer than the 4 of --fc-min-pivots; 0.9 is needed"
     )
-    assert by_marks("0.9", rewards=rewards, min_pivots=4, inconclusive="fail").fails
+    failing = by_marks("0.9", rewards=rewards, min_pivots=4, inconclusive="fail")
+    assert (failing.fails, failing.sentence) == (True, f"{found.sentence}; --fc-inconclusive=fail makes that fail")
     assert by_marks("0.9", rewards=rewards, min_pivots=4, not_run=1).word == "FAIL"
 
 
