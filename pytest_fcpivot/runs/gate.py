@@ -96,9 +96,10 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
     rules = [_with_option(gate, rule) for rule in rules]
     worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
+    all_hold = worst.word == PASS and len(rules) > 1
     return Verdict(
         word=worst.word,
-        sentence=worst.sentence,
+        sentence=f"all {len(rules)} rules hold" if all_hold else worst.sentence,
         fails=worst.fails,
         missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
         rules=tuple(rules),

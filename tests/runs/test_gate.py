@@ -103,6 +103,7 @@ def test_marks_are_compared_exactly() -> None:
         ([], ["0.6"], "UNTRUSTED", True, "no pivot was selected, so the mean reward is unknown"),
         ([1, 0], ["0.9", "pass:0.1"], "FAIL", True, "the mean reward is 0.5000, under the 0.9 that is needed"),
         ([1, 0, None], ["0.9", "pass:0.4"], "FAIL", True, None),
+        ([1, 0], ["0.5", "pass:0.1"], "PASS", False, "all 2 rules hold"),
     ],
 )
 def test_words(
