@@ -5,8 +5,8 @@
 A real session records a run, which is the pattern; each round damages one file of a copy of it (`run.json`,
 `results.jsonl`, a call file, `crashes.json`), or a file of data, of rollouts or of verdicts, and lets the commands read
 it that such a file is for: merge, audit, compare, gate, replay and resume, or conformance, info, lint and prepare.
-Damage is flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values of other
-types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
+Damage is flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values
+of other types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
 
 A command may refuse a file with its own error and exit code 2, or read it, with exit code 0 or 1. What else it does is
 a fault of ours: another exception, another exit code, a traceback on the screen, or a merged run that cannot be read
