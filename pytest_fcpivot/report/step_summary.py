@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 1_000_000
 _TOOLS = 10
 _CATEGORIES = 20
+_SENTENCE = 1000  # characters
 
 
 def step_summary(summary: Summary) -> list[str]:
@@ -27,6 +28,7 @@ def step_summary(summary: Summary) -> list[str]:
     lines = [
         f"### Function-calling pivots: {plain(', '.join(subject.data))}",
         "",
+        *_verdict(summary),
         f"Agent {code(subject.agent)}, grader {code(subject.grader['name'])}",
         "",
         *_figures(figures, summary),
@@ -35,9 +37,25 @@ def step_summary(summary: Summary) -> list[str]:
         lines += ["", f"**{summary.lost} of {figures.selected} tests were not run:** {plain(summary.why_lost, 400)}"]
     lines += _tools(figures)
     lines += _categories(figures)
+    if summary.comparison_page:
+        lines += ["", *summary.comparison_page]
     if summary.rerun is not None:
         lines += ["", "Rerun the failures:", "", *_block(summary.rerun.partition(":")[2].strip())]
     return [*lines, ""]
+
+
+def _verdict(summary: Summary) -> list[str]:
+    """Return the verdict of the gate, if there is one."""
+    verdict = summary.verdict
+    if verdict is None:
+        return []
+    lines = [f"**{verdict.word}**: {plain(verdict.sentence, _SENTENCE)}", ""]
+    if len(verdict.rules) > 1:
+        rows = [(each.word, code(each.rule), plain(each.sentence, _SENTENCE)) for each in verdict.rules]
+        lines += [*table(("verdict", "rule", "reason"), rows), ""]
+    if summary.exit_note is not None:
+        lines += [plain(summary.exit_note), ""]
+    return lines
 
 
 def _figures(figures: Figures, summary: Summary) -> list[str]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fcpivot.options.values import Price
+    from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.runs.tally import Tally
     from pytest_fcpivot.stats.interval import Interval
     from pytest_fcpivot.stats.noise import Noise
@@ -214,7 +215,10 @@ class Summary:
     replay, a line each. `left_out` describes damaged results that are missing from the figures. `reruns` is the option
     by which another plugin runs tests again. `lost` counts tests without a result although nobody stopped the session,
     for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
-    resumed. `rerun` is the line with the command that runs the failures again.
+    resumed. `rerun` is the line with the command that runs the failures again. `verdict` is the gate's, None without a
+    gate, and `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
+    was saved, and `not_saved` the reason why it was not. `comparison` has the lines on the comparison with a baseline,
+    and `comparison_page` those for a CI job's page, in Markdown.
     """
 
     subject: Subject
@@ -229,3 +233,9 @@ class Summary:
     uncollected: tuple[str, ...] = ()
     to_complete: bool = False
     rerun: str | None = None
+    verdict: Verdict | None = None
+    exit_note: str | None = None
+    saved: str | None = None
+    not_saved: str | None = None
+    comparison: tuple[str, ...] = ()
+    comparison_page: tuple[str, ...] = ()

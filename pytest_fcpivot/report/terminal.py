@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from contextlib import contextmanager
@@ -75,11 +76,13 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Write the summary of a session, or the reason why no pivot was run."""
     figures, subject = summary.figures, summary.subject
     if not figures.selected and not figures.skipped:
+        _write_verdict(reporter, summary)
         if summary.nothing:
             _write(reporter, summary.nothing)
         _write_uncollected(reporter, summary.uncollected)
         return
     reporter.write_sep("=", summary_title(subject), bold=True)
+    _write_verdict(reporter, summary)
     for line in summary_lines(subject, figures):
         _write(reporter, line)
     for label, note in subject.data.items():
@@ -92,12 +95,40 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     identity = identity_line(subject, figures)
     if identity is not None:
         _write(reporter, identity, red=figures.identity.broken, bold=figures.identity.broken)
+    if summary.comparison:
+        reporter.write_sep("-", "comparison")
+        for line in summary.comparison:
+            _write(reporter, line)
+        reporter.write_sep("-")
     _write_reruns(reporter, summary)
     _write_lost(reporter, summary)
     _write_uncollected(reporter, summary.uncollected)
     _write_run(reporter, summary)
+    if summary.saved is not None:
+        _write(reporter, summary.saved)
+    if summary.not_saved is not None:
+        _write(reporter, f"ERROR: {summary.not_saved}", red=True, bold=True)
     if summary.rerun is not None:
         _write(reporter, summary.rerun)
+
+
+def _write_verdict(reporter: pytest.TerminalReporter, summary: Summary) -> None:
+    """Write the verdict of the gate, if there is one, before everything else."""
+    verdict = summary.verdict
+    if verdict is None:
+        return
+    from pytest_fcpivot.report.verdict import github_warning, rule_lines, verdict_line  # noqa: PLC0415 (only for one)
+    from pytest_fcpivot.runs.gate import PASS  # noqa: PLC0415
+
+    colour = "red" if verdict.fails else "green" if verdict.word == PASS else "yellow"
+    _write(reporter, verdict_line(verdict), bold=True, **{colour: True})
+    for line in rule_lines(verdict):
+        _write(reporter, line)
+    if summary.exit_note is not None:
+        _write(reporter, summary.exit_note, red=True)
+    warning = github_warning(verdict) if os.environ.get("GITHUB_ACTIONS") == "true" else None
+    if warning is not None:
+        _write(reporter, warning)
 
 
 def summary_title(subject: Subject) -> str:
@@ -299,12 +330,18 @@ def _write_lost(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     _write(
         reporter,
         f"ERROR: {summary.lost} of the {summary.figures.selected} selected tests were not run: {summary.why_lost}. "
-        f"These figures are incomplete; the exit code is {UNTRUSTED}.",
+        f"These figures are incomplete; {_what_then(summary)}.",
         red=True,
         bold=True,
     )
     if summary.recorded.path is None:
         _write(reporter, "the run was not recorded, so it cannot be resumed: run it again")
+
+
+def _what_then(summary: Summary) -> str:
+    if summary.verdict is not None and summary.exit_note is None:
+        return "the verdict counts these tests as missing answers"
+    return f"the exit code is {UNTRUSTED}"
 
 
 def _write_uncollected(reporter: pytest.TerminalReporter, files: Sequence[str]) -> None:

@@ -147,7 +147,7 @@ def save(
     directory. `description` is that of run.json at the end of the run. Raises RunError for a run that was stopped early
     or has no graded answer, for one with errors unless `allow_errors`, and if the file cannot be written.
     """
-    path = _where_to_save(name, base)
+    path = where_to_save(name, base)
     _refuse_incomplete(name, description, rewards, allow_errors=allow_errors)
     content = b"".join(lines(description, rewards))
     try:
@@ -160,7 +160,8 @@ def save(
     return path
 
 
-def _where_to_save(name: str, base: Path) -> Path:
+def where_to_save(name: str, base: Path) -> Path:
+    """Return the file of a baseline that is to be saved; raises RunError for a name that cannot be used."""
     path = _named(name, base)
     if path is None:
         path = Path(name).expanduser()

@@ -165,9 +165,9 @@ def _option(value: Any, at: str) -> None:
     kind = KINDS.get(at.rpartition(".")[2])
     if value is None or isinstance(value, str):
         return
-    if kind in ("list", None) and isinstance(value, list):
+    if kind in ("list", "maybe list", None) and isinstance(value, list):
         _list_of(_text)(value, at)
-    elif kind == "list":
+    elif kind in ("list", "maybe list"):
         _refuse(value, at, "a list of strings")
     elif kind == "flag":
         _truth(value, at)
@@ -241,6 +241,7 @@ _GRADER = _object(
     {"name": _text, "settings": _table_of(_setting)},
     {"spec": _text, "source_sha256": _maybe(_text), "cause": _text, "binary": _truth, "package": _text},
 )
+_VERDICT_OF_RULE = _object({"rule": _text, "word": _text, "sentence": _text}, {"fails": _truth})
 _NEEDED = frozenset(("agent", "grader", "data", "repeats", "options"))
 _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "agent": _text,
@@ -259,6 +260,9 @@ _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "sessions": _SESSIONS,
     "counts": _maybe(_table_of(_count)),
     "judged": _maybe(_table_of(_count)),
+    "verdict": _maybe(
+        _object({"word": _text, "sentence": _text}, {"fails": _truth, "rules": _list_of(_VERDICT_OF_RULE)})
+    ),
     "merged": _list_of(_object({"run": _text, "shards": _list_of(_text)}, {"results": _count, "sessions": _SESSIONS})),
 }
 _OF_BASELINE: Mapping[str, Callable[[Any, str], None]] = {

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import pytest
+
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.session.items import pivot_of
+from pytest_fcpivot.session.ledger import TO_THE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pytest
 
     from pytest_fcpivot.report.summary import Summary
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
@@ -64,25 +65,50 @@ class Closing:
         `interrupted`: the session ends by Ctrl-C, which pytest's exit status may not show yet. `judged`: a judge scored
         messages.
         """
-        others = self.distribution if self.distribution is not None and self.distribution.distributes else None
+        others = self._others()
         self._ledger.settle(session, self._selected(session, others), interrupted=interrupted)
         self._to_summarize = self.has_run
         if others is not None and not self._ledger.complete:
             others.stop("fcpivot: the session ends")
         self._ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=judged)
+        self._save_baseline(session)
         self._write_junit_properties(session.config)
+
+    def _others(self) -> Distribution | None:
+        return self.distribution if self.distribution is not None and self.distribution.distributes else None
+
+    def excuses(self, session: pytest.Session) -> bool:
+        """Return whether a gate passes, so that failed tests do not decide the exit code; all tests have run."""
+        return self._ledger.excuses(session, self._selected(session, self._others()))
+
+    def _save_baseline(self, session: pytest.Session) -> None:
+        """Save the run as a baseline, if that is asked for; a job that relies on it notices by the exit code."""
+        gating, ledger = self._ledger.gating, self._ledger
+        if gating is None or gating.options.save is None or not ledger.ending.selection:
+            return
+        refused = gating.save(ledger.recorder, int(session.exitstatus), ledger.tally.counts())
+        if refused and session.exitstatus in TO_THE_END and not (gating.verdict is not None and gating.verdict.fails):
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def _write_junit_properties(self, config: pytest.Config) -> None:
         """Add the figures to the JUnit file before pytest writes it; without one, they are not worked out here."""
-        from pytest_fcpivot.report.junit import suite_properties, suite_writers  # noqa: PLC0415 (once, at the end)
+        from pytest_fcpivot.report.junit import (  # noqa: PLC0415 (once, at the end)
+            suite_properties,
+            suite_writers,
+            verdict_properties,
+        )
 
         writers = suite_writers(config)
         if not writers:
             return
         from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415 (only for a file)
-        from pytest_fcpivot.session.summing_up import subject_of  # noqa: PLC0415
+        from pytest_fcpivot.session.summing_up import hidden, subject_of  # noqa: PLC0415
 
+        gating = self._ledger.gating
+        verdict = None if gating is None else gating.verdict
         properties = suite_properties(subject_of(self._plan), Figures.of(self._ledger.tally))
+        if verdict is not None:
+            properties |= verdict_properties(hidden(self._plan, verdict))
         for add in writers:
             for name, value in properties.items():
                 add(name, value)

@@ -4,9 +4,9 @@
 
 A real session records a run, which is the pattern; each round damages one file of a copy of it (`run.json`,
 `results.jsonl`, a call file, `crashes.json`), or a file of data, of rollouts or of verdicts, and lets the commands read
-it that such a file is for: merge, audit, compare, replay and resume, or conformance, info, lint and prepare. Damage is
-flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values of other
-types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
+it that such a file is for: merge, audit, compare, gate, replay and resume, or conformance, info, lint and prepare.
+Damage is flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values
+of other types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
 
 A command may refuse a file with its own error and exit code 2, or read it, with exit code 0 or 1. What else it does is
 a fault of ours: another exception, another exit code, a traceback on the screen, or a merged run that cannot be read
@@ -396,6 +396,14 @@ class Reader:
         self._command("compare", "other", "run", "--regrade", "--allow-damaged", "--format=json")
         return found
 
+    def gate(self, _: str) -> str:
+        """Decide about the run, by rules of all kinds."""
+        rules = ["--fail-under=0.5", "--fail-under=type=call:0.5", "--baseline=other", "--max-drop=0.1"]
+        found = self._command("gate", "run", *rules)
+        if found == "refused":
+            found = "told" if self._command("gate", "run", *rules, "--allow-damaged") != "refused" else found
+        return found
+
     def replay(self, name: str) -> str:
         """Begin to replay the run, or rollouts, and read every answer."""
         target = name if name == "rollouts.jsonl" else "run"
@@ -511,8 +519,8 @@ def _marked(data: bytes) -> bytes:
 
 
 COMMANDS = {
-    "run.json": ("merge", "audit", "compare", "replay", "resume"),
-    "results.jsonl": ("merge", "audit", "compare", "replay", "resume"),
+    "run.json": ("merge", "audit", "compare", "gate", "replay", "resume"),
+    "results.jsonl": ("merge", "audit", "compare", "gate", "replay", "resume"),
     "saved.jsonl": ("compare",),
     "calls/main-1.jsonl": ("merge", "replay", "resume"),
     "calls/crashes.json": ("resume",),

@@ -129,7 +129,8 @@ def test_runs(counted: Counted, model: Model) -> None:
     }.items():
         counted.run_here(*options, f"--fc-run={name}", *more)
     counted.run_here("--fc-resume=plain")
-    counted.run_here("--fc-replay=plain", "--fc-run=replayed")
+    gate = ["--fc-fail-under=0.1", "--fc-baseline=plain", "--fc-max-drop=0.1"]
+    counted.run_here("--fc-replay=plain", "--fc-run=replayed", *gate)
     assert cli.main(["merge", "one", "other", "-o", "merged"]) == 0
     runs = [file.parent for file in sorted(project.path.glob("*/run.json"))]
     assert len(runs) == 9
