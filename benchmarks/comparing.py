@@ -35,9 +35,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.runs.comparing import Pair
+from pytest_fcpivot.runs.gate import PASS, REGRESSION, word_of
 from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import PivotRewards
-from pytest_fcpivot.runs.same_agent import PASS, REGRESSION, word_of
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference, mcnemar
 

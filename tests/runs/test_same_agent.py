@@ -11,15 +11,8 @@ from scipy.stats import t as t_distribution
 from sides import side, single
 
 from pytest_fcpivot.runs.comparing import compare
-from pytest_fcpivot.runs.same_agent import (
-    FAIL,
-    INCONCLUSIVE,
-    PASS,
-    REGRESSION,
-    SameAgent,
-    same_agent,
-    word_of,
-)
+from pytest_fcpivot.runs.gate import FAIL, INCONCLUSIVE, PASS, REGRESSION, word_of
+from pytest_fcpivot.runs.same_agent import SameAgent, same_agent
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference
 
