@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ from calling import (
     view,
 )
 
+import pytest_fcpivot
 from pytest_fcpivot import AgentError
 from pytest_fcpivot.calls import caller as module
 from pytest_fcpivot.calls import loop
@@ -1100,6 +1103,22 @@ def test_closing_with_calls_that_hang(
         assert caplog.messages == []
 
 
+def test_what_comes_while_a_loop_closes() -> None:
+    """A call that is started, or dropped, just when another thread has closed the loop, is no error and is not made."""
+    asked: list[str] = []
+
+    async def agent(pivot: PivotView) -> None:
+        asked.append(pivot.id)
+
+    with calling(agent) as caller:
+        results(caller, start(caller, 1))
+        assert caller._loop is not None
+        caller._loop.close()
+        caller.start(view(1))
+        caller.drop_waiting()
+    assert asked == ["p0"]
+
+
 def test_nothing_is_asked_after_close() -> None:
     """Calls that wait in the queue when the caller is closed are never made, though a place becomes free."""
     asked: list[str] = []
@@ -1204,7 +1223,15 @@ for agent in (hangs, blocks_its_loop, hangs_in_a_thread):
     asked.close()
 """
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * LONG)
+    home = str(Path(pytest_fcpivot.__file__).resolve().parents[1])
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": home},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * LONG,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == 3 * "the agent gave no answer within 0.1 s (--fc-timeout)\n"
 
