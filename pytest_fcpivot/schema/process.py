@@ -90,12 +90,10 @@ class SchemaProcess:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))},
         )
         threading.Thread(target=_pump, args=(self._child.stdout, self._lines), daemon=True).start()
-        try:
-            begun = self._lines.get(timeout=_START_DEADLINE_S)
-        except queue.Empty:
-            begun = ""
-        if begun != _READY:
-            raise OSError("it did not start")
+        with suppress(queue.Empty):
+            if self._lines.get(timeout=_START_DEADLINE_S) == _READY:
+                return
+        raise OSError("it did not start")
 
     def _ask(self, schema_json: str, arguments: str) -> str:
         assert self._child is not None  # noqa: S101 (for the type checker)

@@ -112,12 +112,11 @@ def test_a_child_that_dies(process: SchemaProcess) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at the child through /proc")
-def test_a_schema_that_ends_the_child_again_and_again() -> None:
+def test_a_schema_that_ends_the_child() -> None:
     """A schema whose checks ended the child too often is not tried again, and the verdict says why it was given up."""
-    process = SchemaProcess(deadline_s=60, most_strikes=2)
-    for _ in range(2):
-        assert process.check(RUNAWAY, '"a"').status == "valid"
-        assert killed_while_it_checks(process) == DIED
+    process = SchemaProcess(deadline_s=60, most_strikes=1)
+    assert process.check(RUNAWAY, '"a"').status == "valid"
+    assert killed_while_it_checks(process) == DIED
     assert process.check(RUNAWAY, '"a"') == DIED
     assert process._child is None
     assert process.check('{"type": "integer"}', "1").status == "valid"
@@ -139,7 +138,7 @@ def killed_while_it_checks(process: SchemaProcess) -> SchemaVerdict:
 def test_a_child_that_dies_before_it_has_read_the_check(process: SchemaProcess) -> None:
     """If the child is ended while it is told what to check, the verdict says so, and the next check is made."""
     fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
-    long = json.dumps("a" * 1_000_000)  # more than a pipe takes
+    long = json.dumps("a" * 66_000)  # more than a pipe takes
     assert process.check("{}", "1").status == "valid"
     assert process._child is not None
     assert process._child.stdin is not None
@@ -220,6 +219,17 @@ print("a complaint", file=sys.stderr)
     found = (tmp_path / "found.txt").read_text("utf-8").splitlines()
     assert found[:3] == [str(home), str(tmp_path), "/nowhere"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_child_that_starts_too_slowly(
+    process: SchemaProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that does not begin in time is ended, and the verdict says so."""
+    monkeypatch.setattr(sys.modules[SchemaProcess.__module__], "_START_DEADLINE_S", 0.1)
+    (tmp_path / "sitecustomize.py").write_text("import time; time.sleep(30)", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    explanation = "the process that checks schemas failed: it did not start"
+    assert process.check("{}", "1") == SchemaVerdict("unusable-schema", explanation=explanation)
 
 
 @pytest.mark.parametrize("noise", ["hello\\n", "\\xff\\n"], ids=["text", "no-text"])
