@@ -746,6 +746,42 @@ def test_as_many_calls_at_once_after_one_that_hangs(release: threading.Event) ->
 
 
 @pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("make", [hangs_first, sleeps_first, sleeps_stubbornly_first])
+def test_not_more_calls_at_once_after_a_late_one(
+    make: Callable[[threading.Event], Agent], release: threading.Event
+) -> None:
+    """A call that was late brings back no place that was taken away, however it was ended."""
+    hangs, gate, under_way = make(release), _Gate(), Meeting()
+
+    def agent(pivot: PivotView) -> str:
+        if pivot.id == "p1":
+            raise TransientAgentError("too many", "rate limit")
+        if pivot.id == "p0":
+            return str(hangs(pivot))
+        with under_way.counted(pivot):
+            gate.hold()
+        return synchronous(pivot)
+
+    async def agent_async(pivot: PivotView) -> str:
+        if pivot.id in ("p0", "p1"):
+            return str(await hangs(pivot)) if pivot.id == "p0" else agent(pivot)
+        with under_way.counted(pivot):
+            await gate.hold_async()
+        return synchronous(pivot)
+
+    with calling(agent if make is hangs_first else agent_async, concurrency=2) as caller:
+        assert results(caller, [caller.start(view(1))]) == [TransientAgentError]
+        caller._attempts.timeout = GRACE  # of the late one
+        assert results(caller, start(caller, 1)) == [AgentTimeoutError]
+        caller._attempts.timeout = LONG
+        calls = [caller.start(view(number)) for number in (2, 3)]
+        assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
+        gate.go.set()
+        assert results(caller, calls) == answers(4, first=2)
+    assert under_way.most == 1
+
+
+@pytest.mark.usefixtures("brisk")
 def test_hung_calls_are_counted(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that hangs counts: the limit is reached by the last of so many, in the words of who was asked."""
     monkeypatch.setattr(module, "MAX_HUNG_CALLS", 3)
