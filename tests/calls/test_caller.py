@@ -1225,10 +1225,11 @@ def test_dropping_what_waits_leaves_what_a_function_returned(release: threading.
 
 @pytest.mark.parametrize("agent", [synchronous, asynchronous, returns_awaitable])
 def test_close_leaves_no_thread(agent: Agent) -> None:
-    """After `close`, the threads of agents that answer are gone."""
+    """The threads of agents that answer keep no process alive, and are gone after `close`."""
     before = set(threading.enumerate())
     with calling(agent, concurrency=SIZE) as caller:
         results(caller, start(caller, 5 * SIZE))
+        assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     join(before)
 
 
