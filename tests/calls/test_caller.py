@@ -820,14 +820,19 @@ def test_looking_for_an_answer_for_a_while(make: Callable[[threading.Event], Age
             assert slow.output == "answer to p0"
 
 
-def test_waiting_for_an_answer() -> None:
-    """A reader waits for the answer, and may read it again; a call without a name has none."""
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
+def test_waiting_for_an_answer(*, awaits: bool) -> None:
+    """A reader waits for an answer that has no time limit, and may read it again; a call without a name has none."""
 
     def agent(pivot: PivotView) -> str:
-        time.sleep(GRACE)
+        time.sleep(3 * GRACE)  # so that the reader looks for late calls meanwhile
         return synchronous(pivot)
 
-    with calling(agent, None) as caller:
+    async def agent_async(pivot: PivotView) -> str:
+        return await asyncio.to_thread(agent, pivot)
+
+    with calling(agent_async if awaits else agent, None) as caller:
         call = caller.start(view())
         assert caller.finish(call) == "answer to p0"
         assert caller.wait_for(call)
