@@ -175,7 +175,7 @@ class Loop:
 
     def _give_up(self, call: Call, began: float) -> None:
         """End a call that resists cancellation; its task is abandoned."""
-        if call.settled or self._stopped:
+        if self._stopped:
             return
         error = self._attempts.late()
         self._attempts.end(call, began, error, self._limit)
