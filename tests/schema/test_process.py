@@ -143,6 +143,7 @@ def test_a_child_that_dies_before_it_has_read_the_check(process: SchemaProcess) 
     assert process._child is not None
     assert process._child.stdin is not None
     os.kill(child_of(process), signal.SIGSTOP)
+    os.waitpid(child_of(process), os.WUNTRACED)  # until it has stopped
     with ThreadPoolExecutor(1) as pool:
         checking = pool.submit(process.check, "{}", long)
         written = bytearray(4)
