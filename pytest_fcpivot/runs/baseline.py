@@ -1,11 +1,14 @@
 """Saved baselines: the rewards of a run in one small text file, which can be kept under version control.
 
-The first line is a JSON object that says what the run was about. Then there is a line for each place (a JSON string),
-and below it one for each of its pivots, in the order of their ids: a JSON array of the pivot's id, its trajectory, what
-was expected, and the result of each repeat. What was expected is m (a message), c (a call), b (several calls) or n
-(nothing), followed by a colon and the tool of the first call, if there is one. A result is null without a grade, and
-otherwise [reward, category], or [] for a repeat that is not there. A node id follows as a last string if it is not
-PLACE::ID (or FUNCTION[ID]). docs/formats.md describes the first line.
+The first line is a JSON object that says what the run was about, and the second one has the texts that the lines below
+refer to by number, from 0: what is expected of pivots, and the categories. What is expected is m (a message), c (a
+call), b (several calls) or n (nothing), followed by a colon and the tool of the first call, if there is one.
+
+Then there is a line for each place (a JSON string), and below it one for each of its pivots, in the order of their ids:
+a JSON array of the pivot's id, the number of what is expected, and the result of each repeat. A result is null without
+a grade, and otherwise [reward, number of the category], or [] for a repeat that is not there; equal results one after
+another are one, whose third number says how many they are. The trajectory follows the id if it is not the one that the
+id names, and a node id stands last if it is not PLACE::ID (or FUNCTION[ID]). docs/formats.md has the details.
 
 The file may have been edited, torn or made by somebody else. Every part is checked here, and nothing is left out: a
 damaged baseline is refused.
@@ -17,6 +20,8 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +52,11 @@ _LETTERS = {"message": "m", "function_call": "c", "function_call_batch": "b", "n
 _EXPECTED = {letter: expected for expected, letter in _LETTERS.items()}
 _NAME = re.compile(r"\w[\w.+@-]*")
 _WIDTH = 120
-_FEWEST = 4  # members of a pivot with one result
+_LINE_OF_NAMES = 2
+_PAIR_OR_MORE = (2, 3)  # members of a result
+_FEWEST = 3  # members of a pivot with one result
+_MOST_AT_ONCE = 100  # equal results that are written as one, so that a small file needs little memory
+_OF_ITS_PLACE = re.compile(r"(?:t(?=[0-9]))?(.+)-d[0-9]+", re.DOTALL)  # as those are that are made here
 _RUN_DIRECTORY_FILE = "results.jsonl"
 
 
@@ -220,31 +229,70 @@ def lines(description: Mapping[str, Any], rewards: Rewards) -> Iterator[bytes]:
 
 
 def _body(rewards: Rewards) -> Iterator[bytes]:
+    names = _names_of(rewards)
+    yield compact({"expected": names.expected, "categories": names.categories}).encode("ascii") + b"\n"
+    expected = {text: number for number, text in enumerate(names.expected)}
+    categories = {text: number for number, text in enumerate(names.categories)}
     place = None
     for pivot in sorted(rewards, key=lambda pivot: (pivot.place, pivot.pivot_id)):
         if pivot.place != place:
             place = pivot.place
             yield compact(place).encode("ascii") + b"\n"
-        yield compact(_as_builtins(pivot)).encode("ascii") + b"\n"
+        yield compact(_as_builtins(pivot, expected[_expected(pivot)], categories)).encode("ascii") + b"\n"
 
 
-def _as_builtins(pivot: PivotRewards) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The texts that the lines of pivots refer to by number."""
+
+    expected: list[str]
+    categories: list[str]
+
+
+def _names_of(rewards: Rewards) -> _Names:
+    """Return the texts of a baseline in a fixed order; what has no tool is first, since most pivots refer to it."""
+    expected = {_expected(pivot) for pivot in rewards}
+    categories = {pivot.categories.get(repeat, "") for pivot in rewards for repeat in pivot.rewards}
+    return _Names(sorted(expected, key=lambda text: (":" in text, text)), sorted(categories))
+
+
+def _expected(pivot: PivotRewards) -> str:
     letter = _LETTERS[pivot.expected]
-    values: list[Any] = [
-        pivot.pivot_id,
-        pivot.trajectory_id,
-        letter if pivot.tool is None else f"{letter}:{pivot.tool}",
-    ]
-    for repeat in range(1, max((*pivot.rewards, *pivot.missing), default=0) + 1):
-        if repeat in pivot.missing:
-            values.append(None)
-        elif repeat in pivot.rewards:
-            values.append([_number(pivot.rewards[repeat]), pivot.categories.get(repeat, "")])
-        else:
-            values.append([])
+    return letter if pivot.tool is None else f"{letter}:{pivot.tool}"
+
+
+def _as_builtins(pivot: PivotRewards, expected: int, categories: Mapping[str, int]) -> list[Any]:
+    values: list[Any] = [pivot.pivot_id]
+    if pivot.trajectory_id != _trajectory_of(pivot.pivot_id):
+        values.append(pivot.trajectory_id)
+    values.append(expected)
+    repeats = range(1, max((*pivot.rewards, *pivot.missing), default=0) + 1)
+    for result, equal in groupby(_result_of(pivot, repeat, categories) for repeat in repeats):
+        left = sum(1 for _ in equal)
+        if not result:
+            values += [result] * left
+            continue
+        while left:
+            times = min(left, _MOST_AT_ONCE)
+            values.append([*result, times] if times > 1 else result)
+            left -= times
     if pivot.test != _test_of(pivot.place, pivot.pivot_id):
         values.append(pivot.test)
     return values
+
+
+def _result_of(pivot: PivotRewards, repeat: int, categories: Mapping[str, int]) -> list[float] | None:
+    if repeat in pivot.missing:
+        return None
+    if repeat not in pivot.rewards:
+        return []
+    return [_number(pivot.rewards[repeat]), categories[pivot.categories.get(repeat, "")]]
+
+
+def _trajectory_of(pivot_id: str) -> str:
+    """Return the trajectory that an id names: 12 for t12-d0, run for run-d3, and the id itself for any other."""
+    found = _OF_ITS_PLACE.fullmatch(pivot_id)
+    return pivot_id if found is None else found[1]
 
 
 def _number(reward: float) -> float:
@@ -262,6 +310,7 @@ def read_baseline(path: Path, name: str | None = None) -> Side:
     """Read a saved baseline; raises RunError, with the line and the reason, for whatever is not as it was written."""
     rewards = Rewards()
     about: dict[str, Any] = {}
+    names = _Names([], [])
     digest = hashlib.sha256()
     place: str | None = None
     number = 0
@@ -274,12 +323,14 @@ def read_baseline(path: Path, name: str | None = None) -> Side:
                 about = _about(value)
                 continue
             digest.update(data)
-            if isinstance(value, str):
+            if number == _LINE_OF_NAMES:
+                names = _names_in(value)
+            elif isinstance(value, str):
                 place = value
             elif place is None:
                 raise DamagedLineError("a pivot before the place that it belongs to")
             else:
-                rewards.put(_pivot(value, place))
+                rewards.put(_pivot(value, place, names))
         except ValueError as error:  # DamagedLineError is one
             raise RunError(f"{path}:{number}: {error}{_NOT_ONE if number == 1 else _DAMAGED}") from None
     if not number:
@@ -349,39 +400,74 @@ def _about(value: Any) -> dict[str, Any]:
     return value
 
 
-def _pivot(value: Any, place: str) -> PivotRewards:
+def _names_in(value: Any) -> _Names:
+    """Check the object of the second line; raises DamagedLineError."""
+    if not isinstance(value, dict) or value.keys() != {"expected", "categories"}:
+        raise DamagedLineError(f"an object of the lists expected and categories is needed, not {_said(value)}")
+    for name, texts in value.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise DamagedLineError(f"{name}: a list of strings is needed, not {_said(texts)}")
+        if len(set(texts)) != len(texts):
+            raise DamagedLineError(f"{name}: a text is there twice: {_said(texts)}")
+    for text in value["expected"]:
+        if text.partition(":")[0] not in _EXPECTED:
+            raise DamagedLineError(f"what was expected begins with m, c, b or n, and not as {_said(text)}")
+    return _Names(**value)
+
+
+def _pivot(value: Any, place: str, names: _Names) -> PivotRewards:
     """Read one pivot; raises DamagedLineError."""
     if not isinstance(value, list) or len(value) < _FEWEST:
-        raise DamagedLineError(f"a list of id, trajectory, what was expected and results is needed, not {_said(value)}")
-    pivot_id, trajectory, expected, *rest = value
-    if not (isinstance(pivot_id, str) and isinstance(trajectory, str) and isinstance(expected, str)):
-        raise DamagedLineError(f"id, trajectory and what was expected have to be strings, not {_said(value)}")
-    letter, colon, tool = expected.partition(":")
-    if letter not in _EXPECTED:
-        raise DamagedLineError(f"what was expected begins with m, c, b or n, and not as {_said(expected)}")
-    test = rest.pop() if isinstance(rest[-1], str) else _test_of(place, pivot_id)
+        raise DamagedLineError(f"a list of id, what was expected and results is needed, not {_said(value)}")
+    pivot_id, *rest = value
+    if not isinstance(pivot_id, str):
+        raise DamagedLineError(f"the id of a pivot has to be a string, not {_said(pivot_id)}")
+    trajectory = rest.pop(0) if isinstance(rest[0], str) else _trajectory_of(pivot_id)
+    letter, colon, tool = _text_at(rest.pop(0), names.expected, "what was expected").partition(":")
+    test = rest.pop() if rest and isinstance(rest[-1], str) else _test_of(place, pivot_id)
     pivot = PivotRewards(
         place, pivot_id, sys.intern(trajectory), _EXPECTED[letter], sys.intern(tool) if colon else None, test
     )
-    if not rest or len(rest) > MOST_REPEATS:
-        raise DamagedLineError("no result" if not rest else f"more than {MOST_REPEATS} results")
-    for repeat, result in enumerate(rest, 1):
+    if not rest:
+        raise DamagedLineError("no result")
+    repeat = 0
+    for result in rest:
         if result is None:
+            repeat += 1
             pivot.missing.add(repeat)
-        elif result != []:
-            pivot.rewards[repeat], pivot.categories[repeat] = _result(result)
+        elif result == []:
+            repeat += 1
+        else:
+            reward, category, times = _result(result, names.categories)
+            for _ in range(times):
+                repeat += 1
+                pivot.rewards[repeat], pivot.categories[repeat] = reward, category
+        if repeat > MOST_REPEATS:
+            raise DamagedLineError(f"more than {MOST_REPEATS} results")
     return pivot
 
 
-def _result(result: Any) -> tuple[float, str]:
-    if not isinstance(result, list) or len(result) != 2:  # noqa: PLR2004 (a pair)
-        raise DamagedLineError(f"a result is [reward, category], null or [], and not {_said(result)}")
-    reward, category = result
+def _text_at(number: Any, texts: list[str], name: str) -> str:
+    if type(number) is not int or not 0 <= number < len(texts):
+        raise DamagedLineError(
+            f"the number of {name} is one of the {len(texts)} in the second line, from 0, and not {_said(number)}"
+        )
+    return texts[number]
+
+
+def _result(result: Any, categories: list[str]) -> tuple[float, str, int]:
+    """Return the reward, the category, and how many repeats have them."""
+    if not isinstance(result, list) or len(result) not in _PAIR_OR_MORE:
+        raise DamagedLineError(
+            f"a result is [reward, category], [reward, category, how many], null or [], and not {_said(result)}"
+        )
+    reward, number, *times = result
     if isinstance(reward, bool) or not isinstance(reward, int | float) or not 0 <= reward <= 1:
         raise DamagedLineError(f"a reward from 0 to 1 is needed, not {_said(reward)}")
-    if not isinstance(category, str):
-        raise DamagedLineError(f"a category is a string, not {_said(category)}")
-    return float(reward), sys.intern(category)
+    category = _text_at(number, categories, "a category")
+    if times and (type(times[0]) is not int or not 1 < times[0] <= _MOST_AT_ONCE):
+        raise DamagedLineError(f"the number of equal results is from 2 to {_MOST_AT_ONCE}, and not {_said(times[0])}")
+    return float(reward), category, times[0] if times else 1
 
 
 def _said(value: Any) -> str:

@@ -30,6 +30,9 @@ def several() -> Rewards:
     rewards = rewards_of({"t1-d0": [1.0, 0.0], "t1-d1": [None, 0.25]})
     batch = CaseRecord("t2-d0", "t2", "function_call_batch", "book", reward=1 / 3, category="ODD \ud800 é")
     rewards.add(batch, "data.jsonl::t2-d0")
+    for repeat, reward in enumerate((1.0, 1.0, 1.0, 0.0, 0.0, 1.0), 1):
+        often = CaseRecord("t10-d0", "10", "message", None, repeat=repeat, reward=reward, category="A" * int(reward))
+        rewards.add(often, f"data.jsonl::t10-d0[r{repeat}]".removesuffix("[r1]"))
     rewards.add(CaseRecord("t2-d1", "t2", "function_call", "a:b", repeat=2, reward=1.0), "data.jsonl::t2-d1[r2]")
     rewards.add(CaseRecord("t1-d0", "t1", "message", None, reward=1.0), "tests/test_own.py::test_it[t1-d0]")
     rewards.add(CaseRecord("t1-d0", "t1", "message", None, reward=0.0), "tests/test_own.py::test_it[2-t1-d0]")
@@ -90,22 +93,61 @@ def test_the_file(tmp_path: Path) -> None:
     path = save("main", tmp_path, RUN, several(), allow_errors=True)
     about, *body = path.read_text("ascii").splitlines()
     assert body == [
+        r'{"expected":["m","b:book","c:a:b"],"categories":["","A","ODD \ud800 \u00e9"]}',
         '"data.jsonl"',
-        '["t1-d0","t1","m",[1,""],[0,""]]',
-        '["t1-d1","t1","m",null,[0.25,""]]',
-        r'["t2-d0","t2","b:book",[0.3333333333333333,"ODD \ud800 \u00e9"]]',
-        '["t2-d1","t2","c:a:b",[],[1,""],"data.jsonl::t2-d1[r2]"]',
+        '["t1-d0","t1",0,[1,0],[0,0]]',
+        '["t1-d1","t1",0,null,[0.25,0]]',
+        '["t10-d0",0,[1,1,3],[0,0,2],[1,1]]',
+        '["t2-d0","t2",1,[0.3333333333333333,2]]',
+        '["t2-d1","t2",2,[],[1,0],"data.jsonl::t2-d1[r2]"]',
         '"tests/test_own.py::test_it"',
-        '["t1-d0","t1","m",[1,""]]',
+        '["t1-d0","t1",0,[1,0]]',
         '"tests/test_own.py::test_it[2]"',
-        '["t1-d0","t1","m",[0,""],"tests/test_own.py::test_it[2-t1-d0]"]',
+        '["t1-d0","t1",0,[0,0],"tests/test_own.py::test_it[2-t1-d0]"]',
     ]
-    assert json.loads(about)["pivots"] == 6
+    assert json.loads(about)["pivots"] == 7
     assert "path" not in json.loads(about)["data"][0]
     backwards = Rewards()
     for pivot in reversed(list(several())):
         backwards.put(pivot)
     assert list(lines(RUN, backwards))[1:] == list(lines(RUN, several()))[1:]
+
+
+@pytest.mark.parametrize(
+    ("pivot_id", "named", "others"),
+    [
+        ("t12-d0", "12", ["t12", "1", "t12-d0"]),
+        ("t0a1b-d07", "0a1b", ["t0a1b"]),
+        ("run-7-d3", "run-7", ["run", "7"]),
+        ("trip-d10", "trip", ["rip"]),
+        ("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed-d2", "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", [""]),
+        ("p-5a831083951c", "p-5a831083951c", ["5a831083951c"]),
+        ("t12", "t12", ["12"]),
+        ("-d1", "-d1", [""]),
+        ("t12-d\u0661", "t12-d\u0661", ["12"]),
+        ("t12-t1s0", "t12-t1s0", ["12"]),
+    ],
+)
+def test_a_trajectory_is_written_if_the_id_does_not_name_it(
+    pivot_id: str, named: str, others: list[str], tmp_path: Path
+) -> None:
+    """The trajectory that an id names is left out, any other is written, and each comes back."""
+    for trajectory in (named, *others):
+        rewards = Rewards()
+        rewards.add(CaseRecord(pivot_id, trajectory, "message", None, reward=1.0), f"data.jsonl::{pivot_id}")
+        all_lines = list(lines(RUN, rewards))
+        assert json.loads(all_lines[3])[1:-2] == ([] if trajectory == named else [trajectory])
+        (tmp_path / "base.jsonl").write_bytes(b"".join(all_lines))
+        assert [pivot.trajectory_id for pivot in read_baseline(tmp_path / "base.jsonl").rewards] == [trajectory]
+
+
+def test_many_equal_results(tmp_path: Path) -> None:
+    """Equal results are one up to a hundred of them; errors and other results between them are kept in their order."""
+    answers = [*[1.0] * 201, None, None, *[1.0] * 2, 0.5, 1.0]
+    all_lines = list(lines(RUN, rewards_of({"t1-d0": answers})))
+    assert all_lines[3] == b'["t1-d0","t1",0,[1,0,100],[1,0,100],[1,0],null,null,[1,0,2],[0.5,0],[1,0]]\n'
+    (tmp_path / "base.jsonl").write_bytes(b"".join(all_lines))
+    assert list(read_baseline(tmp_path / "base.jsonl").rewards) == list(rewards_of({"t1-d0": answers}))
 
 
 @given(tables())
@@ -242,7 +284,11 @@ def test_a_run_as_a_side(tmp_path: Path) -> None:
 
 # Damage
 
-PIVOT = b'["t0-d0","t0","m",[1,""]]\n'
+PIVOT = b'["t0-d0","t0",0,[1,0]]\n'
+
+
+NO_SUCH = "the number of {} is one of the 1 in the second line, from 0, and not "
+NO_RESULT = "a result is [reward, category], [reward, category, how many], null or [], and not "
 
 
 def damaged(change: Callable[[list[bytes]], list[bytes]], path: Path) -> str:
@@ -279,24 +325,62 @@ def about_with(**members: Any) -> Callable[[list[bytes]], list[bytes]]:
         (about_with(counts={"not_run": -1}), "base.jsonl:1: counts.not_run: a whole number from 0 is needed"),
         (about_with(sha256="0"), "its lines were changed"),
         (lambda all_lines: all_lines[:-1], "base.jsonl: it has 1 pivot, and its first line says 2; the baseline is"),
-        (lambda all_lines: [*all_lines[:-1], all_lines[-1][:-9]], "base.jsonl:4: cut short; the baseline is damaged"),
-        (lambda all_lines: [*all_lines, b"\n"], "base.jsonl:5: an empty line; the baseline is damaged"),
-        (lambda all_lines: [*all_lines, PIVOT], "base.jsonl:5: data.jsonl: t0-d0 is there twice"),
-        (lambda all_lines: [all_lines[0], *all_lines[2:]], "base.jsonl:2: a pivot before the place that it belongs to"),
-        (lambda all_lines: [*all_lines[:2], PIVOT, all_lines[3].replace(b"0.5", b"0.6")], "its lines were changed"),
+        (lambda all_lines: [*all_lines[:-1], all_lines[-1][:-9]], "base.jsonl:5: cut short; the baseline is damaged"),
+        (lambda all_lines: [*all_lines, b"\n"], "base.jsonl:6: an empty line; the baseline is damaged"),
+        (lambda all_lines: [*all_lines, PIVOT], "base.jsonl:6: data.jsonl: t0-d0 is there twice"),
+        (lambda all_lines: [*all_lines[:2], *all_lines[3:]], "base.jsonl:3: a pivot before the place that it belongs"),
+        (lambda all_lines: [*all_lines[:3], PIVOT, all_lines[4].replace(b"0.5", b"0.6")], "its lines were changed"),
+        (lambda all_lines: [all_lines[0], *all_lines[2:]], "base.jsonl:2: an object of the lists expected and categor"),
+        (lambda all_lines: [*all_lines[:3], *all_lines[1:]], "base.jsonl:4: a list of id, what was expected and resul"),
+        (lambda all_lines: all_lines[:1], "base.jsonl: it has 0 pivots, and its first line says 2"),
         *(
-            (lambda all_lines, text=text: [*all_lines[:2], text + b"\n", all_lines[3]], f"base.jsonl:3: {told}")
+            (lambda all_lines, text=text: [all_lines[0], text + b"\n", *all_lines[2:]], told)
             for text, told in [
-                (b"{}", "a list of id, trajectory, what was expected and results is needed, not {}"),
-                (b'["t0-d0","t0","m"]', "a list of id, trajectory, what was expected and results is needed"),
-                (b'["t0-d0",0,"m",[1,""]]', "id, trajectory and what was expected have to be strings"),
-                (b'["t0-d0","t0","x",[1,""]]', 'what was expected begins with m, c, b or n, and not as "x"'),
-                (b'["t0-d0","t0","m","data.jsonl::x"]', "no result"),
-                (b'["t0-d0","t0","m",1]', "a result is [reward, category], null or [], and not 1"),
-                (b'["t0-d0","t0","m",[1.5,""]]', "a reward from 0 to 1 is needed, not 1.5"),
-                (b'["t0-d0","t0","m",[true,""]]', "a reward from 0 to 1 is needed, not true"),
-                (b'["t0-d0","t0","m",[NaN,""]]', "not JSON: NaN"),
-                (b'["t0-d0","t0","m",[1,2]]', "a category is a string, not 2"),
+                (
+                    b'{"expected":["m"]}',
+                    'base.jsonl:2: an object of the lists expected and categories is needed, not {"',
+                ),
+                (b'{"expected":["m"],"categories":[""],"more":[]}', "an object of the lists expected and categories"),
+                (b'{"expected":"m","categories":[""]}', 'expected: a list of strings is needed, not "m"'),
+                (b'{"expected":["m"],"categories":[null]}', "categories: a list of strings is needed, not [null]"),
+                (b'{"expected":["m","m"],"categories":[""]}', 'expected: a text is there twice: ["m", "m"]'),
+                (b'{"expected":["x:a"],"categories":[""]}', 'begins with m, c, b or n, and not as "x:a"; the baseline'),
+                (b'{"expected":["c:a"],"categories":[""]}', "base.jsonl: its lines were changed, since"),
+                (
+                    b'{"expected":["m"],"categories":["A"]}',
+                    "changed, since they do not have the hash in its first line",
+                ),
+                (b'{"expected":["m"],"categories":[]}', "base.jsonl:4: the number of a category is one of the 0"),
+            ]
+        ),
+        *(
+            (lambda all_lines, text=text: [*all_lines[:3], text + b"\n", all_lines[4]], f"base.jsonl:4: {told}")
+            for text, told in [
+                (b"{}", "a list of id, what was expected and results is needed, not {}"),
+                (b'["t0-d0",0]', "a list of id, what was expected and results is needed"),
+                (b'[0,"t0",0,[1,0]]', "the id of a pivot has to be a string, not 0"),
+                (b'["t0-d0","t0","m",[1,0]]', NO_SUCH.format("what was expected") + '"m";'),
+                (b'["t0-d0",null,0,[1,0]]', NO_SUCH.format("what was expected") + "null;"),
+                (b'["t0-d0",1,[1,0]]', NO_SUCH.format("what was expected") + "1;"),
+                (b'["t0-d0",-1,[1,0]]', NO_SUCH.format("what was expected") + "-1;"),
+                (b'["t0-d0",false,[1,0]]', NO_SUCH.format("what was expected") + "false;"),
+                (b'["t0-d0","t0",0]', "no result"),
+                (b'["t0-d0","t0",0,"data.jsonl::x"]', "no result;"),
+                (b'["t0-d0",0,1]', NO_RESULT + "1;"),
+                (b'["t0-d0",0,0]', NO_RESULT + "0;"),
+                (b'["t0-d0",0,[1]]', NO_RESULT + "[1];"),
+                (b'["t0-d0",0,[1,0,2,2]]', NO_RESULT + "[1, 0, 2, 2];"),
+                (b'["t0-d0",0,[1.5,0]]', "a reward from 0 to 1 is needed, not 1.5"),
+                (b'["t0-d0",0,[true,0]]', "a reward from 0 to 1 is needed, not true"),
+                (b'["t0-d0",0,[NaN,0]]', "not JSON: NaN"),
+                (b'["t0-d0",0,[1,""]]', NO_SUCH.format("a category") + '"";'),
+                (b'["t0-d0",0,[1,1]]', NO_SUCH.format("a category") + "1;"),
+                (b'["t0-d0",0,[1,-1]]', NO_SUCH.format("a category") + "-1;"),
+                (b'["t0-d0",0,[1,0.0]]', NO_SUCH.format("a category") + "0.0;"),
+                (b'["t0-d0",0,[1,0,1]]', "the number of equal results is from 2 to 100, and not 1"),
+                (b'["t0-d0",0,[1,0,101]]', "the number of equal results is from 2 to 100, and not 101"),
+                (b'["t0-d0",0,[1,0,true]]', "the number of equal results is from 2 to 100, and not true"),
+                (b'["t0-d0",0,' + b"[1,0,100]," * 10_000 + b"[1,0]]", "more than 1000000 results"),
                 (b"[" * 100_000, "nested too deep"),
                 (b"[" + b"9" * 5_000 + b"]", "not JSON: "),
             ]
@@ -339,8 +423,12 @@ def test_any_json_is_an_error(value: Any) -> None:
     """Whatever JSON stands in the place of a pivot or of a member of the first line, reading it is an error."""
     text = json.dumps(value).encode()
     path = Path(f"{FOLDER}/odd.jsonl")
-    about, place, *pivots = lines(RUN, several())
-    for all_lines in ([about, place, text + b"\n", *pivots[1:]], [text + b"\n", place, *pivots]):
+    about, names, place, *pivots = lines(RUN, several())
+    for all_lines in (
+        [about, names, place, text + b"\n", *pivots[1:]],
+        [about, text + b"\n", place, *pivots],
+        [text + b"\n", names, place, *pivots],
+    ):
         path.write_bytes(b"".join(all_lines))
         with pytest.raises(RunError):
             read_baseline(path)
