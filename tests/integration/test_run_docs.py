@@ -72,6 +72,7 @@ def reader(project: Project, server: str, monkeypatch: pytest.MonkeyPatch) -> Re
         project.row('call add {"a": 1}', id="t2-d0", trajectory_id="t2", info={"depth": 0}),
     ]
     project.data(rows, "train.jsonl")
+    project.data(rows, "gate.jsonl")
     project.data(rows, "more/rows.jsonl")
     project.data(rows, "big.jsonl.gz")
     answer = {"output": [{"type": "function_call", "name": "book", "arguments": '{"city": "Lyon"}'}]}
