@@ -25,6 +25,7 @@ class Result:
     reward: float | None
     category: str | None
     schema: str | None
+    repeat: int = 1
     redacted: bool = False  # the action was graded with a secret in it that was removed when it was stored
 
     @property

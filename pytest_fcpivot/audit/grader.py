@@ -40,14 +40,17 @@ class Choice:
     notes: list[str] = field(default_factory=list)
 
 
-def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made_here: bool) -> Choice:
+def choose(
+    run: Path, described: Mapping[str, Any], named: Named | None, *, made_here: bool, for_check: bool = True
+) -> Choice:
     """Return the grader for the check of a run's rewards; `described` is the description of the run's own in run.json.
 
-    Recorded settings are passed to a user's grader only if the run was `made_here`. Raises GraderError if the named
-    grader cannot be loaded, and OptionError if its settings must be given by the user.
+    If it is not `for_check`, but to grade anew, the source of a user's grader may have changed since the run. Recorded
+    settings are passed to a user's grader only if the run was `made_here`. Raises GraderError if the named grader
+    cannot be loaded, and OptionError if its settings must be given by the user.
     """
     if named is not None:
-        return _named(described, named, made_here=made_here)
+        return _named(described, named, made_here=made_here, for_check=for_check)
     try:
         grader = bundled_grader(described)
     except GraderError as error:
@@ -66,12 +69,15 @@ def choose(run: Path, described: Mapping[str, Any], named: Named | None, *, made
     return Choice(None, [note])
 
 
-def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Choice:
+def _named(described: Mapping[str, Any], named: Named, *, made_here: bool, for_check: bool) -> Choice:
     settings, recorded = named.settings, described.get("settings") or {}
     own = str(described.get("spec", described["name"]))
     alike = named.spec in (own, described["name"])
-    if settings is None and is_bundled(named.spec):
-        settings = recorded if is_bundled(own) else {}
+    same_kind = is_bundled(own) and named.spec.partition(":")[0] == own.partition(":")[0]
+    if settings is None and not alike and not same_kind:
+        settings = {}  # the recorded ones belong to another grader
+    elif settings is None and is_bundled(named.spec):
+        settings = recorded
     elif settings is None and recorded and not made_here:
         raise OptionError(
             f"--grader={named.spec}: the run was not made here, so the settings that it records are not passed to your "
@@ -87,7 +93,7 @@ def _named(described: Mapping[str, Any], named: Named, *, made_here: bool) -> Ch
     grader = find_grader(named.spec, settings, search=[Path.cwd()], where="--grader")
     if not alike:
         return Choice(grader, [f"checked with {named.spec}, as requested; the run was graded by {_shown(own)}"])
-    if is_bundled(named.spec):
+    if is_bundled(named.spec) or not for_check:
         return Choice(grader)
     source, now = described.get("source_sha256"), describe_grader(grader, settings).get("source_sha256")
     if source is None:

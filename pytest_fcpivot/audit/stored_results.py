@@ -143,6 +143,7 @@ class StoredResults:
                 reward=line.reward,
                 category=line.category,
                 schema=line.schema,
+                repeat=line.repeat,
                 redacted=line.redacted,
             )
         if odd:

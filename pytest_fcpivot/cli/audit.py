@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged
-from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_grader, named_grader
 
 if TYPE_CHECKING:
     import argparse
-
-    from pytest_fcpivot.audit.grader import Named
 
 
 def add(commands: Any) -> None:
@@ -34,18 +31,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="data file of the run, if it was moved; may be given several times",
     )
-    command.add_argument(
-        "--grader",
-        metavar="SPEC",
-        help="check the recorded rewards with this grader: module:function, or a name defined by an installed package "
-        "(needed for a grader of your own, because one that only the run names is not loaded)",
-    )
-    command.add_argument(
-        "--grader-option",
-        action="append",
-        metavar="KEY=VALUE",
-        help="a setting of that grader, instead of the recorded ones; may be given several times",
-    )
+    add_grader(command, "check the recorded rewards with this grader")
     command.add_argument(
         "--flips",
         type=int,
@@ -67,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_fcpivot.audit.stored import open_stored  # noqa: PLC0415
 
     shown = max(0, options.flips)
-    stored = open_stored(options.run_path, options.data, _named_grader(options), allow_damaged=options.allow_damaged)
+    stored = open_stored(options.run_path, options.data, named_grader(options), allow_damaged=options.allow_damaged)
     if options.output is None:
         found = audit(stored, shown)
     else:
@@ -77,15 +63,3 @@ def run(options: argparse.Namespace) -> int:
     for line in report.lines(found, shown):
         say(line)
     return 1 if found.drifted else 0
-
-
-def _named_grader(options: argparse.Namespace) -> Named | None:
-    from pytest_fcpivot.audit.grader import Named  # noqa: PLC0415 (only for this command)
-    from pytest_fcpivot.options.values import settings_of  # noqa: PLC0415
-
-    given: list[str] | None = options.grader_option
-    if options.grader is None:
-        if given is not None:
-            raise OptionError(f"--grader-option={given[0]}: name the grader of this setting with --grader=SPEC")
-        return None
-    return Named(options.grader, None if given is None else dict(settings_of(filter(None, given), "--grader-option")))

@@ -18,10 +18,11 @@ class Option(NamedTuple):  # not a dataclass, which takes five times as long to 
     dest: str
     metavar: str
     help: str
-    kind: Literal["text", "list", "flag", "maybe"] = "text"  # maybe: the value is optional
+    kind: Literal["text", "list", "flag", "maybe", "maybe list"] = "text"  # maybe: the value is optional
     # What happens to the option when a run is resumed. "is about": the run's value is kept, and another one is refused.
     # "takes over": the run's value is kept unless the option is given again. "no": the run's value is not used.
     of_run: Literal["is about", "takes over", "no"] = "is about"
+    bare: str = ""  # the value of an option that is given without one, if its value is optional
 
     @property
     def flag(self) -> str:
@@ -34,6 +35,8 @@ class Option(NamedTuple):  # not a dataclass, which takes five times as long to 
         return self.dest.upper()
 
 
+LATEST = "latest"
+DEFAULT_STOP_ALPHA = "0.05"
 OPTIONS = (
     Option(
         "fc_agent",
@@ -150,7 +153,14 @@ OPTIONS = (
         "directory in which to record the run, or none (default: a new directory under .fcpivot)",
         of_run="no",
     ),
-    Option("fc_resume", "DIR", "resume an unfinished run: the latest, or the one in =DIR", "maybe", of_run="no"),
+    Option(
+        "fc_resume",
+        "DIR",
+        "resume an unfinished run: the latest, or the one in =DIR",
+        "maybe",
+        of_run="no",
+        bare=LATEST,
+    ),
     Option(
         "fc_replay",
         "PATH",
@@ -232,6 +242,78 @@ OPTIONS = (
         "prices of a million tokens of input, cached input and output, as in 1.25/0.125/10; shows the cost of the run",
         of_run="takes over",
     ),
+    Option(
+        "fc_fail_under",
+        "[GROUP:]MARK",
+        "gate: fail if the mean reward is under this mark, as in 0.80; or that of a group, as in "
+        "tool=get_booking:0.9, type=message:0.7 or 'where:depth>=4:0.6'; or the pass rate, as in pass:0.75; may be "
+        "given several times",
+        "list",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_min_pivots",
+        "N",
+        "gate: give no verdict on a mark of --fc-fail-under over fewer than N pivots (default: 30)",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_baseline",
+        "RUN",
+        "compare with this run: its directory, or a saved baseline (default: the one saved last); may be given several "
+        "times, and then they count as repeats of one run",
+        "maybe list",
+        of_run="takes over",
+        bare=LATEST,
+    ),
+    Option(
+        "fc_max_drop",
+        "DROP",
+        "gate: fail if the mean reward is sure to have fallen by more than DROP since the baseline, as in 0.01",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_alpha",
+        "ALPHA",
+        "how often the comparison with a baseline may be wrong if nothing has changed: its interval is one of "
+        "1 - ALPHA (default: 0.05)",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_inconclusive",
+        "pass|fail|DROP",
+        "gate: what an INCONCLUSIVE verdict does: pass (default), fail, or fail if a drop larger than DROP is still "
+        "possible",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_gated_cases",
+        "failed|xfailed",
+        "gate: report wrong answers as failed tests (default), or as xfailed ones, for CI that goes red on any failed "
+        "test",
+        of_run="takes over",
+    ),
+    Option(
+        "fc_save_baseline",
+        "NAME",
+        "save the rewards of this run as a baseline, under a name or in a file that ends in .jsonl",
+        of_run="no",
+    ),
+    Option(
+        "fc_allow_errors",
+        "",
+        "with --fc-save-baseline: save a run in which tests ended in errors, without these",
+        "flag",
+        of_run="no",
+    ),
+    Option(
+        "fc_stop_when_decided",
+        "ALPHA",
+        "gate: stop asking when the verdict on the whole run is certain but for ALPHA (default: 0.05)",
+        "maybe",
+        of_run="no",
+        bare=DEFAULT_STOP_ALPHA,
+    ),
 )
 KINDS = {option.dest: option.kind for option in OPTIONS}
 ABOUT_THE_RUN = frozenset(option.dest for option in OPTIONS if option.of_run == "is about")
@@ -249,11 +331,15 @@ FROM_ANY_RUN = frozenset(
 )
 # All other options, including future ones, are taken only from a run that was made here.
 MADE_HERE_ONLY = frozenset(option.dest for option in OPTIONS if option.of_run != "no") - FROM_ANY_RUN
+# Options that make a gate or a comparison, or belong to one.
+OF_GATES = (
+    *("fc_fail_under", "fc_min_pivots", "fc_baseline", "fc_max_drop", "fc_alpha", "fc_inconclusive"),
+    *("fc_gated_cases", "fc_save_baseline", "fc_allow_errors", "fc_stop_when_decided"),
+)
 DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
 MOST_REPEATS = 1000
-LATEST = "latest"
 NO_RUN = "none"
 FROM_RUN = "run.json"  # for messages: the source of an option that comes from a stored run
 TRUE = {"1", "true", "yes", "on"}
@@ -273,7 +359,7 @@ def without(arguments: Sequence[str], dest: str) -> list[str]:
         argument = arguments[position]
         position += 1
         if argument == option.flag:
-            value_may_follow = option.kind == "maybe" and position < len(arguments)
+            value_may_follow = option.kind in ("maybe", "maybe list") and position < len(arguments)
             if option.kind in ("text", "list") or (value_may_follow and not arguments[position].startswith("-")):
                 position += 1
         elif not argument.startswith(f"{option.flag}="):
@@ -286,7 +372,7 @@ def as_arguments(dest: str, value: Any) -> list[str]:
     option = option_of(dest)
     if option.kind == "flag":
         return [option.flag] if str(value).lower() in TRUE else []
-    if option.kind == "list":
+    if option.kind in ("list", "maybe list"):
         return [f"{option.flag}={each}" for each in (value if isinstance(value, list) else _split(str(value)))]
     return [f"{option.flag}={value}"]
 

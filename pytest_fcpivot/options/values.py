@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.core.actions import EmptyArguments
     from pytest_fcpivot.data.selection import Selection
+    from pytest_fcpivot.options.gate import GateOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Options:
     model: ModelOptions
     judge: JudgeOptions
     price: Price | None
+    gate: GateOptions | None
 
     def openai_settings(self) -> dict[str, Any]:
         """Return the settings of the openai agents, by these agents' own names for them."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.report.summary import Figures, Subject
+    from pytest_fcpivot.runs.gate import Verdict
 
 
 class WrittenCase:
@@ -111,4 +112,12 @@ def suite_properties(subject: Subject, figures: Figures) -> dict[str, object]:
         properties["fc.pass_mark"] = subject.mark
     if judge is not None:
         properties["fc.judge"] = judge.get("model") or "keyword overlap"
+    return properties
+
+
+def verdict_properties(verdict: Verdict) -> dict[str, object]:
+    """Return the suite properties of a gate's verdict: its word, its sentence, and a line for each rule."""
+    properties: dict[str, object] = {"fc.verdict": verdict.word, "fc.verdict_sentence": verdict.sentence}
+    for number, each in enumerate(verdict.rules, 1):
+        properties[f"fc.verdict_{number}"] = f"{each.word} {each.rule}: {each.sentence}"
     return properties

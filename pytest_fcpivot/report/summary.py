@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fcpivot.options.values import Price
+    from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.runs.tally import Tally
     from pytest_fcpivot.stats.interval import Interval
+    from pytest_fcpivot.stats.noise import Noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,18 @@ class PassAt:
     any_passes: float
     all_pass: float
     pivots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaky:
+    """How steady the model is, from the repeats of pivots.
+
+    `pivots` are those that passed in some of their repeats only: id, passed and graded answers. `noise` is the model's
+    own part of the variance of the mean reward; None if it cannot be known.
+    """
+
+    pivots: tuple[tuple[str, int, int], ...]
+    noise: Noise | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +80,11 @@ class ErrorGroup:
 class Figures:
     """The figures of a run.
 
-    `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` is separate. `interval` has the mean
-    reward; `mean_with_errors` is the mean with each error as 0. `confusion` counts results by (expected, answered)
-    kind, `tools` has (graded, failed) by expected tool, and `flags` counts oddities of answers. `again` counts errors
-    whose tests were run again, `repeated` further results of a test that are not counted, `redacted` answers that were
-    recorded with *** in place of a secret.
+    `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` is separate. `interval` has the
+    mean reward; `mean_with_errors` is the mean with each error as 0. `flaky` is None without repeats. `confusion`
+    counts results by (expected, answered) kind, `tools` has (graded, failed) by expected tool, and `flags` counts
+    oddities of answers. `again` counts errors whose tests were run again, `repeated` further results of a test that
+    are not counted, `redacted` answers that were recorded with *** in place of a secret.
     """
 
     selected: int
@@ -86,6 +100,7 @@ class Figures:
     pass_rate: float | None
     mean_with_errors: float | None
     pass_at: tuple[PassAt, ...]
+    flaky: Flaky | None
     identity: Identity
     categories: Mapping[str, int]
     schemas: Mapping[str, int]
@@ -127,6 +142,7 @@ class Figures:
             pass_rate=tally.pass_rate,
             mean_with_errors=tally.mean_with_errors(),
             pass_at=tuple(_pass_at(tally)),
+            flaky=None if tally.repeats == 1 else Flaky(pivots=tuple(tally.sometimes()), noise=tally.noise()),
             identity=Identity(passed=passed, rewards=rewards, tests=tests, broken=tally.identity_broken()),
             categories=dict(tally.categories),
             schemas=dict(tally.schemas),
@@ -199,7 +215,9 @@ class Summary:
     replay, a line each. `left_out` describes damaged results that are missing from the figures. `reruns` is the option
     by which another plugin runs tests again. `lost` counts tests without a result although nobody stopped the session,
     for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
-    resumed. `rerun` is the line with the command that runs the failures again.
+    resumed. `rerun` is the line with the command that runs the failures again. `verdict` is the gate's, None without a
+    gate, and `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
+    was saved, and `not_saved` the reason why it was not.
     """
 
     subject: Subject
@@ -214,3 +232,7 @@ class Summary:
     uncollected: tuple[str, ...] = ()
     to_complete: bool = False
     rerun: str | None = None
+    verdict: Verdict | None = None
+    exit_note: str | None = None
+    saved: str | None = None
+    not_saved: str | None = None

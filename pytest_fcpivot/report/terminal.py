@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pytest_fcpivot.core.answer_flags import (
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import on_screen, one_line
 from pytest_fcpivot.core.redact import HIDDEN
+from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
+    from pytest_fcpivot.stats.noise import Noise
 
 _TOOLS_SHOWN = 5
+_FLAKY_SHOWN = 5
 _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
@@ -72,11 +76,13 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     """Write the summary of a session, or the reason why no pivot was run."""
     figures, subject = summary.figures, summary.subject
     if not figures.selected and not figures.skipped:
+        _write_verdict(reporter, summary)
         if summary.nothing:
             _write(reporter, summary.nothing)
         _write_uncollected(reporter, summary.uncollected)
         return
     reporter.write_sep("=", summary_title(subject), bold=True)
+    _write_verdict(reporter, summary)
     for line in summary_lines(subject, figures):
         _write(reporter, line)
     for label, note in subject.data.items():
@@ -93,8 +99,31 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     _write_lost(reporter, summary)
     _write_uncollected(reporter, summary.uncollected)
     _write_run(reporter, summary)
+    if summary.saved is not None:
+        _write(reporter, summary.saved)
+    if summary.not_saved is not None:
+        _write(reporter, f"ERROR: {summary.not_saved}", red=True, bold=True)
     if summary.rerun is not None:
         _write(reporter, summary.rerun)
+
+
+def _write_verdict(reporter: pytest.TerminalReporter, summary: Summary) -> None:
+    """Write the verdict of the gate, if there is one, before everything else."""
+    verdict = summary.verdict
+    if verdict is None:
+        return
+    from pytest_fcpivot.report.verdict import github_warning, rule_lines, verdict_line  # noqa: PLC0415 (only for one)
+    from pytest_fcpivot.runs.gate import PASS  # noqa: PLC0415
+
+    colour = "red" if verdict.fails else "green" if verdict.word == PASS else "yellow"
+    _write(reporter, verdict_line(verdict), bold=True, **{colour: True})
+    for line in rule_lines(verdict):
+        _write(reporter, line)
+    if summary.exit_note is not None:
+        _write(reporter, summary.exit_note, red=True)
+    warning = github_warning(verdict) if os.environ.get("GITHUB_ACTIONS") == "true" else None
+    if warning is not None:
+        _write(reporter, warning)
 
 
 def summary_title(subject: Subject) -> str:
@@ -119,6 +148,7 @@ def summary_lines(subject: Subject, figures: Figures) -> list[str]:
         f"pass@{each.k} {each.any_passes:.4f}  pass^{each.k} {each.all_pass:.4f}  (over {each.pivots} pivots)"
         for each in figures.pass_at
     ]
+    lines += _flaky_lines(figures)
     if figures.graded:
         lines += _confusion_lines(figures)
         lines += _judge_lines(subject, figures)
@@ -150,6 +180,31 @@ def _counts_line(subject: Subject, figures: Figures) -> str:
     if figures.skipped:
         counts += f"; not counted: skipped or expected to fail {figures.skipped}"
     return counts
+
+
+def _flaky_lines(figures: Figures) -> list[str]:
+    """Return lines on the pivots that pass sometimes, and on how much of the uncertainty is the model's own noise."""
+    flaky = figures.flaky
+    if flaky is None or not figures.graded:
+        return []
+    lines = []
+    if flaky.pivots:
+        shown = ", ".join(f"{one_line(name, _NAME)} {passed}/{of}" for name, passed, of in flaky.pivots[:_FLAKY_SHOWN])
+        more = len(flaky.pivots) - _FLAKY_SHOWN
+        rest = f", and {more} more" if more > 0 else ""
+        lines.append(f"{count_of(len(flaky.pivots), 'pivot')} passed only sometimes (passed/graded): {shown}{rest}")
+    if flaky.noise is not None:
+        lines.append(noise_line(flaky.noise))
+    return lines
+
+
+def noise_line(noise: Noise) -> str:
+    """Return the line on the model's own part of a mean's uncertainty."""
+    if noise.repeats is None:
+        advice = "no number of repeats would halve the interval, only more pivots"
+    else:
+        advice = f"{noise.repeats} repeats of each pivot would halve the interval"
+    return f"the model's own noise is {noise.share:.0%} of the variance of the mean reward; {advice}"
 
 
 def _schema_lines(figures: Figures) -> list[str]:
@@ -270,12 +325,18 @@ def _write_lost(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     _write(
         reporter,
         f"ERROR: {summary.lost} of the {summary.figures.selected} selected tests were not run: {summary.why_lost}. "
-        f"These figures are incomplete; the exit code is {UNTRUSTED}.",
+        f"These figures are incomplete; {_what_then(summary)}.",
         red=True,
         bold=True,
     )
     if summary.recorded.path is None:
         _write(reporter, "the run was not recorded, so it cannot be resumed: run it again")
+
+
+def _what_then(summary: Summary) -> str:
+    if summary.verdict is not None and summary.exit_note is None:
+        return "the verdict counts these tests as missing answers"
+    return f"the exit code is {UNTRUSTED}"
 
 
 def _write_uncollected(reporter: pytest.TerminalReporter, files: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pytest_fcpivot.runs.reader import MOST_REPEATS, whole_file
 from pytest_fcpivot.runs.trust import MARK, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from pytest_fcpivot.runs.trust import Key, Origin
@@ -165,9 +165,9 @@ def _option(value: Any, at: str) -> None:
     kind = KINDS.get(at.rpartition(".")[2])
     if value is None or isinstance(value, str):
         return
-    if kind in ("list", None) and isinstance(value, list):
+    if kind in ("list", "maybe list", None) and isinstance(value, list):
         _list_of(_text)(value, at)
-    elif kind == "list":
+    elif kind in ("list", "maybe list"):
         _refuse(value, at, "a list of strings")
     elif kind == "flag":
         _truth(value, at)
@@ -222,13 +222,17 @@ def _object(
     return check_object
 
 
-def _data(value: Any, at: str) -> None:
-    _list_of(_object(_OF_DATA, {}))(value, at)
+def _data(value: Any, at: str, members: Mapping[str, Callable[[Any, str], None]] | None = None) -> None:
+    _list_of(_object(_OF_DATA if members is None else members, {}))(value, at)
     seen: set[str] = set()
     for name in (data["name"] for data in value):
         if name in seen:
             raise _OddError(f"{at}: two of them have the name {shown(name, _WIDTH)}")
         seen.add(name)
+
+
+def _data_of_baseline(value: Any, at: str) -> None:
+    _data(value, at, {name: check for name, check in _OF_DATA.items() if name != "path"})
 
 
 _OF_DATA = {"name": _text, "path": _text, "sha256": _text, "pivots": _count, "selected": _count}
@@ -237,6 +241,7 @@ _GRADER = _object(
     {"name": _text, "settings": _table_of(_setting)},
     {"spec": _text, "source_sha256": _maybe(_text), "cause": _text, "binary": _truth, "package": _text},
 )
+_VERDICT_OF_RULE = _object({"rule": _text, "word": _text, "sentence": _text}, {"fails": _truth})
 _NEEDED = frozenset(("agent", "grader", "data", "repeats", "options"))
 _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "agent": _text,
@@ -255,13 +260,40 @@ _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "sessions": _SESSIONS,
     "counts": _maybe(_table_of(_count)),
     "judged": _maybe(_table_of(_count)),
+    "verdict": _maybe(
+        _object({"word": _text, "sentence": _text}, {"fails": _truth, "rules": _list_of(_VERDICT_OF_RULE)})
+    ),
     "merged": _list_of(_object({"run": _text, "shards": _list_of(_text)}, {"results": _count, "sessions": _SESSIONS})),
+}
+_OF_BASELINE: Mapping[str, Callable[[Any, str], None]] = {
+    **_MEMBERS,
+    "data": _data_of_baseline,
+    "saved": _text,
+    "pivots": _count,
+    "errors": _count,
+    "sha256": _text,
 }
 
 
 def _check_members(description: dict[str, Any]) -> None:
-    for name, check in _MEMBERS.items():
+    _check(description, _MEMBERS, _NEEDED)
+
+
+def trouble_in_baseline(about: dict[str, Any]) -> str | None:
+    """Return what is wrong with a member of a baseline's first line, which has most of those of run.json."""
+    try:
+        _check_all(about)
+        _check(about, _OF_BASELINE, _NEEDED | {"saved", "pivots", "errors", "sha256"})
+    except _OddError as odd:
+        return str(odd)
+    return None
+
+
+def _check(
+    description: dict[str, Any], members: Mapping[str, Callable[[Any, str], None]], needed: Collection[str]
+) -> None:
+    for name, check in members.items():
         if name in description:
             check(description[name], name)
-        elif name in _NEEDED:
+        elif name in needed:
             raise _OddError(f"{name} is missing")

@@ -94,7 +94,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if path.parent.name == RUNS:
-                _ignore_in_git(path.parent)
+                ignore_in_git(path.parent)
             run.write_description(description, key)
             run._open()
         except OSError as error:
@@ -265,6 +265,7 @@ def _written(file: Path) -> float:
         return 0.0
 
 
-def _ignore_in_git(directory: Path) -> None:
-    if not directory.is_symlink():  # a link may lead to a directory with another purpose
+def ignore_in_git(directory: Path) -> None:
+    """Make git ignore a directory of runs, unless it is a link, which may lead to one with another purpose."""
+    if not directory.is_symlink():
         inside.create(directory / ".gitignore", b"# Made by pytest-fcpivot.\n*\n")

@@ -62,6 +62,17 @@ def exit_status(status: int, *, lost: int, identity_broken: bool, interrupted: b
     return UNTRUSTED if lost or identity_broken else status
 
 
+def gated_status(own: int, settled: int, *, fails: bool, only_wrong_answers: bool) -> int:
+    """Return the exit code of a session with a gate: its verdict's, if nothing else decides.
+
+    `own` is pytest's exit code, and `settled` that of `exit_status`. `only_wrong_answers`: each failed test is a wrong
+    or missing answer, which the verdict takes into account.
+    """
+    if own not in _WITH_RESULTS or not only_wrong_answers:
+        return settled
+    return int(fails)
+
+
 def joined_parts(parameters: str) -> Iterator[str]:
     """Yield all texts between the brackets of a node id that may be one parameter, the longest first.
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 OF_AGENTS = ("fc_agent", "fc_base_url", "fc_header", "fc_extra_body")  # a replay asks no agent
 _OF_GRADING = ("fc_grader", "fc_grader_option", "fc_judge_base_url", "fc_judge_key")
-_OF_FILES = ("fc_ids",)
+_OF_FILES = ("fc_ids", "fc_baseline")
+_OF_VERDICTS = ("fc_fail_under", "fc_min_pivots", "fc_max_drop", "fc_alpha", "fc_inconclusive", "fc_gated_cases")
+_DECIDES = "decides the exit code"
 
 _WHY = {
     "fc_agent": "code that is run, and asked with your keys",
@@ -35,6 +37,8 @@ _WHY = {
     "fc_judge_base_url": "an address that the judge's key and the messages are sent to",
     "fc_judge_key": "a variable of your environment whose value is sent to the judge",
     "fc_ids": "a file that is read",
+    "fc_baseline": "a run that is read, and decides the exit code",
+    **dict.fromkeys(_OF_VERDICTS, _DECIDES),
     "fc_data": "a file that is read; a conftest.py beside it would be run",
 }
 PATHS = "paths"  # shown where others have the name of an option
@@ -85,7 +89,7 @@ def named_by(description: Mapping[str, Any], given: Given) -> list[Named]:
     """Return what a run that was not made here names, and the user did not give in this session."""
     options = description.get("options") or {}
     found = []
-    for dest in (*(() if given.replays else OF_AGENTS), *_OF_GRADING, *_OF_FILES):
+    for dest in (*(() if given.replays else OF_AGENTS), *_OF_GRADING, *_OF_FILES, *_OF_VERDICTS):
         value = options.get(dest)
         if not value or dest in given.options:
             continue

@@ -57,7 +57,8 @@ class Recorder:
                 self._description, origin = read_with_origin(self.path, self._key or find_key())
                 if self._marks and origin is not Origin.HERE:
                     self._key, self._no_mark = None, "its run.json was changed while this session began"
-                self._description.pop("counts", None)  # of the session before
+                for name in ("counts", "verdict"):  # of the session before
+                    self._description.pop(name, None)
             else:
                 self._description = {"format": RUN_FORMAT, **description}
                 self._run = RunDirectory.begin(self.path, self._description, self._key)
@@ -70,6 +71,11 @@ class Recorder:
             self.path = self._run = None
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The run's description, as far as it is known; empty if the run is not recorded."""
+        return self._description
 
     @property
     def unmarked(self) -> str | None:
@@ -111,11 +117,13 @@ class Recorder:
         counts: Mapping[str, int] | None = None,
         judged: Mapping[str, int] | None = None,
         keep: bool = False,
+        verdict: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the end of the session; then remove the kept answers if the run is `complete`.
 
         `counts` has the selected tests by outcome, `judged` the scored messages by who scored them, if there was a
-        judge. A new run without results is removed, unless `keep` is set or answers are kept.
+        judge, and `verdict` is the gate's, if there was one. A new run without results is removed, unless `keep` is set
+        or answers are kept.
         """
         if self._run is None:
             return
@@ -126,6 +134,8 @@ class Recorder:
         self._session |= {"ended": now(), "exit_status": exit_status}
         if counts is not None:
             self._description["counts"] = dict(counts)
+        if verdict is not None:
+            self._description["verdict"] = dict(verdict)
         if judged is not None:
             counts = self._run.judged() if self._resumes else judged  # a resumed run has results of earlier sessions
             self._description["judged"] = dict(sorted(counts.items()))

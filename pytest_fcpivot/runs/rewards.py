@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +97,25 @@ class Rewards:
             pivot = self._begin(test, entry.id, entry.trajectory_id, entry.expected_type, tool)
         pivot.missing.add(repeat)
 
+    def put(self, pivot: PivotRewards) -> None:
+        """Take over the results of a pivot, as they are; raises ValueError if there are any of it already."""
+        key = pivot.place, pivot.pivot_id
+        if key in self._pivots:
+            raise ValueError(f"{pivot.place}: {pivot.pivot_id} is there twice")
+        self._pivots[key] = pivot
+
     def take_out(self, test: str, result: CaseRecord | ResultLine) -> None:
         """Forget the result of a test."""
-        pivot = self._pivots.get((place_of(test, result.pivot_id), result.pivot_id))
+        self.forget(test, result.pivot_id, result.repeat)
+
+    def forget(self, test: str, pivot_id: str, repeat: int) -> None:
+        """Forget the result of a test, which is a repeat of a pivot; the last one takes the pivot with it."""
+        key = place_of(test, pivot_id), pivot_id
+        pivot = self._pivots.get(key)
         if pivot is not None:
-            self._take_out(pivot, result.repeat)
+            self._take_out(pivot, repeat)
+            if not pivot.rewards and not pivot.missing:
+                del self._pivots[key]
 
     def trajectories(self) -> list[Totals]:
         """Return each trajectory's number of graded answers and the sum of their rewards."""
@@ -110,7 +126,7 @@ class Rewards:
         found = hashlib.sha256()
         for key in sorted(self._pivots):
             pivot = self._pivots[key]
-            found.update(repr((key, sorted(pivot.rewards.items()), sorted(pivot.missing))).encode())
+            found.update(repr((key, sorted(pivot.rewards.items()), sorted(pivot.missing))).encode("utf-8", "replace"))
         return found.hexdigest()
 
     def _pivot(self, test: str, pivot_id: str, repeat: int) -> PivotRewards | None:
@@ -121,7 +137,9 @@ class Rewards:
 
     def _begin(self, test: str, pivot_id: str, trajectory_id: str, expected: str, tool: str | None) -> PivotRewards:
         place = place_of(test, pivot_id)
-        pivot = self._pivots[place, pivot_id] = PivotRewards(place, pivot_id, trajectory_id, expected, tool, test)
+        pivot = self._pivots[place, pivot_id] = PivotRewards(
+            sys.intern(place), pivot_id, sys.intern(trajectory_id), expected, tool, test
+        )
         return pivot
 
     @staticmethod
@@ -132,9 +150,21 @@ class Rewards:
 
 
 def place_of(test: str, pivot_id: str) -> str:
-    """Return what runs a test over a pivot: the data file, or the test function without its parameters."""
+    """Return what runs a test over a pivot: the data file, or the test function with its other parameters.
+
+    A second data set with a pivot of the same id counts as another parameter, such as @2.
+    """
     file, _, name = test.partition("::")
-    return file if name.startswith(pivot_id) and "::" not in name else test.partition("[")[0]
+    if name.startswith(pivot_id) and "::" not in name:
+        return file
+    function, _, parameters = test.partition("[")
+    parameters = parameters.removesuffix("]")
+    found = re.search(rf"(?:^|-){re.escape(pivot_id)}(@\d+)?(?:\[r\d+\])?(?=-|$)", parameters)
+    if found is None:
+        return function
+    others = [parameters[: found.start()], found[1] or "", parameters[found.end() :].removeprefix("-")]
+    shown = "-".join(filter(None, others))
+    return f"{function}[{shown}]" if shown else function
 
 
 def totals_of(values: Iterable[tuple[str, float, float]]) -> list[Totals]:
@@ -163,22 +193,22 @@ def rewards_of_run(path: Path, *, allow_damaged: bool = False) -> RunRewards:
     With `allow_damaged`, these are left out. A test whose last line is damaged has no result.
     """
     description = read_description(path)
-    lines: dict[str, ResultLine] = {}
-    damages = Damages()
+    rewards, damages = Rewards(), Damages()
+    last: dict[str, tuple[str, int]] = {}  # by test: the pivot and the repeat of its last line
     results = RunDirectory(path).results
     if results.exists():  # a run that was killed at its start has none
         for _, line in damages.watch(results_in(results)):
-            if isinstance(line, Damage):
-                if line.test is not None:
-                    lines.pop(line.test, None)
-            else:
-                lines[line.test] = line
+            if line.test is None:
+                continue
+            before = last.pop(line.test, None)
+            if before is not None:
+                rewards.forget(line.test, *before)
+            if not isinstance(line, Damage):
+                last[line.test] = line.pivot_id, line.repeat
+                rewards.add(line, line.test)
     if damages and not allow_damaged:
         raise RunError(
             f"{path}: {would_be_missing(damages)}\nresume the run, which runs the tests of these lines again "
             f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
         )
-    rewards = Rewards()
-    for test, line in lines.items():
-        rewards.add(line, test)
     return RunRewards(path, description, rewards, damages)

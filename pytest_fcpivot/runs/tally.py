@@ -5,18 +5,30 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.answer_flags import UNREAD
 from pytest_fcpivot.runs.error_groups import group_of
 from pytest_fcpivot.runs.record import RUN_AGAIN
 from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k
+from pytest_fcpivot.stats.noise import Noise, noise
 
 if TYPE_CHECKING:
     from pytest_fcpivot.runs.record import CaseRecord
 
 _EXAMPLES_PER_CATEGORY = 3
 _TOLERANCE = 1e-9
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """The graded answers of a pivot that is asked several times."""
+
+    pivot_id: str
+    trajectory_id: str
+    rewards: list[float] = field(default_factory=list)
+    passed: int = 0
 
 
 class Tally:
@@ -56,7 +68,7 @@ class Tally:
         self.retried = 0
         self.flags: Counter[str] = Counter()  # oddities of answers
         self.unread = 0  # answers with a flag for --fc-max-unread: probably not what the model meant
-        self._by_pivot: dict[str, list[int]] = {}  # number of graded and of passed answers, if pivots are repeated
+        self._by_pivot: dict[str, _Repeated] = {}  # by node id of the first repeat, if pivots are repeated
 
     def add(self, record: CaseRecord, test: str, outcome: str) -> None:
         """Count one result by pytest's outcome; skips and expected failures are counted separately."""
@@ -84,9 +96,10 @@ class Tally:
             self._own_passed += passed
             self._own_rewards.append(record.reward)
         if self.repeats > 1:
-            counts = self._by_pivot.setdefault(test.replace(f"[r{record.repeat}]", "", 1), [0, 0])
-            counts[0] += 1
-            counts[1] += passed
+            name = test.replace(f"[r{record.repeat}]", "", 1)
+            repeated = self._by_pivot.setdefault(name, _Repeated(record.pivot_id, record.trajectory_id))
+            repeated.rewards.append(record.reward)
+            repeated.passed += passed
         self.categories[record.category or ""] += 1
         self.schemas[record.schema or ""] += 1
         self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
@@ -161,7 +174,19 @@ class Tally:
 
     def pass_at(self, k: int) -> tuple[float, float, int] | None:
         """Return pass@k, pass^k, and the number of pivots graded at least k times; None if there are no such pivots."""
-        return pass_at_k(self._by_pivot.values(), k)
+        return pass_at_k(((len(each.rewards), each.passed) for each in self._by_pivot.values()), k)
+
+    def sometimes(self) -> list[tuple[str, int, int]]:
+        """Return the pivots that passed in some repeats only: id, passed and graded answers, in order of id."""
+        each = self._by_pivot.values()
+        return sorted((p.pivot_id, p.passed, len(p.rewards)) for p in each if 0 < p.passed < len(p.rewards))
+
+    def noise(self) -> Noise | None:
+        """Return the model's own part of the variance of the mean reward; None if it cannot be known."""
+        by_trajectory: dict[str, list[list[float]]] = {}
+        for each in self._by_pivot.values():
+            by_trajectory.setdefault(each.trajectory_id, []).append(each.rewards)
+        return noise(by_trajectory)
 
     def identity_broken(self) -> bool:
         """Return whether the pass rate of the pivots' own items is not their mean reward, as a 0/1 grader promises."""

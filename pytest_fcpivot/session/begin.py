@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.core.redact import Redactor
+    from pytest_fcpivot.session.gating import Gating
     from pytest_fcpivot.session.plan import Plan
 
 
@@ -54,6 +55,7 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
     servers = Servers()
     plan, judging = make_plan(config, redact, servers)
     recorder = _recorder(config, plan)
+    gating = None if is_worker(config) else _gate(config, plan)
     calls = KeptCalls(config, recorder, redact)
     grading = Grading(plan, judging)
     asker = Asker(
@@ -68,12 +70,22 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
     return PivotSession(
         config,
         plan,
-        ledger=Ledger(plan, recorder),
+        ledger=Ledger(plan, recorder, gating),
         grading=grading,
         judging=judging,
         asker=asker,
         calls=calls,
     )
+
+
+def _gate(config: pytest.Config, plan: Plan) -> Gating | None:
+    """Check what the gate names, and read its baseline; None without a gate, and for a session that only looks."""
+    gate = plan.options.gate
+    if gate is None or plan.only_looks:
+        return None
+    from pytest_fcpivot.session.gating import Gating  # noqa: PLC0415 (only if asked for)
+
+    return Gating(config, plan, gate)
 
 
 def _recorder(config: pytest.Config, plan: Plan) -> Recorder:

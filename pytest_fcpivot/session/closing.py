@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import pytest
 
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.session.items import pivot_of
+from pytest_fcpivot.session.ledger import TO_THE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pytest
-
+    from pytest_fcpivot.report.summary import Summary
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown GitHub shows on the page of a job
 
 
 class Distribution(Protocol):
@@ -59,25 +65,50 @@ class Closing:
         `interrupted`: the session ends by Ctrl-C, which pytest's exit status may not show yet. `judged`: a judge scored
         messages.
         """
-        others = self.distribution if self.distribution is not None and self.distribution.distributes else None
+        others = self._others()
         self._ledger.settle(session, self._selected(session, others), interrupted=interrupted)
         self._to_summarize = self.has_run
         if others is not None and not self._ledger.complete:
             others.stop("fcpivot: the session ends")
         self._ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=judged)
+        self._save_baseline(session)
         self._write_junit_properties(session.config)
+
+    def _others(self) -> Distribution | None:
+        return self.distribution if self.distribution is not None and self.distribution.distributes else None
+
+    def excuses(self, session: pytest.Session) -> bool:
+        """Return whether a gate passes, so that failed tests do not decide the exit code; all tests have run."""
+        return self._ledger.excuses(session, self._selected(session, self._others()))
+
+    def _save_baseline(self, session: pytest.Session) -> None:
+        """Save the run as a baseline, if that is asked for; a job that relies on it notices by the exit code."""
+        gating, ledger = self._ledger.gating, self._ledger
+        if gating is None or gating.options.save is None or not ledger.ending.selection:
+            return
+        refused = gating.save(ledger.recorder, int(session.exitstatus), ledger.tally.counts())
+        if refused and session.exitstatus in TO_THE_END and not (gating.verdict is not None and gating.verdict.fails):
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def _write_junit_properties(self, config: pytest.Config) -> None:
         """Add the figures to the JUnit file before pytest writes it; without one, they are not worked out here."""
-        from pytest_fcpivot.report.junit import suite_properties, suite_writers  # noqa: PLC0415 (once, at the end)
+        from pytest_fcpivot.report.junit import (  # noqa: PLC0415 (once, at the end)
+            suite_properties,
+            suite_writers,
+            verdict_properties,
+        )
 
         writers = suite_writers(config)
         if not writers:
             return
         from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415 (only for a file)
-        from pytest_fcpivot.session.summing_up import subject_of  # noqa: PLC0415
+        from pytest_fcpivot.session.summing_up import hidden, subject_of  # noqa: PLC0415
 
+        gating = self._ledger.gating
+        verdict = None if gating is None else gating.verdict
         properties = suite_properties(subject_of(self._plan), Figures.of(self._ledger.tally))
+        if verdict is not None:
+            properties |= verdict_properties(hidden(self._plan, verdict))
         for add in writers:
             for name, value in properties.items():
                 add(name, value)
@@ -106,8 +137,23 @@ class Closing:
                 judge_notes=self.judge_notes,
             )
             write_summary(reporter, summary)
+            self._write_step_summary(reporter, summary)
         if self._junit is not None and self._junit.message is not None:
             reporter.write_line(on_screen(self._plan.redact(self._junit.message)), red=True, bold=True)
+
+    def _write_step_summary(self, reporter: pytest.TerminalReporter, summary: Summary) -> None:
+        """Write the summary for the page of the CI job, if the environment names a file for it."""
+        if not os.environ.get(STEP_SUMMARY):
+            return
+        from pytest_fcpivot.report.step_summary import append, step_summary  # noqa: PLC0415 (only in such a CI)
+
+        path = Path(os.environ[STEP_SUMMARY])
+        try:
+            append(path, step_summary(summary))
+        except OSError as error:
+            reporter.write_line(
+                on_screen(f"the summary for the job's page cannot be written to {path}: {error.strerror or error}")
+            )
 
     def summarize_after_all(self, reporter: pytest.TerminalReporter | None) -> None:
         """Write the summary if pytest has shown none: after an internal error, or an unknown exit code."""

@@ -126,9 +126,19 @@ class PivotSession:
 
     # ---------------------------------------------------------------- one test
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         self.closing.has_run = not self.plan.only_looks
+        gated = self.ledger.gating is not None
+        try:
+            result = yield
+        except pytest.Session.Failed:  # stopped by --maxfail
+            if not (gated and self.closing.excuses(session)):
+                raise
+            return True
+        if gated:
+            self.closing.excuses(session)
+        return result
 
     def pivot(self, node: pytest.Item, case: tuple[Dataset, IndexEntry, int] | None) -> Pivot:
         """Return the pivot of a test; `case` is the parameter of a user's own test, None for a pivot's own item."""

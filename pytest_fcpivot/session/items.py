@@ -199,7 +199,11 @@ class PivotItem(pytest.Function):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as Function
         """Show a wrong action by its own few lines, without a traceback."""
         if isinstance(excinfo.value, WrongAction):
-            return excinfo.getrepr(style="value")
+            shown = excinfo.getrepr(style="value")
+            crash = getattr(shown, "reprcrash", None)
+            if crash is not None:  # JUnit has the text below this message, and need not have it twice
+                crash.message = crash.message.partition("\n")[0]
+            return shown
         return super().repr_failure(excinfo)
 
     @property

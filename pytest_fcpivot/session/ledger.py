@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fcpivot.graders import NemoGymGrader
-from pytest_fcpivot.runs.ending import Ending, exit_status
+from pytest_fcpivot.graders import NemoGymGrader, passes
+from pytest_fcpivot.runs.ending import Ending, exit_status, gated_status
 from pytest_fcpivot.runs.own_rewards import OwnRewards
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.tally import Tally
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.refusals import Refusals
+from pytest_fcpivot.session.reports import is_gated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_fcpivot.runs.recorder import Recorder
+    from pytest_fcpivot.session.gating import Gating
     from pytest_fcpivot.session.plan import Plan
 
 TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -27,20 +29,25 @@ class Ledger:
     """Counts results as they are reported, and records them in the run directory.
 
     `complete` is set at the end of the session: whether each selected test has a result. `uncollected` has the node ids
-    that pytest could not collect.
+    that pytest could not collect. `of_answers` counts failed tests that are a wrong or a missing answer. `broken`: the
+    pass rate is not the mean reward, although the grader promises that.
     """
 
-    def __init__(self, plan: Plan, recorder: Recorder) -> None:
+    def __init__(self, plan: Plan, recorder: Recorder, gating: Gating | None = None) -> None:
         self._plan = plan
         self.recorder = recorder
+        self.gating = gating
         self.tally = Tally(plan.repeats)
         self.ending = Ending()
         self.uncollected: list[str] = []
         self.complete = False
+        self.of_answers = 0
+        self.broken = False
         # Only nemo-gym is meant to give the verifier's own rewards, so only its rewards are compared.
         compares = plan.book is not None and isinstance(plan.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(plan.book.own_rewards if plan.book is not None and compares else {})
         self._refusals = Refusals()
+        self._left: list[str] | None = None
 
     # ---------------------------------------------------------------- results
 
@@ -53,27 +60,37 @@ class Ledger:
         record = CaseRecord.from_builtins(report.fcpivot)
         record.hide_secrets(self._plan.redact)
         report.fcpivot = None  # type: ignore[attr-defined] # to save memory: pytest keeps the report until the end
-        if report.outcome not in ("passed", "failed", "skipped"):
+        outcome = "failed" if is_gated(report) else report.outcome
+        if outcome not in ("passed", "failed", "skipped"):
             return None  # no result yet: another plugin runs the test again
+        self.of_answers += report.outcome == "failed" and self._is_of_answer(record, report)
         if self.ending.has_result(report.nodeid):
             self.tally.repeated += 1
             return None
-        graded_nothing = report.outcome == "passed" and record.reward is None  # a user's own test
-        is_result = report.outcome != "skipped" and not graded_nothing
-        trouble = self._record(record, report) if is_result and not record.kept else None
-        self.tally.add(record, report.nodeid, report.outcome)
+        graded_nothing = outcome == "passed" and record.reward is None  # a user's own test
+        is_result = outcome != "skipped" and not graded_nothing
+        trouble = self._record(record, report.nodeid, outcome) if is_result and not record.kept else None
+        self.tally.add(record, report.nodeid, outcome)
         self.own_rewards.add(record)
+        if self.gating is not None and is_result:
+            self.gating.add(record, report.nodeid)
         self.ending.add_result(report.nodeid)  # last: if Ctrl-C comes before, the test counts as not run
         if trouble is None and is_result and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many(session)
         return trouble
 
-    def _record(self, record: CaseRecord, report: pytest.TestReport) -> str | None:
+    def _is_of_answer(self, record: CaseRecord, report: pytest.TestReport) -> bool:
+        """Return whether a failed test is a wrong answer, or has none; its own assertions may fail as well."""
+        if record.reward is None:
+            return report.when == "setup"
+        return not passes(record.reward, self._plan.options.pass_mark)
+
+    def _record(self, record: CaseRecord, test: str, outcome: str) -> str | None:
         """Write a result to the run directory; returns the error message if that is no longer possible, or None."""
-        outcome = report.outcome if record.reward is not None else "error"
+        outcome = outcome if record.reward is not None else "error"
         price, usage = self._plan.options.price, record.usage
         cost = None if price is None or usage is None else price.of(*usage[:3])
-        return self.recorder.add(record, report.nodeid, outcome, cost)
+        return self.recorder.add(record, test, outcome, cost)
 
     def _too_many(self, session: pytest.Session | None) -> str | None:
         """Return why the session has to stop if --fc-max-errors or --fc-max-unread is exceeded, or None."""
@@ -105,14 +122,46 @@ class Ledger:
         self._count_left(session, selected, interrupted=interrupted)
         self._name_uncollected(session)
         lost = self.ending.lost + len(self.ending.uncollected)
-        broken = self._plan.grader.binary and self.tally.identity_broken()
+        self.broken = self._plan.grader.binary and self.tally.identity_broken()
         self.complete = (
             session.exitstatus in TO_THE_END
             and not (interrupted or session.shouldstop or session.shouldfail)
             and self.ending.selection
             and not (lost or self.tally.not_run)
         )
-        session.exitstatus = exit_status(session.exitstatus, lost=lost, identity_broken=broken, interrupted=interrupted)
+        own = int(session.exitstatus)
+        session.exitstatus = exit_status(own, lost=lost, identity_broken=self.broken, interrupted=interrupted)
+        if self.gating is not None:
+            self._gate(session, own, interrupted=interrupted)
+
+    def excuses(self, session: pytest.Session, selected: Iterable[str] | None) -> bool:
+        """Have the gate decide; returns whether it passes and no test has failed but for wrong and missing answers.
+
+        If so, pytest forgets that tests have failed, before it takes its exit code from that and hands it to plugins.
+        Some of them, such as syrupy, would set it again.
+        """
+        if self.gating is None or selected is None:
+            return False
+        self.gating.decide(self.ending.left(selected), self.recorder)
+        verdict = self.gating.verdict
+        if verdict is None or verdict.fails or session.testsfailed != self.of_answers:
+            return False
+        session.testsfailed = self.of_answers = 0
+        return True
+
+    def _gate(self, session: pytest.Session, own: int, *, interrupted: bool) -> None:
+        """Have the gate decide, and set the exit code by its verdict, unless something else decides that."""
+        assert self.gating is not None  # noqa: S101 (the caller has looked)
+        self.gating.decide(self._left, self.recorder)
+        verdict = self.gating.verdict
+        if verdict is None or interrupted or self.broken or self.ending.uncollected:
+            return
+        only_answers = session.testsfailed == self.of_answers
+        # pytest's code for failures, without any: somebody else has set it
+        of_others = own == pytest.ExitCode.TESTS_FAILED and not session.testsfailed
+        session.exitstatus = gated_status(
+            own, int(session.exitstatus), fails=verdict.fails, only_wrong_answers=only_answers and not of_others
+        )
 
     def close(self, status: int, *, workers_answer: bool, judged: bool) -> None:
         """Record the end of the run on disk, in an order that loses nothing if the process is killed in between.
@@ -128,12 +177,14 @@ class Ledger:
             counts=self.tally.counts() if self.ending.selection else None,
             judged=self.tally.judged if judged else None,
             keep=bool(self.ending.lost) or waits,
+            verdict=None if self.gating is None else self.gating.described(),
         )
 
     def _count_left(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
         """Count the tests without a result; they are lost, except after an interrupt or --maxfail."""
         self.ending.selection = selected is not None
-        left = self.tally.not_run = len(self.ending.left(selected or ()))
+        self._left = None if selected is None else self.ending.left(selected)
+        left = self.tally.not_run = len(self._left or ())
         stopped_at_failures = session.shouldfail and session.config.getoption("maxfail", 0)
         if left and session.exitstatus in TO_THE_END and not (stopped_at_failures or interrupted):
             self.ending.lost += left

@@ -19,6 +19,7 @@ from pytest_fcpivot.options.table import (
     MADE_HERE_ONLY,
     MOST_REPEATS,
     NO_RUN,
+    OF_GATES,
     OPTIONS,
     TRUE,
     option_of,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.data.selection import Condition
+    from pytest_fcpivot.options.gate import GateOptions
 
 _NAMING_A_RUN = ("fc_agent", "fc_data", "fc_resume", "fc_replay")
 _DEADLINE_IN_TIMEOUTS = 3
@@ -129,6 +131,7 @@ class OptionReader:
             model=self._model(),
             judge=self._judge(concurrency),
             price=self._price(),
+            gate=self._gate(),
         )
 
     def value(self, dest: str) -> tuple[Any, str]:
@@ -283,6 +286,14 @@ class OptionReader:
                     raise OptionError(f"{where}={name}: the environment has no variable {variable}")
             headers[name.strip()] = _VARIABLE.sub(lambda found: os.environ[found[1]], value.strip())
         return headers or None
+
+    def _gate(self) -> GateOptions | None:
+        values = {dest: self.value(dest) for dest in OF_GATES}
+        if all(value is None for value, _ in values.values()):
+            return None
+        from pytest_fcpivot.options.gate import read_gate  # noqa: PLC0415 (only if asked for)
+
+        return read_gate(values, {dest: self._list(dest)[0] for dest in ("fc_fail_under", "fc_baseline")})
 
     def _price(self) -> Price | None:
         text, where = self.value("fc_price")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.options.table import LATEST, OPTIONS, Option, option_of
+from pytest_fcpivot.options.table import OPTIONS, Option, option_of
 
 if TYPE_CHECKING:
     import pytest
@@ -27,12 +27,13 @@ def register(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         if option.kind == "flag":
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
-        elif option.kind == "maybe":
+        elif option.kind in ("maybe", "maybe list"):
             group.addoption(
                 option.flag,
                 dest=option.dest,
+                action="append" if option.kind == "maybe list" else "store",
                 nargs="?",
-                const=LATEST,
+                const=option.bare,
                 default=None,
                 metavar=option.metavar,
                 help=option.help,

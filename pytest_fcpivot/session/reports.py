@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.jsontext import on_screen, well_formed
-from pytest_fcpivot.runs.record import CaseRecord
+from pytest_fcpivot.core.jsontext import on_screen, one_line, well_formed
+from pytest_fcpivot.graders import passes
+from pytest_fcpivot.runs.record import CaseRecord, shown_category
 from pytest_fcpivot.session.case import CASE, EARLIER_REASONS, FIRST_GRADED
 from pytest_fcpivot.session.items import PivotItem, pivot_of
 
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_fcpivot.core.model import Grade
     from pytest_fcpivot.session.asking import Asker
     from pytest_fcpivot.session.case import Case
     from pytest_fcpivot.session.plan import Plan
 
 _FAILED = "Failed: "
+_WIDTH = 80
 
 
 def as_error(report: pytest.TestReport) -> None:
@@ -29,6 +32,11 @@ def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
     report.fcpivot = record.to_builtins()  # type: ignore[attr-defined]
 
 
+def is_gated(report: pytest.TestReport) -> bool:
+    """Return whether a wrong answer is reported as an xfailed test, because a gate decides about all of them."""
+    return getattr(report, "fcpivot_gated", False)
+
+
 class Reports:
     """Completes the reports of the tests in this process; `is_worker`: they are sent to a controller."""
 
@@ -36,6 +44,7 @@ class Reports:
         self._plan = plan
         self._asker = asker
         self._is_worker = is_worker
+        self._xfails = plan.options.gate is not None and plan.options.gate.xfails
 
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Set a report's outcome, duration and record from the case of its pivot."""
@@ -62,6 +71,16 @@ class Reports:
             error = _error_text(report, item.name) if case.grade is None and report.failed else None
             case.before = item.stash.get(EARLIER_REASONS, None)
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
+            if self._xfails and report.failed and case.grade is not None:
+                self._xfail(report, case.grade)
+
+    def _xfail(self, report: pytest.TestReport, grade: Grade) -> None:
+        """Report a wrong answer as an xfailed test; a test of the user's own may fail for another reason."""
+        if report.when == "call" and not passes(grade.reward, self._plan.options.pass_mark):
+            report.outcome = "skipped"
+            category = one_line(shown_category(grade.category, self._plan.redact), _WIDTH)
+            report.wasxfail = f"wrong answer: reward {grade.reward:g}, {category}"
+            report.fcpivot_gated = True  # type: ignore[attr-defined]
 
     def _complete_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Record a test that ended before it had read its pivot: it was skipped, or an earlier fixture failed."""

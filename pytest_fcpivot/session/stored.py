@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.session.option_reader import OptionReader
 
-_NAMING_A_RUN = ("--fc-resume", "--fc-replay")
+_NAMING_A_RUN = ("--fc-resume", "--fc-replay", "--fc-baseline")
 _FOR_ASKING = frozenset((*made_here.OF_AGENTS, "fc_model"))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from pytest_fcpivot.report.summary import Figures, Recorded, Subject, Summary
 from pytest_fcpivot.session.nothing_ran import why_nothing_ran
@@ -11,8 +14,7 @@ from pytest_fcpivot.session.rerun import rerun_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pytest
-
+    from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
 
@@ -42,6 +44,8 @@ def summary_of(
     figures, recorder, ending, book = Figures.of(ledger.tally), ledger.recorder, ledger.ending, plan.book
     path = None if recorder.path is None else plan.shown_path(recorder.path)
     nothing_ran = not figures.selected and not figures.skipped
+    gating, verdict = ledger.gating, None if ledger.gating is None else ledger.gating.verdict
+    xfails = gating is not None and gating.options.xfails  # pytest does not remember these as failures
     left_out = book.damages.losses() if plan.replays and book is not None and book.damages else None
     return Summary(
         subject=subject_of(plan),
@@ -55,5 +59,24 @@ def summary_of(
         why_lost=ending.why,
         uncollected=tuple(ending.uncollected),
         to_complete=not plan.replays and (not ledger.complete or figures.errors > 0),
-        rerun=rerun_line(config, plan, recorder.path) if figures.failed or figures.errors else None,
+        rerun=rerun_line(config, plan, recorder.path) if figures.errors or (figures.failed and not xfails) else None,
+        verdict=None if verdict is None else hidden(plan, verdict),
+        exit_note=None if verdict is None else _exit_note(verdict, status),
+        saved=None if gating is None else gating.saved,
+        not_saved=None if gating is None or gating.trouble is None else plan.redact(gating.trouble),
     )
+
+
+def _exit_note(verdict: Verdict, status: int) -> str | None:
+    """Return why the exit code is not that of the verdict; None if it is."""
+    if status == int(verdict.fails):
+        return None
+    if status == pytest.ExitCode.TESTS_FAILED:
+        return f"the exit code is {status}, since tests failed for other reasons than wrong or missing answers"
+    return f"the exit code is {status}, whatever the verdict"
+
+
+def hidden(plan: Plan, verdict: Verdict) -> Verdict:
+    """Return a verdict without secrets, which names of tools and paths may have in them."""
+    rules = [replace(each, rule=plan.redact(each.rule), sentence=plan.redact(each.sentence)) for each in verdict.rules]
+    return replace(verdict, sentence=plan.redact(verdict.sentence), rules=tuple(rules))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+_NOT_OURS = {"CI", "BUILD_NUMBER", "PYTHONPATH"}
 _PATIENCE_S = 120  # for a session that ends, on a machine with much else to do
 
 # An agent that does as the last user turn tells it: `say TEXT`, `call NAME JSON`, several calls joined by ` & `.
@@ -415,7 +416,7 @@ def project(
 ) -> Project:
     """Return an empty project, in an environment without settings of the user's."""
     for name in list(os.environ):
-        if name.startswith(("FC_", "PYTEST_XDIST", "PYTEST_DISABLE")) or name in {"CI", "BUILD_NUMBER", "PYTHONPATH"}:
+        if name.startswith(("FC_", "PYTEST_XDIST", "PYTEST_DISABLE", "GITHUB_")) or name in _NOT_OURS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("FC_CACHE_DIR", str(tmp_path_factory.mktemp("fc-cache")))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))  # nobody's own key is used, or made

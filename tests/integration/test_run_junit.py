@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import junitparser
+
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
@@ -48,6 +50,24 @@ def test_the_whole_file(project: Project, plugin_args: list[str], same_snapshot:
             "text": text,
         }
     assert {"suite": {**counts, **_properties(suite)}, **dict(sorted(cases.items()))} == same_snapshot
+
+
+def test_readers_of_ci_systems(project: Project) -> None:
+    """A reader of GitHub's actions finds each case once, under a name of its own, with short messages."""
+    rows = {f"p{n}": ("say hello", ("nothing", None, "raises no connection")[n % 3]) for n in range(6)}
+    project.write("test_mine.py", "def test_it(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    options = project.puppet(project.rows(rows))
+    project.run_here("pivots.jsonl", "test_mine.py", *options[1:], "--fc-repeats=2", "--junitxml=cases.xml")
+    (suite,) = junitparser.JUnitXml.fromfile(str(project.path / "cases.xml"))
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (24, 8, 8, 0)
+    names = [(case.classname, case.name) for case in suite]
+    assert len(set(names)) == len(names) == 24
+    wrong = [case for case in suite if case.classname == "pivots.jsonl" and case.is_failure]
+    messages = [each.message for case in wrong for each in case.result]
+    assert len(messages) == 4
+    for message in messages:
+        assert "\n" not in message
+        assert len(message) < 300
 
 
 def test_the_conversation_stays_out(project: Project) -> None:

@@ -54,7 +54,14 @@ def test_every_repeat_is_asked_for_itself(counted: Counted) -> None:
     interval = mean_interval({name: [float(n in passes) for n in (1, 2, 3)] for name, passes in PASSES.items()})
     assert interval is not None
     shown = f"mean reward 0.5000  (95 % interval {interval.low:.4f} to {interval.high:.4f}, *"
-    result.stdout.fnmatch_lines([shown])
+    result.stdout.fnmatch_lines(
+        [
+            shown,
+            "2 pivots passed only sometimes (passed/graded): once 1/3, twice 2/3",
+            # 2 pivots with 3 * (1/3) / 12^2 each, of a variance of 3/4 * (1.5^2 + 0.5^2 + 0.5^2 + 1.5^2) / 9^2
+            "the model's own noise is 30% of the variance of the mean reward; no number of repeats would halve *",
+        ]
+    )
     lines = counted.lines(counted.project.path / "run")
     assert {(line["pivot_id"], line["repeat"], line["test"].partition("::")[2]) for line in lines} == {
         (name.partition("[")[0], int(name[-2]) if "[" in name else 1, name) for name in NAMES

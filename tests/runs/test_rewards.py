@@ -93,11 +93,14 @@ def test_results_can_be_taken_back() -> None:
         ("data/a.parquet::t1-d0", "data/a.parquet"),
         ("data/a.parquet::t1-d0[r3]", "data/a.parquet"),
         ("tests/test_mine.py::test_it[t1-d0]", "tests/test_mine.py::test_it"),
-        ("tests/test_mine.py::TestIt::test_it[t1-d0-2]", "tests/test_mine.py::TestIt::test_it"),
+        ("tests/test_mine.py::test_it[t1-d0[r2]]", "tests/test_mine.py::test_it"),
+        ("tests/test_mine.py::test_it[t1-d0@2]", "tests/test_mine.py::test_it[@2]"),
+        ("tests/test_mine.py::TestIt::test_it[t1-d0-2]", "tests/test_mine.py::TestIt::test_it[2]"),
+        ("tests/test_mine.py::test_it[hot-t1-d0[r3]-2]", "tests/test_mine.py::test_it[hot-2]"),
     ],
 )
 def test_places(test: str, place: str) -> None:
-    """A pivot's own test is run by its data file, any other by its function."""
+    """A pivot's own test is run by its data file, any other by its function with its other parameters."""
     assert place_of(test, "t1-d0") == place
 
 

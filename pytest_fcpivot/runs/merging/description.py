@@ -18,7 +18,7 @@ _SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
 _MERGED_KEYS = frozenset(
     (
         *("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard"),
-        *("grader", "judge", "judged", "counts"),
+        *("grader", "judge", "judged", "counts", "verdict"),
     )
 )
 
@@ -58,7 +58,8 @@ def describe(parts: Sequence[Part]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
-    alike.pop("counts", None)  # each is of one session
+    for name in ("counts", "verdict"):  # each is of one session
+        alike.pop(name, None)
     # These mean the same in all runs, even if they are written differently.
     described |= {name: first[name] for name in ("grader", "judge") if name in first}
     return alike | described | ({"selected_by_shard": own_choice} if own_choice else {}), notes

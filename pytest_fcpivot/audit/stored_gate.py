@@ -1,0 +1,160 @@
+"""Decide about a stored run, by the gate that the user names or the run's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.audit.run_data import RunData
+from pytest_fcpivot.core.errors import OptionError, RunError
+from pytest_fcpivot.data.selection import parse_shard
+from pytest_fcpivot.options.gate import GateOptions, read_gate
+from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, FROM_RUN, OF_GATES
+from pytest_fcpivot.runs.comparing import Side, compare
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.directory import ended_early
+from pytest_fcpivot.runs.gate import Evidence, Verdict, decide
+from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
+from pytest_fcpivot.runs.gate_groups import Known, find_groups
+from pytest_fcpivot.runs.rewards import rewards_of_run
+from pytest_fcpivot.runs.trust import Origin, find_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_fcpivot.data.store import IndexEntry, PivotStore
+    from pytest_fcpivot.runs.comparing import Comparison
+    from pytest_fcpivot.runs.rewards import Rewards
+
+# Those of a session alone: how its tests are reported, what it saves, and when it stops.
+_OF_SESSIONS = frozenset(("fc_gated_cases", "fc_save_baseline", "fc_allow_errors", "fc_stop_when_decided"))
+OF_STORED = tuple(dest for dest in OF_GATES if dest not in _OF_SESSIONS)
+_LISTS = ("fc_fail_under", "fc_baseline")
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenedData:
+    label: str
+    store: PivotStore
+    entries: Sequence[IndexEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The verdict about a stored run, and its comparison with the baseline, if there is one."""
+
+    verdict: Verdict
+    comparison: Comparison | None
+    notes: tuple[str, ...]
+
+
+def decide_stored(
+    path: Path, given: Mapping[str, Any], data: Sequence[str] = (), *, allow_damaged: bool = False
+) -> Decided:
+    """Decide about a run by the options `given` (by their names in an ini file) and those of the run, if made here.
+
+    `data` are files to use in place of the run's own, which only groups by a condition need. Raises OptionError for
+    options that cannot be used, and RunError for a run about which nothing can be decided.
+    """
+    description, origin = read_with_origin(path, find_key())
+    made_here = origin is Origin.HERE
+    gate = _gate(given, description.get("options") or {}, made_here=made_here)
+    found = rewards_of_run(path, allow_damaged=allow_damaged)
+    rewards = found.rewards
+    not_run = _not_run(path, description, rewards)
+    opened = None
+    if any(mark.group.condition is not None for mark in gate.marks):
+        stores = RunData(path, description, made_here=made_here).open(data)
+        opened = [_OpenedData(label, store, store.index()) for label, store in stores]
+    elif data:
+        raise OptionError(f"--data={data[0]}: only a group by a condition (where:COLUMN=VALUE) needs the data")
+    holds = find_groups(gate, Known.of_results(rewards, opened)) if gate.marks else {}
+    comparison = None
+    if gate.baselines:
+        new = Side(str(path), path, description, rewards)
+        base = read_baselines(gate.baselines, Path.cwd(), gate.baselines_from, allow_damaged=allow_damaged)
+        refuse_incomparable(base, new, (pivot.pivot_id for pivot in rewards), gate.baselines_from)
+        comparison = compare(base, new, gate.alpha)
+    evidence = Evidence(
+        rewards=rewards,
+        pass_mark=float(description.get("pass_mark", DEFAULT_PASS_MARK)),
+        holds=holds,
+        comparison=comparison,
+        not_run=not_run,
+        settle=_how_to_settle(path, description),
+    )
+    notes = (f"left out: {found.damages.losses()}",) if found.damages else ()
+    return Decided(decide(gate, evidence), comparison, notes)
+
+
+def _gate(given: Mapping[str, Any], recorded: Mapping[str, Any], *, made_here: bool) -> GateOptions:
+    values: dict[str, tuple[Any, str]] = {}
+    for dest in OF_GATES:
+        flag = f"--{dest.removeprefix('fc_').replace('_', '-')}"
+        if given.get(dest) is not None:
+            values[dest] = given[dest], flag
+        else:
+            values[dest] = recorded.get(dest) if made_here and dest in OF_STORED else None, FROM_RUN
+    lists = {dest: _as_list(values[dest][0]) for dest in _LISTS}
+    gate = read_gate(values, lists)
+    if gate is None or not gate.decides:
+        asks = "" if made_here else " (those of a run that was not made here are not used)"
+        raise OptionError(
+            f"say what decides: --fail-under=MARK, or --baseline=RUN with --max-drop=DROP; the run has no such "
+            f"options{asks}"
+        )
+    return gate
+
+
+def _as_list(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(each) for each in value] if isinstance(value, list) else shlex.split(str(value))
+
+
+def _not_run(path: Path, description: Mapping[str, Any], rewards: Rewards) -> int:
+    """Return how many selected tests have no result; raises RunError if that is not known."""
+    _refuse_missing_shards(path, description)
+    end, counts = ended_early(description), description.get("counts")
+    if counts is None or "selected" not in counts:
+        raise RunError(f"{path}: nothing can be decided about this run: {end}; complete it with --fc-resume={path}")
+    results = sum(len(pivot.rewards) + len(pivot.missing) for pivot in rewards)
+    left: int = counts.get("not_run", 0)
+    if results <= counts["selected"] - left:
+        return int(counts["selected"]) - results
+    # the last session resumed a part of the run, and its counts are of that part
+    if not _only_data(description):
+        raise RunError(
+            f"{path}: its last session ran a part of its tests, so it is not known how many have no result; resume the "
+            f"whole run: --fc-resume={path}"
+        )
+    wanted: int = sum(data["selected"] for data in description["data"]) * description["repeats"]
+    return max(left, wanted - results)
+
+
+def _only_data(description: Mapping[str, Any]) -> bool:
+    """Return whether the run had no tests but those of its data files, so that their number is known."""
+    paths = {os.path.normpath(data["path"]) for data in description["data"]}
+    arguments: list[str] = description.get("arguments") or []
+    return all(os.path.normpath(text.partition("::")[0]) in paths for text in arguments)
+
+
+def _refuse_missing_shards(path: Path, description: Mapping[str, Any]) -> None:
+    """Raise RunError for a run that was merged without some of its shards; how many pivots those have is unknown."""
+    shards = [parse_shard(text) for run in description.get("merged") or () for text in run["shards"]]
+    count = max((count for _, count in shards), default=0)
+    absent = sorted(set(range(1, count + 1)) - {number for number, _ in shards})
+    if absent and any(data["selected"] < data["pivots"] for data in description["data"]):
+        which = f"shard {absent[0]}" if len(absent) == 1 else f"{len(absent)} shards (such as {absent[0]})"
+        raise RunError(f"{path}: merged without {which} of {count}; merge all shards before anything is decided")
+
+
+def _how_to_settle(path: Path, description: Mapping[str, Any]) -> str:
+    if description.get("selected_by_shard"):
+        return "resume the runs of the shards, and merge them again"
+    if description.get("replays"):
+        return "resume the run that was replayed, and replay it again"
+    return f"pytest --fc-resume={shlex.quote(str(path))} asks for them"

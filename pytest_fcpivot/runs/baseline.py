@@ -1,0 +1,396 @@
+"""Saved baselines: the rewards of a run in one small text file, which can be kept under version control.
+
+The first line is a JSON object that says what the run was about. Then there is a line for each place (a JSON string),
+and below it one for each of its pivots, in the order of their ids: a JSON array of the pivot's id, its trajectory, what
+was expected, and the result of each repeat. What was expected is m (a message), c (a call), b (several calls) or n
+(nothing), followed by a colon and the tool of the first call, if there is one. A result is null without a grade, and
+otherwise [reward, category], or [] for a repeat that is not there. A node id follows as a last string if it is not
+PLACE::ID (or FUNCTION[ID]). docs/formats.md describes the first line.
+
+The file may have been edited, torn or made by somebody else. Every part is checked here, and nothing is left out: a
+damaged baseline is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.core.jsontext import compact, one_line, shown
+from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.runs import inside
+from pytest_fcpivot.runs.comparing import Side
+from pytest_fcpivot.runs.damage import listed
+from pytest_fcpivot.runs.described import RUN_FILE, trouble_in_baseline
+from pytest_fcpivot.runs.directory import RUNS, ended_early, ignore_in_git, now
+from pytest_fcpivot.runs.reader import MOST_REPEATS, Damage, DamagedLineError, lines_of
+from pytest_fcpivot.runs.rewards import PivotRewards, Rewards, rewards_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import NoReturn
+
+FORMAT = 1
+BASELINES = "baselines"
+ENDING = ".jsonl"
+DECIDED = "decided"  # the member of run.json of a run that was stopped because its verdict was certain
+_MEMBER = "fcpivot_baseline"
+_ABOUT = ("agent", "model", "grader", "pass_mark", "judge", "repeats", "replays", "started", "ended", "counts")
+_OF_DATA = ("name", "sha256", "pivots", "selected")
+_OPTIONS = ("fc_strict_schema", "fc_empty_arguments", "fc_judge_fallback")
+_LETTERS = {"message": "m", "function_call": "c", "function_call_batch": "b", "none": "n"}
+_EXPECTED = {letter: expected for expected, letter in _LETTERS.items()}
+_NAME = re.compile(r"\w[\w.+@-]*")
+_WIDTH = 120
+_FEWEST = 4  # members of a pivot with one result
+_RUN_DIRECTORY_FILE = "results.jsonl"
+
+
+# -------------------------------------------------------------------- one side of a comparison
+
+
+def read_side(given: str | Path, base: Path, *, allow_damaged: bool = False) -> Side:
+    """Read a run's directory, a file with a saved baseline, or the saved baseline of that name under `base`.
+
+    A path is relative to the present directory. Raises RunError for what is none of them, for a name that could be
+    either, and for a damaged run or baseline; with `allow_damaged`, damaged lines of a run are left out.
+    """
+    text = str(given)
+    path = Path(given).expanduser()
+    saved = _named(text, base)
+    is_there = _exists(path)
+    if saved is not None and _exists(saved):
+        if is_there:
+            raise RunError(
+                f"{text}: this may be {path} or the saved baseline {saved}; write ./{text} for the first, or the path "
+                "of the file for the second"
+            )
+        return read_baseline(saved, text)
+    if not is_there:
+        known = ", ".join(sorted(each.stem for each in _saved(base)))
+        raise RunError(
+            f"{text}: there is no such run, and no baseline is saved under that name in {base / RUNS / BASELINES}"
+            + (f"; there are {one_line(known, 4 * _WIDTH)}" if known else "")
+        )
+    if path.name == _RUN_DIRECTORY_FILE and _exists(path.with_name(RUN_FILE)):
+        path = path.parent
+    if path.is_dir():
+        return _side_of_run(path, text, allow_damaged=allow_damaged)
+    return read_baseline(path, text)
+
+
+def _side_of_run(path: Path, name: str, *, allow_damaged: bool) -> Side:
+    found = rewards_of_run(path, allow_damaged=allow_damaged)
+    if not len(found.rewards):
+        raise RunError(f"{name}: this run has no results")
+    notes = []
+    end = ended_early(found.description)
+    if end is not None:
+        notes.append(end)
+    if found.damages:
+        notes += [f"left out: {found.damages.losses()}", *(f"  {line}" for line in listed([found.damages]))]
+    if found.damages.torn is not None:
+        notes.append(f"its last line is incomplete and left out: {found.damages.torn.size} bytes")
+    return Side(name, path, found.description, found.rewards, notes=tuple(notes))
+
+
+def newest(base: Path) -> Path:
+    """Return the baseline under `base` that was saved last; raises RunError if there is none, or one is damaged."""
+    found = []
+    for path in _saved(base):
+        about = _first_line(path)
+        found.append((about["saved"], path.name, path))
+    if not found:
+        raise RunError(
+            f"no baseline is saved in {base / RUNS / BASELINES}; save one with --fc-save-baseline=NAME, or name a run"
+        )
+    return max(found)[2]
+
+
+def _named(text: str, base: Path) -> Path | None:
+    """Return the file of a saved baseline's name; None for a text that is a path."""
+    if is_path(text):
+        return None
+    return base / RUNS / BASELINES / f"{text}{ENDING}"
+
+
+def is_path(text: str) -> bool:
+    """Return whether the name of a baseline is the path of its file."""
+    return "/" in text or "\\" in text or text.endswith(ENDING) or text in ("", ".", "..")
+
+
+def _saved(base: Path) -> Iterator[Path]:
+    yield from sorted((base / RUNS / BASELINES).glob(f"*{ENDING}"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise RunError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+# -------------------------------------------------------------------- saving
+
+
+def save(
+    name: str, base: Path, description: Mapping[str, Any], rewards: Rewards, *, allow_errors: bool = False
+) -> Path:
+    """Save a run as a baseline, and return the file; an earlier baseline of that name or path is replaced.
+
+    `name` is saved under `base`; one with a path separator, or that ends in .jsonl, is a path from the present
+    directory. `description` is that of run.json at the end of the run. Raises RunError for a run that was stopped early
+    or has no graded answer, for one with errors unless `allow_errors`, and if the file cannot be written.
+    """
+    path = where_to_save(name, base)
+    _refuse_incomplete(name, description, rewards, allow_errors=allow_errors)
+    content = b"".join(lines(description, rewards))
+    try:
+        if not is_path(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ignore_in_git(path.parent.parent)
+        inside.replace(path, content)
+    except OSError as error:
+        raise RunError(f"{path}: the baseline cannot be saved there: {error.strerror or error}") from error
+    return path
+
+
+def where_to_save(name: str, base: Path) -> Path:
+    """Return the file of a baseline that is to be saved; raises RunError for a name that cannot be used."""
+    path = _named(name, base)
+    if path is None:
+        path = Path(name).expanduser()
+        if path.suffix != ENDING:
+            raise RunError(f"{name}: the file of a baseline has to end in {ENDING}")
+        if _exists(path):
+            try:
+                _first_line(path)
+            except RunError as error:
+                raise RunError(
+                    f"{path}: this file is there already, and is no baseline, so it is kept: {error}"
+                ) from None
+    elif not _NAME.fullmatch(name):
+        raise RunError(
+            f"{shown(name, _WIDTH)}: the name of a baseline has letters, digits and . _ + @ - only; or give the path "
+            f"of a file that ends in {ENDING}"
+        )
+    return path
+
+
+def _refuse_incomplete(name: str, description: Mapping[str, Any], rewards: Rewards, *, allow_errors: bool) -> None:
+    where = f"the baseline {name} is not saved"
+    if description.get(DECIDED):
+        raise RunError(
+            f"{where}: the run was stopped when its verdict was certain, so that its mean is biased; complete it with "
+            "--fc-resume, without --fc-stop-when-decided"
+        )
+    end = ended_early(description)
+    if end is not None:
+        raise RunError(f"{where}: {end}; complete the run with --fc-resume")
+    if not any(pivot.rewards for pivot in rewards):
+        raise RunError(f"{where}: the run has no graded answer")
+    missing = sum(len(pivot.missing) for pivot in rewards)
+    if missing and not allow_errors:
+        some = next(pivot for pivot in rewards if pivot.missing)
+        raise RunError(
+            f"{where}: {count_of(missing, 'answer')} of the run ended in errors, as that of "
+            f"{one_line(some.test, _WIDTH)}, and such pivots would be left out of every comparison; ask them again "
+            "with --fc-resume, or save it as it is with --allow-errors"
+        )
+
+
+def lines(description: Mapping[str, Any], rewards: Rewards) -> Iterator[bytes]:
+    """Yield the lines of a baseline's file."""
+    body = list(_body(rewards))
+    digest = _digest(body)
+    about: dict[str, Any] = {_MEMBER: FORMAT, "saved": now()}
+    about |= {name: description[name] for name in _ABOUT if description.get(name) is not None}
+    about["data"] = [{name: data[name] for name in _OF_DATA} for data in description["data"]]
+    options = description["options"]
+    about["options"] = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
+    about["pivots"] = len(rewards)
+    about["errors"] = sum(len(pivot.missing) for pivot in rewards)
+    about["sha256"] = digest
+    yield json.dumps(about).encode("ascii") + b"\n"
+    yield from body
+
+
+def _body(rewards: Rewards) -> Iterator[bytes]:
+    place = None
+    for pivot in sorted(rewards, key=lambda pivot: (pivot.place, pivot.pivot_id)):
+        if pivot.place != place:
+            place = pivot.place
+            yield compact(place).encode("ascii") + b"\n"
+        yield compact(_as_builtins(pivot)).encode("ascii") + b"\n"
+
+
+def _as_builtins(pivot: PivotRewards) -> list[Any]:
+    letter = _LETTERS[pivot.expected]
+    values: list[Any] = [
+        pivot.pivot_id,
+        pivot.trajectory_id,
+        letter if pivot.tool is None else f"{letter}:{pivot.tool}",
+    ]
+    for repeat in range(1, max((*pivot.rewards, *pivot.missing), default=0) + 1):
+        if repeat in pivot.missing:
+            values.append(None)
+        elif repeat in pivot.rewards:
+            values.append([_number(pivot.rewards[repeat]), pivot.categories.get(repeat, "")])
+        else:
+            values.append([])
+    if pivot.test != _test_of(pivot.place, pivot.pivot_id):
+        values.append(pivot.test)
+    return values
+
+
+def _number(reward: float) -> float:
+    return int(reward) if reward in (0, 1) else reward
+
+
+def _test_of(place: str, pivot_id: str) -> str:
+    return f"{place}[{pivot_id}]" if "::" in place else f"{place}::{pivot_id}"
+
+
+def _digest(body: list[bytes]) -> str:
+    found = hashlib.sha256()
+    for line in body:
+        found.update(line.rstrip(b"\r\n") + b"\n")  # a checkout on Windows may change the ends of lines
+    return found.hexdigest()
+
+
+# -------------------------------------------------------------------- reading
+
+
+def read_baseline(path: Path, name: str | None = None) -> Side:
+    """Read a saved baseline; raises RunError, with the line and the reason, for whatever is not as it was written."""
+    rewards = Rewards()
+    about: dict[str, Any] = {}
+    digest = hashlib.sha256()
+    place: str | None = None
+    number = 0
+    for number, (_, line) in enumerate(lines_of(path, _line, None, is_given=True), 1):
+        if isinstance(line, Damage):
+            raise RunError(f"{line}{_NOT_ONE if number == 1 else _DAMAGED}")
+        value, data = line
+        try:
+            if number == 1:
+                about = _about(value)
+                continue
+            digest.update(data)
+            if isinstance(value, str):
+                place = value
+            elif place is None:
+                raise DamagedLineError("a pivot before the place that it belongs to")
+            else:
+                rewards.put(_pivot(value, place))
+        except ValueError as error:  # DamagedLineError is one
+            raise RunError(f"{path}:{number}: {error}{_NOT_ONE if number == 1 else _DAMAGED}") from None
+    if not number:
+        raise RunError(f"{path}: an empty file{_NOT_ONE}")
+    if len(rewards) != about["pivots"]:
+        raise RunError(
+            f"{path}: it has {count_of(len(rewards), 'pivot')}, and its first line says {about['pivots']}{_DAMAGED}"
+        )
+    if digest.hexdigest() != about["sha256"]:
+        raise RunError(f"{path}: its lines were changed, since they do not have the hash in its first line{_DAMAGED}")
+    if not any(pivot.rewards for pivot in rewards):
+        raise RunError(f"{path}: this baseline has no graded answer")
+    return Side(name or str(path), path, about, rewards, is_baseline=True)
+
+
+_NOT_ONE = "; name a run's directory, or a file that --fc-save-baseline wrote"
+_DAMAGED = "; the baseline is damaged, or was edited: restore it, or save it again"
+
+
+def _first_line(path: Path) -> dict[str, Any]:
+    """Read and check the first line of a baseline; raises RunError as `read_baseline`."""
+    _, line = next(lines_of(path, _line, None, is_given=True), (0, None))
+    if line is None:
+        raise RunError(f"{path}: an empty file{_NOT_ONE}")
+    if isinstance(line, Damage):
+        raise RunError(f"{line}{_NOT_ONE}")
+    try:
+        return _about(line[0])
+    except ValueError as error:
+        raise RunError(f"{path}:1: {error}{_NOT_ONE}") from None
+
+
+def _line(data: bytes) -> tuple[Any, bytes]:
+    """Read a line as JSON, and return it with the bytes that are hashed."""
+    bare = data.rstrip(b"\r\n")
+    if not bare.strip():
+        raise DamagedLineError("an empty line")
+    try:
+        return json.loads(bare.decode("ascii"), parse_constant=_refuse_constant), bare + b"\n"
+    except RecursionError:
+        raise DamagedLineError("nested too deep") from None
+    except UnicodeDecodeError as error:
+        raise DamagedLineError(f"not ASCII (byte {error.start + 1})") from None
+    except DamagedLineError:
+        raise
+    except ValueError as error:
+        raise DamagedLineError(one_line(f"not JSON: {error}", _WIDTH)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise DamagedLineError(f"not JSON: {name}")
+
+
+def _about(value: Any) -> dict[str, Any]:
+    """Check the first line's object; raises DamagedLineError."""
+    if not isinstance(value, dict) or _MEMBER not in value:
+        raise DamagedLineError("not the first line of a saved baseline")
+    found = value[_MEMBER]
+    if type(found) is not int or found != FORMAT:
+        raise DamagedLineError(
+            f"a baseline of another version of pytest-fcpivot (format {shown(found, _WIDTH)}, this one reads "
+            f"{FORMAT}); save it again with this version"
+        )
+    trouble = trouble_in_baseline(value)
+    if trouble is not None:
+        raise DamagedLineError(trouble)
+    return value
+
+
+def _pivot(value: Any, place: str) -> PivotRewards:
+    """Read one pivot; raises DamagedLineError."""
+    if not isinstance(value, list) or len(value) < _FEWEST:
+        raise DamagedLineError(f"a list of id, trajectory, what was expected and results is needed, not {_said(value)}")
+    pivot_id, trajectory, expected, *rest = value
+    if not (isinstance(pivot_id, str) and isinstance(trajectory, str) and isinstance(expected, str)):
+        raise DamagedLineError(f"id, trajectory and what was expected have to be strings, not {_said(value)}")
+    letter, colon, tool = expected.partition(":")
+    if letter not in _EXPECTED:
+        raise DamagedLineError(f"what was expected begins with m, c, b or n, and not as {_said(expected)}")
+    test = rest.pop() if isinstance(rest[-1], str) else _test_of(place, pivot_id)
+    pivot = PivotRewards(
+        place, pivot_id, sys.intern(trajectory), _EXPECTED[letter], sys.intern(tool) if colon else None, test
+    )
+    if not rest or len(rest) > MOST_REPEATS:
+        raise DamagedLineError("no result" if not rest else f"more than {MOST_REPEATS} results")
+    for repeat, result in enumerate(rest, 1):
+        if result is None:
+            pivot.missing.add(repeat)
+        elif result != []:
+            pivot.rewards[repeat], pivot.categories[repeat] = _result(result)
+    return pivot
+
+
+def _result(result: Any) -> tuple[float, str]:
+    if not isinstance(result, list) or len(result) != 2:  # noqa: PLR2004 (a pair)
+        raise DamagedLineError(f"a result is [reward, category], null or [], and not {_said(result)}")
+    reward, category = result
+    if isinstance(reward, bool) or not isinstance(reward, int | float) or not 0 <= reward <= 1:
+        raise DamagedLineError(f"a reward from 0 to 1 is needed, not {_said(reward)}")
+    if not isinstance(category, str):
+        raise DamagedLineError(f"a category is a string, not {_said(category)}")
+    return float(reward), sys.intern(category)
+
+
+def _said(value: Any) -> str:
+    return shown(value, _WIDTH)

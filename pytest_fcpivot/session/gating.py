@@ -1,0 +1,167 @@
+"""The gate of a session: what it names is checked before the first call, and it decides at the end."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.runs.baseline import save, where_to_save
+from pytest_fcpivot.runs.comparing import Side, compare
+from pytest_fcpivot.runs.directory import now
+from pytest_fcpivot.runs.gate import Evidence, decide
+from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
+from pytest_fcpivot.runs.gate_groups import Known, find_groups
+from pytest_fcpivot.runs.rewards import Rewards
+from pytest_fcpivot.session.test_names import TestNames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pytest
+
+    from pytest_fcpivot.options.gate import GateOptions
+    from pytest_fcpivot.runs.comparing import Comparison
+    from pytest_fcpivot.runs.gate import Verdict
+    from pytest_fcpivot.runs.record import CaseRecord
+    from pytest_fcpivot.runs.recorder import Recorder
+    from pytest_fcpivot.session.plan import Plan
+
+THIS_RUN = "this run"
+_FROM_INI = "ini "
+
+
+class Gating:
+    """The gate of the process that receives all results, the comparison with a baseline, and a baseline to be saved.
+
+    `verdict` and `comparison` are known at the end; both are None if there is nothing to decide or to compare, or if
+    the session ended before it was known which tests there are. `saved` is the line about the baseline that was saved,
+    and `trouble` the reason why it was not.
+    """
+
+    def __init__(self, config: pytest.Config, plan: Plan, gate: GateOptions) -> None:
+        self._plan = plan
+        self._root = config.rootpath
+        self.options = gate
+        self.rewards = Rewards()
+        self.verdict: Verdict | None = None
+        self.comparison: Comparison | None = None
+        self.saved: str | None = None
+        self.trouble: str | None = None
+        self._names = TestNames(plan)
+        self._incomparable = ""
+        self._not_found = 0
+        self._left: list[str] | None = None
+        data = tuple(plan.datasets)
+        self._holds = find_groups(gate, Known.of_data(data)) if gate.marks else {}
+        self._base: Side | None = None
+        if gate.baselines:
+            self._base = read_baselines(self._named(gate), self._root, gate.baselines_from)
+            ids = (entry.id for dataset in data for entry in dataset.entries)
+            refuse_incomparable(self._base, self._side(plan.describe(), None), ids, gate.baselines_from)
+        if gate.save is not None:
+            where_to_save(gate.save, self._root)
+
+    def _named(self, gate: GateOptions) -> Sequence[str]:
+        """Return the baselines as they were named; a path in the ini file is relative to that file."""
+        if not gate.baselines_from.startswith(_FROM_INI):
+            return gate.baselines
+        return [str(self._root / name) if (self._root / name).exists() else name for name in gate.baselines]
+
+    def _side(self, description: Mapping[str, Any], path: Path | None) -> Side:
+        return Side(THIS_RUN, path, description, self.rewards)
+
+    def add(self, record: CaseRecord, test: str) -> None:
+        """Take in the result of a test (a node id)."""
+        self.rewards.add(record, test)
+
+    # ---------------------------------------------------------------- the end
+
+    def decide(self, left: Sequence[str] | None, recorder: Recorder) -> None:
+        """Compare and decide; `left` are the selected tests without a result, None if it is not known which there are.
+
+        Without any test over a pivot, a gate of the ini file decides nothing: it is there for other sessions.
+        """
+        if left is None or left == self._left:
+            return
+        self._left = [*left]
+        self._add_missing(left)
+        if not len(self.rewards) and not self._not_found and self._is_of_ini_file():
+            return
+        if self._base is not None:
+            description = {**self._plan.describe(), **recorder.description}
+            try:
+                self.comparison = compare(self._base, self._side(description, recorder.path), self.options.alpha)
+            except RunError as error:
+                self._incomparable = str(error)
+        if self.options.decides:
+            self.verdict = decide(
+                self.options,
+                Evidence(
+                    rewards=self.rewards,
+                    pass_mark=self._plan.options.pass_mark,
+                    holds=self._holds,
+                    comparison=self.comparison,
+                    incomparable=self._incomparable,
+                    not_run=self._not_found,
+                    settle=self._how_to_settle(recorder),
+                ),
+            )
+
+    def _add_missing(self, left: Sequence[str]) -> None:
+        self._not_found = 0
+        for test in left:
+            found = self._names.find(test)
+            if found is None:
+                self._not_found += 1
+            else:
+                self.rewards.add_missing(test, found[0], found[1])
+
+    def _is_of_ini_file(self) -> bool:
+        gate = self.options
+        sources = [*([gate.marks_from] if gate.marks else []), *([gate.baselines_from] if gate.baselines else [])]
+        return all(source.startswith(_FROM_INI) for source in sources)
+
+    def _how_to_settle(self, recorder: Recorder) -> str:
+        """Return how to get missing answers; "" if there is no run to resume."""
+        plan = self._plan
+        if plan.replays:
+            if plan.stored is None or not plan.stored.is_run:
+                return ""
+            return f"{self._resume(plan.stored.path)} asks for them, and then replay it again"
+        if recorder.path is None:
+            return ""
+        again = "" if recorder.unmarked is None else " (with its options again)"
+        return f"{self._resume(recorder.path)} asks for them{again}"
+
+    def _resume(self, run: Path) -> str:
+        return f"pytest --fc-resume={shlex.quote(self._plan.shown_path(run))}"
+
+    def described(self) -> dict[str, Any] | None:
+        """Return the verdict as run.json has it, without secrets; None if there is none."""
+        if self.verdict is None:
+            return None
+        found: dict[str, Any] = self._plan.redact.within(self.verdict.to_builtins())
+        return found
+
+    def save(self, recorder: Recorder, status: int, counts: Mapping[str, int]) -> bool:
+        """Save the baseline, if that is asked for; returns whether it was asked for and refused.
+
+        `status` is the session's exit code, and `counts` has the selected tests by outcome.
+        """
+        name = self.options.save
+        if name is None:
+            return False
+        if self.verdict is not None and self.verdict.fails:
+            self.trouble = f"the baseline {name} is not saved: the verdict is {self.verdict.word}"
+            return True
+        ended = {"started": recorder.description.get("started"), "ended": now(), "exit_status": status}
+        description = {**self._plan.describe(), **recorder.description, "counts": dict(counts), "sessions": [ended]}
+        try:
+            path = save(name, self._root, description, self.rewards, allow_errors=self.options.allow_errors)
+        except RunError as error:
+            self.trouble = str(error)
+            return True
+        self.saved = f"baseline saved in {self._plan.shown_path(path)}"
+        return False

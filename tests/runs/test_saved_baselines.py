@@ -1,0 +1,314 @@
+"""Saved baselines: what is saved, how it is found and read, and how each kind of damage is reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sides import ABOUT, Table, rewards_of, side, single
+from test_comparing import tables
+from test_rewards import line, run
+
+from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.runs.baseline import lines, newest, read_baseline, read_side, save
+from pytest_fcpivot.runs.comparing import refuse_different, same_run
+from pytest_fcpivot.runs.record import CaseRecord
+from pytest_fcpivot.runs.rewards import Rewards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUN = ABOUT | {"started": "2026-01-01T00:00:00", "ended": "2026-01-01T00:01:00"}
+
+
+def several() -> Rewards:
+    """Return results of all kinds: calls and messages, partial credit, errors, repeats, a test of the user's own."""
+    rewards = rewards_of({"t1-d0": [1.0, 0.0], "t1-d1": [None, 0.25]})
+    batch = CaseRecord("t2-d0", "t2", "function_call_batch", "book", reward=1 / 3, category="ODD \ud800 é")
+    rewards.add(batch, "data.jsonl::t2-d0")
+    rewards.add(CaseRecord("t2-d1", "t2", "function_call", "a:b", repeat=2, reward=1.0), "data.jsonl::t2-d1[r2]")
+    rewards.add(CaseRecord("t1-d0", "t1", "message", None, reward=1.0), "tests/test_own.py::test_it[t1-d0]")
+    rewards.add(CaseRecord("t1-d0", "t1", "message", None, reward=0.0), "tests/test_own.py::test_it[2-t1-d0]")
+    return rewards
+
+
+# Saving and reading
+
+
+def test_a_baseline_is_what_was_saved(tmp_path: Path) -> None:
+    """All results come back, with trajectories, tools, categories and node ids, and so does what the run was about."""
+    path = save("main", tmp_path, RUN, several(), allow_errors=True)
+    assert path == tmp_path / ".fcpivot" / "baselines" / "main.jsonl"
+    found = read_side("main", tmp_path)
+    by_key = {(pivot.place, pivot.pivot_id): pivot for pivot in found.rewards}
+    assert by_key == {(pivot.place, pivot.pivot_id): pivot for pivot in several()}
+    assert found.is_baseline
+    assert {name: found.description[name] for name in ("agent", "grader", "repeats", "counts")} == {
+        name: RUN[name] for name in ("agent", "grader", "repeats", "counts")
+    }
+    run_itself = side(single(1.0), started=RUN["started"])
+    refuse_different(found, run_itself)
+    assert found.run_id == run_itself.run_id
+
+
+def test_the_file(tmp_path: Path) -> None:
+    """There is one line for each pivot, in the order of ids, which is short, and the same however results came in."""
+    path = save("main", tmp_path, RUN, several(), allow_errors=True)
+    about, *body = path.read_text("ascii").splitlines()
+    assert body == [
+        '"data.jsonl"',
+        '["t1-d0","t1","m",[1,""],[0,""]]',
+        '["t1-d1","t1","m",null,[0.25,""]]',
+        r'["t2-d0","t2","b:book",[0.3333333333333333,"ODD \ud800 \u00e9"]]',
+        '["t2-d1","t2","c:a:b",[],[1,""],"data.jsonl::t2-d1[r2]"]',
+        '"tests/test_own.py::test_it"',
+        '["t1-d0","t1","m",[1,""]]',
+        '"tests/test_own.py::test_it[2]"',
+        '["t1-d0","t1","m",[0,""],"tests/test_own.py::test_it[2-t1-d0]"]',
+    ]
+    assert json.loads(about)["pivots"] == 6
+    assert "path" not in json.loads(about)["data"][0]
+    backwards = Rewards()
+    for pivot in reversed(list(several())):
+        backwards.put(pivot)
+    assert list(lines(RUN, backwards))[1:] == list(lines(RUN, several()))[1:]
+
+
+@given(tables())
+def test_any_results_come_back(table: Table) -> None:
+    """Whatever the results are, they come back unchanged."""
+    rewards = rewards_of(table)
+    if not any(pivot.rewards for pivot in rewards):
+        return
+    path = Path(f"{FOLDER}/any.jsonl")
+    path.write_bytes(b"".join(lines(RUN, rewards)))
+    found = read_baseline(path)
+    assert found.rewards.fingerprint() == rewards.fingerprint()
+
+
+def test_a_run_and_its_baseline_are_the_same(tmp_path: Path) -> None:
+    """A run is known as the one that a baseline was saved from, wherever it lies, until its results change."""
+    rewards = rewards_of(single(1.0, 0.0))
+    save("main", tmp_path, RUN, rewards)
+    saved = read_side("main", tmp_path)
+    assert same_run(saved, side(single(1.0, 0.0), started=RUN["started"]))
+    assert not same_run(saved, side(single(1.0, 1.0), started=RUN["started"]))
+
+
+def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text with a separator or the ending .jsonl is a path from here, any other a name; saving again replaces."""
+    monkeypatch.chdir(tmp_path)
+    Path("kept").mkdir()
+    for name in ("kept/gate.jsonl", "gate.jsonl", "./also.jsonl"):
+        assert save(name, tmp_path / "root", RUN, rewards_of(single(1.0))) == Path(name)
+        save(name, tmp_path / "root", RUN, rewards_of(single(0.0)))
+        assert [pivot.mean for pivot in read_side(name, tmp_path).rewards] == [0.0]
+    assert save("gate", tmp_path / "root", RUN, rewards_of(single(1.0))).is_relative_to(tmp_path / "root")
+    assert (tmp_path / "root" / ".fcpivot" / ".gitignore").exists()
+    with pytest.raises(RunError, match=r"gone: there is no such run, and no baseline .*; there are gate"):
+        read_side("gone", tmp_path / "root")
+    Path("gate").mkdir()
+    with pytest.raises(RunError, match=r"gate: this may be gate or the saved baseline .*; write \./gate for the first"):
+        read_side("gate", tmp_path / "root")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("two words", "has letters, digits and"),
+        ("", "the file of a baseline has to end in .jsonl"),
+        ("kept/gate.json", "kept/gate.json: the file of a baseline has to end in .jsonl"),
+        ("nowhere/gate.jsonl", "nowhere/gate.jsonl: the baseline cannot be saved there: No such file"),
+        ("data.jsonl", "data.jsonl: this file is there already, and is no baseline, so it is kept"),
+    ],
+)
+def test_names_that_are_refused(name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with other characters, a path with another ending, and a file that is something else are refused."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.jsonl").write_text('{"id": "p"}\n')
+    with pytest.raises(RunError, match=told):
+        save(name, tmp_path, RUN, rewards_of(single(1.0)))
+    assert Path("data.jsonl").read_text() == '{"id": "p"}\n'
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"sessions": [{"started": "x", "ended": None, "exit_status": None}]}, "its last session did not end"),
+        ({"sessions": [{"started": "x", "ended": "y", "exit_status": 2}]}, "ended early, with exit status 2"),
+        ({"counts": RUN["counts"] | {"not_run": 3}}, "3 of its tests were not run; complete the run with --fc-resume"),
+        ({"decided": {}}, None),
+        ({"decided": {"word": "PASS"}}, "stopped when its verdict was certain, so that its mean is biased"),
+    ],
+)
+def test_runs_that_are_not_whole(about: dict[str, Any], told: str | None, tmp_path: Path) -> None:
+    """A run that was killed, stopped or decided early is refused with the reason, and nothing is saved."""
+    if told is None:
+        save("main", tmp_path, RUN | about, rewards_of(single(1.0)))
+        return
+    with pytest.raises(RunError, match=told):
+        save("main", tmp_path, RUN | about, rewards_of(single(1.0)))
+    assert not (tmp_path / ".fcpivot").exists()
+
+
+def test_errors_need_permission(tmp_path: Path) -> None:
+    """A run with errors is refused, with one of them, unless allowed; one without a grade is refused always."""
+    with pytest.raises(RunError, match=r"2 answers of the run ended in errors, as that of data\.jsonl::t1-d0.*--allow"):
+        save("main", tmp_path, RUN, rewards_of(single(1.0, None, None)))
+    save("main", tmp_path, RUN, rewards_of(single(1.0, None, None)), allow_errors=True)
+    assert read_side("main", tmp_path).description["errors"] == 2
+    with pytest.raises(RunError, match="no graded answer"):
+        save("main", tmp_path, RUN, rewards_of(single(None)), allow_errors=True)
+
+
+def test_the_newest(tmp_path: Path) -> None:
+    """The newest baseline is the one that was saved last; there has to be one, and none may be damaged."""
+    with pytest.raises(RunError, match=r"no baseline is saved in .*; save one with --fc-save-baseline=NAME"):
+        newest(tmp_path)
+    for name in ("b", "a", "c", "a"):
+        save(name, tmp_path, RUN, rewards_of(single(1.0)))
+    assert newest(tmp_path).stem == "a"
+    (tmp_path / ".fcpivot" / "baselines" / "b.jsonl").write_text("{}\n")
+    with pytest.raises(RunError, match=r"b\.jsonl:1: not the first line of a saved baseline"):
+        newest(tmp_path)
+
+
+# Runs as sides
+
+
+def test_a_run_as_a_side(tmp_path: Path) -> None:
+    """A run's directory, or the results in it, is a side; what is missing in it is told."""
+    path = run(tmp_path / "run", line("p1", 1.0), line("p2", 0.0).replace('"reward": 0.0', '"reward": 2'))
+    with pytest.raises(RunError, match=r"results\.jsonl:2: reward: .*\n.*--allow-damaged"):
+        read_side(path, tmp_path)
+    for given_path in (path, path / "results.jsonl"):
+        found = read_side(given_path, tmp_path, allow_damaged=True)
+        assert [pivot.pivot_id for pivot in found.rewards] == ["p1"]
+        assert found.notes[0] == "its last session did not end: killed, or still running"
+        assert found.notes[1] == "left out: 1 damaged line"
+    with pytest.raises(RunError, match="this run has no results"):
+        read_side(run(tmp_path / "empty"), tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(RunError, match="not a run's directory"):
+        read_side(tmp_path / "none", tmp_path)
+
+
+# Damage
+
+PIVOT = b'["t0-d0","t0","m",[1,""]]\n'
+
+
+def damaged(change: Callable[[list[bytes]], list[bytes]], path: Path) -> str:
+    """Write a baseline of two pivots with a change to its lines; return what reading it says."""
+    path.write_bytes(b"".join(change(list(lines(RUN, rewards_of(single(1.0, 0.5)))))))
+    with pytest.raises(RunError) as caught:
+        read_baseline(path)
+    return str(caught.value)
+
+
+def about_with(**members: Any) -> Callable[[list[bytes]], list[bytes]]:
+    """Change members of the first line."""
+
+    def change(all_lines: list[bytes]) -> list[bytes]:
+        about = {name: value for name, value in (json.loads(all_lines[0]) | members).items() if value is not ...}
+        return [json.dumps(about).encode() + b"\n", *all_lines[1:]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda _: [], "base.jsonl: an empty file; name a run's directory"),
+        (lambda _: [b'{"id": "p"}\n'], "base.jsonl:1: not the first line of a saved baseline; name a run's directory"),
+        (lambda _: [b"PAR1\xff\n"], "base.jsonl:1: not ASCII (byte 5); name a run's directory"),
+        (about_with(fcpivot_baseline=2), "another version of pytest-fcpivot (format 2, this one reads 1)"),
+        (about_with(fcpivot_baseline=True), "another version of pytest-fcpivot (format true, this one reads 1)"),
+        (about_with(grader="nemo-gym"), 'base.jsonl:1: grader: an object is needed, not "nemo-gym"'),
+        (about_with(data=[{"name": "d"}]), "base.jsonl:1: data[0].sha256 is missing"),
+        (about_with(pass_mark=2), "base.jsonl:1: pass_mark: a number over 0 and up to 1 is needed, not 2"),
+        (about_with(pivots=...), "base.jsonl:1: pivots is missing"),
+        (about_with(saved=1), "base.jsonl:1: saved: a string is needed, not 1"),
+        (about_with(counts={"not_run": -1}), "base.jsonl:1: counts.not_run: a whole number from 0 is needed"),
+        (about_with(sha256="0"), "its lines were changed"),
+        (lambda all_lines: all_lines[:-1], "base.jsonl: it has 1 pivot, and its first line says 2; the baseline is"),
+        (lambda all_lines: [*all_lines[:-1], all_lines[-1][:-9]], "base.jsonl:4: cut short; the baseline is damaged"),
+        (lambda all_lines: [*all_lines, b"\n"], "base.jsonl:5: an empty line; the baseline is damaged"),
+        (lambda all_lines: [*all_lines, PIVOT], "base.jsonl:5: data.jsonl: t0-d0 is there twice"),
+        (lambda all_lines: [all_lines[0], *all_lines[2:]], "base.jsonl:2: a pivot before the place that it belongs to"),
+        (lambda all_lines: [*all_lines[:2], PIVOT, all_lines[3].replace(b"0.5", b"0.6")], "its lines were changed"),
+        *(
+            (lambda all_lines, text=text: [*all_lines[:2], text + b"\n", all_lines[3]], f"base.jsonl:3: {told}")
+            for text, told in [
+                (b"{}", "a list of id, trajectory, what was expected and results is needed, not {}"),
+                (b'["t0-d0","t0","m"]', "a list of id, trajectory, what was expected and results is needed"),
+                (b'["t0-d0",0,"m",[1,""]]', "id, trajectory and what was expected have to be strings"),
+                (b'["t0-d0","t0","x",[1,""]]', 'what was expected begins with m, c, b or n, and not as "x"'),
+                (b'["t0-d0","t0","m","data.jsonl::x"]', "no result"),
+                (b'["t0-d0","t0","m",1]', "a result is [reward, category], null or [], and not 1"),
+                (b'["t0-d0","t0","m",[1.5,""]]', "a reward from 0 to 1 is needed, not 1.5"),
+                (b'["t0-d0","t0","m",[true,""]]', "a reward from 0 to 1 is needed, not true"),
+                (b'["t0-d0","t0","m",[NaN,""]]', "not JSON: NaN"),
+                (b'["t0-d0","t0","m",[1,2]]', "a category is a string, not 2"),
+                (b"[" * 100_000, "nested too deep"),
+                (b"[" + b"9" * 5_000 + b"]", "not JSON: "),
+            ]
+        ),
+    ],
+)
+def test_damage(change: Callable[[list[bytes]], list[bytes]], told: str, tmp_path: Path) -> None:
+    """Each kind of damage is an error with the file, the line, the reason and what to do."""
+    assert told in damaged(change, tmp_path / "base.jsonl")
+
+
+def test_lines_that_end_as_on_windows(tmp_path: Path) -> None:
+    """A checkout that changed the ends of lines is the same baseline."""
+    path = tmp_path / "base.jsonl"
+    path.write_bytes(b"".join(lines(RUN, several())).replace(b"\n", b"\r\n"))
+    assert read_baseline(path).rewards.fingerprint() == several().fingerprint()
+
+
+@given(st.data())
+def test_any_damage_is_an_error(data: st.DataObject) -> None:
+    """Whatever bytes are changed, cut out or put in, the same results are read, or an error says where."""
+    content = b"".join(lines(RUN, several()))
+    at, length = data.draw(st.integers(0, len(content))), data.draw(st.integers(0, 30))
+    path = Path(f"{FOLDER}/fuzzed.jsonl")
+    path.write_bytes(content[:at] + data.draw(st.binary(max_size=30)) + content[at + length :])
+    try:
+        found = read_baseline(path)
+    except RunError as error:
+        assert str(error).startswith(str(path))  # noqa: PT017 (most of the damage is an error, and not all)
+        return
+    assert found.rewards.fingerprint() == several().fingerprint()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda e: st.lists(e) | st.dictionaries(st.text(), e)
+    )
+)
+def test_any_json_is_an_error(value: Any) -> None:
+    """Whatever JSON stands in the place of a pivot or of a member of the first line, reading it is an error."""
+    text = json.dumps(value).encode()
+    path = Path(f"{FOLDER}/odd.jsonl")
+    about, place, *pivots = lines(RUN, several())
+    for all_lines in ([about, place, text + b"\n", *pivots[1:]], [text + b"\n", place, *pivots]):
+        path.write_bytes(b"".join(all_lines))
+        with pytest.raises(RunError):
+            read_baseline(path)
+
+
+FOLDER = ""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Make one folder for the files of all examples of a property."""
+    global FOLDER  # noqa: PLW0603 (hypothesis does not take fixtures of a function)
+    FOLDER = str(tmp_path_factory.mktemp("baselines"))
