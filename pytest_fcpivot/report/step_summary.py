@@ -37,6 +37,8 @@ def step_summary(summary: Summary) -> list[str]:
         lines += ["", f"**{summary.lost} of {figures.selected} tests were not run:** {plain(summary.why_lost, 400)}"]
     lines += _tools(figures)
     lines += _categories(figures)
+    if summary.comparison_page:
+        lines += ["", *summary.comparison_page]
     if summary.rerun is not None:
         lines += ["", "Rerun the failures:", "", *_block(summary.rerun.partition(":")[2].strip())]
     return [*lines, ""]

@@ -217,7 +217,8 @@ class Summary:
     for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
     resumed. `rerun` is the line with the command that runs the failures again. `verdict` is the gate's, None without a
     gate, and `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
-    was saved, and `not_saved` the reason why it was not.
+    was saved, and `not_saved` the reason why it was not. `comparison` has the lines on the comparison with a baseline,
+    and `comparison_page` those for a CI job's page, in Markdown.
     """
 
     subject: Subject
@@ -236,3 +237,5 @@ class Summary:
     exit_note: str | None = None
     saved: str | None = None
     not_saved: str | None = None
+    comparison: tuple[str, ...] = ()
+    comparison_page: tuple[str, ...] = ()

@@ -95,6 +95,11 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     identity = identity_line(subject, figures)
     if identity is not None:
         _write(reporter, identity, red=figures.identity.broken, bold=figures.identity.broken)
+    if summary.comparison:
+        reporter.write_sep("-", "comparison")
+        for line in summary.comparison:
+            _write(reporter, line)
+        reporter.write_sep("-")
     _write_reruns(reporter, summary)
     _write_lost(reporter, summary)
     _write_uncollected(reporter, summary.uncollected)

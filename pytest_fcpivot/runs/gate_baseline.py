@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.errors import RunError
@@ -26,12 +27,12 @@ def read_baselines(names: Sequence[str], root: Path, where: str, *, allow_damage
     sides = []
     for name in names:
         try:
-            given = newest(root) if name == LATEST else name
-            side = read_side(given, root, allow_damaged=allow_damaged)
+            last = newest(root) if name == LATEST else None
+            side = read_side(name if last is None else last, root, allow_damaged=allow_damaged)
         except RunError as error:
             raise RunError(f"{where}={name}: {error}") from error
         _refuse_unfinished(side, f"{where}={name}")
-        sides.append(side)
+        sides.append(side if last is None else replace(side, name=last.stem))
     return pool(sides)
 
 

@@ -55,6 +55,19 @@ class Known:
             self._ids = {data.label: frozenset(entry.id for entry in data.entries) for data in self.data or ()}
         return self._ids
 
+    def label_of(self, pivot: PivotRewards) -> str:
+        """Return the data file of a pivot, also if a test of the user's own ran it; "" if that is unknown.
+
+        Such tests name a second data file that has a pivot of the same id by its number, as in @2.
+        """
+        data = self.data or ()
+        if any(each.label == pivot.place for each in data):
+            return pivot.place
+        number = _NUMBER_OF_DATA.search(pivot.place)
+        if number is not None and int(number[1]) <= len(data):
+            return data[int(number[1]) - 1].label
+        return next((label for label, ids in self.ids().items() if pivot.pivot_id in ids), "")
+
     @classmethod
     def of_data(cls, data: Iterable[Data]) -> Known:
         """Return what the selected pivots of data files have."""
@@ -107,7 +120,7 @@ def _holds(group: Group, known: Known, source: str) -> Callable[[PivotRewards], 
             raise OptionError(f"{source}: no selected pivot is of the type {value}")
         return lambda pivot: _is_of_type(pivot.expected, value)
     _refuse_unknown(value, known.names, "is of the data file", source)
-    return lambda pivot: pivot.place == value or _label_of(pivot, known) == value
+    return lambda pivot: pivot.place == value or known.label_of(pivot) == value
 
 
 def _is_of_type(expected: str, wanted: str) -> bool:
@@ -159,18 +172,4 @@ def _meets(condition: Condition, known: Known, source: str) -> Callable[[PivotRe
             condition.values_among([entry.row for entry in data.entries], data.store) for data in known.data
         )
         raise OptionError(f"{source}: no selected pivot meets this condition; {told}")
-    return lambda pivot: pivot.pivot_id in meeting.get(_label_of(pivot, known), ())
-
-
-def _label_of(pivot: PivotRewards, known: Known) -> str:
-    """Return the data file of a pivot, also if a test of the user's own ran it; "" if that is unknown.
-
-    Such tests name a second data file that has a pivot of the same id by its number, as in @2.
-    """
-    data = known.data or ()
-    if any(each.label == pivot.place for each in data):
-        return pivot.place
-    number = _NUMBER_OF_DATA.search(pivot.place)
-    if number is not None and int(number[1]) <= len(data):
-        return data[int(number[1]) - 1].label
-    return next((label for label, ids in known.ids().items() if pivot.pivot_id in ids), "")
+    return lambda pivot: pivot.pivot_id in meeting.get(known.label_of(pivot), ())

@@ -6,17 +6,19 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.report.comparison import Report
 from pytest_fcpivot.runs.baseline import save, where_to_save
 from pytest_fcpivot.runs.comparing import Side, compare
 from pytest_fcpivot.runs.directory import now
 from pytest_fcpivot.runs.gate import Evidence, decide
 from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
 from pytest_fcpivot.runs.gate_groups import Known, find_groups
+from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import Rewards
 from pytest_fcpivot.session.test_names import TestNames
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from pytest_fcpivot.options.gate import GateOptions
     from pytest_fcpivot.runs.comparing import Comparison
     from pytest_fcpivot.runs.gate import Verdict
+    from pytest_fcpivot.runs.groups import Facts
     from pytest_fcpivot.runs.record import CaseRecord
     from pytest_fcpivot.runs.recorder import Recorder
+    from pytest_fcpivot.runs.rewards import PivotRewards
     from pytest_fcpivot.session.plan import Plan
 
 THIS_RUN = "this run"
+_FLIPS = 5
+_COLUMNS = ("id", "depth", "n_tools")
 _FROM_INI = "ini "
 
 
@@ -137,6 +143,31 @@ class Gating:
 
     def _resume(self, run: Path) -> str:
         return f"pytest --fc-resume={shlex.quote(self._plan.shown_path(run))}"
+
+    def report(self) -> Report | None:
+        """Return what is reported of the comparison with the baseline; None if there is none."""
+        found = self.comparison
+        if found is None:
+            return None
+        drop = self.options.max_drop
+        return Report(
+            found=found,
+            groups=groups(found.pairs, self._facts()),
+            max_drop=None if drop is None else float(drop.value),
+            flips=_FLIPS,
+        )
+
+    def _facts(self) -> Callable[[PivotRewards], Facts | None]:
+        """Return what looks up a pivot's depth and number of tools in the session's data."""
+        known = Known.of_data(self._plan.datasets)
+        by_data = {
+            dataset.label: {
+                id_: (depth, tools)
+                for id_, depth, tools in zip(*(dataset.store.each(name) for name in _COLUMNS), strict=True)
+            }
+            for dataset in self._plan.datasets
+        }
+        return lambda pivot: by_data.get(known.label_of(pivot), {}).get(pivot.pivot_id)
 
     def described(self) -> dict[str, Any] | None:
         """Return the verdict as run.json has it, without secrets; None if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_fcpivot.runs.gate import Verdict
+    from pytest_fcpivot.session.gating import Gating
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
 
@@ -46,6 +48,7 @@ def summary_of(
     nothing_ran = not figures.selected and not figures.skipped
     gating, verdict = ledger.gating, None if ledger.gating is None else ledger.gating.verdict
     xfails = gating is not None and gating.options.xfails  # pytest does not remember these as failures
+    compared, page = _comparison(plan, gating, path)
     left_out = book.damages.losses() if plan.replays and book is not None and book.damages else None
     return Summary(
         subject=subject_of(plan),
@@ -63,8 +66,28 @@ def summary_of(
         verdict=None if verdict is None else hidden(plan, verdict),
         exit_note=None if verdict is None else _exit_note(verdict, status),
         saved=None if gating is None else gating.saved,
+        comparison=compared,
+        comparison_page=page,
         not_saved=None if gating is None or gating.trouble is None else plan.redact(gating.trouble),
     )
+
+
+def _comparison(plan: Plan, gating: Gating | None, run: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the lines on the comparison with the baseline, as text and in Markdown; none without one.
+
+    `run` is where the session is recorded.
+    """
+    report = None if gating is None else gating.report()
+    if report is None:
+        return (), ()
+    from pytest_fcpivot.report.comparison import lines, markdown  # noqa: PLC0415 (only for a comparison)
+
+    more = []
+    if run is not None and gating is not None and len(gating.options.baselines) == 1:
+        runs = shlex.join(["fcpivot", "compare", report.found.base.name, run])
+        more = [f"all flips and groups:  {runs} --show-flips --verbose"]
+    text = (*lines(report), *more)
+    return tuple(map(plan.redact, text)), tuple(map(plan.redact, markdown([report])))
 
 
 def _exit_note(verdict: Verdict, status: int) -> str | None:

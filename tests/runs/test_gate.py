@@ -96,8 +96,8 @@ def test_marks_are_compared_exactly() -> None:
             "UNTRUSTED",
             True,
             (
-                "1 answer is missing, and it decides: the mean reward is 0.5000 if wrong, 0.7500 if right; 0.6 is needed; "
-                "ask"
+                "1 answer is missing, and it decides: the mean reward is 0.5000 if wrong, 0.7500 if right; 0.6 is "
+                "needed; ask"
             ),
         ),
         ([], ["0.6"], "UNTRUSTED", True, "no pivot was selected, so the mean reward is unknown"),
