@@ -48,14 +48,35 @@ class RuleVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """How a session stopped when its verdict was certain but for the probability `error`.
+
+    `trajectories` were seen of `of_trajectories`, in the random order of `seed`, with `answers` of `of_answers`; the
+    first `large` of them had been put first for their size.
+    """
+
+    error: float
+    seed: int
+    trajectories: int
+    of_trajectories: int
+    large: int
+    answers: int
+    of_answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The verdict of a gate: the worst word of its rules, with its sentence; `fails`: the exit code is 1."""
+    """The verdict of a gate: the worst word of its rules, with its sentence; `fails`: the exit code is 1.
+
+    `stopped`: the session stopped when this was certain; None if it is the verdict on all answers.
+    """
 
     word: str
     sentence: str
     fails: bool
     missing: int
     rules: tuple[RuleVerdict, ...]
+    stopped: Stopped | None = None
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the verdict as run.json has it."""
@@ -94,7 +115,7 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
     rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
-    worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
+    worst = worst_of(rules)
     return Verdict(
         word=worst.word,
         sentence=worst.sentence,
@@ -102,6 +123,11 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
         missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
         rules=tuple(rules),
     )
+
+
+def worst_of(rules: Sequence[RuleVerdict]) -> RuleVerdict:
+    """Return the rule that decides a gate: one that fails before one that does not, and then by the word."""
+    return max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
 
 
 # -------------------------------------------------------------------- the lowest mean reward
