@@ -72,19 +72,12 @@ def main() -> None:
 # -------------------------------------------------------------------- simulated changes
 
 
-class Sizes:
-    """Draws sizes of trajectories, and numbers of flips in them, from tables, which is faster than draw by draw."""
-
-    def __init__(self, draw: random.Random, mean: float) -> None:
-        self._draw = draw
-        self._keep = 1 - 1 / mean
-
-    def size(self) -> int:
-        """Draw a trajectory's number of pivots."""
-        count, draw = 1, self._draw.random
-        while draw() < self._keep:
-            count += 1
-        return count
+def size(draw: random.Random, mean: float = MEAN_SIZE) -> int:
+    """Draw a trajectory's number of pivots."""
+    count, more = 1, 1 - 1 / mean
+    while draw.random() < more:
+        count += 1
+    return count
 
 
 def own_rate(draw: random.Random, rate: float, correlation: float) -> float:
@@ -120,8 +113,7 @@ def changes(
 
 def sizes_of(draw: random.Random, count: int, mean: float = MEAN_SIZE) -> list[int]:
     """Draw the sizes of some trajectories."""
-    sizes = Sizes(draw, mean)
-    return [sizes.size() for _ in range(count)]
+    return [size(draw, mean) for _ in range(count)]
 
 
 def cell(hits: int, samples: int) -> str:
@@ -169,7 +161,7 @@ def show_false_pass(draw: random.Random, samples: int) -> None:
     print("false PASS - at a true drop that equals --max-drop: all flips are losses, or three of four are")
     print(f"{'trajectories':>12} {'runs':>5} {'correlation':>11}" + "".join(f"{f'{f:.0%} flips':>17}" for f in FLIPS))
     for count in (10, 20, 49, 200, 1000, 4000):
-        runs = max(1, min(samples, samples * 1000 // count))
+        runs = max(1, min(samples, samples * 500 // count))
         for correlation in (0.0, 0.3):
             line = ""
             for flips in FLIPS:
@@ -233,7 +225,7 @@ def pairs_of(draw: random.Random, count: int, flips: float, correlation: float) 
     for number in range(count):
         trajectory = f"t{number}"
         lost = own_rate(draw, 0.5, correlation)
-        for depth in range(Sizes(draw, MEAN_SIZE).size()):
+        for depth in range(size(draw)):
             flipped = draw.random() < flips
             before = draw.random() < (lost if flipped else 0.5)
             after = before != flipped

@@ -71,7 +71,10 @@ def regrade(
             raise RunError(
                 f"{side.name}: a saved baseline has no answers to grade again; name the run that it was saved from"
             )
-    newest = max(sides, key=lambda side: str(side.description.get("started") or ""))
+    newest = newest_of(sides)
+    for text in data:
+        if not any(given_for(side, [text]) for side in sides):
+            raise RunError(f"--data {text}: none of the runs used this file, as its hash shows")
     _refuse_read_differently(sides, newest)
     rules = _rules(newest, named)
     pivots = _Pivots(newest, given_for(newest, data))
@@ -79,6 +82,11 @@ def regrade(
         return [_regraded(side, data, rules, pivots, allow_damaged=allow_damaged) for side in sides]
     finally:
         pivots.close()
+
+
+def newest_of(sides: Sequence[Side]) -> Side:
+    """Return the run that was started last."""
+    return max(sides, key=lambda side: str(side.description.get("started") or ""))
 
 
 def _rules(newest: Side, named: Named | None) -> _Rules:

@@ -97,8 +97,9 @@ def _gate(given: Mapping[str, Any], recorded: Mapping[str, Any], *, made_here: b
         if given.get(dest) is not None:
             values[dest] = given[dest], flag
         else:
-            values[dest] = recorded.get(dest) if made_here and dest in OF_STORED else None, FROM_RUN
-    lists = {dest: _as_list(values[dest][0]) for dest in _LISTS}
+            value = recorded.get(dest) if made_here and dest in OF_STORED else None
+            values[dest] = _as_given(value), FROM_RUN
+    lists = {dest: _as_list(*values[dest]) for dest in _LISTS}
     gate = read_gate(values, lists)
     if gate is None or not gate.decides:
         asks = "" if made_here else " (those of a run that was not made here are not used)"
@@ -109,10 +110,20 @@ def _gate(given: Mapping[str, Any], recorded: Mapping[str, Any], *, made_here: b
     return gate
 
 
-def _as_list(value: Any) -> list[str]:
+def _as_given(value: Any) -> Any:
+    """Return a recorded value as it is typed; a number was set by the user's code."""
+    return str(value) if type(value) in (int, float) else value or None
+
+
+def _as_list(value: Any, where: str) -> list[str]:
     if value is None:
         return []
-    return [str(each) for each in value] if isinstance(value, list) else shlex.split(str(value))
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise OptionError(f"{where}={value}: {error}") from None
 
 
 def _not_run(path: Path, description: Mapping[str, Any], rewards: Rewards) -> int:

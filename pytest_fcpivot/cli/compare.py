@@ -215,9 +215,12 @@ def _groups(options: argparse.Namespace, found: Comparison) -> Any:
     Raises what opening the data raises if the user names the files.
     """
     from pytest_fcpivot.audit.pivot_facts import facts_of, given_for  # noqa: PLC0415 (only for groups)
+    from pytest_fcpivot.audit.regrading import newest_of  # noqa: PLC0415
     from pytest_fcpivot.runs.groups import groups  # noqa: PLC0415
 
     side = found.base if found.new.is_baseline and not found.base.is_baseline else found.new
+    if options.regrade:
+        side = newest_of((found.base, found.new))  # whose data all answers were graded against
     facts, why = None, None
     try:
         facts = facts_of(side, given_for(side, options.data) if options.regrade else options.data)

@@ -310,7 +310,8 @@ def table_lines(reports: Sequence[Report]) -> Iterator[str]:
 def table_rows(reports: Sequence[Report]) -> list[list[str]]:
     """Return the table of several runs against the first, the header first."""
     level = _level(next((r.found.difference.alpha for r in reports if r.found.difference is not None), 0.05))
-    rows = [["run", "pairs", "mean BASE", "mean NEW", "change", f"{level} interval", "p (Holm)", "lost", "won"]]
+    p_name = "p" if len(reports) == 1 else "p (Holm)"
+    rows = [["run", "pairs", "mean BASE", "mean NEW", "change", f"{level} interval", p_name, "lost", "won"]]
     p_values = [report.found.difference.p for report in reports if report.found.difference is not None]
     adjusted = iter(holm(p_values))
     for report in reports:

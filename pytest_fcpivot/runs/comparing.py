@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.jsontext import one_line, shown
 from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import is_binary, meaning_of, passes
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, TRUE
 from pytest_fcpivot.runs.directory import judge_of_run
@@ -271,10 +272,13 @@ def differences_of(base: Side, new: Side) -> Iterator[str]:
     Of several data sets, those that only one side has are left out of account, unless they have none in common.
     """
     before, after = ({data["name"]: data["sha256"] for data in side.description["data"]} for side in (base, new))
-    if len(before) == 1 == len(after):
+    if not before or not after:  # tests of the user's own, without data of their own, run over the sample
+        if not {SAMPLE}.issuperset(before | after):
+            yield f"data: {_data(before) or SAMPLE} → {_data(after) or SAMPLE}"
+    elif len(before) == 1 == len(after):
         if set(before.values()) != set(after.values()):
             yield f"data: {_data(before)} → {_data(after)}"
-    elif before and after and before.keys().isdisjoint(after):
+    elif before.keys().isdisjoint(after):
         yield f"data: {_data(before)} → {_data(after)}"
     else:
         yield from (

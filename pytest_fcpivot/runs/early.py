@@ -23,9 +23,8 @@ from pytest_fcpivot.runs.gate import (
     REGRESSION,
     RuleVerdict,
     Stopped,
-    Verdict,
     shown,
-    worst_of,
+    verdict_of,
 )
 from pytest_fcpivot.stats.stopping import MeanAgainstMark, WordAgainstBaseline, Zone, large_from
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_fcpivot.options.gate import GateOptions, Mark
+    from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.runs.rewards import PivotRewards, Rewards
 
 Bases = dict[tuple[str, str], float]  # the baseline's mean reward of pivots, by place and id
@@ -79,6 +79,7 @@ class EarlyGate:
         bases: Bases | None,
     ) -> None:
         assert gate.stop_alpha is not None  # noqa: S101 (there is nothing to do without)
+        self._gate = gate
         self._seed = seed
         self._error = gate.stop_alpha
         self._pivots: dict[str, list[PivotRewards]] = defaultdict(list)
@@ -117,24 +118,17 @@ class EarlyGate:
         return self.verdict is not None
 
     def _decide(self, rewards: Rewards) -> None:
-        rules = tuple(rule.verdict(f"{self._answers_seen:,} of {self._answers:,} answers") for rule in self._rules)
-        worst = worst_of(rules)
-        self.verdict = Verdict(
-            word=worst.word,
-            sentence=worst.sentence,
-            fails=worst.fails,
-            missing=sum(len(pivot.missing) for pivot in rewards),
-            rules=rules,
-            stopped=Stopped(
-                error=self._error,
-                seed=self._seed,
-                trajectories=self._seen,
-                of_trajectories=len(self.order.trajectories),
-                large=min(self._seen, self.order.large),
-                answers=self._answers_seen,
-                of_answers=self._answers,
-            ),
+        rules = [rule.verdict(f"{self._answers_seen:,} of {self._answers:,} answers") for rule in self._rules]
+        stopped = Stopped(
+            error=self._error,
+            seed=self._seed,
+            trajectories=self._seen,
+            of_trajectories=len(self.order.trajectories),
+            large=min(self._seen, self.order.large),
+            answers=self._answers_seen,
+            of_answers=self._answers,
         )
+        self.verdict = verdict_of(self._gate, rules, sum(len(pivot.missing) for pivot in rewards), stopped)
 
 
 Results = list[tuple["PivotRewards", "PivotRewards | None"]]

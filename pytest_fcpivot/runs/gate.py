@@ -7,7 +7,7 @@ readings lead to different exit codes, the word is UNTRUSTED.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -115,19 +115,33 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
     rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
-    worst = worst_of(rules)
+    missing = sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run
+    return verdict_of(gate, rules, missing)
+
+
+def verdict_of(
+    gate: GateOptions, rules: Sequence[RuleVerdict], missing: int, stopped: Stopped | None = None
+) -> Verdict:
+    """Return the verdict of a gate from those of its rules: one that fails comes first, and then the worst word."""
+    rules = [_with_option(gate, rule) for rule in rules]
+    worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
+    all_hold = worst.word == PASS and len(rules) > 1
     return Verdict(
         word=worst.word,
-        sentence=worst.sentence,
+        sentence=f"all {len(rules)} rules hold" if all_hold else worst.sentence,
         fails=worst.fails,
-        missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
+        missing=missing,
         rules=tuple(rules),
+        stopped=stopped,
     )
 
 
-def worst_of(rules: Sequence[RuleVerdict]) -> RuleVerdict:
-    """Return the rule that decides a gate: one that fails before one that does not, and then by the word."""
-    return max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
+def _with_option(gate: GateOptions, rule: RuleVerdict) -> RuleVerdict:
+    """Say why a verdict fails although it is not clear."""
+    if rule.word != INCONCLUSIVE or not rule.fails:
+        return rule
+    chosen = gate.inconclusive.text if isinstance(gate.inconclusive, Share) else gate.inconclusive
+    return replace(rule, sentence=f"{rule.sentence}; --fc-inconclusive={chosen} makes that fail")
 
 
 # -------------------------------------------------------------------- the lowest mean reward

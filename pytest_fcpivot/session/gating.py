@@ -175,10 +175,12 @@ class Gating:
     def _facts(self) -> Callable[[PivotRewards], Facts | None]:
         """Return what looks up a pivot's depth and number of tools in the session's data."""
         known = Known.of_data(self._plan.datasets)
+        wanted = {pivot.pivot_id for pivot in self.rewards}
         by_data = {
             dataset.label: {
                 id_: (depth, tools)
                 for id_, depth, tools in zip(*(dataset.store.each(name) for name in _COLUMNS), strict=True)
+                if id_ in wanted
             }
             for dataset in self._plan.datasets
         }

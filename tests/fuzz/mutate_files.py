@@ -4,9 +4,9 @@
 
 A real session records a run, which is the pattern; each round damages one file of a copy of it (`run.json`,
 `results.jsonl`, a call file, `crashes.json`), or a file of data, of rollouts or of verdicts, and lets the commands read
-it that such a file is for: merge, audit, replay and resume, or conformance, info, lint and prepare. Damage is flipped
-bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values of other types,
-names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
+it that such a file is for: merge, audit, compare, gate, replay and resume, or conformance, info, lint and prepare.
+Damage is flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values
+of other types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
 
 A command may refuse a file with its own error and exit code 2, or read it, with exit code 0 or 1. What else it does is
 a fault of ours: another exception, another exit code, a traceback on the screen, or a merged run that cannot be read
@@ -97,6 +97,7 @@ ODD: list[Any] = [
 ]
 RUN_FILES = ("run.json", "results.jsonl", "results.jsonl", "calls/main-1.jsonl", "calls/crashes.json")
 DATA_FILES = (
+    "saved.jsonl",
     "rollouts.jsonl",
     "data.jsonl",
     "data.jsonl",
@@ -178,6 +179,7 @@ def write_pattern(base: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", *options]
     done = subprocess.run(command, cwd=base, check=False, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
+    shutil.copytree(base / "run", base / "other")
     call = {"latency_s": 1.0, "attempts": 1, "retried": ["timeout"], "usage": None, "output": "hello"}
     calls = base / "run" / "calls"
     calls.mkdir(exist_ok=True)
@@ -190,6 +192,8 @@ def write_pattern(base: Path) -> None:
     (calls / "crashes.json").write_text(json.dumps({"suspects": ["a"], "guilty": [], "logs": ["main-1.jsonl"]}))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         assert cli.main(["prepare", str(base / "data.jsonl"), "-o", str(base / "data.parquet")]) == 0
+        saved = ["compare", str(base / "run"), f"--save-baseline={base / 'saved.jsonl'}", "--allow-errors"]
+        assert cli.main(saved) == 0
     pq.write_table(pa.Table.from_pylist(rows), base / "rows.parquet")
 
 
@@ -382,6 +386,24 @@ class Reader:
             found = "told" if self._command("audit", target, "--allow-damaged") != "refused" else found
         return found
 
+    def compare(self, name: str) -> str:
+        """Compare the run with a copy, as it is and graded again, or a saved baseline with it."""
+        if name == "saved.jsonl":
+            return self._command("compare", name, "run", "--show-flips")
+        found = self._command("compare", "run", "other", "--show-flips", "--verbose")
+        if found == "refused":
+            found = "told" if self._command("compare", "other", "run", "--allow-damaged") != "refused" else found
+        self._command("compare", "other", "run", "--regrade", "--allow-damaged", "--format=json")
+        return found
+
+    def gate(self, _: str) -> str:
+        """Decide about the run, by rules of all kinds."""
+        rules = ["--fail-under=0.5", "--fail-under=type=call:0.5", "--baseline=other", "--max-drop=0.1"]
+        found = self._command("gate", "run", *rules)
+        if found == "refused":
+            found = "told" if self._command("gate", "run", *rules, "--allow-damaged") != "refused" else found
+        return found
+
     def replay(self, name: str) -> str:
         """Begin to replay the run, or rollouts, and read every answer."""
         target = name if name == "rollouts.jsonl" else "run"
@@ -497,8 +519,9 @@ def _marked(data: bytes) -> bytes:
 
 
 COMMANDS = {
-    "run.json": ("merge", "audit", "replay", "resume"),
-    "results.jsonl": ("merge", "audit", "replay", "resume"),
+    "run.json": ("merge", "audit", "compare", "gate", "replay", "resume"),
+    "results.jsonl": ("merge", "audit", "compare", "gate", "replay", "resume"),
+    "saved.jsonl": ("compare",),
     "calls/main-1.jsonl": ("merge", "replay", "resume"),
     "calls/crashes.json": ("resume",),
     "rollouts.jsonl": ("audit", "replay", "prepare", "info"),

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from doc_pages import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,16 +141,15 @@ def _by(found: list[dict[str, Any]], name: str) -> list[Any]:
 # What is told
 
 
-def test_the_sample(project: Project, snapshot: SnapshotAssertion) -> None:
-    """The two bundled agents on the bundled sample are compared from anywhere, without any option."""
-    for agent in ("baseline", "asks"):
-        project.run_here(f"--fc-agent={agent}", f"--fc-run={agent}")
-    result = project.pytester.run(
-        *(sys.executable, "-I", "-m", "pytest_fcpivot.cli", "compare", "baseline", "asks"),
-        *("--show-flips=3", "--max-drop=0.01"),
-    )
+def test_the_sample(project: Project) -> None:
+    """The two bundled agents on the bundled sample are compared as the page shows it, in a process of its own."""
+    commands, output, *_ = [block for block in blocks("docs/compare.md") if block.language in ("sh", "text")]
+    *sessions, comparison = commands.text.splitlines()
+    for line in sessions:
+        project.run_here(*shlex.split(line)[1:])
+    result = project.pytester.run(sys.executable, "-I", "-m", "pytest_fcpivot.cli", *shlex.split(comparison)[1:])
     assert result.ret == 0
-    assert result.stdout.str() == snapshot
+    assert result.stdout.str() == output.text.rstrip("\n")
 
 
 def test_the_report(two: Runs, snapshot: SnapshotAssertion) -> None:
@@ -365,6 +365,11 @@ def test_other_data(runs: Runs) -> None:
     assert "--data FILE" in runs.refused("base", "new", "--regrade")
     (found,) = runs.facts("base", "new", "--regrade", "--data=old.jsonl")["comparisons"]
     assert (found["means"], found["errors_base"]) == ([1.0, 1.0], ["pivots.jsonl::t0-d1"])
+    assert runs.facts("new", "base", "--regrade", "--data=old.jsonl")["comparisons"][0]["no_facts"] is None
+    runs.project.data(rows[:3], "else.jsonl")
+    assert "--data else.jsonl: none of the runs used this file" in runs.refused(
+        "base", "new", "--regrade", "--data=old.jsonl", "--data=else.jsonl"
+    )
     lines = runs.compare("base", "new", "--regrade", "--data=old.jsonl")
     assert any("not graded again: 1 answer, since the newest run's data have another conversation" in e for e in lines)
 

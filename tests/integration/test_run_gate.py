@@ -11,9 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
+    from counting_agent import Counted
     from pivot_project import Project
 
-pytest_plugins = ["pivot_project"]
+pytest_plugins = ["pivot_project", "counting_agent"]
 
 AGENT = """
 from pathlib import Path
@@ -106,15 +107,11 @@ def test_words(project: Project, told: str, marks: list[str], ends: tuple[int, s
     assert len(found["rules"]) == len(marks)
 
 
-@pytest.mark.parametrize(
-    ("told", "status", "word"),
-    [("r" * 28 + "w" * 7, 0, "PASS"), ("r" * 28 + "w" * 7 + "a", 1, "UNTRUSTED")],
-)
-def test_words_with_workers(project: Project, told: str, status: int, word: str) -> None:
+def test_words_with_workers(project: Project) -> None:
     """With workers, the verdict and the exit code are the same."""
-    result = project.run_here(*write(project, told), "--fc-fail-under=0.80", "-n2")
-    assert (result.ret, recorded(project)["word"]) == (status, word)
-    assert verdict_line(result).startswith(f"{word}: ")
+    result = project.run_here(*write(project, "r" * 28 + "w" * 7 + "a"), "--fc-fail-under=0.80", "-n2")
+    assert (result.ret, recorded(project)["word"]) == (1, "UNTRUSTED")
+    assert verdict_line(result).startswith("UNTRUSTED: 1 answer is missing, ")
 
 
 def test_cases_that_fail_are_xfailed(project: Project, workers: list[str]) -> None:
@@ -242,6 +239,25 @@ def test_resumed_and_replayed(project: Project) -> None:
     result = project.run_here("--fc-replay=run", "--fc-fail-under=", "--fc-run=none")
     assert result.ret == 1  # without a gate, for the wrong answers
     assert "PASS" not in verdict_line(result)
+
+
+def test_killed_and_resumed(counted: Counted) -> None:
+    """A session with workers that is killed decides nothing; resumed with workers, it decides about the whole."""
+    pytest.importorskip("xdist.plugin")
+    rows: dict[str, tuple[str, str | None]] = {"last": ("say hello", "gated hello"), "wrong": ("say hello", "nothing")}
+    rows = {f"p{n}": ("say hello", None) for n in range(38)} | rows
+    options = [*counted.table(rows), "--fc-run=run", "--fc-fail-under=0.97", "-n2"]
+    results = counted.project.path / "run" / "results.jsonl"
+    session = counted.start(*options)
+    session.wait_until(lambda: results.exists() and results.read_bytes().count(b"\n") >= 20)
+    session.kill()
+    later = counted.project.command("gate", "run")
+    assert (later.ret, later.outlines) == (2, [])
+    assert "nothing can be decided about this run: its last session did not end: killed" in later.stderr.str()
+    counted.touch("go")
+    result = counted.run_here("--fc-resume=run", "-n2")
+    assert result.ret == 0
+    assert verdict_line(result) == "PASS: the mean reward is 0.9750, and 0.97 is needed"
 
 
 def test_merged_shards(project: Project) -> None:

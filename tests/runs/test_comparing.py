@@ -12,6 +12,7 @@ from sides import ABOUT, Table, rewards_of, side, single
 
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.runs.comparing import Side, compare, pool, refuse_different, same_run
+from pytest_fcpivot.runs.rewards import PivotRewards, Rewards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,15 @@ def tables(draw: st.DrawFn, answer: st.SearchStrategy[float | None] = ANSWER) ->
         for trajectory in range(draw(st.integers(1, 12)))
         for depth in range(draw(st.integers(1, 3)))
     }
+
+
+def many(values: list[float]) -> Rewards:
+    """Return many single answers in 20,000 trajectories."""
+    rewards = Rewards()
+    for number, reward in enumerate(values):
+        name = str(number)
+        rewards.put(PivotRewards("d", name, str(number % 20_000), "message", None, name, {1: reward}, {1: ""}))
+    return rewards
 
 
 # What pairs
@@ -120,7 +130,8 @@ def test_as_many_flips_each_way() -> None:
     """With 500 flips each way in 100,000 there is no change, and a drop of over 0.001 is ruled out."""
     before = [1.0] * 50_000 + [0.0] * 50_000
     after = [0.0] * 500 + [1.0] * 49_500 + [1.0] * 500 + [0.0] * 49_500
-    found = compare(side(single(*before)), side(single(*after)))
+    base, new = (Side("run", None, ABOUT, many(rewards)) for rewards in (before, after))
+    found = compare(base, new)
     assert found.difference is not None
     assert found.difference.change == 0
     assert found.difference.allowed_drop < 0.001
@@ -285,9 +296,17 @@ def test_several_data_sets() -> None:
     for others, told in (
         ([second | {"sha256": "c" * 64}, first], "data b.jsonl"),
         ([first | {"name": "c"}, second | {"name": "d"}], "data: "),
+        ([], r"data: data\.jsonl \(.*\), b\.jsonl \(.*\) → sample"),
     ):
         with pytest.raises(RunError, match=told):
             refuse_different(side(single(1.0), data=[first, second]), side(single(1.0), data=others))
+
+
+def test_tests_without_data_of_their_own() -> None:
+    """A run that names no data ran over the sample, and is compared with others over it."""
+    sample = [ABOUT["data"][0] | {"name": "sample"}]
+    refuse_different(side(single(1.0), data=[]), side(single(1.0), data=[]))
+    refuse_different(side(single(1.0), data=[]), side(single(1.0), data=sample))
 
 
 # Several baselines

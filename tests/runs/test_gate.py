@@ -103,6 +103,7 @@ def test_marks_are_compared_exactly() -> None:
         ([], ["0.6"], "UNTRUSTED", True, "no pivot was selected, so the mean reward is unknown"),
         ([1, 0], ["0.9", "pass:0.1"], "FAIL", True, "the mean reward is 0.5000, under the 0.9 that is needed"),
         ([1, 0, None], ["0.9", "pass:0.4"], "FAIL", True, None),
+        ([1, 0], ["0.5", "pass:0.1"], "PASS", False, "all 2 rules hold"),
     ],
 )
 def test_words(
@@ -149,7 +150,8 @@ def test_too_few_pivots() -> None:
     assert found.sentence == (
         "the mean reward is 0.3333 to 0.6667 over 3 pivots, fewer than the 4 of --fc-min-pivots; 0.9 is needed"
     )
-    assert by_marks("0.9", rewards=rewards, min_pivots=4, inconclusive="fail").fails
+    failing = by_marks("0.9", rewards=rewards, min_pivots=4, inconclusive="fail")
+    assert (failing.fails, failing.sentence) == (True, f"{found.sentence}; --fc-inconclusive=fail makes that fail")
     assert by_marks("0.9", rewards=rewards, min_pivots=4, not_run=1).word == "FAIL"
 
 
