@@ -23,7 +23,7 @@ _A_LARGE_ONE_COSTS = 20
 LEAST_SEEN: Final = 60
 _SHARE_SEEN = 0.05
 _WIDENED = 1.1
-_GROWTH = 1.01  # how much more must have been seen until the variance is estimated again
+_GROWTH = 1.05  # how much more must have been seen until the variance is estimated again
 _SLACK = 0.01
 
 

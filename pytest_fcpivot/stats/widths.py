@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_fcpivot.stats.student_t import student_t_quantile
 
 _EQUAL = 1e-12
+_MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ def _half_width(squares: float, fourths: float, count: int, alpha: float) -> flo
     df = most = max(1.0, count - 2.0)
     if varies > _EQUAL * squares**2:
         df = min(most, max(1.0, 2 * squares**2 / varies * ((count - 1) / count) ** 2))
+    if df > _MANY:
+        df = float(round(df, -1))  # where t hardly changes any more, so that it need not be worked out each time
     return student_t_quantile(1 - alpha / 2, df) * math.sqrt((count - 1) / count * squares)
 
 
