@@ -1,11 +1,14 @@
 """Show how often a gate that stops early contradicts the whole run, and what share of the calls it asks.
 
-    python benchmarks/stopping.py [--samples 300] [--seed 1] [--only marks changes quiet speed]
+    python benchmarks/stopping.py [--samples 300] [--seed 1] [--only marks peeking changes quiet speed]
 
 Trajectories have sizes from a geometric distribution. In a trajectory, rewards are 0 or 1 with a rate of its own, drawn
 from a beta distribution with the given correlation; pivots that flip between two runs are lost or won with a rate of
 the trajectory's own, which has mean zero where nothing has changed. Each sample is a whole run, whose word is known,
 and a random order of its trajectories, in which they are seen until the gate is decided.
+
+For comparison, "peeking" looks at an ordinary interval of the mean after each trajectory from the thirtieth on, and
+stops when it excludes the mark.
 
 Each cell has the mean share of the calls that are asked, and the share of samples in which the gate contradicts the
 whole run. Targets: contradictions in at most 5 %, everywhere; ten points below the mark, at most 15 % of the calls.
@@ -65,14 +68,14 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("marks", "changes", "quiet", "speed"),
-        default=("marks", "changes", "quiet", "speed"),
+        choices=("marks", "peeking", "changes", "quiet", "speed"),
+        default=("marks", "peeking", "changes", "quiet", "speed"),
     )
     chosen = parser.parse_args()
     for kind in chosen.only:
         draw = random.Random(chosen.seed)  # noqa: S311 (no secret)
-        if kind == "marks":
-            show_marks(draw, chosen.samples)
+        if kind in ("marks", "peeking"):
+            show_marks(draw, chosen.samples, peeks=kind == "peeking")
         elif kind == "changes":
             show_changes(draw, chosen.samples)
         elif kind == "quiet":
@@ -81,15 +84,16 @@ def main() -> None:
             show_speed(draw)
 
 
-def show_marks(draw: random.Random, samples: int) -> None:
+def show_marks(draw: random.Random, samples: int, *, peeks: bool) -> None:
     """Print the table of a gate with a mark, by the distance of the true rate from it."""
-    print(f"fail-under {MARK:g} - share asked/contradictions, by the true rate")
+    print(f"fail-under {MARK:g}{', peeking' if peeks else ''} - share asked/contradictions, by the true rate")
     print(f"{'trajectories':>24} {'correlation':>11}" + "".join(f"{MARK + points:>13.2f}" for points in POINTS))
-    for shape in SHAPES:
+    for shape in SHAPES[:1] if peeks else SHAPES:
         for correlation in (0.0, 0.3, 0.6):
             line = f"{shape!s:>24} {correlation:>11}"
             for points in POINTS:
-                line += cell([against_mark(draw, shape, MARK + points, correlation) for _ in range(samples)])
+                decide = peek if peeks else against_mark
+                line += cell([decide(draw, shape, MARK + points, correlation) for _ in range(samples)])
             print(line, flush=True)
 
 
@@ -160,6 +164,22 @@ def against_mark(draw: random.Random, shape: Shape, rate: float, correlation: fl
             break
     asked = sum(sizes[: question.seen]) / sum(sizes)
     return asked, (question.failing >= 20 and passes) or (question.passing >= 20 and not passes)
+
+
+def peek(draw: random.Random, shape: Shape, rate: float, correlation: float) -> tuple[float, bool]:
+    """Return the same for a gate that looks at a 95 % interval of the mean again and again."""
+    order = [Trajectory(n, right(draw, n, rate, correlation), 0) for n in shape.sizes(draw)]
+    draw.shuffle(order)
+    n = sum(each.size for each in order)
+    passes = sum(each.base for each in order) >= MARK * n - 1e-9
+    size = total = squares = 0.0
+    for seen, each in enumerate(order, 1):
+        over = each.base - MARK * each.size
+        size, total, squares = size + each.size, total + over, squares + over * over
+        spread = squares - total * total / seen
+        if seen >= 30 and total * total > 1.96**2 * spread:
+            return size / n, (total > 0) is not passes
+    return 1.0, False
 
 
 def against_baseline(draw: random.Random, shape: Shape, flips: float, change: float, drop: float) -> tuple[float, bool]:

@@ -92,6 +92,28 @@ class Verdict:
         }
 
 
+def verdict_from(recorded: Mapping[str, Any]) -> Verdict:
+    """Return a verdict that run.json has."""
+    head = ("rule", "word", "sentence", "fails")
+    rules = (
+        RuleVerdict(
+            rule=each["rule"],
+            word=each["word"],
+            sentence=each["sentence"],
+            fails=each["fails"],
+            figures={name: value for name, value in each.items() if name not in head},
+        )
+        for each in recorded["rules"]
+    )
+    return Verdict(
+        word=recorded["word"],
+        sentence=recorded["sentence"],
+        fails=recorded["fails"],
+        missing=recorded["missing"],
+        rules=tuple(rules),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What a gate decides by.

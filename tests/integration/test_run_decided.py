@@ -61,6 +61,7 @@ def test_a_gate_that_is_missed_ends_the_session(counted: Counted) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
+            "fcpivot: stops when the gate is decided; trajectories in the random order of seed 0",
             "FAIL: the mean reward of the whole run is under the 0.8 that is needed: it lies between 0.* and 0.7* *",
             "decided after * of 150 trajectories, in the random order of seed 0; wrong * in at most 5 % of runs",
             "* more calls had begun, for tests that were not run; answers that came are kept for a resume",
@@ -82,6 +83,12 @@ def test_a_gate_that_is_missed_ends_the_session(counted: Counted) -> None:
     assert suite is not None
     properties = {each.attrib["name"]: each.attrib["value"] for each in suite.iter("property")}
     assert (properties["fc.verdict"], properties["fc.not_run"]) == ("FAIL", str(counts["not_run"]))
+
+    later = counted.project.command("gate", "run")
+    assert (later.ret, later.outlines[0]) == (1, f"FAIL: {found['verdict']['sentence']}")
+    later = counted.project.command("gate", "run", "--fail-under=0.5")
+    assert later.ret == 2
+    later.stderr.fnmatch_lines(["*run: this run was stopped when its verdict was certain, and --fail-under asks for *"])
 
     asked = counted.asked()
     counted.pauses(0)
