@@ -35,9 +35,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.runs.comparing import Pair
+from pytest_fcpivot.runs.gate import PASS, REGRESSION, word_of
 from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import PivotRewards
-from pytest_fcpivot.runs.same_agent import PASS, REGRESSION, word_of
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference, mcnemar
 
@@ -335,14 +335,19 @@ def write_run(path: Path, draw: random.Random) -> None:
 
 def timed(here: Path, *arguments: str) -> None:
     """Run a command in a process of its own, and print its time and its memory."""
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "pytest_fcpivot.cli", *arguments], cwd=here, capture_output=True, text=True, check=False
     )
     took = time.perf_counter() - began
     assert done.returncode == 0, done.stderr
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"fcpivot {' '.join(arguments)}: {took:.1f} s; at most {most:.0f} MB so far", flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    print(
+        f"fcpivot {' '.join(arguments)}: {took:.1f} s, {busy:.1f} s of a processor's time; at most "
+        f"{used.ru_maxrss / 1024:.0f} MB so far",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

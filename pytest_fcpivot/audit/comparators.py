@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_fcpivot.audit.places import NOTHING, Place, Schemas, schemas_of
 from pytest_fcpivot.core.apart import names_apart
 from pytest_fcpivot.core.errors import GraderError
-from pytest_fcpivot.core.jsontext import json_path, shown
+from pytest_fcpivot.core.jsontext import decoded, json_path, shown
 from pytest_fcpivot.core.model import Action, FunctionCall, Grade
 from pytest_fcpivot.graders import make_grader
 from pytest_fcpivot.graders.agentic import AgenticGrader
-from pytest_fcpivot.graders.arguments import decoded, expected_arguments, why_not_decoded
+from pytest_fcpivot.graders.arguments import expected_arguments, why_not_decoded
 from pytest_fcpivot.graders.categories import (
     ARGUMENTS_DECODE_ERROR,
     BATCH_LENGTH_DIFFERENT,

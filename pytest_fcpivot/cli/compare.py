@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "compare",
         help="compare runs pivot by pivot: the change of the mean reward with its interval, and what flipped",
         description="Compares runs of the same data, pivot by pivot: the change of the mean reward with an interval "
-        "that knows trajectories, the largest drop that the data still allow, the pivots that flipped, and where the "
+        "by trajectory, the largest drop that the data still allow, the pivots that flipped, and where the "
         "change is. With more than two runs, each is compared with the first. Runs of other data, or that were graded "
         "differently, are refused.",
     )
@@ -244,9 +244,9 @@ def _same_agent(options: argparse.Namespace, first: Side, second: Side) -> int:
     if options.format == "json":
         print(json.dumps(comparison.same_agent_builtins(found, measured), indent=2))
         return 0
-    lines = comparison.same_agent_lines(found, measured)
-    for line in lines:
-        say(line if options.format == "text" or not line else f"- {line.strip()}")
+    write = comparison.same_agent_markdown if options.format == "markdown" else comparison.same_agent_lines
+    for line in write(found, measured):
+        say(line)
     return 0
 
 

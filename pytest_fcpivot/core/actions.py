@@ -28,18 +28,23 @@ _NO_FIELDS = "{}"
 
 
 def to_action(
-    output: Any, tool_names: frozenset[str] = frozenset(), *, empty_arguments: EmptyArguments = "text"
+    output: Any,
+    tool_names: frozenset[str] = frozenset(),
+    *,
+    empty_arguments: EmptyArguments = "text",
+    reading: Reading | None = None,
 ) -> Action:
     """Turn an agent's output into one Action.
 
     `tool_names` are the names of the pivot's own tools: a call of the shared tool `submit_message` counts as a message
     unless the pivot itself offers a tool of that name. With `empty_arguments="object"`, arguments that are the empty
-    text are read as `{}`; null or missing arguments have been turned into the empty text before. Raises ActionError for
-    any output that is not understood; it names the output and the accepted shape that comes nearest.
+    text are read as `{}`; null or missing arguments have been turned into the empty text before. `reading` is what
+    `read_output` made of the output, if that has been called already. Raises ActionError for any output that is not
+    understood; it names the output and the accepted shape that comes nearest.
     """
     if isinstance(output, Action) and not output.calls:
         return output
-    return chosen(read_output(output), tool_names, empty_arguments)
+    return chosen(reading or read_output(output), tool_names, empty_arguments)
 
 
 def chosen(reading: Reading, tool_names: frozenset[str], empty_arguments: EmptyArguments) -> Action:

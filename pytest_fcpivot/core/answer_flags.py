@@ -43,13 +43,19 @@ AGENT_NOTES, SYSTEM_MESSAGES, MOVED = "fcpivot", "system_messages", "moved"
 REFUSED_BY_SERVER = "refused_by_server"
 
 
-def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def flags_of(
+    output: Any,
+    action: Action | None,
+    tool_names: frozenset[str] = frozenset(),
+    reading: Reading | None = None,
+) -> tuple[str, ...]:
     """Return the flags of an answer, given as the agent returned it and as the action that was read from it.
 
     `tool_names` are the tools on offer: a text in some of the dialects counts as a call only if it names one of them.
+    `reading` is what `read_output` made of the output, if that has been called already.
     """
     try:
-        reading = read_output(output)
+        reading = reading or read_output(output)
     except ActionError:  # a user's own test may have made an action from it all the same
         reading = Reading()
     message = None if action is None else action.message
@@ -62,7 +68,7 @@ def flags_of(output: Any, action: Action | None, tool_names: frozenset[str] = fr
         ONE_OF_SEVERAL_CHOICES: reading.one_of_several,
         SYSTEM_MOVED: _moved_system_messages(output),
     }
-    return tuple(flag for flag, is_so in odd.items() if is_so)
+    return tuple([flag for flag, is_so in odd.items() if is_so])
 
 
 def _attempts_call(message: str, tool_names: frozenset[str]) -> bool:

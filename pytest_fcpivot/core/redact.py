@@ -84,13 +84,11 @@ class Redactor:
         """Add the secrets that were put into the environment since the last look; removed ones stay secret."""
         held = getattr(os.environ, "_data", os.environ)  # decoding all of it takes twenty times as long
         seen = self._seen
+        test = held.get(_TEST)
+        if test is not None and test != seen.get(_TEST) and not secret_values.may_hold_address(os.fsdecode(test)):
+            seen[_TEST] = test
         if held == seen:
             return
-        test = held.get(_TEST)
-        if test is not None and not secret_values.may_hold_address(os.fsdecode(test)):
-            seen[_TEST] = test
-            if held == seen:
-                return
         now = dict(held)  # a copy in one step: other threads may change the environment meanwhile
         changed = {key: value for key, value in now.items() if seen.get(key) is not value}
         new = {os.fsdecode(key): os.fsdecode(value) for key, value in changed.items()}
@@ -114,6 +112,11 @@ class Redactor:
         if isinstance(value, dict):
             return {key: self.within(part) for key, part in value.items()}
         return [self.within(part) for part in value] if isinstance(value, list | tuple) else value
+
+    def is_in_answer(self, *texts: str | None) -> bool:
+        """Return whether the JSON texts of an answer have secrets that `answer` removes."""
+        self._look()
+        return any(text is not None and self._in_answers.holds(text) for text in texts)
 
     def answer(self, text: str) -> str:
         """Return the JSON text of an answer without the secrets that cannot be ordinary text; it remains valid JSON."""
@@ -184,6 +187,8 @@ class _Finder:
 
     def holds(self, text: str) -> bool:
         """Return whether a text contains any of the secrets."""
+        if not (self._few or self._many):
+            return False  # nearly always; each answer is searched
         return any(part in text and written.search(text) for part, written in self._escaped) or bool(self._found(text))
 
     def clean(self, text: str) -> str:

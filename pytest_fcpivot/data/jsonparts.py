@@ -118,8 +118,9 @@ def is_json(text: str) -> bool:
     """Return whether a text is JSON by the rules of Python's own decoder."""
     try:
         try:
-            _skip(text)
-            refuse_long_integers(text.encode())
+            encoded = text.encode()
+            _skip(encoded)
+            refuse_long_integers(encoded)
         except (msgspec.DecodeError, UnicodeEncodeError):
             json.loads(text)
     except (ValueError, RecursionError):

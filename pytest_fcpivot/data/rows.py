@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.core.jsontext import compact, one_line, quoted, shown, well_formed
+from pytest_fcpivot.core.jsontext import decoded as decoded_text
 from pytest_fcpivot.core.model import Action, FunctionCall, Pivot
 from pytest_fcpivot.data.jsonparts import (
     count_objects,
@@ -185,7 +186,7 @@ def expected_action_json(action: Action) -> str:
 
 def expected_action_from_json(text: str) -> Action:
     """Read an expected action that `expected_action_json` wrote."""
-    value = json.loads(text)
+    value = decoded_text(text)
     if value["type"] == "message":
         return Action(message=value["content"])
     calls = value["calls"] if value["type"] == "function_call_batch" else (value,)

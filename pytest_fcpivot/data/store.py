@@ -48,6 +48,10 @@ AGAIN = "prepare the data again, or fetch the file again"
 ROWS_PER_GROUP = 256
 _GROUP_BYTES = 3200 << 10  # of input and tools; the rows of pivot datasets are three times as long as conversations'
 _GIVE_BACK_AFTER = 0.05  # seconds
+# Rows are decoded several at once: one at a time, the calls of Arrow for each value took most of the time. A group that
+# something else wrote may be large, so the length of the rows limits their number.
+_ROWS_AT_ONCE = 128
+_BYTES_AT_ONCE = 4 << 20
 
 SCHEMA = pa.schema(
     [
@@ -241,7 +245,7 @@ class PivotStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(path, read_dictionary=_SHARED)
             missing = set(SCHEMA.names) - set(self._file.schema_arrow.names)
         except DAMAGED as error:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
@@ -263,6 +267,10 @@ class PivotStore:
             self._starts.append(self._starts[-1] + self._file.metadata.row_group(group).num_rows)
         self._group = -1
         self._columns: list[Any] = []
+        self._at_once = 1
+        self._first = 0  # the place in the group of the first of `_rows`
+        self._rows: list[tuple[Any, ...]] = []
+        self._are_json: set[str] = set()  # those of the shared texts in `_rows` that were checked
         self._gave_back = 0.0
 
     def __len__(self) -> int:
@@ -377,14 +385,52 @@ class PivotStore:
                 self._columns = [_in_one(table.column(name)) for name in _PAYLOAD]
             except DAMAGED as error:
                 raise DataError(f"{self.path}: cannot read row {row}: {error}") from error
-            self._group = group
+            self._group, self._rows = group, []
+            self._at_once = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE * table.num_rows // max(1, table.nbytes)))
             del table
             self._give_back_memory()
         place = row - self._starts[group]
         try:
-            return _pivot(column[place].as_py() for column in self._columns)  # decodes only this row's values
+            if not 0 <= place - self._first < len(self._rows):
+                self._decode(place)
+            return self._pivot(self._rows[place - self._first])
         except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}; {AGAIN}") from error
+
+    def _decode(self, place: int) -> None:
+        """Decode the rows from a place of the group on; only this one if any of them cannot be decoded."""
+        self._first, self._rows, self._are_json = place, [], set()
+        try:
+            self._rows = _rows_of(self._columns, place, self._at_once)
+        except DAMAGED:
+            self._rows = _rows_of(self._columns, place, 1)
+
+    def _pivot(self, values: tuple[Any, ...]) -> Pivot:
+        """Make a pivot from a row's values; raises ValueError for texts that are not JSON, as in a damaged file."""
+        id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
+        for text in (input_, metadata):
+            if not (isinstance(text, str) and is_json(text)):
+                raise ValueError(_NOT_JSON)
+        for text in (tools, params):
+            if text not in self._are_json:
+                if not (isinstance(text, str) and is_json(text)):
+                    raise ValueError(_NOT_JSON)
+                self._are_json.add(text)
+        return Pivot(
+            id=id_,
+            trajectory_id=trajectory,
+            expected_action=expected_action_from_json(expected),
+            input_json=input_,
+            tools_json=tools,
+            params_json=params,
+            metadata_json=metadata,
+            turn=turn,
+            step=step,
+            depth=depth,
+            source_line=line,
+            split=split,
+            n_tools=n_tools,
+        )
 
     def _give_back_memory(self) -> None:
         """Return the memory that Arrow keeps for the next group to the system: a fifth of a session's memory.
@@ -412,27 +458,19 @@ class PivotStore:
         self._file.close()
 
 
-def _pivot(values: Iterable[Any]) -> Pivot:
-    """Make a pivot from a row's values; raises ValueError for texts that are not JSON, as in a damaged file."""
-    id_, split, trajectory, turn, step, depth, n_tools, expected, input_, tools, params, metadata, line = values
-    for text in (input_, tools, params, metadata):
-        if not is_json(text):
-            raise ValueError("a part of it is not JSON")
-    return Pivot(
-        id=id_,
-        trajectory_id=trajectory,
-        expected_action=expected_action_from_json(expected),
-        input_json=input_,
-        tools_json=tools,
-        params_json=params,
-        metadata_json=metadata,
-        turn=turn,
-        step=step,
-        depth=depth,
-        source_line=line,
-        split=split,
-        n_tools=n_tools,
-    )
+def _rows_of(columns: Sequence[Any], first: int, count: int) -> list[tuple[Any, ...]]:
+    """Return some rows of a group; raises one of DAMAGED if a value cannot be decoded."""
+    return list(zip(*(_values(column.slice(first, count)) for column in columns), strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return the values of a column; rows with the same text share it, if the column was read as such."""
+    if not pa.types.is_dictionary(column.type):
+        values: list[Any] = column.to_pylist()
+        return values
+    places = column.indices.to_pylist()
+    texts = {place: None if place is None else column.dictionary[place].as_py() for place in set(places)}
+    return [texts[place] for place in places]
 
 
 def _in_one(column: pa.ChunkedArray) -> pa.Array:
@@ -442,3 +480,5 @@ def _in_one(column: pa.ChunkedArray) -> pa.Array:
 
 _NOT_PAYLOAD = {"id_hash", "trajectory_hash", "expected_type", "expected_names"}
 _PAYLOAD = [name for name in SCHEMA.names if name not in _NOT_PAYLOAD]
+_SHARED = ["tools", "params"]  # the pivots of a trajectory have the same ones, so these are decoded and checked once
+_NOT_JSON = "a part of it is not JSON"

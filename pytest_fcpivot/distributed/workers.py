@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 WORKER_DIED = "worker died"  # outcome of a report about a crash, which is not a result of the test that it names
 
 _DEATHS_SHOWN = 3
+_REPORTS = "fcpivot-workers-reports"
 
 
 class Workers:
@@ -128,6 +129,8 @@ class Workers:
     def pytest_configure_node(self, node: Any) -> None:
         """Send a starting worker its plan, and forget the crashes of earlier sessions at the first one."""
         session, plan = self._session, self._session.plan
+        if not session.config.pluginmanager.has_plugin(_REPORTS):
+            session.config.pluginmanager.register(WorkersReports(session.config, self._reported), _REPORTS)
         run, calls = session.ledger.recorder.path, session.calls.directory
         send_plan(
             node.workerinput,
@@ -228,6 +231,17 @@ class Workers:
         if self._crashes is not None:
             self._crashes.add(suspects, logs, suspects if guilty else ())
 
+
+class WorkersReports:
+    """The controller's plugin object for the reports of its workers, once there are some.
+
+    `reported` is filled with the last test that each worker reported, by the worker's id.
+    """
+
+    def __init__(self, config: pytest.Config, reported: dict[str, str]) -> None:
+        self._config = config
+        self._reported = reported
+
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Show a crash that is not a test's result as WORKER DIED."""
         return (WORKER_DIED, "W", "WORKER DIED") if report.outcome == WORKER_DIED else None
@@ -236,7 +250,7 @@ class Workers:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember the last test that each worker reported, and keep crashes that are not results out of JUnit."""
         if report.outcome == WORKER_DIED:
-            forget(self._session.config, report)
+            forget(self._config, report)
         elif report.when == "call" or not report.passed:
             self._reported[getattr(report, "worker_id", "")] = report.nodeid
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from pytest_fcpivot.core.apart import names_apart, values_apart
 from pytest_fcpivot.core.errors import GraderError
-from pytest_fcpivot.core.jsontext import json_path, one_line, shown
+from pytest_fcpivot.core.jsontext import decoded, json_path, one_line, shown
 from pytest_fcpivot.core.model import Action, FunctionCall, Grade
-from pytest_fcpivot.graders.arguments import decoded, expected_arguments, same_json, why_not_decoded
+from pytest_fcpivot.graders.arguments import expected_arguments, same_json, why_not_decoded
 from pytest_fcpivot.graders.categories import (
     ARGUMENTS_DECODE_ERROR,
     BATCH_LENGTH_DIFFERENT,

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from json import JSONDecoder, loads
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import GraderError
-from pytest_fcpivot.core.jsontext import one_line
+from pytest_fcpivot.core.jsontext import decoded, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_fcpivot.core.model import FunctionCall
-
-_scan_once: Callable[[str, int], tuple[Any, int]] = JSONDecoder().scan_once  # type: ignore[attr-defined]
-
-
-def decoded(arguments: str) -> Any:
-    """Decode JSON as `json.loads` does; raises ValueError, or RecursionError if it is nested too deep.
-
-    Text without white space around it, the usual case, takes a faster path.
-    """
-    try:
-        value, end = _scan_once(arguments, 0)
-    except StopIteration:
-        return loads(arguments)
-    return value if end == len(arguments) else loads(arguments)
 
 
 def expected_arguments(call: FunctionCall) -> Any:

@@ -31,7 +31,6 @@ _KINDS = (TYPE, TOOL, DEPTH, TOOLS, CATEGORY)
 _NAMED, _ROWS = 5, 8
 _NAME, _ID = 60, 200
 _LEAST_P = 0.0001
-_WIDER = " (the interval is wider, as it also allows for changes that are too rare to be seen here)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +116,9 @@ def _figures(report: Report) -> Iterator[str]:
 def _in_words(difference: Difference, max_drop: float | None) -> Iterator[str]:
     """Yield what the data show of a drop, and what they leave open."""
     if difference.high < 0:
-        yield f"the mean reward fell by at least {-difference.high:.4f}{_WIDER if difference.highest >= 0 else ''}"
+        yield f"the mean reward fell by at least {-difference.high:.4f}"
     elif difference.low > 0:
-        yield f"the mean reward rose by at least {difference.low:.4f}{_WIDER if difference.lowest <= 0 else ''}"
+        yield f"the mean reward rose by at least {difference.low:.4f}"
     allowed = difference.allowed_drop
     yield (
         f"the largest drop that these data still allow is {allowed:.4f}" if allowed else "these data rule out any drop"
@@ -299,7 +298,10 @@ def table_lines(reports: Sequence[Report]) -> Iterator[str]:
     yield f"p (Holm) is adjusted for one family: {count_of(len(reports), 'comparison')} with BASE"
     for report in reports:
         found = report.found
-        told = [*found.new.notes, *_left_out(found), *_steadiness(found)]
+        told = [*found.new.notes]
+        if found.difference is not None and report.max_drop is not None and not found.identical:
+            told += _in_words(found.difference, report.max_drop)
+        told += [*_left_out(found), *_steadiness(found)]
         if report.flips and (found.lost or found.won):
             told += _flips(found, report.flips)
         if told:
@@ -349,7 +351,10 @@ def same_agent_lines(found: Comparison, measured: SameAgent | None) -> Iterator[
         f"interval {rate.low:.2%} to {rate.high:.2%}; {len(found.lost)} lost, {len(found.won)} won)"
     )
     yield f"mean reward {found.means[0]:.4f} and {found.means[1]:.4f}"
-    yield f"from run to run, the mean has a standard deviation of {measured.noise:.4f} by the model's own noise"
+    if math.isinf(measured.noise):
+        yield "how much the mean varies from run to run cannot be known from one trajectory"
+    else:
+        yield f"from run to run, the mean has a standard deviation of {measured.noise:.4f} by the model's own noise"
     if found.difference.high < 0 or found.difference.low > 0:
         yield (
             f"warning: the change of {found.difference.change:+.4f} is more than noise (p "
@@ -363,6 +368,11 @@ def same_agent_lines(found: Comparison, measured: SameAgent | None) -> Iterator[
         )
         yield f"{turns.rule}: {said}; of {RERUNS} reruns, about {turns.turned:.1f} would not say {turns.word}"
     yield from _left_out(found)
+
+
+def same_agent_markdown(found: Comparison, measured: SameAgent | None) -> Iterator[str]:
+    """Yield the same lines as a list in Markdown."""
+    yield from (f"- {_escaped(line.strip())}" for line in same_agent_lines(found, measured) if line)
 
 
 # -------------------------------------------------------------------- Markdown
@@ -564,7 +574,7 @@ def same_agent_builtins(found: Comparison, measured: SameAgent | None) -> dict[s
         "flip_rate_interval": [rate.low, rate.high],
         "lost": len(found.lost),
         "won": len(found.won),
-        "noise": measured.noise,
+        "noise": None if math.isinf(measured.noise) else measured.noise,
         "difference": _difference(found.difference, None),
         "verdicts": [
             {

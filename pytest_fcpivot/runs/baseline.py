@@ -206,7 +206,6 @@ def _refuse_incomplete(name: str, description: Mapping[str, Any], rewards: Rewar
 def lines(description: Mapping[str, Any], rewards: Rewards) -> Iterator[bytes]:
     """Yield the lines of a baseline's file."""
     body = list(_body(rewards))
-    digest = _digest(body)
     about: dict[str, Any] = {_MEMBER: FORMAT, "saved": now()}
     about |= {name: description[name] for name in _ABOUT if description.get(name) is not None}
     about["data"] = [{name: data[name] for name in _OF_DATA} for data in description["data"]]
@@ -214,7 +213,7 @@ def lines(description: Mapping[str, Any], rewards: Rewards) -> Iterator[bytes]:
     about["options"] = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
     about["pivots"] = len(rewards)
     about["errors"] = sum(len(pivot.missing) for pivot in rewards)
-    about["sha256"] = digest
+    about["sha256"] = hashlib.sha256(b"".join(body)).hexdigest()
     yield json.dumps(about).encode("ascii") + b"\n"
     yield from body
 
@@ -253,13 +252,6 @@ def _number(reward: float) -> float:
 
 def _test_of(place: str, pivot_id: str) -> str:
     return f"{place}[{pivot_id}]" if "::" in place else f"{place}::{pivot_id}"
-
-
-def _digest(body: list[bytes]) -> str:
-    found = hashlib.sha256()
-    for line in body:
-        found.update(line.rstrip(b"\r\n") + b"\n")  # a checkout on Windows may change the ends of lines
-    return found.hexdigest()
 
 
 # -------------------------------------------------------------------- reading
@@ -321,7 +313,7 @@ def _first_line(path: Path) -> dict[str, Any]:
 
 def _line(data: bytes) -> tuple[Any, bytes]:
     """Read a line as JSON, and return it with the bytes that are hashed."""
-    bare = data.rstrip(b"\r\n")
+    bare = data.rstrip(b"\r\n")  # a checkout on Windows may change the ends of lines
     if not bare.strip():
         raise DamagedLineError("an empty line")
     try:

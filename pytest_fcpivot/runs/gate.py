@@ -247,7 +247,7 @@ def _by_drop(gate: GateOptions, drop: Share, evidence: Evidence) -> RuleVerdict:
     readings = [each for each in (comparison.if_wrong, comparison.if_right, found) if each is not None]
     if not readings:
         return verdict(UNTRUSTED, "the baseline has no answer to any pivot of this run", fails=True)
-    words = [_word(each, drop.value) for each in readings]
+    words = [word_of(each, drop.value) for each in readings]
     failing = [_fails(gate, word, each) for word, each in zip(words, readings, strict=True)]
     if comparison.if_wrong is not None and comparison.if_right is not None:
         figures |= {"if_wrong": _figures(comparison.if_wrong), "if_right": _figures(comparison.if_right)}
@@ -268,7 +268,8 @@ def _compared(comparison: Comparison) -> Iterable[PivotRewards]:
     yield from (pivot for pivot in comparison.errors_new if id(pivot) not in errors_base)
 
 
-def _word(found: Difference, drop: Fraction) -> str:
+def word_of(found: Difference, drop: Fraction | float) -> str:
+    """Return the verdict on a drop of the mean reward: it is decided by the interval that is shown."""
     if Fraction(found.high) < -drop:
         return REGRESSION
     return PASS if Fraction(found.lowest) > -drop else INCONCLUSIVE

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.answer_flags import AGENT_NOTES
 from pytest_fcpivot.core.errors import ActionError
+from pytest_fcpivot.core.jsontext import quoted
 from pytest_fcpivot.core.model import Action, FunctionCall, Message
 from pytest_fcpivot.core.shapes import read_output
 from pytest_fcpivot.runs.reader import is_too_deep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pytest_fcpivot.core.shapes import Reading
 
 # The most characters of an answer's texts together. Escaped, a character may take 12 bytes, and a line holds the texts
@@ -31,14 +30,15 @@ _NO_RESPONSE = frozenset(("type", "choices"))
 _RESPONSE_KEYS = ("id", "model", "status", "error", "incomplete_details", "output", "usage", "created_at", AGENT_NOTES)
 
 
-def output_json(output: Any) -> str:
+def output_json(output: Any, reading: Reading | None = None) -> str:
     """Write an agent's output as JSON text in ASCII, from which `to_action` reads the same action.
 
     Objects of SDKs are written as their fields, an answer without what was wrapped around it, and a Response without
     the members that repeat the request. If that gives no such text, the action alone is written; for an output that is
-    not an action, the name of its type.
+    not an action, the name of its type. `reading` is what `read_output` made of the output, if that has been called
+    already.
     """
-    text = _written(output)
+    text = _written(output, reading)
     return text if len(text) <= _LONGEST else json.dumps(f"an answer of {len(text) >> 20} MB, which is not recorded")
 
 
@@ -53,11 +53,11 @@ def refuse_too_long(action: Action) -> None:
         )
 
 
-def _written(output: Any) -> str:
+def _written(output: Any, reading: Reading | None) -> str:
     if output is None or isinstance(output, str):
-        return json.dumps(output)
+        return "null" if output is None else quoted(output)
     try:
-        reading = read_output(output)
+        reading = reading or read_output(output)
     except ActionError:
         reading = None
     try:
@@ -90,14 +90,16 @@ def action_json(action: Action | None) -> str:
         return "null"
     if action.malformed is not None:
         return json.dumps(_fields(action))
-    calls: Iterable[dict[str, str]] = [_fields(call) for call in action.calls]
-    calls = list(calls)
+    calls = [
+        f'{{"type": "function_call", "name": {quoted(call.name)}, "arguments": {quoted(call.arguments)}}}'
+        for call in action.calls
+    ]
     if len(calls) == 1:
-        return json.dumps(calls[0])
+        return calls[0]
     if calls:
-        return json.dumps({"type": "function_call_batch", "calls": calls})
+        return f'{{"type": "function_call_batch", "calls": [{", ".join(calls)}]}}'
     # a user's own fixture may have put anything into an action
-    return json.dumps({"type": "message", "content": action.message}) if isinstance(action.message, str) else "null"
+    return f'{{"type": "message", "content": {quoted(action.message)}}}' if isinstance(action.message, str) else "null"
 
 
 def _is_json(value: Any) -> bool:

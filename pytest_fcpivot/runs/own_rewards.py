@@ -27,7 +27,7 @@ class OwnRewards:
     def add(self, record: CaseRecord) -> None:
         """Count a result; leaves out errors, and the user's own tests, which may grade other actions."""
         place = record.pivot_id, record.repeat
-        if record.reward is None or not record.own or place not in self._recorded:
+        if not self._recorded or record.reward is None or not record.own or place not in self._recorded:
             return
         recorded = self._recorded[place]
         if recorded is None:

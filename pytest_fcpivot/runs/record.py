@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.jsontext import well_formed
+from pytest_fcpivot.core.jsontext import quoted, well_formed
 from pytest_fcpivot.core.usage import Usage
 from pytest_fcpivot.graders.categories import OURS
 
@@ -139,6 +140,8 @@ class CaseRecord:
         if self.judge is not None:
             by, score, reason, tokens, cause = self.judge
             self.judge = by, score, redact(reason), tokens, None if cause is None else redact(cause)
+        if not redact.is_in_answer(self.output_json, self.action_json):
+            return  # nearly always, after one look at the environment
         for name in ("output_json", "action_json"):
             text = getattr(self, name)
             clean = text and redact.answer(text)
@@ -148,7 +151,6 @@ class CaseRecord:
 
     def line(self, test: str, outcome: str, cost: float | None = None) -> str:
         """Return the record as one line of `results.jsonl`, without a newline; `test` is the node id."""
-        usage = self.usage
         partial: dict[str, Any] = {}
         if self.paths:
             partial["paths"] = self.paths
@@ -164,31 +166,29 @@ class CaseRecord:
             partial["flags"] = self.flags
         if self.redacted:
             partial["redacted"] = True
-        head = json.dumps(
-            {
-                "pivot_id": self.pivot_id,
-                "repeat": self.repeat,
-                "outcome": outcome,
-                "reward": self.reward,
-                "category": self.category,
-                "path": self.path,
-                **partial,
-                "schema": self.schema,
-                "explanation": self.explanation,
-                "usage": None if usage is None else Usage(*usage).to_builtins(),
-                "cost": cost,
-                "latency_s": round(self.latency_s, 6),
-                "attempts": self.attempts,
-                "retried": self.retried,
-                "error": self.error,
-                "cause": self.cause,
-                "trajectory_id": self.trajectory_id,
-                "expected": self.expected,
-                "tool": self.tool,
-                "test": test,
-            }
+        usage = None if self.usage is None else Usage(*self.usage).to_builtins()
+        retried = _json(self.retried) if self.retried else "[]"
+        # Written member by member, in half the time that the JSON encoder takes for a dict of them.
+        return (
+            f'{{"pivot_id": {_json(self.pivot_id)}, "repeat": {self.repeat}, "outcome": {_json(outcome)}, '
+            f'"reward": {_json(self.reward)}, "category": {_json(self.category)}, "path": {_json(self.path)}, '
+            f"{json.dumps(partial)[1:-1] + ', ' if partial else ''}"
+            f'"schema": {_json(self.schema)}, "explanation": {_json(self.explanation)}, "usage": {_json(usage)}, '
+            f'"cost": {_json(cost)}, "latency_s": {_json(round(self.latency_s, 6))}, "attempts": {self.attempts}, '
+            f'"retried": {retried}, "error": {_json(self.error)}, "cause": {_json(self.cause)}, '
+            f'"trajectory_id": {_json(self.trajectory_id)}, "expected": {_json(self.expected)}, '
+            f'"tool": {_json(self.tool)}, "test": {_json(test)}, '
+            f'"action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
         )
-        return f'{head[:-1]}, "action": {self.action_json or "null"}, "output": {self.output_json or "null"}}}'
+
+
+def _json(value: Any) -> str:
+    """Write a value as json.dumps() does, the usual ones in a fraction of the time."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return quoted(value)
+    return repr(value) if type(value) is float and isfinite(value) else json.dumps(value)
 
 
 def shown_category(category: str, redact: Callable[[str], str]) -> str:

@@ -52,6 +52,8 @@ class PivotRewards:
     @property
     def mean(self) -> float | None:
         """The mean over the graded repeats; None if there are none."""
+        if len(self.rewards) == 1:  # in a tenth of the time
+            return next(iter(self.rewards.values()))
         return self.total / len(self.rewards) if self.rewards else None
 
 
@@ -78,9 +80,7 @@ class Rewards:
 
     def add(self, result: CaseRecord | ResultLine, test: str) -> None:
         """Add the result of a test (a node id); without a reward, it is an error."""
-        pivot = self._pivot(test, result.pivot_id, result.repeat)
-        if pivot is None:
-            pivot = self._begin(test, result.pivot_id, result.trajectory_id, result.expected, result.tool)
+        pivot = self._pivot(test, result.pivot_id, result.repeat, result.trajectory_id, (result.expected, result.tool))
         if result.reward is None:
             self._take_out(pivot, result.repeat)
             pivot.missing.add(result.repeat)
@@ -91,10 +91,8 @@ class Rewards:
 
     def add_missing(self, test: str, entry: IndexEntry, repeat: int) -> None:
         """Add a selected test that has no result."""
-        pivot = self._pivot(test, entry.id, repeat)
-        if pivot is None:
-            tool = entry.expected_names[0] if entry.expected_names else None
-            pivot = self._begin(test, entry.id, entry.trajectory_id, entry.expected_type, tool)
+        tool = entry.expected_names[0] if entry.expected_names else None
+        pivot = self._pivot(test, entry.id, repeat, entry.trajectory_id, (entry.expected_type, tool))
         pivot.missing.add(repeat)
 
     def put(self, pivot: PivotRewards) -> None:
@@ -129,17 +127,17 @@ class Rewards:
             found.update(repr((key, sorted(pivot.rewards.items()), sorted(pivot.missing))).encode("utf-8", "replace"))
         return found.hexdigest()
 
-    def _pivot(self, test: str, pivot_id: str, repeat: int) -> PivotRewards | None:
-        pivot = self._pivots.get((place_of(test, pivot_id), pivot_id))
-        if pivot is not None and repeat == 1:
+    def _pivot(
+        self, test: str, pivot_id: str, repeat: int, trajectory_id: str, about: tuple[str, str | None]
+    ) -> PivotRewards:
+        """Return the results of a test's pivot, new if there are none; `about` is what is expected, and its tool."""
+        key = place_of(test, pivot_id), pivot_id
+        pivot = self._pivots.get(key)
+        if pivot is None:
+            place, trajectory_id = sys.intern(key[0]), sys.intern(trajectory_id)
+            pivot = self._pivots[place, pivot_id] = PivotRewards(place, pivot_id, trajectory_id, *about, test)
+        elif repeat == 1:
             pivot.test = test
-        return pivot
-
-    def _begin(self, test: str, pivot_id: str, trajectory_id: str, expected: str, tool: str | None) -> PivotRewards:
-        place = place_of(test, pivot_id)
-        pivot = self._pivots[place, pivot_id] = PivotRewards(
-            sys.intern(place), pivot_id, sys.intern(trajectory_id), expected, tool, test
-        )
         return pivot
 
     @staticmethod

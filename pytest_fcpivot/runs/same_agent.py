@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.runs.gate import FAIL, INCONCLUSIVE, PASS, REGRESSION, word_of
 from pytest_fcpivot.runs.rewards import totals_of
 from pytest_fcpivot.stats.clusters import spread
 from pytest_fcpivot.stats.interval import Interval, mean_interval
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.stats.paired import Difference
 
 RERUNS = 4
-PASS, REGRESSION, INCONCLUSIVE, FAIL = "PASS", "REGRESSION", "INCONCLUSIVE", "FAIL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,6 @@ def same_agent(
     if max_drop is not None:
         turns.append(_of_drop(max_drop, difference, further, found_spread.df))
     return SameAgent(rate, noise, tuple(turns))
-
-
-def word_of(difference: Difference, max_drop: float) -> str:
-    """Return the verdict on a drop of at most `max_drop`."""
-    if difference.high < -max_drop:
-        return REGRESSION
-    return PASS if difference.lowest > -max_drop else INCONCLUSIVE
 
 
 def _of_mark(mark: float, means: tuple[float, float], further: float, df: float) -> Turns:

@@ -112,13 +112,14 @@ class Tally:
     def _add_call(self, record: CaseRecord) -> None:
         if record.attempts:
             self.latencies.append(record.latency_s)
-        self.again += record.retried.count(RUN_AGAIN)
-        retries = [reason for reason in record.retried if reason != RUN_AGAIN]
-        if retries:
-            self.retried += 1
+        if record.retried:
+            self.again += record.retried.count(RUN_AGAIN)
+            retries = [reason for reason in record.retried if reason != RUN_AGAIN]
+            self.retried += bool(retries)
             self.retries.update(retries)
-        self.flags.update(record.flags)
-        self.unread += not UNREAD.isdisjoint(record.flags)
+        if record.flags:
+            self.flags.update(record.flags)
+            self.unread += not UNREAD.isdisjoint(record.flags)
         if record.judge is not None:
             by, _, _, tokens, cause = record.judge
             self.judged[by] += 1

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from pytest_fcpivot.core.jsontext import json_path, one_line
+from pytest_fcpivot.core.jsontext import decoded, json_path, one_line
 from pytest_fcpivot.core.model import SchemaVerdict
 from pytest_fcpivot.schema.accept import make_acceptor
 
@@ -48,7 +48,7 @@ class SchemaValidator:
     def check(self, arguments: str) -> SchemaVerdict:
         """Check the arguments of one call, given as JSON text, in this process and without a deadline."""
         try:
-            instance = json.loads(arguments)
+            instance = decoded(arguments)
         except (ValueError, RecursionError) as error:
             return SchemaVerdict("invalid", "$", "json", f"the arguments are not JSON: {one_line(str(error))}")
         if self._surely_valid is not None and self._surely_valid(instance):

@@ -180,15 +180,16 @@ class Asker:
         if stored.give(node, case):
             ahead.ask_judge(node)
             return
-        if node.nodeid in stored.guilty:
+        test = node.nodeid
+        if test in stored.guilty:
             raise AgentError("the process crashed during the agent's call, and again when it was made alone")
         caller = self._caller(agent)
         call, case.call = case.call, None
-        alone = node.nodeid in stored.suspects
+        alone = test in stored.suspects
         if call is None:
             if alone:
                 self._wait_for_others(node, caller)
-            call = self._start(caller, case, node.nodeid)
+            call = self._start(caller, case, test)
         else:
             ahead.calls -= 1
         began = time.perf_counter()
@@ -201,7 +202,7 @@ class Asker:
                         ahead.ask(node, agent, caller, waits=True)
             caller.wait_for(call)
             if isinstance(call.error, DroppedError):  # dropped when the session was stopped, but this test runs
-                call = self._start(caller, case, node.nodeid)
+                call = self._start(caller, case, test)
             case.output = caller.finish(call)
         except (pytest.skip.Exception, pytest.exit.Exception):
             raise

@@ -20,7 +20,6 @@ from pytest_fcpivot.session.kept_calls import KeptCalls
 from pytest_fcpivot.session.ledger import Ledger
 from pytest_fcpivot.session.plan import make_plan
 from pytest_fcpivot.session.redaction import Redaction
-from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.stored_answers import StoredAnswers
 from pytest_fcpivot.session.worker_plan import is_worker
 
@@ -45,8 +44,6 @@ def begin(config: pytest.Config) -> PivotSession:
     if session.plan.datasets.are_run and forked.is_forked(config):
         raise pytest.UsageError(forked.WHY_NOT)
     config.pluginmanager.register(session, "fcpivot-session")
-    if session.plan.reruns.runners and not is_worker(config):
-        config.pluginmanager.register(OneCaseEach(config, session.names.find), "fcpivot-junit-cases")
     config.add_cleanup(gc.unfreeze)
     return session
 

@@ -17,6 +17,7 @@ from pytest_fcpivot.schema.toolset import tool_set
 if TYPE_CHECKING:
     from pytest_fcpivot.calls.call import Call
     from pytest_fcpivot.core.model import Action, Grade, Pivot, SchemaVerdict
+    from pytest_fcpivot.core.shapes import Reading
     from pytest_fcpivot.runs.answers import StoredAnswer
     from pytest_fcpivot.runs.record import Scoring
     from pytest_fcpivot.session.scoring import Held, Scored
@@ -39,7 +40,7 @@ class Case:
     `judging` is a question that the judge of messages was asked ahead of the test, and `scored` its result. `latency_s`
     is the duration of the last attempt, `waited_s` the time that the test waited, both in seconds. `cause` names the
     fault behind an error, `note` is an explanation shown beside it, and `refusal` has the words in which the model's
-    server refused the request.
+    server refused the request. `reading` is what was read of `output`, None if that has to be read again.
     """
 
     pivot: Pivot
@@ -47,6 +48,7 @@ class Case:
     call: Call | None = None
     stored: StoredAnswer | None = None
     output: Any = NOT_ASKED
+    reading: Reading | None = None
     action: Action | None = None
     grade: Grade | None = None
     judging: Held | None = None
@@ -60,6 +62,7 @@ class Case:
     cause: str | None = None
     note: str | None = None
     refusal: str | None = None
+    raised: pytest.ExceptionInfo[BaseException] | None = None  # what ended the setup or the call
     before: tuple[str, ...] | None = None  # why the attempts of earlier runs of this test failed
 
     def graded(self) -> Graded:
@@ -93,7 +96,7 @@ class Case:
             path=None if grade is None else grade.path,
             schema=None if self.verdict is None else self.verdict.status,
             explanation=None if grade is None else grade.explanation,
-            output_json=None if self.output is NOT_ASKED else output_json(self.output),
+            output_json=None if self.output is NOT_ASKED else output_json(self.output, self.reading),
             action_json=action_json(action),
             usage=None if usage is None else usage.counts(),
             latency_s=self.latency_s,
@@ -124,7 +127,7 @@ class Case:
             return () if self.stored.first is None else self.stored.first.flags
         message = self.action is not None and self.action.message is not None
         names = tool_set(self.pivot.tools_json).names if message else frozenset()
-        flags = flags_of(self.output, self.action, names)
+        flags = flags_of(self.output, self.action, names, self.reading)
         recorded = None if self.stored is None else self.stored.action
         return flags if recorded in (None, self.action) else (*flags, READ_DIFFERENTLY)
 

@@ -215,7 +215,7 @@ class Gating:
         try:
             path = save(name, self._root, description, self.rewards, allow_errors=self.options.allow_errors)
         except RunError as error:
-            self.trouble = str(error)
+            self.trouble = str(error).replace("--allow-errors", "--fc-allow-errors")  # as a session's option is called
             return True
         self.saved = f"baseline saved in {self._plan.shown_path(path)}"
         return False

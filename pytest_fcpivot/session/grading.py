@@ -11,6 +11,7 @@ from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.errors import AgentError, GraderError, WrongAction
 from pytest_fcpivot.core.jsontext import on_screen
 from pytest_fcpivot.core.model import Action, Grade, SchemaVerdict
+from pytest_fcpivot.core.shapes import read_output
 from pytest_fcpivot.graders import is_bundled, passes
 from pytest_fcpivot.graders.categories import SCHEMA_INVALID
 from pytest_fcpivot.report.failure import explain_error, explain_wrong_action
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_fcpivot.core.model import Pivot
+    from pytest_fcpivot.core.shapes import Reading
     from pytest_fcpivot.runs.answers import FirstGrade
     from pytest_fcpivot.schema.toolset import ToolSet
     from pytest_fcpivot.session.case import Case
@@ -67,7 +69,10 @@ class Grading:
         Raises AgentError for a stored output with a secret replaced by *** and no grade to keep.
         """
         first = first_grade(case, self.differing)
-        return first.action if first else self._read(case.output, tool_set(case.pivot.tools_json))
+        if first:
+            return first.action
+        case.reading = read_output(case.output)
+        return self._read(case.output, tool_set(case.pivot.tools_json), case.reading)
 
     @cached_property
     def differing(self) -> tuple[str, ...]:
@@ -77,8 +82,9 @@ class Grading:
             return ()  # to resume a run with another grader or other data is refused
         return why_not_kept(plan.stored.description, plan.describe())
 
-    def _read(self, output: Any, tools: ToolSet) -> Action:
-        action = to_action(output, tools.names, empty_arguments=self._plan.options.empty_arguments)
+    def _read(self, output: Any, tools: ToolSet, reading: Reading | None = None) -> Action:
+        empty = self._plan.options.empty_arguments
+        action = to_action(output, tools.names, empty_arguments=empty, reading=reading)
         refuse_too_long(action)
         return action
 

@@ -16,6 +16,7 @@ from pytest_fcpivot.session.closing import Closing
 from pytest_fcpivot.session.heading import heading
 from pytest_fcpivot.session.items import PivotFile, PivotItem
 from pytest_fcpivot.session.reports import Reports
+from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
 from pytest_fcpivot.session.stopping import stopping
 from pytest_fcpivot.session.test_names import TestNames
@@ -83,6 +84,8 @@ class PivotSession:
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(ShortMemory(reporter, {dataset.label for dataset in self.plan.datasets}))
+        if self.plan.reruns.runners and not is_worker(self.config):
+            OneCaseEach.register(self.config, self.names.find)
 
     def _begin_run(self) -> None:
         facts, recorder = self.plan.describe(), self.ledger.recorder

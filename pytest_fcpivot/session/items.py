@@ -14,15 +14,17 @@ from pytest_fcpivot.session.compat import (
     fixture_request,
     has_fixture_request,
     put_off_fixture_request,
+    session_fixtures,
     shared_fixtures,
     take_id_apart,
 )
 from pytest_fcpivot.session.datasets import Dataset
+from pytest_fcpivot.session.marks import has_mark
 from pytest_fcpivot.session.our_fixtures import NO_AGENT, brings_agent, is_ours
 from pytest_fcpivot.session.test_names import repeat_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_fcpivot.core.model import Action, Grade, Pivot
@@ -50,6 +52,11 @@ def pivot_of(item: pytest.Item) -> tuple[IndexEntry, int] | None:
     return case[1:] if isinstance(case, tuple) and case and isinstance(case[0], Dataset) else None
 
 
+def _last_entry(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """Return the part of a traceback that pytest looks at to show an exception by its message alone."""
+    return excinfo.traceback[-1:]
+
+
 class Pivots(Protocol):
     """The parts of a session that data files and their items use."""
 
@@ -75,6 +82,8 @@ class PivotFile(pytest.Module):
     agent: Callable[..., Any] | None = None
     direct = False
     hooks: Any = None
+    # The session's fixtures that the items share, as `session_fixtures` returns them; see PivotItem.setup.
+    kept: Sequence[tuple[str, Any, Any]] | None = None
 
     @classmethod
     def make(cls, parent: pytest.Collector, path: Path, dataset: Dataset, pivots: Pivots) -> PivotFile:
@@ -160,6 +169,12 @@ class PivotItem(pytest.Function):
         if matches:  # not the empty set that every node begins with
             self._keyword_matches = matches
 
+    def iter_markers(self, name: str | None = None) -> Iterator[pytest.Mark]:
+        """Iterate over the item's markers; pytest and plugins look for a dozen of them, of which a pivot has none."""
+        if name is not None and not has_mark(self, (name,)):
+            return iter(())
+        return super().iter_markers(name)
+
     def case(self) -> Case:
         """Return the item's case, reading its pivot if that was not done when its call was started ahead."""
         if CASE not in self.stash:
@@ -173,8 +188,9 @@ class PivotItem(pytest.Function):
     def setup(self) -> None:
         """Set up the fixtures; the agent is asked last, after every autouse fixture.
 
-        If none of our fixtures is overridden, their values are set here directly: pytest's machinery for four fixtures
-        costs more than everything else that is done for a pivot.
+        If none of our fixtures is overridden, their values are set here directly, and so are those of fixtures that
+        live as long as the session: pytest's machinery for them costs more than everything else that is done for a
+        pivot.
         """
         file = self.parent
         if not file.direct:
@@ -183,6 +199,8 @@ class PivotItem(pytest.Function):
         pivots = file.pivots
         pivot = pivots.pivot(self, None)
         values: dict[str, Any] = self.funcargs
+        kept = {name: result[0] for name, fixture, result in file.kept or () if fixture.cached_result is result}
+        values.update(kept)
         values["pivot"], values["fc_action"] = pivot, None
         values["fc_grade"] = pivots.grader_for(self, pivot)
         request = fixture_request(self)
@@ -193,13 +211,15 @@ class PivotItem(pytest.Function):
         if file.agent is not None:
             values["fc_agent"] = file.agent
         super().setup()
+        if file.kept is None or len(kept) < len(file.kept):
+            file.kept = session_fixtures(self)
         agent = file.agent = values["fc_agent"]
         values["fc_action"] = pivots.ask(self, pivot, agent)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override] # as Function
         """Show a wrong action by its own few lines, without a traceback."""
         if isinstance(excinfo.value, WrongAction):
-            shown = excinfo.getrepr(style="value")
+            shown = excinfo.getrepr(style="value", tbfilter=_last_entry)
             crash = getattr(shown, "reprcrash", None)
             if crash is not None:  # JUnit has the text below this message, and need not have it twice
                 crash.message = crash.message.partition("\n")[0]

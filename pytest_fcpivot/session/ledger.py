@@ -63,18 +63,19 @@ class Ledger:
         outcome = "failed" if is_gated(report) else report.outcome
         if outcome not in ("passed", "failed", "skipped"):
             return None  # no result yet: another plugin runs the test again
+        test = report.nodeid
         self.of_answers += report.outcome == "failed" and self._is_of_answer(record, report)
-        if self.ending.has_result(report.nodeid):
+        if self.ending.has_result(test):
             self.tally.repeated += 1
             return None
         graded_nothing = outcome == "passed" and record.reward is None  # a user's own test
         is_result = outcome != "skipped" and not graded_nothing
-        trouble = self._record(record, report.nodeid, outcome) if is_result and not record.kept else None
-        self.tally.add(record, report.nodeid, outcome)
+        trouble = self._record(record, test, outcome) if is_result and not record.kept else None
+        self.tally.add(record, test, outcome)
         self.own_rewards.add(record)
         if self.gating is not None and is_result:
-            self.gating.add(record, report.nodeid)
-        self.ending.add_result(report.nodeid)  # last: if Ctrl-C comes before, the test counts as not run
+            self.gating.add(record, test)
+        self.ending.add_result(test)  # last: if Ctrl-C comes before, the test counts as not run
         if trouble is None and is_result and not self.ending.lost:
             trouble = self._refusals.add(record) or self._too_many(session)
         return trouble

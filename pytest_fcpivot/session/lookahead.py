@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.session.items import PivotItem
+from pytest_fcpivot.session.marks import has_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +55,10 @@ class Lookahead:
                 break
             if not isinstance(upcoming, PivotItem) or upcoming.asked or not _has_agent(upcoming, agent, item):
                 continue
-            if _may_not_run(upcoming):
+            if has_mark(upcoming, _MAY_NOT_RUN):
                 continue
-            if upcoming.nodeid in self._stored.suspects:
+            test = upcoming.nodeid
+            if test in self._stored.suspects:
                 break  # it may crash the process, so it is asked alone, in its turn
             if self._stored.has(upcoming):
                 if self._judges_enough():
@@ -65,7 +67,7 @@ class Lookahead:
                 continue
             upcoming.asked = True
             case = upcoming.case()
-            case.call = self._start(caller, case, upcoming.nodeid)
+            case.call = self._start(caller, case, test)
             self.calls += 1
 
     def ask_judge(self, node: pytest.Item) -> None:
@@ -88,7 +90,7 @@ class Lookahead:
         """Ask the judge about a stored answer before its test runs, unless that was done."""
         if self._judging is None or upcoming.asked or upcoming.entry.expected_type != "message":
             return
-        if _may_not_run(upcoming):
+        if has_mark(upcoming, _MAY_NOT_RUN):
             return
         upcoming.asked = True
         stored = self._stored.read(upcoming)
@@ -104,14 +106,3 @@ def _has_agent(upcoming: PivotItem, agent: Any, item: PivotItem) -> bool:
     if upcoming.parent.agent is not None or not upcoming.parent.direct:
         return upcoming.parent.agent is agent
     return upcoming.agent_fixture() is item.agent_fixture()
-
-
-def _may_not_run(item: pytest.Item) -> bool:
-    """Return whether a mark may skip an item; `iter_markers` would take ten times as long, for every pivot."""
-    node: Any = item
-    while node is not None:
-        for marker in node.own_markers:
-            if marker.name in _MAY_NOT_RUN:
-                return True
-        node = node.parent
-    return False

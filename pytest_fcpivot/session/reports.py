@@ -59,7 +59,10 @@ class Reports:
             self._asker.forget(case)
             if self._plan.reruns.may_follow(item):
                 _remember(item, case)
+            elif case.raised is not None and isinstance(item, PivotItem):
+                _let_go_of_frames(case.raised)
             return
+        case.raised = call.excinfo
         if call.when == "setup":
             # a test's duration is its call's latency, and not how long the test waited for the call
             report.duration = max(0.0, report.duration - case.waited_s) + (case.latency_s if report.failed else 0.0)
@@ -102,6 +105,15 @@ def _remember(item: pytest.Item, case: Case) -> None:
         item.stash.setdefault(FIRST_GRADED, case.graded())
     else:
         item.stash[EARLIER_REASONS] = case.reasons()
+
+
+def _let_go_of_frames(raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Cut a traceback whose report is written: its frames hold the conversation, and some plugins keep it to the end.
+
+    pytest-rerunfailures keeps those of all failures, with which a run in which a third fails took twice as long.
+    """
+    raised.traceback = raised.traceback[:1]
+    raised.tb.tb_next = None
 
 
 def _make_sendable(report: pytest.TestReport) -> None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fcpivot.core.errors import OptionError, WrongAction
+from pytest_fcpivot.session.marks import has_mark
 from pytest_fcpivot.session.peers import has_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+_FLAKY = frozenset({"flaky"})
 _INSTEAD = "pass --fc-repeats=K to ask at each pivot several times, and --fc-retries=N to ask again after faults"
 _UNTIL_RIGHT = f"a wrong answer would be asked again until it is right; {_INSTEAD}"
 
@@ -44,14 +46,18 @@ class Reruns:
         """Return whether another plugin may run a test again in this process."""
         if not self.runners:
             return False
-        if self.asked is not None or item.get_closest_marker("flaky") is not None:
+        if self.asked is not None or has_mark(item, _FLAKY):
             return True
+        return self._run_again_unasked
+
+    @cached_property
+    def _run_again_unasked(self) -> bool:
         # pytest-rerunfailures has this function, and runs a test again only if it is asked to
         return not all(hasattr(plugin, "get_reruns_count") for plugin in self.runners)
 
     def refusal(self, item: pytest.Item) -> str | None:
         """Return why the marks of a test are refused; None if they are not."""
-        if not self._retries_by_mark or item.get_closest_marker("flaky") is None:
+        if not self._retries_by_mark or not has_mark(item, _FLAKY):
             return None
         return f"the mark flaky, which pytest-retry follows: {_UNTIL_RIGHT}"
 
@@ -66,6 +72,14 @@ class OneCaseEach:
         self._config = config
         self._is_over_pivot = is_over_pivot
         self._have_result: set[tuple[str, str]] = set()  # tests with a result, until their teardown
+
+    @classmethod
+    def register(cls, config: pytest.Config, is_over_pivot: Callable[[str], object]) -> None:
+        """Begin to keep the cases, if a JUnit file is written; once pytest is configured."""
+        from pytest_fcpivot.report.junit import suite_writers  # noqa: PLC0415 (few sessions have such plugins)
+
+        if suite_writers(config):
+            config.pluginmanager.register(cls(config, is_over_pivot), "fcpivot-junit-cases")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:

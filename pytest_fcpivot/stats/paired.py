@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALPHA = 0.05
+_ROUNDING = 1e-9  # the most that the difference of two equal rewards, or means of them, is off
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The change of the mean reward from one run to another, over `n` pivots in `clusters` trajectories.
 
-    `low` and `high` are the ends of its confidence interval at 1 - `alpha`; `lowest` and `highest` are those of a more
-    cautious one, which also allows for changes that are too rare to have been seen. `p` is the two-sided p-value of
-    there being no change.
+    `lowest` and `highest` are the ends of its confidence interval at 1 - `alpha`, which is what is shown, and what
+    decides. `low` and `high` are those of a shorter one, which does not allow for changes that are too rare to have
+    been seen; both are on the same side of zero, or on neither. `p` is the two-sided p-value of there being no change.
     """
 
     change: float
@@ -56,29 +57,39 @@ def difference(trajectories: Sequence[Totals], alpha: float = ALPHA) -> Differen
     A trajectory's total is the sum, over its pivots, of the new reward minus the old one, each in [-1, 1]. `low` and
     `high` are mean ± t * standard error, with the variance and the degrees of freedom of `clusters.spread`.
 
-    That interval is a point if no pivot has changed, and too short while few have. `lowest` and `highest` are therefore
-    computed with two more trajectories of mean size, in one of which every pivot is lost, and in the other won; as with
-    the two successes and failures that Agresti & Coull (1998) add to a proportion. Without any change they are about
-    ±3.9 / G from G trajectories. A change that hits a share of 3.7 / G of all trajectories, as a whole, is seen in none
-    of G with probability 0.025.
+    That interval is a point if no pivot has changed, and too short while few have: further changes of the same kind,
+    too rare to be seen in these trajectories, would add to the change. What it says of the sign holds. So its end
+    beyond zero is the one that counts in `lowest` and `highest`. The others are computed with two more trajectories of
+    mean size, in one of which every pivot is lost, and in the other won; as with the two successes and failures that
+    Agresti & Coull (1998) add to a proportion. Without any change they are about ±3.9 / G from G trajectories. A change
+    that hits a share of 3.7 / G of all trajectories, as a whole, is seen in none of G with probability 0.025.
 
-    If nothing has changed, and each trajectory is as likely to lose as to win, all of them go the same way with
-    probability 2^(1-G). `p` is never lower, and as long as that is over `alpha`, the interval is [-1, 1]: under six
-    trajectories at 0.05. benchmarks/comparing.py has how often the bounds are wrong.
+    If nothing has changed, and each trajectory is as likely to lose as to win, k trajectories that differ go the same
+    way with probability 2^(1-k). `p` is never lower, and while that is over `alpha`, no interval excludes 0: with fewer
+    than six of them at 0.05. With fewer than six trajectories in all it is [-1, 1]. benchmarks/comparing.py has how
+    often the bounds are wrong.
     """
     found = spread(trajectories)
     n = round(math.fsum(each.n for each in trajectories))
-    by_chance = 2.0 ** (1 - found.clusters)
-    low, high = (-1.0, 1.0) if by_chance > alpha else _around(trajectories, alpha)
-    size = n / found.clusters
-    cautious = _around([*trajectories, Totals(size, -size), Totals(size, size)], alpha)
+    by_chance = min(1.0, 2.0 ** (1 - sum(abs(each.total) > _ROUNDING for each in trajectories)))
+    low = high = lowest = highest = 1.0
+    if 2.0 ** (1 - found.clusters) > alpha:
+        low = lowest = -1.0
+    else:
+        low, high = _around(trajectories, alpha)
+        if by_chance > alpha:
+            low, high = min(low, 0.0), max(high, 0.0)
+        size = n / found.clusters
+        cautious = _around([*trajectories, Totals(size, -size), Totals(size, size)], alpha)
+        lowest = low if low > 0 else min(low, cautious[0])
+        highest = high if high < 0 else max(high, cautious[1])
     return Difference(
         change=found.mean,
         low=low,
         high=high,
-        lowest=min(low, cautious[0]),
-        highest=max(high, cautious[1]),
-        p=max(_two_sided(found.mean, found.variance, found.df), min(1.0, by_chance)),
+        lowest=lowest,
+        highest=highest,
+        p=max(_two_sided(found.mean, found.variance, found.df), by_chance),
         n=n,
         clusters=found.clusters,
         alpha=alpha,

@@ -309,12 +309,17 @@ def test_ids_that_are_no_names_of_tests_are_refused(tmp_path: Path, own: str) ->
     store.close()
 
 
+def _table(path: Path) -> pa.Table:
+    """Read a store as a table, from which it can be written again."""
+    details = {METADATA_KEY: pq.read_metadata(path).metadata[METADATA_KEY]}
+    return pq.read_table(path).replace_schema_metadata(details)
+
+
 def test_a_store_without_one_of_its_columns(tmp_path: Path) -> None:
     """A column that is gone is told when the file is opened, not when its first row is read."""
     path = tmp_path / "odd.parquet"
     write_store(path, [StoredPivot.of(pivot(1))], {})
-    details = {METADATA_KEY: pq.read_metadata(path).metadata[METADATA_KEY]}
-    pq.write_table(pq.read_table(path).drop_columns(["input"]).replace_schema_metadata(details), path)
+    pq.write_table(_table(path).drop_columns(["input"]), path)
     with pytest.raises(DataError, match=r"odd\.parquet: damaged: it has no column input; prepare the data again"):
         PivotStore(path)
 
@@ -326,4 +331,43 @@ def test_a_row_that_is_damaged(tmp_path: Path) -> None:
     store = PivotStore(path)
     with pytest.raises(DataError, match="cannot read row 1: a part of it is not JSON; prepare the data again"):
         store.read(1)
+    store.close()
+
+
+def test_one_row_is_damaged_among_others(tmp_path: Path) -> None:
+    """The neighbours of a row whose text is not UTF-8 or is missing can be read, in any order, and it is told alone."""
+    path, count = tmp_path / "store.parquet", 12
+    write_store(path, (StoredPivot.of(pivot(number)) for number in range(count)), {})
+    table = _table(path)
+    broken: dict[str, dict[int, bytes | None]] = {
+        "input": {3: b'["\xff"]'},
+        "params": {5: None},
+        "tools": {8: b"[[", 9: None},
+    }
+    for column, values in broken.items():
+        texts = [values.get(row, text.encode()) for row, text in enumerate(table.column(column).to_pylist())]
+        unchecked = pa.Array.from_buffers(pa.string(), count, pa.array(texts, pa.binary()).buffers())
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, pa.field(column, pa.string()), unchecked)
+    pq.write_table(table, path)
+    store = PivotStore(path)
+    for number in [*range(count), 9, 4, 3, 2, 11]:
+        if number in (3, 5, 8, 9):
+            with pytest.raises(DataError, match=f"cannot read row {number}: .*; prepare the data again"):
+                store.read(number)
+        else:
+            assert payload(store.read(number)) == payload(pivot(number))
+    store.close()
+
+
+def test_a_store_in_one_large_group(tmp_path: Path) -> None:
+    """A store that something else has written in one row group, with rows of megabytes among short ones, is read."""
+    path, count = tmp_path / "store.parquet", 300
+    rows = [pivot(number) for number in range(count)]
+    rows[100] = pivot(100, input_json=json.dumps([{"role": "user", "content": "é" * (3 << 20)}]))
+    write_store(path, map(StoredPivot.of, rows), {})
+    pq.write_table(_table(path), path, row_group_size=count, use_dictionary=False)
+    store = PivotStore(path)
+    for number in [*range(90, 110), 299, 0]:
+        assert payload(store.read(number)) == payload(rows[number])
     store.close()

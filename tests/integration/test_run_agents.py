@@ -168,6 +168,45 @@ def test_fixtures_of_every_scope(project: Project, workers: list[str]) -> None:
     project.run_here(_expect(project, "mine"), "--fc-agent=mine:answer", *workers).assert_outcomes(passed=2)
 
 
+def test_a_fixture_that_another_test_sets_up_anew(project: Project) -> None:
+    """A fixture of the session that a test's parameter has replaced is set up again for the pivots after it."""
+    project.write(
+        "conftest.py",
+        """
+import pytest
+
+level = []
+
+@pytest.fixture(scope="session")
+def chosen(request):
+    return getattr(request, "param", "usual")
+
+@pytest.fixture(scope="session", autouse=True)
+def setting(chosen):
+    level[:] = [chosen]
+
+@pytest.fixture(autouse=True)
+def seen(request):
+    print("level", request.node.name, level[0])
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: ["pivot-0", "test_mine[other]", "pivot-1", "test_mine[last]"].index(item.name))
+""",
+    )
+    project.write("mine.py", _named("mine"))
+    project.write(
+        "test_mine.py",
+        "import pytest\n\n@pytest.mark.parametrize('chosen', ['other', 'last'], indirect=True)\n"
+        "def test_mine(chosen): ...\n",
+    )
+    data, *_ = _expect(project, "mine").split("=")[::-1]
+    result = project.run_here(data, "test_mine.py", "--fc-agent=mine:answer", "-s", "-p", "no:xdist")
+    result.assert_outcomes(passed=4)
+    levels = [line.split("level ")[1] for line in result.outlines if "level " in line]
+    assert levels == ["pivot-0 usual", "test_mine[other] other", "pivot-1 usual", "test_mine[last] last"]
+
+
 def test_wrapping_the_agent(project: Project) -> None:
     """A conftest's fc_agent may take the one that it overrides, and be closed after the run."""
     project.write("mine.py", _named("mine"))

@@ -471,6 +471,8 @@ def test_several_runs(two: Runs, snapshot: SnapshotAssertion) -> None:
     found = two.facts("base", "new", "other")
     assert [each["new"]["name"] for each in found["comparisons"]] == ["new", "other"]
     assert found["comparisons"][1]["difference"] == two.facts("base", "other")["comparisons"][0]["difference"]
+    lines = two.compare("base", "new", "other", "--max-drop=100%")
+    assert lines.count("  a drop of more than 1.0000 is ruled out") == 2
     assert "#### `other`" in two.compare("base", "new", "other", "--format=markdown")
 
 
@@ -493,6 +495,15 @@ def test_one_agent(runs: Runs) -> None:
     certain = runs.facts("--same-agent", "base", "new", "--fail-under=0.1")["verdicts"][0]
     assert certain["turned_of_four"] < 0.01
     assert "base and base are the same run" in runs.refused("--same-agent", "base", "base")
+
+
+def test_one_agent_at_one_trajectory(runs: Runs) -> None:
+    """With one trajectory the noise is unknown, which is said, and is null in JSON."""
+    runs.data([row for row in runs.rows() if row["trajectory_id"] == "t0"])
+    runs.record({"base": {}, "new": {"t0-d0": WRONG}})
+    assert any("cannot be known from one trajectory" in line for line in runs.compare("--same-agent", "base", "new"))
+    assert runs.facts("--same-agent", "base", "new")["noise"] is None
+    assert "- mean reward 1.0000 and 0.6667" in runs.compare("--same-agent", "base", "new", "--format=markdown")
 
 
 def test_two_agents_that_are_not_the_same(two: Runs) -> None:
@@ -557,6 +568,8 @@ def test_texts_from_elsewhere(two: Runs) -> None:
     """What a run says of itself is shown on one line, with control characters escaped, also as Markdown."""
     two.change("base", lambda described: described.update(agent="x\x1b[2J|`<b>\n" + "y" * 5000))
     for form in ("text", "markdown", "json"):
-        text = "\n".join(two.compare("base", "new", f"--format={form}"))
-        assert "\x1b" not in text
-        assert form == "json" or max(map(len, text.splitlines())) < 400
+        for more in ([], ["--same-agent"], ["new"]):
+            text = "\n".join(two.compare("base", "new", *more, f"--format={form}"))
+            assert "\x1b" not in text
+            assert form == "json" or max(map(len, text.splitlines())) < 400
+            assert form != "markdown" or not re.search(r"(?<!\\)<b>", text)

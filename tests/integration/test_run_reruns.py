@@ -105,6 +105,29 @@ def test_rerunfailures(counted: Counted, monkeypatch: pytest.MonkeyPatch, how: s
     assert line in result.outlines
 
 
+def test_kept_exceptions_keep_no_conversations(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exceptions of failures, which pytest-rerunfailures keeps, do not keep the conversations of their tests."""
+    _beside("rerunfailures", monkeypatch)
+    counted.project.write(
+        "conftest.py",
+        """
+import gc
+
+def pytest_sessionfinish(session):
+    gc.collect()
+    pivots = [thing for thing in gc.get_objects() if type(thing).__name__ == "Pivot"]
+    kept = [item for item in session.items if getattr(item, "_rerun_condition_excinfos", None)]
+    # Python itself keeps the last traceback, for a debugger
+    print(f"kept: {len(kept)} exceptions, {max(0, len(pivots) - 1)} pivots")
+""",
+    )
+    rows = {f"{how}-{n}": ("say hello", told) for n in range(8) for how, told in (("wrong", "nothing"), ("odd", "odd"))}
+    options = counted.table(rows)
+    result = counted.run_here(*options, "-p", "no:xdist", "-s")
+    assert result.parseoutcomes() == {"failed": 8, "errors": 8}
+    result.stdout.fnmatch_lines(["*kept: 16 exceptions, 0 pivots*"])
+
+
 def test_an_own_test_that_fails_for_another_reason(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test of the user's that is run again gets the answer and the grade that it had, whatever it grades then."""
     _beside("rerunfailures", monkeypatch)

@@ -55,6 +55,9 @@ def test_pivots_pair_by_id() -> None:
     assert found.means == (0.75, 0.5)
     assert [pivot.pivot_id for pivot in found.only_base] == ["gone-d0"]
     assert [pivot.pivot_id for pivot in found.only_new] == ["come-d0"]
+    narrow = compare(side(single(*[1.0] * 9)), side(single(*[1.0] * 8, 0.0)), 0.5).difference
+    assert narrow is not None
+    assert narrow.alpha == 0.5
 
 
 def test_a_data_file_that_moved() -> None:
@@ -83,7 +86,8 @@ def test_errors_leave_the_pairs() -> None:
     assert [pair.new.pivot_id for pair in found.pairs] == ["t1-d0", "t4-d0"]
     assert [pivot.pivot_id for pivot in found.errors_base] == ["t2-d0"]
     assert [pivot.pivot_id for pivot in found.errors_new] == ["t3-d0"]
-    assert (found.partly_base, found.partly_new) == (1, 1)
+    assert (found.partly_base, found.partly_new, found.unchanged) == (1, 1, 1)
+    assert compare(side(single(1.0)), side(single(1.0))).if_wrong is None
     assert found.if_wrong is not None
     assert found.if_right is not None
     # t3 counts as missing too; t2, an error of BASE, does not
@@ -193,7 +197,10 @@ def test_partial_credit_flips() -> None:
         ("t1-d0", True),
     ]
     assert [flip.pair.new.pivot_id for flip in found.won] == ["t4-d0"]
-    assert len(compare(side(base, **about), side(new, **about), least_change=0.2).lost) == 4
+    close = compare(side(base, **about), side(new, **about), least_change=0.25)
+    assert (len(close.lost), close.least_change) == (4, 0.25)
+    back = compare(side(new, **about), side(base, **about))
+    assert [flip.pair.new.pivot_id for flip in back.won] == ["t0-d0", "t2-d0", "t1-d0"]
 
 
 # Properties
@@ -262,6 +269,7 @@ def test_identical_runs(table: Table) -> None:
         ({"grader": ABOUT["grader"] | {"settings": {"word_count_similarity_threshold": 0.2}}}, r"grader: .*0\.2"),
         ({"options": {"fc_strict_schema": "true"}}, r"--fc-strict-schema: false → true"),
         ({"options": {"fc_empty_arguments": "object"}}, r"--fc-empty-arguments: text → object"),
+        ({"options": {"fc_judge_fallback": "keyword"}}, r"--fc-judge-fallback: error → keyword"),
         ({"judge": {"model": "m"}}, r'judge: null → \{"model": "m"\}'),
     ],
 )
@@ -322,6 +330,41 @@ def test_pooled_baselines() -> None:
     assert found.difference.change == pytest.approx(1 / 3)
 
 
+def test_pooled_results_of_all_kinds() -> None:
+    """Categories and missing answers move to the new repeats; a data file may have moved; remarks name their run."""
+    first = side({"t0-d0": [None, 1.0], "t1-d0": [0.0, None]}, "a", place="old/data.jsonl")
+    second = side({"t1-d0": [None, 1.0], "t0-d0": [0.0], "t2-d0": [1.0, None, None]}, "b", started="2026-01-01")
+    for each, word in ((first, "A"), (second, "B")):
+        for pivot in each.rewards:
+            pivot.categories = dict.fromkeys(pivot.rewards, word)
+    second = Side("b", None, second.description, second.rewards, notes=("cut short",))
+    pooled = pool([first, second])
+    by_id = {pivot.pivot_id: pivot for pivot in pooled.rewards}
+    assert by_id["t0-d0"].rewards == {2: 1.0, 3: 0.0}
+    assert by_id["t0-d0"].categories == {2: "A", 3: "B"}
+    assert by_id["t1-d0"].missing == {2, 3}
+    assert pooled.rewards.places == {"old/data.jsonl"}
+    assert (pooled.notes, pooled.run_id, pooled.description["repeats"]) == (("b: cut short",), None, 5)
+    unchanged = [(pivot.rewards, pivot.categories, pivot.missing) for pivot in first.rewards]
+    assert unchanged == [({2: 1.0}, {2: "A"}, {1}), ({1: 0.0}, {1: "A"}, {2})]
+    assert pool([second, first]).run_id is None
+    found = compare(pooled, side(single(1.0, 1.0)))
+    assert found.difference is not None
+    assert found.difference.change == pytest.approx(0.5)
+
+
+def test_pooled_places() -> None:
+    """Where a run has several places, pivots are pooled by place."""
+    both = side(single(1.0), "a", place="a.jsonl")
+    for pivot in rewards_of(single(0.0), place="b.jsonl"):
+        both.rewards.put(pivot)
+    pooled = pool([both, side(single(0.5), "b", place="a.jsonl")])
+    assert {pivot.place: pivot.rewards for pivot in pooled.rewards} == {
+        "a.jsonl": {1: 1.0, 2: 0.5},
+        "b.jsonl": {1: 0.0},
+    }
+
+
 def test_what_is_not_pooled() -> None:
     """The same run twice is refused, and so are runs that cannot be compared with each other."""
     run = side(single(1.0), "a", started="2026-01-01T00:00:00")
@@ -330,6 +373,16 @@ def test_what_is_not_pooled() -> None:
     with pytest.raises(RunError, match="cannot be compared"):
         pool([run, side(single(1.0), judge={"model": "m"})])
     assert pool([run]) is run
+    other = side(single(0.0), "b")
+    next(iter(other.rewards)).trajectory_id = "else"
+    with pytest.raises(RunError, match=r"data\.jsonl::t0-d0: it belongs to another trajectory in b"):
+        pool([run, other])
+
+
+def test_pivots_of_one_side_between_others() -> None:
+    """A pivot that only NEW has does not keep those after it from pairing."""
+    found = compare(side(single(1.0, 1.0)), side({"x-d0": [1.0], **single(1.0, 0.0)}))
+    assert (len(found.pairs), len(found.only_new)) == (2, 1)
 
 
 def test_the_same_directory(tmp_path: Path) -> None:

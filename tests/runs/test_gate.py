@@ -238,7 +238,7 @@ def flips(trajectories: int, lost: int, won: int) -> tuple[Table, Table]:
         ((2000, 60, 30), {"drop": "0.01", "inconclusive": "0.02"}, "INCONCLUSIVE", True, None),
         ((2000, 60, 30), {"drop": "0.01", "inconclusive": "0.03"}, "INCONCLUSIVE", False, None),
         ((1, 0, 0), {"drop": "0.5"}, "INCONCLUSIVE", False, None),
-        ((2000, 0, 100), {"drop": "0.01"}, "PASS", False, "the mean reward rose by at least 0.0403 (+0.0500)"),
+        ((2000, 0, 100), {"drop": "0.01"}, "PASS", False, "the mean reward rose by at least 0.0404 (+0.0500)"),
     ],
 )
 def test_drops(
@@ -287,7 +287,7 @@ def test_the_run_itself() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([(1, 0), (1, 1), (0, 1), (1, 0), (1, 0)]), min_size=6, max_size=60),
+    st.lists(st.sampled_from([(1, 1), (0, 1), *[(1, 0)] * 8]), min_size=12, max_size=60),
     st.sampled_from(["0", "0.05", "0.2"]),
     st.data(),
 )

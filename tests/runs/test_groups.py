@@ -10,7 +10,8 @@ from sides import side
 from pytest_fcpivot.runs.comparing import Pair, compare
 from pytest_fcpivot.runs.groups import CATEGORY, DEPTH, TOOL, TOOLS, TYPE, Facts, Group, groups
 from pytest_fcpivot.runs.rewards import PivotRewards
-from pytest_fcpivot.stats.paired import holm
+from pytest_fcpivot.stats.clusters import Totals
+from pytest_fcpivot.stats.paired import difference, holm
 
 CATEGORIES = {1.0: "RIGHT", 0.0: "WRONG"}
 
@@ -83,6 +84,45 @@ def test_one_family() -> None:
     assert [group.holm for group in tested] == holm([group.p for group in tested if group.p is not None])
     assert {group.name for group in found if group.holm is None} == {"rare", "close"}
     assert {group.name for group in tested} == {"call", "book", "find", "RIGHT", "WRONG"}
+
+
+def test_p_values_are_by_trajectory() -> None:
+    """A group's p-value is that of its pivots' changes; a category's is that of its share in all answers."""
+    draw = random.Random(4)  # noqa: S311 (no secret)
+    pairs = [
+        pair(f"t{n}-d{d}", [float(draw.random() < 0.7)], [float(draw.random() < 0.5)], tool=["book", "find"][d % 2])
+        for n in range(30)
+        for d in range(1 + n % 5)
+    ]
+    found = groups(pairs, None)
+    by: dict[str, list[Pair]] = {}
+    for each in pairs:
+        by.setdefault(each.new.trajectory_id, []).append(each)
+    book = [Totals(len(those), sum(each.change for each in those)) for those in _of_tool(by, "book").values()]
+    assert named(found, TOOL)["book"].p == pytest.approx(difference(book).p)
+    wrong = [Totals(len(those), -sum(each.change for each in those)) for those in by.values()]
+    assert named(found, CATEGORY)["WRONG"].p == pytest.approx(difference(wrong).p)
+    assert named(found, CATEGORY)["WRONG"].p != pytest.approx(difference(book).p)
+    twice = groups([pair("t1-d0", [0.0, 0.0, 1.0], [1.0])], None)
+    assert named(twice, CATEGORY)["WRONG"].base == pytest.approx(2 / 3)
+
+
+def _of_tool(by: dict[str, list[Pair]], tool: str) -> dict[str, list[Pair]]:
+    found = {name: [each for each in those if each.new.tool == tool] for name, those in by.items()}
+    return {name: those for name, those in found.items() if those}
+
+
+def test_the_order_of_groups() -> None:
+    """Groups of tools and categories begin with the largest, and bands with the lowest."""
+    pairs = [pair(f"t1-d{depth}", [1.0], [0.0 if depth == 20 else 1.0], tool=tool) for depth, tool in _TOOLS]
+    found = groups(pairs, facts)
+    assert list(named(found, TOOL)) == ["often", "a", "b"]
+    assert list(named(found, DEPTH)) == ["2 to 3", "8 to 15", "16 to 31"]
+    assert list(named(found, TOOLS)) == ["0", "2 to 3", "4 to 7"]
+    assert list(named(found, CATEGORY)) == ["RIGHT", "WRONG"]
+
+
+_TOOLS = [(20, "b"), (12, "often"), (9, "a"), (2, "often"), (3, "often")]
 
 
 def test_flips_that_all_go_the_same_way() -> None:

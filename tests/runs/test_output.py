@@ -372,6 +372,18 @@ def test_actions_are_written_as_the_data_sets_write_them(action: Action | None, 
     assert strictly(action_json(action)) == written
 
 
+@PROPERTY
+@given(st.lists(st.tuples(any_text, any_text), max_size=3), any_text)
+def test_actions_are_written_as_json_does(named_calls: list[tuple[str, str]], message: str) -> None:
+    """The text of an action is what the JSON encoder writes, to the character."""
+    written = [{"type": "function_call", "name": name, "arguments": text} for name, text in named_calls]
+    action = Action(tuple(FunctionCall(name, text) for name, text in named_calls), None if written else message)
+    whole: dict[str, Any] = {"type": "function_call_batch", "calls": written}
+    if len(written) < 2:
+        whole = written[0] if written else {"type": "message", "content": message}
+    assert action_json(action) == json.dumps(whole)
+
+
 @pytest.mark.parametrize(
     "output",
     [

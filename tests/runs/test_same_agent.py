@@ -7,18 +7,12 @@ import random
 from statistics import fmean, pstdev
 
 import pytest
+from scipy.stats import t as t_distribution
 from sides import side, single
 
 from pytest_fcpivot.runs.comparing import compare
-from pytest_fcpivot.runs.same_agent import (
-    FAIL,
-    INCONCLUSIVE,
-    PASS,
-    REGRESSION,
-    SameAgent,
-    same_agent,
-    word_of,
-)
+from pytest_fcpivot.runs.gate import FAIL, INCONCLUSIVE, PASS, REGRESSION, word_of
+from pytest_fcpivot.runs.same_agent import SameAgent, same_agent
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference
 
@@ -48,6 +42,40 @@ def test_noise_is_that_of_many_runs() -> None:
     assert fmean(each.noise for each in found) == pytest.approx(pstdev(means), rel=0.1)
     passes = fmean(mean >= fmean(rates) + 0.01 for mean in means)
     assert fmean(each.turns[0].turned for each in found) / 4 == pytest.approx(min(passes, 1 - passes), abs=0.1)
+
+
+def test_how_often_a_verdict_turns() -> None:
+    """A rerun is distributed around the mean of both runs, with one and a half times the variance of a run."""
+    draw = random.Random(5)  # noqa: S311 (no secret)
+    first, second = ([float(draw.random() < 0.5) for _ in range(200)] for _ in range(2))
+    found = compare(side(single(*first)), side(single(*second)))
+    assert found.difference is not None
+    error = math.sqrt(sum((a - b) ** 2 for a, b in zip(first, second, strict=True))) / 200
+    both = (fmean(first) + fmean(second)) / 2
+    for mark in (both - 0.03, both + 0.05):
+        (turns,) = measured(first, second, fail_under=mark).turns
+        less = t_distribution.cdf((mark - both) / (error * math.sqrt(0.75)), df=198)
+        assert turns.turned == pytest.approx(4 * min(less, 1 - less), rel=0.05)
+        assert turns.rule == f"mean reward of at least {mark:g}"
+    (turns,) = measured(first, second, max_drop=0.05).turns
+    half = found.difference.change - found.difference.lowest
+    passes = t_distribution.cdf((0.05 - half + found.difference.change / 2) / (error * math.sqrt(0.75)), df=198)
+    assert turns.word == INCONCLUSIVE
+    assert turns.turned == pytest.approx(4 * passes, rel=0.05, abs=0.01)
+    assert turns.rule == "drop of at most 0.05"
+
+
+def test_flips_are_counted_by_trajectory() -> None:
+    """The flip rate is that of the pivots that flipped; flips in one trajectory make its interval wider."""
+    together = {f"t{n // 5}-d{n % 5}": [float(n >= 10)] for n in range(60)}
+    apart = {f"t{n % 12}-d{n // 12}": [float(n >= 10)] for n in range(60)}
+    rates = []
+    for table in (together, apart):
+        found = same_agent(compare(side({name: [1.0] for name in table}), side(table)))
+        assert found is not None
+        rates.append(found.flip_rate)
+    assert [rate.mean for rate in rates] == pytest.approx([1 / 6, 1 / 6])
+    assert rates[0].high > rates[1].high
 
 
 def test_a_verdict_on_the_edge() -> None:

@@ -55,6 +55,36 @@ def test_a_baseline_is_what_was_saved(tmp_path: Path) -> None:
     assert found.run_id == run_itself.run_id
 
 
+def test_what_a_baseline_is_called(tmp_path: Path) -> None:
+    """A side has the name that was given, and the path of its file, which may be a link."""
+    path = save(
+        "main", tmp_path, RUN | {"options": {"fc_strict_schema": True, "fc_agent": "a"}}, several(), allow_errors=True
+    )
+    (tmp_path / "link.jsonl").symlink_to(path)
+    for given_name in ("main", str(tmp_path / "link.jsonl")):
+        found = read_side(given_name, tmp_path)
+        assert found.name == given_name
+        assert found.path is not None
+        assert found.path.samefile(path)
+        assert found.description["options"] == {"fc_strict_schema": True}
+    assert read_baseline(path).name == str(path)
+
+
+def test_a_baseline_without_a_grade(tmp_path: Path) -> None:
+    """A file in which every answer is missing is of no use, and refused."""
+    path = tmp_path / "none.jsonl"
+    path.write_bytes(b"".join(lines(RUN, rewards_of(single(None)))))
+    with pytest.raises(RunError, match=r"none\.jsonl: this baseline has no graded answer"):
+        read_baseline(path)
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    """A name that the file system refuses is an error of its own."""
+    for name in ("a\0b", "x" * 5000):
+        with pytest.raises(RunError, match=r"cannot be read: |there is no such run"):
+            read_side(name, tmp_path)
+
+
 def test_the_file(tmp_path: Path) -> None:
     """There is one line for each pivot, in the order of ids, which is short, and the same however results came in."""
     path = save("main", tmp_path, RUN, several(), allow_errors=True)
@@ -191,6 +221,12 @@ def test_a_run_as_a_side(tmp_path: Path) -> None:
         assert [pivot.pivot_id for pivot in found.rewards] == ["p1"]
         assert found.notes[0] == "its last session did not end: killed, or still running"
         assert found.notes[1] == "left out: 1 damaged line"
+        assert (found.name, found.path, found.description["agent"]) == (str(given_path), path, "a:b")
+    with (path / "results.jsonl").open("a") as stream:
+        stream.write('{"test": "data.jsonl::p3"')
+    assert (
+        read_side(path, tmp_path, allow_damaged=True).notes[-1] == "its last line is incomplete and left out: 25 bytes"
+    )
     with pytest.raises(RunError, match="this run has no results"):
         read_side(run(tmp_path / "empty"), tmp_path)
     (tmp_path / "none").mkdir()

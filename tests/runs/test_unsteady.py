@@ -20,6 +20,13 @@ def test_pivots_that_pass_sometimes() -> None:
     assert found.pivots == (("t2-d0", 1, 2),)
 
 
+def test_two_repeats() -> None:
+    """Two answers are enough; a pivot that never passed is as steady as one that always did."""
+    found = unsteady(rewards_of({"t1-d0": [1.0, 0.0], "t2-d0": [0.0, 0.0]}), 1.0)
+    assert found is not None
+    assert found.pivots == (("t1-d0", 1, 2),)
+
+
 def test_without_repeats() -> None:
     """Single answers tell nothing of it."""
     assert unsteady(rewards_of(single(1.0, 0.0, None)), 1.0) is None

@@ -21,6 +21,12 @@ def item(request: pytest.FixtureRequest) -> pytest.Function:
     return request.node
 
 
+@pytest.fixture(scope="session")
+def fc_stays() -> object:
+    """Return an object that stays the same for the session."""
+    return object()
+
+
 def test_fixtures_are_shared(item: pytest.Function) -> None:
     """What pytest resolved for one item makes another one, without being resolved again."""
     shared = compat.shared_fixtures(item)
@@ -58,6 +64,14 @@ def test_the_request_of_a_test(item: pytest.Function, request: pytest.FixtureReq
     other = pytest.Function.from_parent(item.parent, name="other", callobj=item.obj)
     compat.put_off_fixture_request(other)
     assert compat.fixture_request(other) is None
+
+
+def test_fixtures_of_the_session(item: pytest.Function, fc_stays: object) -> None:
+    """Of the fixtures of a test, those that are set up for the whole session are told, with what they hold."""
+    found = compat.session_fixtures(item)
+    assert ("fc_stays", fc_stays) in [(name, result[0]) for name, _, result in found]
+    assert {fixture.scope for _, fixture, _ in found} == {"session"}
+    assert all(fixture.cached_result is result for _, fixture, result in found)
 
 
 def test_ids_are_taken_apart(item: pytest.Function) -> None:

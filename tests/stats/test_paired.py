@@ -45,6 +45,25 @@ def test_the_cautious_interval_is_the_wider_one(each: list[Totals]) -> None:
     assert 0 <= found.p <= 1
 
 
+@PROPERTY
+@given(changes)
+def test_what_is_shown_says_one_thing(each: list[Totals]) -> None:
+    """The interval that is shown excludes zero only together with the shorter one, and only if p is under alpha."""
+    found = difference(each)
+    for shown, plain in ((found.lowest > 0, found.low > 0), (found.highest < 0, found.high < 0)):
+        assert shown == plain
+        assert not shown or found.p <= 0.05
+
+
+def test_five_trajectories_that_differ_are_chance() -> None:
+    """If five of 40 trajectories lose everything and the others stay, that may be chance; six of them are not."""
+    five, six = (difference([Totals(3, -3.0)] * lost + [Totals(3, 0.0)] * (40 - lost)) for lost in (5, 6))
+    assert five.p == 2**-4
+    assert five.lowest < five.change < 0 == five.high < five.highest
+    assert six.p < 0.05
+    assert six.high == six.highest < 0
+
+
 def test_one_pivot_a_trajectory_is_students_paired_test() -> None:
     """With one pivot a trajectory and many that changed, the p-value is that of Student's t test, to three digits."""
     values = [-1.0] * 40 + [1.0] * 25 + [0.0] * 60
