@@ -131,8 +131,8 @@ class MeanAgainstMark:
 class Zone(Enum):
     """What the word of a whole run is, for a gate with a largest drop."""
 
-    DROPPED = "the plain interval of the change lies below minus the drop"
-    HELD = "the cautious interval lies above"
+    DROPPED = "the interval of the change lies below minus the drop"
+    HELD = "it lies above"
     BETWEEN = "neither; a drop of as much as may be missed is ruled out"
     OPEN = "neither; a drop of more than may be missed is still possible"
 
@@ -168,6 +168,7 @@ class WordAgainstBaseline:
         self._sizes = sizes
         self._large = large
         self._alpha = alpha
+        self._must_differ = math.ceil(1 - math.log2(alpha))  # fewer go the same way by chance (`paired.difference`)
         self._error = error
         self._may_miss = may_miss
         self._n = sum(sizes)
@@ -221,7 +222,7 @@ class WordAgainstBaseline:
         return (self._low.of_large + low) / self._n, (self._high.of_large + high) / self._n
 
     def _left(self) -> Zone | None:
-        if self._dropped.rejected:
+        if self._dropped.rejected and self._high.differ >= self._must_differ:
             return Zone.DROPPED
         if self._held.rejected:
             return Zone.HELD
@@ -239,12 +240,17 @@ class WordAgainstBaseline:
         a, b = low.widths.estimate(self._alpha), high.widths.estimate(self._alpha)
         slack = _SLACK * n
         self._dropped.place(high.of_large - _to_drop(drop, b, _WIDENED) * n, b.plain * slack)
-        self._held.place(_to_hold(drop, a, _WIDENED) * n - low.of_large, a.cautious * slack)
+        # whether enough of all trajectories differ may still be open: neither is taken for granted then
+        held = _to_hold(drop, a, _WIDENED, enough_differ=low.differ >= self._must_differ)
+        not_held = _to_hold(drop, b, 1 / _WIDENED, enough_differ=True)
+        self._held.place(held * n - low.of_large, a.cautious * slack)
         self._not_dropped.place(_to_drop(drop, a, 1 / _WIDENED) * n - low.of_large, a.plain * slack)
-        self._not_held.place(high.of_large - _to_hold(drop, b, 1 / _WIDENED) * n, b.cautious * slack)
+        self._not_held.place(high.of_large - not_held * n, b.cautious * slack)
         if miss is not None:
-            self._ruled_out.place(_to_hold(miss, a, _WIDENED) * n - low.of_large, a.cautious * slack)
-            self._open.place(high.of_large - _to_hold(miss, b, 1 / _WIDENED) * n, b.cautious * slack)
+            ruled_out = _to_hold(miss, a, _WIDENED, enough_differ=low.differ >= self._must_differ)
+            still_open = _to_hold(miss, b, 1 / _WIDENED, enough_differ=True)
+            self._ruled_out.place(ruled_out * n - low.of_large, a.cautious * slack)
+            self._open.place(high.of_large - still_open * n, b.cautious * slack)
 
 
 def _to_drop(drop: float, widths: Widths, wider: float) -> float:
@@ -252,9 +258,14 @@ def _to_drop(drop: float, widths: Widths, wider: float) -> float:
     return -drop - widths.plain * wider
 
 
-def _to_hold(drop: float, widths: Widths, wider: float) -> float:
-    """Return the mean change above which the cautious interval lies above -drop; it is never inside the plain one."""
-    return max(widths.plain * wider - drop, (widths.cautious * wider - drop) / widths.shrunk)
+def _to_hold(drop: float, widths: Widths, wider: float, *, enough_differ: bool) -> float:
+    """Return the mean change above which the interval lies above -drop.
+
+    It is the cautious one, which is never inside the plain one, unless the plain one lies above zero and enough
+    trajectories differ.
+    """
+    cautious = max(widths.plain * wider - drop, (widths.cautious * wider - drop) / widths.shrunk)
+    return min(widths.plain * wider, cautious) if enough_differ else cautious
 
 
 class _Reading:
@@ -263,11 +274,13 @@ class _Reading:
     def __init__(self, widths: WidthsSoFar) -> None:
         self.widths = widths
         self.of_large = 0.0
+        self.differ = 0
         self.rest: list[float] = []
         self.negative: list[float] = []
 
     def add(self, change: float, size: int, *, large: bool) -> None:
         self.widths.add(change, size, large=large)
+        self.differ += abs(change) > _ROUNDING
         if large:
             self.of_large += change
         else:
