@@ -55,7 +55,8 @@ def _verdict(summary: Summary) -> list[str]:
         rows = [(each.word, code(each.rule), plain(each.sentence, _SENTENCE)) for each in verdict.rules]
         lines += [*table(("verdict", "rule", "reason"), rows), ""]
     if verdict.stopped is not None:
-        lines += [plain(f"{'; '.join(stopped_lines(verdict.stopped, summary.calls_under_way))}."), ""]
+        about = "; ".join(stopped_lines(verdict.stopped, summary.calls_under_way))
+        lines += [plain(f"{about}.", _SENTENCE), ""]
     if summary.exit_note is not None:
         lines += [plain(summary.exit_note), ""]
     return lines

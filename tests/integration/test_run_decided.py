@@ -104,6 +104,8 @@ def test_a_gate_that_is_missed_ends_the_session(counted: Counted) -> None:
 def test_a_gate_that_is_passed_ends_the_session(counted: Counted) -> None:
     """With PASS the exit code is 0 although tests have failed, and the rest is no error; seeds make the order."""
     options = counted.options(rows(counted, [3]))
+    page = counted.project.path / "page.md"
+    counted.monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     seen = []
     for seed in ("0", "5"):
         run = f"--fc-run=run{seed}"
@@ -112,6 +114,9 @@ def test_a_gate_that_is_passed_ends_the_session(counted: Counted) -> None:
         result.stdout.fnmatch_lines(["PASS: *", "*passed *, failed *, errors 0, not run (decided) * of 300; *"])
         seen.append(names(line["test"] for line in counted.lines(counted.project.path / f"run{seed}"))[:5])
     assert seen[0] != seen[1]
+    assert (
+        page.read_text().count("the mean below is biased, since the session stopped because of what it had seen") == 2
+    )
 
 
 def test_workers_decide_the_same(counted: Counted) -> None:
