@@ -88,12 +88,12 @@ class Call:
         """Whether the call has ended."""
         return self._settled
 
-    def wait(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds (None: without limit) until the call has ended; returns whether it has."""
-        if not self._ended.acquire(timeout=-1 if timeout is None else max(timeout, 0.0)):
-            return False
-        self._ended.release()
-        return True
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds, if it is positive, until the call has ended; returns whether it has."""
+        ended = self._ended.acquire(timeout=max(timeout, 0.0))
+        if ended:
+            self._ended.release()  # for the next reader
+        return ended
 
 
 class CallLog:

@@ -121,7 +121,7 @@ class Loop:
             else:
                 output = await self._attempt(call, first)
         except self._asyncio.CancelledError:
-            error = AgentError("the agent's call was cancelled")
+            error = AgentError(f"the {attempts.who}'s call was cancelled")
         except BaseException as raised:  # noqa: BLE001 (sys.exit in a function must not end the run)
             error = raised
         if self._is_stopped():
@@ -175,7 +175,7 @@ class Loop:
 
     def _give_up(self, call: Call, began: float) -> None:
         """End a call that resists cancellation; its task is abandoned."""
-        if call.settled or self._stopped:
+        if self._stopped:
             return
         error = self._attempts.late()
         self._attempts.end(call, began, error, self._limit)

@@ -150,8 +150,8 @@ def save(
     _refuse_incomplete(name, description, rewards, allow_errors=allow_errors)
     content = b"".join(lines(description, rewards))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not is_path(name):
-            path.parent.mkdir(parents=True, exist_ok=True)
             ignore_in_git(path.parent.parent)
         inside.replace(path, content)
     except OSError as error:

@@ -13,7 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -33,8 +33,8 @@ _HOME = str(Path(__file__).resolve().parents[2])  # the package may be on the pa
 class SchemaProcess:
     """Checks arguments in a child process, which it starts when first needed and again after it was killed.
 
-    A check may take `deadline_s` seconds. A schema whose checks exceeded that, or crashed the child, `most_strikes`
-    times is not tried again.
+    A check may take `deadline_s` seconds. A schema whose checks exceeded that, or ended the child, `most_strikes` times
+    is not tried again.
     """
 
     def __init__(self, deadline_s: float = DEADLINE_S, most_strikes: int = _MOST_STRIKES) -> None:
@@ -42,31 +42,29 @@ class SchemaProcess:
         self._most_strikes = most_strikes
         self._child: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._strikes: Counter[str] = Counter()
+        self._strikes: defaultdict[str, list[SchemaVerdict]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def check(self, schema_json: str, arguments: str) -> SchemaVerdict:
-        """Check arguments in the child; the verdict is `unusable-schema` if it exceeds the deadline or crashes."""
+        """Check arguments in the child; the verdict is `unusable-schema`, with the reason, if that cannot be done."""
         with self._lock:
-            if self._strikes[schema_json] >= self._most_strikes:
-                return self._too_long()
+            strikes = self._strikes[schema_json]
+            if len(strikes) >= self._most_strikes:
+                return strikes[-1]
             try:
                 if self._child is None or self._child.poll() is not None:
                     self._start()
                 answer = self._ask(schema_json, arguments)
-            except (OSError, queue.Empty):
-                self.stop()
-                self._strikes[schema_json] += 1
-                return self._too_long()
-            if not answer:  # the child died: out of memory, or too deep for its stack
-                self.stop()
-                self._strikes[schema_json] += 1
-                return SchemaVerdict("unusable-schema", explanation="the check ran out of memory or stack")
-            return SchemaVerdict(*json.loads(answer))
-
-    def _too_long(self) -> SchemaVerdict:
-        explanation = f"the check took longer than {self._deadline_s:g} s and was ended"
-        return SchemaVerdict("unusable-schema", explanation=explanation)
+                if answer:
+                    return SchemaVerdict(*json.loads(answer))
+                reason = "the check ran out of memory or stack"  # the child died
+            except queue.Empty:
+                reason = f"the check took longer than {self._deadline_s:g} s and was ended"
+            except OSError as error:
+                reason = f"the process that checks schemas failed: {error}"
+            self.stop()
+            strikes.append(SchemaVerdict("unusable-schema", explanation=reason))
+            return strikes[-1]
 
     def stop(self) -> None:
         """End the child, if there is one."""
@@ -88,13 +86,14 @@ class SchemaProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
             encoding="ascii",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))},
         )
         threading.Thread(target=_pump, args=(self._child.stdout, self._lines), daemon=True).start()
-        if self._lines.get(timeout=_START_DEADLINE_S) != _READY:
-            raise OSError("the schema checker did not start")
+        with suppress(queue.Empty):
+            if self._lines.get(timeout=_START_DEADLINE_S) == _READY:
+                return
+        raise OSError("it did not start")
 
     def _ask(self, schema_json: str, arguments: str) -> str:
         assert self._child is not None  # noqa: S101 (for the type checker)

@@ -50,7 +50,7 @@ def calling(agent: Agent, timeout: float | None = LONG, **settings: Any) -> Iter
 def asking(agent: Agent, timeout: float | None = LONG) -> Iterator[Callable[[int], Any]]:
     """Give a function that asks the agent one question and waits for the answer."""
     with calling(agent, timeout) as caller:
-        yield lambda number: caller.finish(caller.start(view(number)))
+        yield lambda number: finish(caller, caller.start(view(number)))
 
 
 def start(caller: Caller, count: int) -> list[Call]:
@@ -58,10 +58,17 @@ def start(caller: Caller, count: int) -> list[Call]:
     return [caller.start(view(number)) for number in range(count)]
 
 
+def finish(caller: Caller, call: Call) -> Any:
+    """Return the answer or raise the error that a call ended with, as the caller's own `finish`, which has no end."""
+    assert caller.wait_for(call, LONG), f"call {call.key} has not ended"
+    return caller.finish(call)
+
+
 def results(caller: Caller, calls: list[Call]) -> list[Any]:
     """Return what each call ended with, its answer or the type of its error."""
     for call in calls:
-        caller.wait_for(call)
+        assert caller.wait_for(call, LONG), f"call {call.key} has not ended"
+        assert call.error is None or call.output is None
     return [call.output if call.error is None else type(call.error) for call in calls]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from calling import (
     asking,
     asynchronous,
     calling,
+    finish,
     in_form,
     join,
     plain,
@@ -37,6 +40,7 @@ from calling import (
     view,
 )
 
+import pytest_fcpivot
 from pytest_fcpivot import AgentError
 from pytest_fcpivot.calls import caller as module
 from pytest_fcpivot.calls import loop
@@ -85,7 +89,7 @@ def test_answers_to_calls_started_early(agent: Agent, concurrency: int) -> None:
     """Calls may be started ahead and read later, in any order."""
     with calling(agent, concurrency=concurrency) as caller:
         calls = start(caller, 20)
-        assert [caller.finish(call) for call in reversed(calls)] == answers(20)[::-1]
+        assert [finish(caller, call) for call in reversed(calls)] == answers(20)[::-1]
 
 
 def test_agents_do_not_run_in_the_main_thread() -> None:
@@ -173,7 +177,7 @@ def test_calls_at_once(form: str, timeout: float | None) -> None:
     meeting, agent = FORMS[form]()
     with calling(agent, timeout, concurrency=SIZE) as caller:
         calls = start(caller, 5 * SIZE)
-        assert [caller.finish(call) for call in calls] == answers(5 * SIZE)
+        assert [finish(caller, call) for call in calls] == answers(5 * SIZE)
     assert meeting.most == SIZE
     assert Counter(meeting.begun) == Counter(f"p{number}" for number in range(5 * SIZE))
 
@@ -234,7 +238,7 @@ def test_answers_that_come_in_reverse(awaits: bool) -> None:
 
     with calling(agent_async if awaits else agent, concurrency=SIZE) as caller:
         calls = start(caller, SIZE)
-        assert [caller.finish(call) for call in calls] == answers(SIZE)
+        assert [finish(caller, call) for call in calls] == answers(SIZE)
 
 
 @pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
@@ -257,54 +261,91 @@ def test_a_slow_head(awaits: bool) -> None:
 
     with calling(agent_async if awaits else agent, concurrency=2) as caller:
         calls = start(caller, count)
-        assert caller.finish(calls[0]) == "answer to p0"
+        assert finish(caller, calls[0]) == "answer to p0"
         assert results(caller, calls) == answers(count)
 
 
-def test_fewer_calls_at_once_when_they_are_too_many() -> None:
+class _Gate:
+    """Holds calls of either kind, in threads or in a loop, until it is opened; counts those that wait."""
+
+    def __init__(self) -> None:
+        self.under_way = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def hold(self) -> None:
+        """Wait, in a thread."""
+        self.under_way.release()
+        assert self.go.wait(LONG)
+
+    async def hold_async(self) -> None:
+        """Wait, in a loop."""
+        self.under_way.release()
+        assert await asyncio.to_thread(self.go.wait, LONG)
+
+
+@pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
+def test_fewer_calls_at_once_when_they_are_too_many(*, awaits: bool) -> None:
     """After the service said that calls are too many, half as many are under way at once."""
-    together, under_way, go = threading.Barrier(SIZE), threading.Semaphore(0), threading.Event()
+    together, loop_together, gate = threading.Barrier(SIZE), asyncio.Barrier(SIZE), _Gate()
 
     def agent(pivot: PivotView) -> str:
         if int(pivot.id[1:]) < SIZE:
             together.wait(LONG)
             raise TransientAgentError("too many", "rate limit")
-        under_way.release()
-        assert go.wait(LONG)
+        gate.hold()
         return synchronous(pivot)
 
-    with calling(agent, concurrency=SIZE) as caller:
+    async def agent_async(pivot: PivotView) -> str:
+        if int(pivot.id[1:]) < SIZE:
+            await loop_together.wait()
+            raise TransientAgentError("too many", "rate limit")
+        await gate.hold_async()
+        return synchronous(pivot)
+
+    with calling(agent_async if awaits else agent, concurrency=SIZE) as caller:
         assert results(caller, start(caller, SIZE)) == [TransientAgentError] * SIZE
         calls = [caller.start(view(number)) for number in range(SIZE, 2 * SIZE)]
         assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
-        assert all(under_way.acquire(timeout=LONG) for _ in range(SIZE // 2))
-        assert not under_way.acquire(timeout=GRACE)
-        go.set()
+        assert all(gate.under_way.acquire(timeout=LONG) for _ in range(SIZE // 2))
+        assert not gate.under_way.acquire(timeout=GRACE)
+        gate.go.set()
         assert results(caller, calls) == answers(2 * SIZE, first=SIZE)
 
 
-@pytest.mark.parametrize("error", [ValueError("its own"), None], ids=["error", "answer"])
-def test_more_calls_at_once_after_good_answers(error: Exception | None) -> None:
+@pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    "error", [ValueError("its own"), TimeoutError("its own"), None], ids=["error", "late", "answer"]
+)
+def test_more_calls_at_once_after_good_answers(error: Exception | None, *, awaits: bool) -> None:
     """A good answer brings back a place that was taken away; an error does not, whosever it is."""
-    under_way, go = threading.Semaphore(0), threading.Event()
+    gate = _Gate()
 
-    def agent(pivot: PivotView) -> str:
+    def first_ones(pivot: PivotView) -> None:
         if pivot.id == "p0":
             raise TransientAgentError("too many", "rate limit")
         if pivot.id == "p1" and error is not None:
             raise error
+
+    def agent(pivot: PivotView) -> str:
+        first_ones(pivot)
         if pivot.id != "p1":
-            under_way.release()
-            assert go.wait(LONG)
+            gate.hold()
         return synchronous(pivot)
 
-    with calling(agent, concurrency=2) as caller:
-        results(caller, start(caller, 2))
+    async def agent_async(pivot: PivotView) -> str:
+        first_ones(pivot)
+        if pivot.id != "p1":
+            await gate.hold_async()
+        return synchronous(pivot)
+
+    with calling(agent_async if awaits else agent, concurrency=2) as caller:
+        for number in range(2):
+            results(caller, [caller.start(view(number))])
         calls = [caller.start(view(number)) for number in (2, 3)]
         assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
-        assert under_way.acquire(timeout=LONG)
-        assert under_way.acquire(timeout=GRACE if error else LONG) is (error is None)
-        go.set()
+        assert gate.under_way.acquire(timeout=LONG)
+        assert gate.under_way.acquire(timeout=GRACE if error else LONG) is (error is None)
+        gate.go.set()
         assert results(caller, calls) == answers(4, first=2)
 
 
@@ -337,6 +378,45 @@ def test_what_an_agent_raises_reaches_the_caller(error: BaseException, awaits: b
         with pytest.raises((type(error), AgentError)):
             ask(0)
         assert ask(1) == "answer to p1"
+
+
+@pytest.mark.parametrize("where", ["task", "thread"])
+@pytest.mark.parametrize("error", [ValueError("no such city"), SystemExit(3)], ids=["error", "exit"])
+def test_what_is_raised_in_a_task_or_thread_of_an_agent(where: str, error: BaseException) -> None:
+    """What an agent's own task or helper thread raises reaches the agent, and the next call is answered."""
+
+    def fails() -> None:
+        raise error
+
+    async def fails_async() -> None:
+        fails()
+
+    seen: list[BaseException] = []
+
+    async def agent(pivot: PivotView) -> str:
+        if pivot.id == "p0":
+            try:
+                await (asyncio.create_task(fails_async()) if where == "task" else asyncio.to_thread(fails))
+            except BaseException as raised:
+                seen.append(raised)
+                raise
+        return synchronous(pivot)
+
+    with asking(agent) as ask:
+        with pytest.raises(type(error)):
+            ask(0)
+        assert ask(1) == "answer to p1"
+    assert seen == [error]
+
+
+def test_an_agent_that_cancels_its_own_call() -> None:
+    """A call that is cancelled from inside is an error that says so, in the words of who was asked."""
+
+    async def agent(_pivot: PivotView) -> None:
+        raise asyncio.CancelledError
+
+    with calling(agent, who="judge") as caller, pytest.raises(AgentError, match=r"^the judge's call was cancelled$"):
+        finish(caller, caller.start(view()))
 
 
 @pytest.mark.parametrize("form", ["function", "coroutine-function", "returns-awaitable"])
@@ -460,7 +540,7 @@ def test_a_late_agent(make: Callable[[threading.Event], Agent], release: threadi
     with calling(make(release), SHORT) as caller:
         late, *others = start(caller, 3 * SIZE)
         with pytest.raises(AgentTimeoutError, match=rf"{SHORT:g} s.*--fc-timeout"):
-            caller.finish(late)
+            finish(caller, late)
         assert results(caller, others) == answers(3 * SIZE, first=1)
     assert late.attempts == 1
     assert late.latency_s >= SHORT, "a call that was given up has taken its time limit"
@@ -526,7 +606,7 @@ def test_too_many_calls_that_hang(
     monkeypatch.setattr(module, "MAX_HUNG_CALLS", 1)
     with calling(make(release), SHORT) as caller:
         with pytest.raises(AgentTimeoutError):
-            caller.finish(caller.start(view()))
+            finish(caller, caller.start(view()))
         with pytest.raises(TooManyHungCallsError, match=r"1 calls of the agent never returned.*time limit"):
             caller.start(view(1))
 
@@ -556,8 +636,8 @@ def test_cancelled_calls_do_not_hang(
     with calling(make(release), SHORT / 4) as caller:
         for _ in range(4):
             with pytest.raises(AgentTimeoutError):
-                caller.finish(caller.start(view()))
-        assert caller.finish(caller.start(view(1))) == "answer to p1"
+                finish(caller, caller.start(view()))
+        assert finish(caller, caller.start(view(1))) == "answer to p1"
 
 
 @pytest.mark.usefixtures("brisk")
@@ -584,6 +664,25 @@ def test_which_call_is_blamed_for_a_blocked_loop(release: threading.Event) -> No
     assert [SHORT <= call.latency_s < LONG for call in calls] == [False, True, False, False]
     assert log.told["p1"] == ["began", "AgentTimeoutError"]
     assert log.told["p0"] == ["began", "began", "answer to p0"]
+
+
+@pytest.mark.usefixtures("brisk")
+def test_a_loop_that_is_blocked_by_no_call(release: threading.Event) -> None:
+    """If a task that a call created blocks the loop, the call that is waited for is late; the others are answered."""
+    asked: Counter[str] = Counter()
+
+    async def blocks() -> None:
+        release.wait(LONG)
+
+    async def agent(pivot: PivotView) -> str:
+        asked[pivot.id] += 1
+        if pivot.id == "p0":
+            await asyncio.create_task(blocks())
+        return synchronous(pivot)
+
+    with calling(agent, SHORT) as caller:
+        assert results(caller, start(caller, 3)) == [AgentTimeoutError, "answer to p1", "answer to p2"]
+    assert asked == {"p0": 1, "p1": 1, "p2": 1}
 
 
 def test_a_late_answer_that_nobody_waited_for() -> None:
@@ -614,6 +713,7 @@ def test_an_answer_after_the_call_was_given_up(
     with calling(make(release), SHORT, log=log) as caller:
         call = caller.start(view(), "p0")
         assert results(caller, [call]) == [AgentTimeoutError]
+        latency = call.latency_s
         caller._attempts.timeout = LONG  # of the next call
         release.set()
         assert results(caller, [caller.start(view(1), "p1")]) == ["answer to p1"]
@@ -622,7 +722,7 @@ def test_an_answer_after_the_call_was_given_up(
     join(before)
     gc.collect()
     assert caplog.messages == []
-    assert (call.output, type(call.error), call.attempts) == (None, AgentTimeoutError, 1)
+    assert (call.output, type(call.error), call.attempts, call.latency_s) == (None, AgentTimeoutError, 1, latency)
     assert log.told == {"p0": ["began", "AgentTimeoutError"], "p1": ["began", "answer to p1"]}
 
 
@@ -643,6 +743,42 @@ def test_as_many_calls_at_once_after_one_that_hangs(release: threading.Event) ->
         caller._attempts.timeout = LONG  # of the next calls
         calls = [caller.start(view(number)) for number in range(1, SIZE + 1)]
         assert results(caller, calls) == answers(SIZE + 1, first=1)
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("make", [hangs_first, sleeps_first, sleeps_stubbornly_first])
+def test_not_more_calls_at_once_after_a_late_one(
+    make: Callable[[threading.Event], Agent], release: threading.Event
+) -> None:
+    """A call that was late brings back no place that was taken away, however it was ended."""
+    hangs, gate, under_way = make(release), _Gate(), Meeting()
+
+    def agent(pivot: PivotView) -> str:
+        if pivot.id == "p1":
+            raise TransientAgentError("too many", "rate limit")
+        if pivot.id == "p0":
+            return str(hangs(pivot))
+        with under_way.counted(pivot):
+            gate.hold()
+        return synchronous(pivot)
+
+    async def agent_async(pivot: PivotView) -> str:
+        if pivot.id in ("p0", "p1"):
+            return str(await hangs(pivot)) if pivot.id == "p0" else agent(pivot)
+        with under_way.counted(pivot):
+            await gate.hold_async()
+        return synchronous(pivot)
+
+    with calling(agent if make is hangs_first else agent_async, concurrency=2) as caller:
+        assert results(caller, [caller.start(view(1))]) == [TransientAgentError]
+        caller._attempts.timeout = GRACE  # of the late one
+        assert results(caller, start(caller, 1)) == [AgentTimeoutError]
+        caller._attempts.timeout = LONG
+        calls = [caller.start(view(number)) for number in (2, 3)]
+        assert not caller.wait_for(calls[-1], GRACE)  # there are threads enough
+        gate.go.set()
+        assert results(caller, calls) == answers(4, first=2)
+    assert under_way.most == 1
 
 
 @pytest.mark.usefixtures("brisk")
@@ -684,18 +820,24 @@ def test_looking_for_an_answer_for_a_while(make: Callable[[threading.Event], Age
             assert slow.output == "answer to p0"
 
 
-def test_waiting_for_an_answer() -> None:
-    """A reader is told that the answer has come, whether it had to wait or not; a call without a name has none."""
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
+def test_waiting_for_an_answer(*, awaits: bool) -> None:
+    """A reader waits for an answer that has no time limit, and may read it again; a call without a name has none."""
 
     def agent(pivot: PivotView) -> str:
-        time.sleep(GRACE)
+        time.sleep(3 * GRACE)  # so that the reader looks for late calls meanwhile
         return synchronous(pivot)
 
-    with calling(agent, None) as caller:
+    async def agent_async(pivot: PivotView) -> str:
+        return await asyncio.to_thread(agent, pivot)
+
+    with calling(agent_async if awaits else agent, None) as caller:
         call = caller.start(view())
+        assert caller.finish(call) == "answer to p0"
         assert caller.wait_for(call)
-        assert caller.wait_for(call)
-    assert (call.key, call.output) == ("", "answer to p0")
+        assert caller.finish(call) == "answer to p0"
+    assert call.key == ""
 
 
 @pytest.mark.parametrize("awaits", [False, True], ids=["sync", "async"])
@@ -709,7 +851,7 @@ def test_when_a_late_call_is_looked_at(
     """A reader that waits looks when the call's time is over, not before and not much later; a loop keeps it itself."""
     with calling(asynchronous if awaits else synchronous, timeout) as caller:
         call = caller.start(view())
-        caller.finish(call)
+        finish(caller, call)
         call.attempt_began = None if elapsed is None else time.monotonic() - elapsed
         soon = caller._look_again_in(call)
     wanted = coroutine_function if awaits else plain_function
@@ -758,7 +900,7 @@ def _come_back(agent: _BlocksFirst) -> Iterator[Caller]:
         agent.queued.set()
         blocked = set(threading.enumerate()) - before
         with pytest.raises(AgentTimeoutError):
-            caller.finish(late)
+            finish(caller, late)
         caller._attempts.timeout = LONG  # of the calls that have not begun
         agent.release.set()
         for thread in blocked:
@@ -851,9 +993,9 @@ class Client:
 
 def test_closing_cancels_what_is_under_way() -> None:
     """`close` cancels asynchronous calls, which clean up, then closes the client in their loop; the rest is dropped."""
-    client = Client()
-    caller = Caller(client, LONG, concurrency=2)
-    calls = start(caller, 5)
+    client, log = Client(), Counts()
+    caller = Caller(client, LONG, concurrency=2, log=log)
+    calls = [caller.start(view(number), f"p{number}") for number in range(5)]
     for _ in range(2):
         assert client.under_way.acquire(timeout=LONG)
     began = time.monotonic()
@@ -863,7 +1005,8 @@ def test_closing_cancels_what_is_under_way() -> None:
     assert sorted(client.events[2:4]) == ["p0 cleaned up", "p1 cleaned up"]
     assert client.events[4:] == ["closed"]
     assert len(client.loops) == 1
-    assert not any(call.settled for call in calls[2:])
+    assert not any(call.settled for call in calls)
+    assert log.told == {"p0": ["began"], "p1": ["began"]}
 
 
 def test_an_answer_while_closing() -> None:
@@ -886,8 +1029,9 @@ def test_an_answer_while_closing() -> None:
     assert not call.settled
 
 
-def test_generators_end_with_the_loop() -> None:
-    """An asynchronous generator that an agent left half read is closed when the caller is."""
+@pytest.mark.parametrize("closes", [True, False], ids=["closes", "fails-to-close"])
+def test_generators_end_with_the_loop(*, closes: bool) -> None:
+    """An asynchronous generator that an agent left half read is closed when the caller is, also if `aclose` fails."""
     events: list[str] = []
 
     async def pages() -> AsyncIterator[int]:
@@ -900,10 +1044,15 @@ def test_generators_end_with_the_loop() -> None:
 
     kept = pages()
 
-    async def agent(_pivot: PivotView) -> int:
-        return await anext(kept)
+    class Reader:
+        async def __call__(self, _pivot: PivotView) -> int:
+            return await anext(kept)
 
-    with calling(agent) as caller:
+        async def aclose(self) -> None:
+            if not closes:
+                raise OSError("already gone")
+
+    with calling(Reader()) as caller:
         assert results(caller, start(caller, 2)) == [0, 1]
         assert events == []
     assert events == ["closed"]
@@ -958,10 +1107,11 @@ def test_an_aclose_that_fails(trouble: str) -> None:
 
     agent = Bad()
     agent.aclose = {"is no coroutine": lambda: None, "is not callable": 3}.get(trouble, agent.bad)
-    began = time.monotonic()
+    began, before = time.monotonic(), set(threading.enumerate())
     with asking(agent) as ask:
         assert ask(0) == "answer to p0"
     assert time.monotonic() - began < LONG / 3
+    join(before)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -992,6 +1142,22 @@ def test_closing_with_calls_that_hang(
         join(before)
         gc.collect()
         assert caplog.messages == []
+
+
+def test_what_comes_while_a_loop_closes() -> None:
+    """A call that is started, or dropped, just when another thread has closed the loop, is no error and is not made."""
+    asked: list[str] = []
+
+    async def agent(pivot: PivotView) -> None:
+        asked.append(pivot.id)
+
+    with calling(agent) as caller:
+        results(caller, start(caller, 1))
+        assert caller._loop is not None
+        caller._loop.close()
+        caller.start(view(1))
+        caller.drop_waiting()
+    assert asked == ["p0"]
 
 
 def test_nothing_is_asked_after_close() -> None:
@@ -1029,12 +1195,46 @@ def test_dropping_what_waits(make: Callable[[threading.Event], Agent], release: 
         assert results(caller, [calls[0], *start(caller, 2)[1:]]) == answers(2)
 
 
+def test_dropping_what_waits_leaves_what_a_function_returned(release: threading.Event) -> None:
+    """A call whose function has returned an awaitable has begun: though it waits for its turn, it is not dropped."""
+    under_way = threading.Semaphore(0)
+    turn = threading.Event()
+    second: list[threading.Thread] = []
+
+    async def answer(pivot: PivotView) -> str:
+        under_way.release()
+        assert await asyncio.to_thread(release.wait, LONG)
+        return synchronous(pivot)
+
+    def agent(pivot: PivotView) -> Awaitable[str]:
+        if pivot.id == "p1":
+            second.append(threading.current_thread())
+            under_way.release()
+            assert turn.wait(LONG)
+        elif pivot.id == "p0":
+            assert under_way.acquire(timeout=LONG)  # so that the second call is under way in a thread
+        return answer(pivot)
+
+    with calling(agent, concurrency=2) as caller:
+        calls = start(caller, 4)
+        assert not caller.wait_for(calls[3], GRACE)  # now there are threads enough, and a loop
+        assert under_way.acquire(timeout=LONG)  # the first call has the loop, with the third, which waits
+        turn.set()
+        second[0].join(LONG)
+        assert not second[0].is_alive()
+        caller.drop_waiting()
+        assert results(caller, calls[3:]) == [DroppedError]
+        release.set()
+        assert results(caller, calls[:3]) == answers(3)
+
+
 @pytest.mark.parametrize("agent", [synchronous, asynchronous, returns_awaitable])
 def test_close_leaves_no_thread(agent: Agent) -> None:
-    """After `close`, the threads of agents that answer are gone."""
+    """The threads of agents that answer keep no process alive, and are gone after `close`."""
     before = set(threading.enumerate())
     with calling(agent, concurrency=SIZE) as caller:
         results(caller, start(caller, 5 * SIZE))
+        assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     join(before)
 
 
@@ -1065,7 +1265,15 @@ for agent in (hangs, blocks_its_loop, hangs_in_a_thread):
     asked.close()
 """
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=2 * LONG)
+    home = str(Path(pytest_fcpivot.__file__).resolve().parents[1])
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": home},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * LONG,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == 3 * "the agent gave no answer within 0.1 s (--fc-timeout)\n"
 
@@ -1168,6 +1376,22 @@ def test_a_call_that_waits_for_its_retry(form: str) -> None:
         assert str(calls[0].error) == "the run stopped while this call waited for its next attempt"
 
 
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("form", KINDS)
+def test_reading_a_call_that_waits_for_its_retry(form: str) -> None:
+    """A reader who looks for late calls while the only one waits to be made again gets its answer in the end."""
+    failed = threading.Event()
+
+    def agent(pivot: PivotView) -> str:
+        if not failed.is_set():
+            failed.set()
+            raise TransientAgentError("come back later", "server error", retry_after=3 * GRACE)
+        return synchronous(pivot)
+
+    with calling(in_form(form, agent), policy=RetryPolicy(1)) as caller:
+        assert results(caller, start(caller, 1)) == answers(1)
+
+
 # ------------------------------------------------------------ what is told of calls
 
 
@@ -1247,7 +1471,7 @@ def test_the_log_of_attempts(form: str) -> None:
 
     log = Counts()
     with calling(in_form(form, agent), policy=RetryPolicy(1), log=log) as caller:
-        assert caller.finish(caller.start(view(), "key")) == "answer to p0"
+        assert finish(caller, caller.start(view(), "key")) == "answer to p0"
     assert log.told == {"key": ["began", "began", "answer to p0"]}
 
 
@@ -1289,18 +1513,12 @@ def test_a_server_that_answered_somebody_else(*, answered: bool, fatal: bool) ->
         calling(_refuses, server=servers.of(other)) as third,
     ):
         if answered:
-            first.finish(first.start(view()))
+            finish(first, first.start(view()))
         with pytest.raises(ConnectionRefusedError) as caught:
-            second.finish(second.start(view()))
+            finish(second, second.start(view()))
         fault = fault_of(caught.value)
         assert fault is not None
         assert second.is_fatal(fault) is fatal
         assert third.is_fatal(fault)
         unknown_model = Fault("not found", fatal_at_start=True)  # a key or a model may be another one's
         assert second.is_fatal(unknown_model)
-
-
-def test_callers_that_name_no_server() -> None:
-    """Who names no server shares none."""
-    servers = Servers()
-    assert servers.of(synchronous) is not servers.of(synchronous)

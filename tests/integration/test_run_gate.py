@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -390,3 +392,38 @@ def test_a_gate_of_the_ini_file(project: Project) -> None:
     result = project.run_here("test_other.py", "--fc-fail-under=0.8")
     assert result.ret == 1
     assert "UNTRUSTED: no pivot was selected, so the mean reward is unknown" in result.outlines
+
+
+def commands_of_ci() -> tuple[list[str], list[str], list[str], list[str]]:
+    """Return the options of docs/ci.md's commands: making the baseline, its gate, recording a run, and replaying it."""
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+    folded = re.sub(r">-\n +", "", re.sub(r"(?<=\S)\n {10}(?=--)", " ", page))
+    found = [
+        shlex.split(line) for line in re.findall(r"^(?: *- run: )?(pytest .*--fc-.*)$", folded, flags=re.MULTILINE)
+    ]
+
+    def options(part: str) -> list[str]:
+        (command,) = [each for each in found if any(word.startswith(part) for word in each)]
+        return [word for word in command[1:] if word.startswith("--")]
+
+    return tuple(map(options, ("--fc-save-baseline", "--fc-baseline", "--fc-run=recorded", "--fc-replay")))  # type: ignore[return-value] # four
+
+
+def test_the_workflows_of_the_page(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The gates of docs/ci.md pass without a change, fail after one, and need no key of another machine."""
+    save, gate, record, replay = commands_of_ci()
+    project.data([project.row("say hello", id=f"p{n}", info={"depth": 0}) for n in range(400)], "gate.jsonl")
+    project.write("told.txt", "r" * 400)
+    project.write("my_agent.py", AGENT)
+    assert project.run_here(*save).ret == pytest.ExitCode.OK
+    assert (project.path / "baselines" / "main.jsonl").is_file()
+    again = project.run_here(*gate)
+    assert (again.ret, verdict_line(again).split(":")[0]) == (0, "PASS")
+    project.write("told.txt", "r" * 340 + "w" * 60)
+    worse = project.run_here(*[option.replace("--fc-run=run", "--fc-run=other") for option in gate])
+    assert (worse.ret, verdict_line(worse).split(":")[0]) == (1, "REGRESSION")
+    worse.assert_outcomes(passed=340, xfailed=60)
+    project.run_here(*record)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    replayed = project.run_here(*replay)
+    assert (replayed.ret, verdict_line(replayed).split(":")[0]) == (0, "PASS")

@@ -152,7 +152,7 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("two words", "has letters, digits and"),
         ("", "the file of a baseline has to end in .jsonl"),
         ("kept/gate.json", "kept/gate.json: the file of a baseline has to end in .jsonl"),
-        ("nowhere/gate.jsonl", "nowhere/gate.jsonl: the baseline cannot be saved there: No such file"),
+        ("data.jsonl/gate.jsonl", "gate.jsonl: the baseline cannot be saved there: (File exists|Not a directory)"),
         ("data.jsonl", "data.jsonl: this file is there already, and is no baseline, so it is kept"),
     ],
 )
@@ -164,6 +164,12 @@ def test_names_that_are_refused(name: str, told: str, tmp_path: Path, monkeypatc
         save(name, tmp_path, RUN, rewards_of(single(1.0)))
     assert Path("data.jsonl").read_text() == '{"id": "p"}\n'
     assert sorted(each.name for each in tmp_path.iterdir()) == ["data.jsonl"]
+
+
+def test_a_path_in_a_new_folder(tmp_path: Path) -> None:
+    """The folder of a baseline's file is made, as that of a run is."""
+    path = save(str(tmp_path / "kept" / "here" / "gate.jsonl"), tmp_path, RUN, rewards_of(single(1.0)))
+    assert path.is_file()
 
 
 @pytest.mark.parametrize(
