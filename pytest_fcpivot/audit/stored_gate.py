@@ -14,9 +14,9 @@ from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.options.gate import GateOptions, read_gate
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, FROM_RUN, OF_GATES
 from pytest_fcpivot.runs.comparing import Side, compare
-from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.described import DECIDED, read_with_origin
 from pytest_fcpivot.runs.directory import ended_early
-from pytest_fcpivot.runs.gate import Evidence, Verdict, decide
+from pytest_fcpivot.runs.gate import Evidence, Verdict, decide, verdict_from
 from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
 from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.rewards import rewards_of_run
@@ -61,6 +61,8 @@ def decide_stored(
     """
     description, origin = read_with_origin(path, find_key())
     made_here = origin is Origin.HERE
+    if description.get(DECIDED):
+        return Decided(_as_recorded(path, description, given, made_here=made_here), None, ())
     gate = _gate(given, description.get("options") or {}, made_here=made_here)
     found = rewards_of_run(path, allow_damaged=allow_damaged)
     rewards = found.rewards
@@ -113,6 +115,22 @@ def _gate(given: Mapping[str, Any], recorded: Mapping[str, Any], *, made_here: b
 def _as_given(value: Any) -> Any:
     """Return a recorded value as it is typed; a number was set by the user's code."""
     return str(value) if type(value) in (int, float) else value or None
+
+
+def _as_recorded(path: Path, description: Mapping[str, Any], given: Mapping[str, Any], *, made_here: bool) -> Verdict:
+    """Return the verdict for which a run was stopped; raises RunError if it is asked for another, or cannot be trusted.
+
+    Of the trajectories that were not run it is known that they do not change that verdict, and nothing else.
+    """
+    recorded = description.get("verdict")
+    asked = [f"--{dest.removeprefix('fc_').replace('_', '-')}" for dest in OF_STORED if given.get(dest) is not None]
+    if asked or not made_here or not recorded:
+        what = f"{asked[0]} asks for another" if asked else "it cannot be taken from a run that was not made here"
+        raise RunError(
+            f"{path}: this run was stopped when its verdict was certain, and {what}; complete it with "
+            f"--fc-resume={path}, without --fc-stop-when-decided"
+        )
+    return verdict_from(recorded)
 
 
 def _as_list(value: Any, where: str) -> list[str]:

@@ -3,6 +3,9 @@
 A worker can start calls ahead only for pivots in its own queue, and a pivot that is taken out of a queue again may be
 asked twice. So queues are kept long enough for all concurrent calls, and nothing is taken back. xdist's own scheduler
 would let a queue run down to two tests near the end.
+
+In a session that may stop early, only what is at the head of the tests' order counts, so it has to be run first by all
+workers together: the tests are dealt out a few at a time, and queues are shorter.
 """
 
 from __future__ import annotations
@@ -23,15 +26,19 @@ _BY_GROUPS = {
     "loadgroup": "LoadGroupScheduling",
 }
 _LEAST_QUEUE = 2
+# The tests that are dealt out at once in a session that may stop early. With queues of consecutive tests, two workers
+# ran twice the tests that counted.
+_DEAL = 2
 # The attributes of xdist's schedulers that our subclasses use.
 LOAD_NEEDS = ("nodes", "pending", "node2pending", "_send_tests")
 GROUPS_NEED = ("assigned_work", "registered_collections", "workqueue", "_reschedule")
 
 
-def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Scheduling | None:
+def make_scheduler(config: pytest.Config, log: Any, concurrency: int, *, in_order: bool) -> Scheduling | None:
     """Return a scheduler for a session over pivots; None to leave the distribution to xdist.
 
-    It is left to xdist for other values of --dist, and if xdist lacks attributes that these schedulers use.
+    It is left to xdist for other values of --dist, and if xdist lacks attributes that these schedulers use. `in_order`:
+    the tests are run in their order by all workers together, as far as can be.
     """
     dist = config.getoption("dist")
     if dist in _BY_GROUPS:
@@ -40,15 +47,16 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
         return None
     from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
 
-    enough = window(config, concurrency) + _LEAST_QUEUE
+    enough = window(config, concurrency, may_stop=in_order) + _LEAST_QUEUE
 
     class PivotScheduling(LoadScheduling):  # type: ignore[misc] # xdist is not typed
         """Keeps enough pivots in each worker's queue, and hands out the last ones evenly."""
 
         def __init__(self) -> None:
             super().__init__(config, log)
-            if config.getoption("maxfail", 0):
-                self.maxschedchunk: int | None = min(config.getoption("maxschedchunk") or enough, enough)
+            if config.getoption("maxfail", 0) or in_order:
+                most = _DEAL if in_order else enough
+                self.maxschedchunk: int | None = min(config.getoption("maxschedchunk") or most, most)
 
         def check_schedule(self, node: Any, duration: float = 0) -> None:  # noqa: ARG002 (xdist's signature)
             if node.shutting_down:
@@ -60,14 +68,23 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int) -> Schedul
             fair = -(-outstanding // max(1, len(self.node2pending)))
             wanted = max(_LEAST_QUEUE, min(enough, fair))
             present = len(self.node2pending[node])
-            if present <= max(_LEAST_QUEUE, wanted * 3 // 4):
+            if in_order:
+                self._deal(node, wanted - present)
+            elif present <= max(_LEAST_QUEUE, wanted * 3 // 4):
                 self._send_tests(node, max(wanted, _LEAST_QUEUE) - present)
+
+        def _deal(self, node: Any, room: int) -> None:
+            if self.pending[0] > self.pending[-1]:  # those of a worker that died are at the end, and come first
+                self.pending.sort()
+            if room >= _DEAL or (room > 0 and len(self.node2pending[node]) < _LEAST_QUEUE):
+                self._send_tests(node, _DEAL)
 
         def schedule(self) -> None:
             super().schedule()
-            for node in self.nodes:
-                if self.pending:
-                    self.check_schedule(node)
+            for _ in range(enough // _DEAL if in_order else 1):
+                for node in self.nodes:
+                    if self.pending:
+                        self.check_schedule(node)
 
     scheduler: Scheduling = PivotScheduling()
     return scheduler if has_all(scheduler, LOAD_NEEDS) else None

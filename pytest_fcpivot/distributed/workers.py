@@ -26,7 +26,13 @@ from pytest_fcpivot.runs.call_log import Crashes, under_way
 from pytest_fcpivot.runs.ending import INTERRUPTED
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.session.reports import as_error, put_record
-from pytest_fcpivot.session.worker_plan import WorkerPlan, own_version, received_notes, send_plan
+from pytest_fcpivot.session.worker_plan import (
+    WorkerPlan,
+    own_version,
+    received_calls_under_way,
+    received_notes,
+    send_plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -78,6 +84,10 @@ class Workers:
         if not self._has_collected:
             return self._session.names.all(self._session.config) if self._deaths else None
         return (test for test in self._collected if self._session.names.find(test) is not None)
+
+    def all_tests(self) -> Iterable[str]:
+        """Return the node ids of all tests that the workers have collected so far."""
+        return self._collected
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
@@ -143,7 +153,9 @@ class Workers:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
         """Return our scheduler if data files are run; None for xdist's own."""
         plan = self._session.plan
-        return make_scheduler(config, log, plan.options.concurrency) if plan.datasets.are_run else None
+        if not plan.datasets.are_run:
+            return None
+        return make_scheduler(config, log, plan.options.concurrency, in_order=plan.stops_early)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -153,7 +165,9 @@ class Workers:
         scheduler would hand its last test out again, so it is marked as done here, before the scheduler takes the
         worker's tests back.
         """
-        self._session.closing.judge_notes.update(received_notes(getattr(node, "workeroutput", {})))
+        output = getattr(node, "workeroutput", {})
+        self._session.closing.judge_notes.update(received_notes(output))
+        self._session.closing.calls_under_way += received_calls_under_way(output)
         scheduler = getattr(xdist_controller(self._session.config), "sched", None)
         if error:
             self._deaths[node.gateway.id] = f"worker {machine_name(node.gateway.spec).removesuffix(' (popen)')} died"

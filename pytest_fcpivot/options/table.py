@@ -107,7 +107,12 @@ OPTIONS = (
         "flag",
     ),
     Option("fc_sample", "N", "run N pivots chosen at random, the same ones for the same --fc-seed"),
-    Option("fc_seed", "SEED", "seed for --fc-sample, and for the model if --fc-repeats is over 1 (default: 0)"),
+    Option(
+        "fc_seed",
+        "SEED",
+        "seed for --fc-sample, for the order of --fc-stop-when-decided, and for the model if --fc-repeats is over 1 "
+        "(default: 0)",
+    ),
     Option("fc_shard", "I/N", "run shard I of N, counted from 1; pivots of one trajectory are in the same shard"),
     Option(
         "fc_concurrency",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.report.markdown import code, plain, table
+from pytest_fcpivot.report.verdict import stopped_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,9 @@ def _verdict(summary: Summary) -> list[str]:
     if len(verdict.rules) > 1:
         rows = [(each.word, code(each.rule), plain(each.sentence, _SENTENCE)) for each in verdict.rules]
         lines += [*table(("verdict", "rule", "reason"), rows), ""]
+    if verdict.stopped is not None:
+        about = "; ".join(stopped_lines(verdict.stopped, summary.calls_under_way))
+        lines += [plain(f"{about}.", _SENTENCE), ""]
     if summary.exit_note is not None:
         lines += [plain(summary.exit_note), ""]
     return lines

@@ -216,7 +216,8 @@ class Summary:
     by which another plugin runs tests again. `lost` counts tests without a result although nobody stopped the session,
     for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
     resumed. `rerun` is the line with the command that runs the failures again. `verdict` is the gate's, None without a
-    gate, and `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
+    gate; if the session stopped when it was certain, `calls_under_way` counts the calls for tests that were not run.
+    `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
     was saved, and `not_saved` the reason why it was not. `comparison` has the lines on the comparison with a baseline,
     and `comparison_page` those for a CI job's page, in Markdown.
     """
@@ -234,6 +235,7 @@ class Summary:
     to_complete: bool = False
     rerun: str | None = None
     verdict: Verdict | None = None
+    calls_under_way: int = 0
     exit_note: str | None = None
     saved: str | None = None
     not_saved: str | None = None

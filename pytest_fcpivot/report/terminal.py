@@ -83,7 +83,8 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
         return
     reporter.write_sep("=", summary_title(subject), bold=True)
     _write_verdict(reporter, summary)
-    for line in summary_lines(subject, figures):
+    decided = summary.verdict is not None and summary.verdict.stopped is not None
+    for line in summary_lines(subject, figures, decided=decided):
         _write(reporter, line)
     for label, note in subject.data.items():
         if note is not None:
@@ -117,12 +118,20 @@ def _write_verdict(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     verdict = summary.verdict
     if verdict is None:
         return
-    from pytest_fcpivot.report.verdict import github_warning, rule_lines, verdict_line  # noqa: PLC0415 (only for one)
+    from pytest_fcpivot.report.verdict import (  # noqa: PLC0415 (only for one)
+        github_warning,
+        rule_lines,
+        stopped_lines,
+        verdict_line,
+    )
     from pytest_fcpivot.runs.gate import PASS  # noqa: PLC0415
 
     colour = "red" if verdict.fails else "green" if verdict.word == PASS else "yellow"
     _write(reporter, verdict_line(verdict), bold=True, **{colour: True})
-    for line in rule_lines(verdict):
+    lines = rule_lines(verdict)
+    if verdict.stopped is not None:
+        lines += stopped_lines(verdict.stopped, summary.calls_under_way)
+    for line in lines:
         _write(reporter, line)
     if summary.exit_note is not None:
         _write(reporter, summary.exit_note, red=True)
@@ -137,8 +146,11 @@ def summary_title(subject: Subject) -> str:
     return f"pivots: {data} | {agent} | {one_line(subject.grader['name'], _ERROR)}"
 
 
-def summary_lines(subject: Subject, figures: Figures) -> list[str]:
-    """Return the lines with a run's figures; at least one test must have been reported."""
+def summary_lines(subject: Subject, figures: Figures, *, decided: bool = False) -> list[str]:
+    """Return the lines with a run's figures; at least one test must have been reported.
+
+    `decided`: tests were not run because the verdict was certain.
+    """
     settings = settings_line(subject.grader)
     lines = [] if settings is None else [settings]
     interval = figures.interval
@@ -148,7 +160,7 @@ def summary_lines(subject: Subject, figures: Figures) -> list[str]:
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
             f"{interval.n} pivots in {interval.clusters} {trajectories})"
         )
-    lines.append(_counts_line(subject, figures))
+    lines.append(_counts_line(subject, figures, decided=decided))
     lines += [
         f"pass@{each.k} {each.any_passes:.4f}  pass^{each.k} {each.all_pass:.4f}  (over {each.pivots} pivots)"
         for each in figures.pass_at
@@ -173,10 +185,10 @@ def summary_lines(subject: Subject, figures: Figures) -> list[str]:
     return lines
 
 
-def _counts_line(subject: Subject, figures: Figures) -> str:
+def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:
     counts = f"passed {figures.passed}, failed {figures.failed}, errors {figures.errors}"
     if figures.not_run:
-        counts += f", not run {figures.not_run} of {figures.selected}"
+        counts += f", not run{' (decided)' if decided else ''} {figures.not_run} of {figures.selected}"
     if figures.pass_rate is not None:
         at_mark = "" if subject.mark is None else f" at reward ≥ {subject.mark:.12g}:"
         counts += f"; pass rate{at_mark} {figures.pass_rate:.4f}" + (" of those graded" if figures.errors else "")

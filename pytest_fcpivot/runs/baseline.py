@@ -31,7 +31,7 @@ from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.runs import inside
 from pytest_fcpivot.runs.comparing import Side
 from pytest_fcpivot.runs.damage import listed
-from pytest_fcpivot.runs.described import RUN_FILE, trouble_in_baseline
+from pytest_fcpivot.runs.described import DECIDED, RUN_FILE, trouble_in_baseline
 from pytest_fcpivot.runs.directory import RUNS, ended_early, ignore_in_git, now
 from pytest_fcpivot.runs.reader import MOST_REPEATS, Damage, DamagedLineError, lines_of
 from pytest_fcpivot.runs.rewards import PivotRewards, Rewards, rewards_of_run
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 BASELINES = "baselines"
 ENDING = ".jsonl"
-DECIDED = "decided"  # the member of run.json of a run that was stopped because its verdict was certain
 _MEMBER = "fcpivot_baseline"
 _ABOUT = ("agent", "model", "grader", "pass_mark", "judge", "repeats", "replays", "started", "ended", "counts")
 _OF_DATA = ("name", "sha256", "pivots", "selected")

@@ -133,21 +133,21 @@ def compare(base: Side, new: Side, alpha: float = ALPHA, *, least_change: float 
     id. Raises RunError if they have no pivot in common, or if one is of another trajectory on either side. It does not
     check what the sides are about, as `refuse_different` does.
     """
-    matched, only_base, only_new = _matched(base, new)
-    pairs = [pair for pair in matched if pair.base.rewards and pair.new.rewards]
-    errors_new = [pair for pair in matched if not pair.new.rewards]
+    both, only_base, only_new = matched(base, new)
+    pairs = [pair for pair in both if pair.base.rewards and pair.new.rewards]
+    errors_new = [pair for pair in both if not pair.new.rewards]
     lost, won = _flips(pairs, new.mark, least_change)
-    some_missing = any(pair.new.missing for pair in matched if pair.base.rewards)
+    some_missing = any(pair.new.missing for pair in both if pair.base.rewards)
     return Comparison(
         base=base,
         new=new,
         pairs=tuple(pairs),
         difference=_difference(pairs, alpha, lambda pair: pair.change),
-        if_wrong=_reading(matched, alpha, 0.0) if some_missing else None,
-        if_right=_reading(matched, alpha, 1.0) if some_missing else None,
+        if_wrong=_reading(both, alpha, 0.0) if some_missing else None,
+        if_right=_reading(both, alpha, 1.0) if some_missing else None,
         only_base=only_base,
         only_new=only_new,
-        errors_base=tuple(pair.base for pair in matched if not pair.base.rewards),
+        errors_base=tuple(pair.base for pair in both if not pair.base.rewards),
         errors_new=tuple(pair.new for pair in errors_new),
         partly_base=sum(bool(pair.base.missing) for pair in pairs),
         partly_new=sum(bool(pair.new.missing) for pair in pairs),
@@ -180,11 +180,14 @@ def same_run(base: Side, new: Side) -> bool:
     )
 
 
-def _matched(base: Side, new: Side) -> tuple[list[Pair], tuple[PivotRewards, ...], tuple[PivotRewards, ...]]:
-    """Return the pivots that both sides have, in the order of `new`, and those of one side only."""
+def matched(base: Side, new: Side) -> tuple[list[Pair], tuple[PivotRewards, ...], tuple[PivotRewards, ...]]:
+    """Return the pivots that both sides have, in the order of `new`, and those of one side only.
+
+    Raises RunError as `compare` does.
+    """
     by_id_alone = len(base.rewards.places) == 1 == len(new.rewards.places)
     (place,) = base.rewards.places if by_id_alone else ("",)
-    matched, only_new, seen = [], [], set()
+    both, only_new, seen = [], [], set()
     for pivot in new.rewards:
         other = base.rewards.get(place if by_id_alone else pivot.place, pivot.pivot_id)
         if other is None:
@@ -196,14 +199,14 @@ def _matched(base: Side, new: Side) -> tuple[list[Pair], tuple[PivotRewards, ...
                 f"and to {shown(pivot.trajectory_id)} in {new.name}, so one of them is not what was recorded"
             )
         seen.add((other.place, other.pivot_id))
-        matched.append(Pair(other, pivot))
-    if not matched:
+        both.append(Pair(other, pivot))
+    if not both:
         raise RunError(
             f"{base.name} and {new.name} have no pivot in common: {count_of(len(base.rewards), 'pivot')} of "
             f"{_places(base)}, and {count_of(len(new.rewards), 'pivot')} of {_places(new)}"
         )
     only_base = tuple(pivot for pivot in base.rewards if (pivot.place, pivot.pivot_id) not in seen)
-    return matched, only_base, tuple(only_new)
+    return both, only_base, tuple(only_new)
 
 
 def _places(side: Side) -> str:
@@ -215,7 +218,7 @@ def _difference(pairs: Sequence[Pair], alpha: float, change: Callable[[Pair], fl
     return difference(totals, alpha) if totals else None
 
 
-def _reading(matched: Sequence[Pair], alpha: float, reward: float) -> Difference | None:
+def _reading(both: Sequence[Pair], alpha: float, reward: float) -> Difference | None:
     """Return the difference with NEW's missing answers taken as having this reward."""
 
     def change(pair: Pair) -> float:
@@ -223,7 +226,7 @@ def _reading(matched: Sequence[Pair], alpha: float, reward: float) -> Difference
         answers = len(new.rewards) + len(new.missing)
         return (new.total + reward * len(new.missing)) / answers - (pair.base.mean or 0.0)
 
-    return _difference([pair for pair in matched if pair.base.rewards], alpha, change)
+    return _difference([pair for pair in both if pair.base.rewards], alpha, change)
 
 
 def _flips(pairs: Sequence[Pair], mark: float, least_change: float) -> tuple[tuple[Flip, ...], tuple[Flip, ...]]:

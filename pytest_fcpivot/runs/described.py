@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.trust import Key, Origin
 
 RUN_FORMAT = 1
+DECIDED = "decided"  # the member of a run that was stopped because its verdict was certain
 RUN_FILE = "run.json"
 LARGEST = 16 << 20  # bytes; the run.json of a run merged from a thousand shards has 2 MB
 _DEEPEST = 64
@@ -263,6 +264,7 @@ _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "verdict": _maybe(
         _object({"word": _text, "sentence": _text}, {"fails": _truth, "rules": _list_of(_VERDICT_OF_RULE)})
     ),
+    DECIDED: _maybe(_object(dict.fromkeys(("trajectories", "of_trajectories", "answers", "of_answers"), _count), {})),
     "merged": _list_of(_object({"run": _text, "shards": _list_of(_text)}, {"results": _count, "sessions": _SESSIONS})),
 }
 _OF_BASELINE: Mapping[str, Callable[[Any, str], None]] = {

@@ -48,14 +48,35 @@ class RuleVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """How a session stopped when its verdict was certain but for the probability `error`.
+
+    `trajectories` were seen of `of_trajectories`, in the random order of `seed`, with `answers` of `of_answers`; the
+    first `large` of them had been put first for their size.
+    """
+
+    error: float
+    seed: int
+    trajectories: int
+    of_trajectories: int
+    large: int
+    answers: int
+    of_answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The verdict of a gate: the worst word of its rules, with its sentence; `fails`: the exit code is 1."""
+    """The verdict of a gate: the worst word of its rules, with its sentence; `fails`: the exit code is 1.
+
+    `stopped`: the session stopped when this was certain; None if it is the verdict on all answers.
+    """
 
     word: str
     sentence: str
     fails: bool
     missing: int
     rules: tuple[RuleVerdict, ...]
+    stopped: Stopped | None = None
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the verdict as run.json has it."""
@@ -69,6 +90,28 @@ class Verdict:
                 for each in self.rules
             ],
         }
+
+
+def verdict_from(recorded: Mapping[str, Any]) -> Verdict:
+    """Return a verdict that run.json has."""
+    head = ("rule", "word", "sentence", "fails")
+    rules = (
+        RuleVerdict(
+            rule=each["rule"],
+            word=each["word"],
+            sentence=each["sentence"],
+            fails=each["fails"],
+            figures={name: value for name, value in each.items() if name not in head},
+        )
+        for each in recorded["rules"]
+    )
+    return Verdict(
+        word=recorded["word"],
+        sentence=recorded["sentence"],
+        fails=recorded["fails"],
+        missing=recorded["missing"],
+        rules=tuple(rules),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +137,14 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
     rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
+    missing = sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run
+    return verdict_of(gate, rules, missing)
+
+
+def verdict_of(
+    gate: GateOptions, rules: Sequence[RuleVerdict], missing: int, stopped: Stopped | None = None
+) -> Verdict:
+    """Return the verdict of a gate from those of its rules: one that fails comes first, and then the worst word."""
     rules = [_with_option(gate, rule) for rule in rules]
     worst = max(rules, key=lambda rule: (rule.fails, WORDS.index(rule.word)))
     all_hold = worst.word == PASS and len(rules) > 1
@@ -101,8 +152,9 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
         word=worst.word,
         sentence=f"all {len(rules)} rules hold" if all_hold else worst.sentence,
         fails=worst.fails,
-        missing=sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run,
+        missing=missing,
         rules=tuple(rules),
+        stopped=stopped,
     )
 
 

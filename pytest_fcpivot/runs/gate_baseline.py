@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.options.table import LATEST
-from pytest_fcpivot.runs.baseline import DECIDED, newest, read_side
+from pytest_fcpivot.runs.baseline import newest, read_side
 from pytest_fcpivot.runs.comparing import pool, refuse_different
+from pytest_fcpivot.runs.described import DECIDED
 from pytest_fcpivot.runs.directory import ended_early
 
 if TYPE_CHECKING:

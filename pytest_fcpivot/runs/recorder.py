@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.runs.answers import AnswerBook
-from pytest_fcpivot.runs.described import RUN_FORMAT, read_with_origin
+from pytest_fcpivot.runs.described import DECIDED, RUN_FORMAT, read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, now
 from pytest_fcpivot.runs.trust import Origin, find_key
 
@@ -57,7 +57,7 @@ class Recorder:
                 self._description, origin = read_with_origin(self.path, self._key or find_key())
                 if self._marks and origin is not Origin.HERE:
                     self._key, self._no_mark = None, "its run.json was changed while this session began"
-                for name in ("counts", "verdict"):  # of the session before
+                for name in ("counts", "verdict", DECIDED):  # of the session before
                     self._description.pop(name, None)
             else:
                 self._description = {"format": RUN_FORMAT, **description}
@@ -118,12 +118,13 @@ class Recorder:
         judged: Mapping[str, int] | None = None,
         keep: bool = False,
         verdict: Mapping[str, Any] | None = None,
+        decided: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the end of the session; then remove the kept answers if the run is `complete`.
 
         `counts` has the selected tests by outcome, `judged` the scored messages by who scored them, if there was a
-        judge, and `verdict` is the gate's, if there was one. A new run without results is removed, unless `keep` is set
-        or answers are kept.
+        judge, `verdict` is the gate's, if there was one, and `decided` says how the session stopped for it. A new run
+        without results is removed, unless `keep` is set or answers are kept.
         """
         if self._run is None:
             return
@@ -136,6 +137,8 @@ class Recorder:
             self._description["counts"] = dict(counts)
         if verdict is not None:
             self._description["verdict"] = dict(verdict)
+        if decided is not None:
+            self._description[DECIDED] = dict(decided)
         if judged is not None:
             counts = self._run.judged() if self._resumes else judged  # a resumed run has results of earlier sessions
             self._description["judged"] = dict(sorted(counts.items()))

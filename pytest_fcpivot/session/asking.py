@@ -80,7 +80,7 @@ class Asker:
             CollectedQueue(),
             stored,
             judging,
-            window=window(config, plan.options.concurrency),
+            window=window(config, plan.options.concurrency, may_stop=plan.stops_early),
             start=self._start,
         )
         if plan.options.agent is not None and not plan.replays:

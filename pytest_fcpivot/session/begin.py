@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.core.redact import Redactor
+    from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.gating import Gating
     from pytest_fcpivot.session.plan import Plan
 
@@ -72,6 +73,7 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
         judging=judging,
         asker=asker,
         calls=calls,
+        deciding=None if gating is None else _deciding(plan),
     )
 
 
@@ -83,6 +85,15 @@ def _gate(config: pytest.Config, plan: Plan) -> Gating | None:
     from pytest_fcpivot.session.gating import Gating  # noqa: PLC0415 (only if asked for)
 
     return Gating(config, plan, gate)
+
+
+def _deciding(plan: Plan) -> Deciding | None:
+    """Return what stops the session when its gate is decided; None if it is not to be stopped."""
+    if not plan.stops_early:
+        return None
+    from pytest_fcpivot.session.deciding import Deciding  # noqa: PLC0415 (only if asked for)
+
+    return Deciding(plan)
 
 
 def _recorder(config: pytest.Config, plan: Plan) -> Recorder:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_fcpivot.report.summary import Summary
+    from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
@@ -24,11 +25,15 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown GitHub sho
 
 
 class Distribution(Protocol):
-    """The controller's view of its workers: `tests` are those that the workers collected, None if that is unknown."""
+    """The controller's view of its workers.
+
+    `tests` are the tests over pivots that the workers collected, None if that is unknown; `all_tests` has others too.
+    """
 
     @property
     def distributes(self) -> bool: ...  # noqa: D102
     def tests(self) -> Iterable[str] | None: ...  # noqa: D102
+    def all_tests(self) -> Iterable[str]: ...  # noqa: D102
     def stop(self, reason: str) -> None: ...  # noqa: D102
 
 
@@ -37,10 +42,11 @@ class Closing:
 
     `distribution` are the controller's workers, if there are any. `has_run`: pytest has begun to run tests.
     `runs_own_tests`: tests of the user's own run over the data. `judge_notes` are remarks about the judge for the
-    summary.
+    summary. `deciding` stops the session when its gate is decided; None if it is not to be stopped. `calls_under_way`
+    counts the calls for tests that were not run.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, deciding: Deciding | None) -> None:
         self._plan = plan
         self._ledger = ledger
         self._session: pytest.Session | None = None
@@ -50,6 +56,8 @@ class Closing:
         self.has_run = False
         self.runs_own_tests = False
         self.judge_notes: set[str] = set()
+        self.deciding = deciding
+        self.calls_under_way = 0
 
     def begin(self, session: pytest.Session) -> None:
         """Remember pytest's session, and watch whether its JUnit file can be written."""
@@ -80,6 +88,20 @@ class Closing:
     def excuses(self, session: pytest.Session) -> bool:
         """Return whether a gate passes, so that failed tests do not decide the exit code; all tests have run."""
         return self._ledger.excuses(session, self._selected(session, self._others()))
+
+    def decided_by(self, test: str, session: pytest.Session) -> str | None:
+        """Return why the session stops, if with the result of this test its gate is decided; None otherwise."""
+        deciding, gating, ledger = self.deciding, self._ledger.gating, self._ledger
+        if deciding is None or gating is None or not ledger.ending.has_result(test):
+            return None
+        if not deciding.begun:
+            others = self._others()
+            tests = [item.nodeid for item in session.items] if others is None else others.all_tests()
+            gating.begin_deciding(deciding, tests, ledger.recorder)
+        if not deciding.saw(test, gating.rewards):
+            return None
+        gating.early = deciding.verdict
+        return f"decided: {deciding.verdict.word}" if deciding.verdict is not None else None
 
     def _save_baseline(self, session: pytest.Session) -> None:
         """Save the run as a baseline, if that is asked for; a job that relies on it notices by the exit code."""
@@ -135,6 +157,7 @@ class Closing:
                 status=0 if self._session is None else int(self._session.exitstatus),
                 runs_own_tests=self.runs_own_tests,
                 judge_notes=self.judge_notes,
+                calls_under_way=self.calls_under_way,
             )
             write_summary(reporter, summary)
             self._write_step_summary(reporter, summary)

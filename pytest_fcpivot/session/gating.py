@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import RunError
@@ -18,7 +19,7 @@ from pytest_fcpivot.runs.rewards import Rewards
 from pytest_fcpivot.session.test_names import TestNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pytest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.record import CaseRecord
     from pytest_fcpivot.runs.recorder import Recorder
     from pytest_fcpivot.runs.rewards import PivotRewards
+    from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.plan import Plan
 
 THIS_RUN = "this run"
@@ -42,7 +44,8 @@ class Gating:
     """The gate of the process that receives all results, the comparison with a baseline, and a baseline to be saved.
 
     `verdict` and `comparison` are known at the end; both are None if there is nothing to decide or to compare, or if
-    the session ended before it was known which tests there are. `saved` is the line about the baseline that was saved,
+    the session ended before it was known which tests there are. `early` is what was decided before all answers were
+    there; it is the verdict if tests were left out for it. `saved` is the line about the baseline that was saved,
     and `trouble` the reason why it was not.
     """
 
@@ -52,6 +55,7 @@ class Gating:
         self.options = gate
         self.rewards = Rewards()
         self.verdict: Verdict | None = None
+        self.early: Verdict | None = None
         self.comparison: Comparison | None = None
         self.saved: str | None = None
         self.trouble: str | None = None
@@ -82,6 +86,13 @@ class Gating:
         """Take in the result of a test (a node id)."""
         self.rewards.add(record, test)
 
+    def begin_deciding(self, deciding: Deciding, tests: Iterable[str], recorder: Recorder) -> None:
+        """Give the rules to what decides early; `tests` are all that were selected."""
+        description = {**self._plan.describe(), **recorder.description}
+        deciding.begin(
+            tests, self._holds, self._base, lambda rewards: Side(THIS_RUN, recorder.path, description, rewards)
+        )
+
     # ---------------------------------------------------------------- the end
 
     def decide(self, left: Sequence[str] | None, recorder: Recorder) -> None:
@@ -92,6 +103,10 @@ class Gating:
         if left is None or left == self._left:
             return
         self._left = [*left]
+        if self.early is not None and left:
+            errors = sum(len(pivot.missing) for pivot in self.rewards)
+            self.verdict = replace(self.early, missing=errors + len(left))
+            return
         self._add_missing(left)
         if not len(self.rewards) and not self._not_found and self._is_of_ini_file():
             return
@@ -177,6 +192,12 @@ class Gating:
             return None
         found: dict[str, Any] = self._plan.redact.within(self.verdict.to_builtins())
         return found
+
+    @property
+    def stopped(self) -> dict[str, Any] | None:
+        """How the session stopped when its verdict was certain, as run.json has it; None if it did not."""
+        stopped = None if self.verdict is None else self.verdict.stopped
+        return None if stopped is None else asdict(stopped)
 
     def save(self, recorder: Recorder, status: int, counts: Mapping[str, int]) -> bool:
         """Save the baseline, if that is asked for; returns whether it was asked for and refused.

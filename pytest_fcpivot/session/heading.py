@@ -31,6 +31,8 @@ def _lines(plan: Plan, grading: Grading, recorder: Recorder) -> Iterator[str]:
     settings = settings_line(grader)
     if settings is not None:
         yield settings
+    if plan.stops_early:
+        yield f"stops when the gate is decided; trajectories in the random order of seed {plan.options.seed}"
     yield from (f"{dataset.label}: {dataset.note}" for dataset in plan.datasets if dataset.note is not None)
     if stored is not None and book is not None:
         yield f"{'replays' if plan.replays else 'resumes'} {plan.shown_path(stored.path)}, {len(book)} answers kept"

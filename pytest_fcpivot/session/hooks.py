@@ -20,7 +20,7 @@ from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
 from pytest_fcpivot.session.stopping import stopping
 from pytest_fcpivot.session.test_names import TestNames
-from pytest_fcpivot.session.worker_plan import is_worker, send_notes
+from pytest_fcpivot.session.worker_plan import is_worker, send_calls_under_way, send_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.session.asking import Asker
     from pytest_fcpivot.session.datasets import Dataset
+    from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.grading import Grading
     from pytest_fcpivot.session.judging import Judging
     from pytest_fcpivot.session.kept_calls import KeptCalls
@@ -53,6 +54,7 @@ class PivotSession:
         judging: Judging | None,
         asker: Asker,
         calls: KeptCalls,
+        deciding: Deciding | None,
     ) -> None:
         self.config = config
         self.plan = plan
@@ -61,7 +63,7 @@ class PivotSession:
         self.asker = asker
         self.calls = calls
         self.names = TestNames(plan)
-        self.closing = Closing(plan, ledger)
+        self.closing = Closing(plan, ledger, deciding)
         self._judging = judging
         self._reports = Reports(plan, asker, is_worker=is_worker(config))
         self._session: pytest.Session | None = None
@@ -106,6 +108,15 @@ class PivotSession:
         if report.failed:
             self.ledger.uncollected.append(report.nodeid)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        result = yield
+        if self.plan.stops_early:  # after others have left tests out, or put them into another order
+            from pytest_fcpivot.session.deciding import arrange  # noqa: PLC0415 (only if asked for)
+
+            arrange(items, self.plan.options.seed)
+        return result
+
     def pytest_collection_finish(self) -> None:
         # Thousands of items live until the end; scanning them in each garbage collection takes a tenth of the run.
         gc.freeze()
@@ -139,6 +150,11 @@ class PivotSession:
             if not (gated and self.closing.excuses(session)):
                 raise
             return True
+        except KeyboardInterrupt as error:
+            deciding = self.closing.deciding
+            if deciding is None or not deciding.ends(error):
+                raise
+            result = True
         if gated:
             self.closing.excuses(session)
         return result
@@ -179,6 +195,8 @@ class PivotSession:
         if is_worker(self.config):
             return
         trouble = self.ledger.add(report, self._session)
+        if trouble is None and self._session is not None:
+            trouble = self.closing.decided_by(report.nodeid, self._session)
         if trouble is not None and self._session is not None and not self._session.shouldstop:
             reason = self._session.shouldstop = stopping(trouble)
             self.asker.stop()
@@ -203,12 +221,19 @@ class PivotSession:
                 self.closing.finish(session, interrupted=interrupted, judged=self._judging is not None)
 
     def _close_calls(self) -> None:
+        under_way = 0
+        if self.plan.stops_early and self._session is not None:
+            from pytest_fcpivot.session.deciding import calls_under_way  # noqa: PLC0415 (only if asked for)
+
+            under_way = calls_under_way(self._session.items)
+        self.closing.calls_under_way += under_way
         self.asker.close()
         self.calls.close()
         if self._judging is not None:
             self.closing.judge_notes.update(self._judging.judge.notes)
         if is_worker(self.config):
             send_notes(self.config, self.closing.judge_notes)
+            send_calls_under_way(self.config, under_way)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:

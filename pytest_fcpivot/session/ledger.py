@@ -124,9 +124,10 @@ class Ledger:
         self._name_uncollected(session)
         lost = self.ending.lost + len(self.ending.uncollected)
         self.broken = self._plan.grader.binary and self.tally.identity_broken()
+        stopped = session.shouldstop and not self._is_decided
         self.complete = (
             session.exitstatus in TO_THE_END
-            and not (interrupted or session.shouldstop or session.shouldfail)
+            and not (interrupted or stopped or session.shouldfail)
             and self.ending.selection
             and not (lost or self.tally.not_run)
         )
@@ -164,6 +165,11 @@ class Ledger:
             own, int(session.exitstatus), fails=verdict.fails, only_wrong_answers=only_answers and not of_others
         )
 
+    @property
+    def _is_decided(self) -> bool:
+        """Whether the gate was decided before all answers were there."""
+        return self.gating is not None and self.gating.early is not None
+
     def close(self, status: int, *, workers_answer: bool, judged: bool) -> None:
         """Record the end of the run on disk, in an order that loses nothing if the process is killed in between.
 
@@ -179,15 +185,17 @@ class Ledger:
             judged=self.tally.judged if judged else None,
             keep=bool(self.ending.lost) or waits,
             verdict=None if self.gating is None else self.gating.described(),
+            decided=None if self.gating is None else self.gating.stopped,
         )
 
     def _count_left(self, session: pytest.Session, selected: Iterable[str] | None, *, interrupted: bool) -> None:
-        """Count the tests without a result; they are lost, except after an interrupt or --maxfail."""
+        """Count the tests without a result; they are lost, except after an interrupt, --maxfail, or a decision."""
         self.ending.selection = selected is not None
         self._left = None if selected is None else self.ending.left(selected)
         left = self.tally.not_run = len(self._left or ())
         stopped_at_failures = session.shouldfail and session.config.getoption("maxfail", 0)
-        if left and session.exitstatus in TO_THE_END and not (stopped_at_failures or interrupted):
+        wanted = stopped_at_failures or interrupted or self._is_decided
+        if left and session.exitstatus in TO_THE_END and not wanted:
             self.ending.lost += left
             unknown = "the reason is unknown (a plugin or a hook of yours may have removed them)"
             self.ending.why = self.ending.why or unknown

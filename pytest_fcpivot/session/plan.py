@@ -65,6 +65,12 @@ class Plan:
     only_sets_up: bool
 
     @property
+    def stops_early(self) -> bool:
+        """Whether the session stops when its gate is decided."""
+        gate = self.options.gate
+        return gate is not None and gate.stop_alpha is not None and not self.only_looks
+
+    @property
     def replays(self) -> bool:
         """Whether this is a replay: stored answers are graded again, and no agent is called."""
         return self.stored is not None and self.stored.replays

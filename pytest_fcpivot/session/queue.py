@@ -20,10 +20,19 @@ _WINDOW_IN_CALLS = 16
 _LEAST_WINDOW = 128
 
 
-def window(config: pytest.Config, concurrency: int) -> int:
-    """Return how many pivots a process may ask ahead; with --maxfail, only as many as may be in flight at once."""
+# The same in a session that may stop early, where answers that nobody reads are wasted.
+_WINDOW_IF_IT_MAY_STOP = 4
+
+
+def window(config: pytest.Config, concurrency: int, *, may_stop: bool) -> int:
+    """Return how many pivots a process may ask ahead; with --maxfail, only as many as may be in flight at once.
+
+    `may_stop`: the session ends when its gate is decided.
+    """
     if config.getoption("maxfail", 0):
         return concurrency
+    if may_stop:
+        return _WINDOW_IF_IT_MAY_STOP * concurrency
     return max(_LEAST_WINDOW, _WINDOW_IN_CALLS * concurrency)
 
 

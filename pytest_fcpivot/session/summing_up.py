@@ -41,8 +41,12 @@ def summary_of(
     status: int,
     runs_own_tests: bool,
     judge_notes: Iterable[str],
+    calls_under_way: int,
 ) -> Summary:
-    """Return a session's Summary; `status` is its exit code, `runs_own_tests`: a user's own tests run over the data."""
+    """Return a session's Summary; `status` is its exit code, `runs_own_tests`: a user's own tests run over the data.
+
+    `calls_under_way` counts the calls for tests that were not run.
+    """
     figures, recorder, ending, book = Figures.of(ledger.tally), ledger.recorder, ledger.ending, plan.book
     path = None if recorder.path is None else plan.shown_path(recorder.path)
     nothing_ran = not figures.selected and not figures.skipped
@@ -64,6 +68,7 @@ def summary_of(
         to_complete=not plan.replays and (not ledger.complete or figures.errors > 0),
         rerun=rerun_line(config, plan, recorder.path) if figures.errors or (figures.failed and not xfails) else None,
         verdict=None if verdict is None else hidden(plan, verdict),
+        calls_under_way=calls_under_way,
         exit_note=None if verdict is None else _exit_note(verdict, status),
         saved=None if gating is None else gating.saved,
         comparison=compared,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+_CALLS = f"{WORKER_KEY}_calls"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
@@ -74,6 +76,16 @@ def received_notes(worker_output: Mapping[str, Any]) -> list[str]:
 def send_notes(config: pytest.Config, notes: Iterable[str]) -> None:
     """Send this worker's remarks about the judge to the controller as it ends."""
     config.workeroutput[WORKER_KEY] = sorted(notes)  # type: ignore[attr-defined] # xdist's
+
+
+def received_calls_under_way(worker_output: Mapping[str, Any]) -> int:
+    """Return how many calls a worker that ended had made for tests that it did not run."""
+    return int(worker_output.get(_CALLS, 0))
+
+
+def send_calls_under_way(config: pytest.Config, number: int) -> None:
+    """Tell the controller, as this worker ends, how many calls it has made for tests that it does not run."""
+    config.workeroutput[_CALLS] = number  # type: ignore[attr-defined] # xdist's
 
 
 def own_version() -> str | None:

@@ -123,6 +123,7 @@ def test_runs(counted: Counted, model: Model) -> None:
         "telling": telling,
         "agentic": ["--fc-grader=agentic", "--fc-judge=off"],
         "judged": ["--fc-grader=agentic", "--fc-judge=puppet-judge", f"--fc-judge-base-url={model.url}"],
+        "decided": ["--fc-fail-under=0.9", "--fc-min-pivots=1", "--fc-stop-when-decided"],
         "own": ["--fc-grader=halved:Halved", "--fc-grader-option=least=0.2"],
         "one": ["--fc-shard=1/2", "--fc-limit=2"],
         "other": ["--fc-shard=2/2", "--fc-limit=2"],
@@ -133,7 +134,7 @@ def test_runs(counted: Counted, model: Model) -> None:
     counted.run_here("--fc-replay=plain", "--fc-run=replayed", *gate)
     assert cli.main(["merge", "one", "other", "-o", "merged"]) == 0
     runs = [file.parent for file in sorted(project.path.glob("*/run.json"))]
-    assert len(runs) == 9
+    assert len(runs) == 10
     described = _hold("run", (json.loads((run / "run.json").read_bytes()) for run in runs))
     results = _hold("results", (line for run in runs for line in _lines(run / "results.jsonl")))
     assert set(_declared(_schema("run"))) - described == NOT_SEEN["run"]

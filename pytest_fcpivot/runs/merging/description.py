@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.options.names import flag_of
+from pytest_fcpivot.runs.described import DECIDED
 from pytest_fcpivot.runs.merging.part import BY_MEANING, SHARD, selected_by
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _SELECT_IN_SHARD = ("fc_stratify", "fc_limit", "fc_sample", "fc_seed")
 _MERGED_KEYS = frozenset(
     (
         *("data", "arguments", "options", "merged", "started", "ended", "sessions", "selected_by_shard"),
-        *("grader", "judge", "judged", "counts", "verdict"),
+        *("grader", "judge", "judged", "counts", "verdict", DECIDED),
     )
 )
 
@@ -58,7 +59,7 @@ def describe(parts: Sequence[Part]) -> tuple[dict[str, Any], list[str]]:
         "sessions": sessions,
     }
     alike.pop("selected_by_shard", None)
-    for name in ("counts", "verdict"):  # each is of one session
+    for name in ("counts", "verdict", DECIDED):  # each is of one session
         alike.pop(name, None)
     # These mean the same in all runs, even if they are written differently.
     described |= {name: first[name] for name in ("grader", "judge") if name in first}
