@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
-from pytest_fcpivot.options.table import FROM_RUN, as_arguments, without
+from pytest_fcpivot.options.table import FROM_RUN, OF_GATES, as_arguments, without
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.peers import has_option
 
@@ -59,6 +59,11 @@ def _again(config: pytest.Config, plan: Plan, run: Path | None) -> list[str] | N
         arguments = without(arguments, "fc_run")
         if options.set_beside_command_line(config, "fc_run"):
             arguments.append(f"--fc-run={plan.shown_path(_free(run))}")
+    # a gate decides about the whole run, and a baseline of nothing but failures would replace that of the whole
+    if options.set_beside_command_line(config, "fc_save_baseline"):
+        return None
+    for dest in OF_GATES:
+        arguments = without(arguments, dest)
     if not set(_LAST_FAILED) & set(arguments):
         arguments.append("--lf")
     return arguments

@@ -116,6 +116,20 @@ def test_words_with_workers(project: Project) -> None:
     assert verdict_line(result).startswith("UNTRUSTED: 1 answer is missing, ")
 
 
+def test_the_rerun_command_has_no_gate(project: Project) -> None:
+    """The command that reruns the failures leaves the gate and the saved baseline of the whole run alone."""
+    gate = ["--fc-fail-under=0.4", "--fc-fail-under", "pass:0.4", "--fc-save-baseline=main"]
+    result = project.run_here(*write(project, "wr" * 20), *gate)
+    saved = project.path / ".fcpivot/baselines/main.jsonl"
+    before = saved.read_bytes()
+    (line,) = (line for line in result.outlines if line.startswith("rerun the failures:"))
+    words = shlex.split(line.partition(":")[2])[1:]
+    assert words == ["--fc-data=pivots.jsonl", "--fc-agent=my_agent:answer", "--fc-concurrency=1", "--lf"]
+    result, outcomes = project.run_cases(*words)
+    assert (result.ret, list(outcomes.values())) == (1, ["failure"] * 20)
+    assert saved.read_bytes() == before
+
+
 def test_cases_that_fail_are_xfailed(project: Project, workers: list[str]) -> None:
     """With --fc-gated-cases=xfailed, no wrong answer is a failure for JUnit, -x and --lf; the summary counts them."""
     options = [*write(project, "wrwr" + "r" * 36), "--fc-fail-under=0.9", "--fc-gated-cases=xfailed", "-x"]
