@@ -88,8 +88,10 @@ def decide_stored(
         not_run=not_run,
         settle=_how_to_settle(path, description),
     )
-    notes = (f"left out: {found.damages.losses()}",) if found.damages else ()
-    return Decided(decide(gate, evidence), comparison, notes)
+    notes = [f"left out: {found.damages.losses()}"] if found.damages else []
+    if given.get("fc_baseline") and gate.max_drop is None:
+        notes.append("--baseline decides nothing without --max-drop; fcpivot compare shows what has changed")
+    return Decided(decide(gate, evidence), comparison, tuple(notes))
 
 
 def _gate(given: Mapping[str, Any], recorded: Mapping[str, Any], *, made_here: bool) -> GateOptions:

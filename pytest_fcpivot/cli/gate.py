@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         "taken from the run, if it was made here. The exit code is 1 for the words FAIL, REGRESSION and UNTRUSTED, and "
         "0 for PASS and, unless --inconclusive says otherwise, INCONCLUSIVE.",
     )
-    command.add_argument("run_path", metavar="RUN", type=Path, help="a run's directory")
+    command.add_argument("run_path", metavar="RUN", type=Path, help="a run's directory (a saved baseline is none)")
     for dest in _OPTIONS:
         option = option_of(dest)
         others: dict[str, Any] = {"action": "append"} if option.kind in ("list", "maybe list") else {}

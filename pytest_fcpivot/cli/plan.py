@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     say(f"{options.file}: {sizes.total():,} pivots in {len(sizes):,} trajectories of up to {largest:,}")
     if base is not None and compared != sizes:
         say(f"the baseline has answers to {compared.total():,} of the pivots, in {len(compared):,} trajectories")
-    say(f"taken: {', '.join(f'{name} {value:.4g} ({sources[name]})' for name, value in _named(assumed))}")
+    say(f"based on: {', '.join(f'{name} {value:.4g} ({sources[name]})' for name, value in _named(assumed))}")
     for line in _lines(plans, tokens, price):
         say(line)
     return 0
@@ -188,7 +188,10 @@ def _share(options: argparse.Namespace, name: str) -> Share | None:
 def _share_of(text: str, flag: str) -> Share:
     from pytest_fcpivot.options.gate import parse_share  # noqa: PLC0415 (only for this command)
 
-    return parse_share(text, f"{flag}={text}", "write a number from 0 to 1, as in 0.05 or 5%")
+    form = "write a number from 0 to 1, as in 0.05 or 5%"
+    if flag == "--fail-under":
+        form = "write a mean reward between 0 and 1, as in 0.80 or 80%; marks of groups are not planned"
+    return parse_share(text, f"{flag}={text}", form)
 
 
 def _probability(options: argparse.Namespace, name: str) -> float:

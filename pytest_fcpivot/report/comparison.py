@@ -143,8 +143,8 @@ def settles(difference: Difference, drop: float) -> str:
         return f"{reason} a drop of {drop:.4f}"
     pivots = math.ceil(needed * difference.n / difference.clusters)
     return (
-        f"if nothing has changed, about {needed} trajectories like these (about {pivots} pivots) would rule it out; "
-        f"there are {difference.clusters}"
+        f"if nothing has changed, about {needed:,} trajectories like these (about {pivots:,} pivots) would rule it "
+        f"out; there are {difference.clusters}"
     )
 
 

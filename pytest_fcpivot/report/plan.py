@@ -36,7 +36,7 @@ def plan_lines(planned: Planned, calls: int, tokens: Tokens | None, price: Price
             line += f"{tokens.cost(asked, price):>12,.2f}"
         yield line
     how = "a normal distribution" if planned.counted is None else f"{planned.counted} simulated runs a row"
-    yield f"  words by {how}, calls by simulation"
+    yield f"  shares of the words from {how}; calls from simulated runs"
     if not of_mark:
         yield f"  {conclusion(planned)}"
 
@@ -51,7 +51,8 @@ def conclusion(planned: Planned) -> str:
         (False, True): "this gate sees such a drop, but says PASS too rarely",
         (False, False): "this gate cannot decide",
     }[passes >= OFTEN, seen >= OFTEN]
-    facts = f"a drop of {SEEN:g} is seen in {percent(seen)}, and without a change, PASS is said in {percent(passes)}"
+    sees = f"a drop of {SEEN:g} is seen in {percent(seen)} of runs"
+    facts = f"{sees}, and without a change, PASS is said in {percent(passes)}"
     more = ""
     if passes < OFTEN and planned.enough is not None:
         more = f"; about {planned.enough:,} trajectories would rule out the drop that is allowed"

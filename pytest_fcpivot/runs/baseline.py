@@ -83,7 +83,7 @@ def read_side(given: str | Path, base: Path, *, allow_damaged: bool = False) -> 
         known = ", ".join(sorted(each.stem for each in _saved(base)))
         raise RunError(
             f"{text}: there is no such run, and no baseline is saved under that name in {base / RUNS / BASELINES}"
-            + (f"; there are {one_line(known, 4 * _WIDTH)}" if known else "")
+            + (f"; saved there: {one_line(known, 4 * _WIDTH)}" if known else "")
         )
     if path.name == _RUN_DIRECTORY_FILE and _exists(path.with_name(RUN_FILE)):
         path = path.parent

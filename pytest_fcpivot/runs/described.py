@@ -54,7 +54,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = whole_file(file, LARGEST)
     except FileNotFoundError as error:
-        raise RunError(f"{path}: not a run's directory: {RUN_FILE}: {error.strerror}") from error
+        why = f"it has no {RUN_FILE}" if path.exists() else "there is no such directory"
+        raise RunError(f"{path}: not a run's directory: {why}") from error
     except NotADirectoryError as error:
         raise RunError(f"{path}: not a run's directory, but a file") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have

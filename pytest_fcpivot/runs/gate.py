@@ -299,12 +299,12 @@ def _change(word: str, found: Difference, drop: Share) -> str:
     about = f"the mean reward changed by {found.change:+.4f}"
     if word == PASS:
         if found.lowest > 0:
-            return f"the mean reward rose by at least {found.lowest:.4f} ({found.change:+.4f})"
+            return f"{about}: it rose by at least {found.lowest:.4f}"
         ruled_out = shown(Fraction(-found.lowest), drop.value)
         return f"{about}, and a drop of more than {ruled_out} is ruled out; {drop.text} is allowed"
     if word == REGRESSION:
         least = shown(Fraction(-found.high), drop.value)
-        return f"the mean reward fell by at least {least} ({found.change:+.4f}), and {drop.text} is allowed"
+        return f"{about}: it fell by at least {least}, and {drop.text} is allowed"
     interval = f"{percent} % interval {found.lowest:+.4f} to {found.highest:+.4f}"
     missed = f"a drop of up to {found.allowed_drop:.4f} would not be seen in these {_trajectories(found.clusters)}"
     enough = found.trajectories_for(float(drop.value))

@@ -31,7 +31,7 @@ def read_baselines(names: Sequence[str], root: Path, where: str, *, allow_damage
             last = newest(root) if name == LATEST else None
             side = read_side(name if last is None else last, root, allow_damaged=allow_damaged)
         except RunError as error:
-            raise RunError(f"{where}={name}: {error}") from error
+            raise RunError(f"{where}={name}: {str(error).removeprefix(f'{name}: ')}") from error
         _refuse_unfinished(side, f"{where}={name}")
         sides.append(side if last is None else replace(side, name=last.stem))
     return pool(sides)

@@ -71,7 +71,10 @@ class Gating:
             ids = (entry.id for dataset in data for entry in dataset.entries)
             refuse_incomparable(self._base, self._side(plan.describe(), None), ids, gate.baselines_from)
         if gate.save is not None:
-            where_to_save(gate.save, self._root)
+            try:
+                where_to_save(gate.save, self._root)
+            except RunError as error:
+                raise RunError(f"{gate.save_from}={error}") from error
 
     def _named(self, gate: GateOptions) -> Sequence[str]:
         """Return the baselines as they were named; a path in the ini file is relative to that file."""

@@ -58,7 +58,7 @@ def test_a_data_file_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "sample"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "sample: 314 pivots in 49 trajectories of up to 10"
-    assert lines[1] == "taken: mean 0.8 (assumed), correlation 0.3 (assumed), flips 0.12 (assumed)"
+    assert lines[1] == "based on: mean 0.8 (assumed), correlation 0.3 (assumed), flips 0.12 (assumed)"
     assert lines[3] == "--fc-max-drop=0.01"
     assert "this gate cannot decide" in lines[-3]
     assert lines[-1] == "a whole run makes 314 calls"
@@ -70,7 +70,7 @@ def test_with_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     gate = ["--fail-under=0.6", f"--baseline={run}", "--max-drop=0.05", "--flips=5%", "--price=1/0.5/10"]
     assert main(["plan", "sample", *gate]) == 0
     text = capsys.readouterr().out
-    taken = r"^taken: mean 0.6656 \(the baseline's\), correlation \S+ \(the baseline's\), flips 0.05 \(--flips\)$"
+    taken = r"^based on: mean 0.6656 \(the baseline's\), correlation \S+ \(the baseline's\), flips 0.05 \(--flips\)$"
     assert re.search(taken, text, re.MULTILINE)
     assert text.index("--fc-fail-under=0.6\n") < text.index("--fc-max-drop=0.05\n")
     # 314 calls of 600 new tokens, 400 cached ones, and 50 written
@@ -109,7 +109,7 @@ def test_tokens_that_are_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--alpha=0.7"], "--alpha=0.7: write a probability between 0 and 0.5"),
         (["--price=x"], "--price=x: write the prices of a million tokens"),
         (["--tokens=12"], "--tokens=12: write the tokens that a call reads and writes, as in 1200/60"),
-        (["--baseline=gone"], "--baseline=gone: gone: there is no such run"),
+        (["--baseline=gone"], "--baseline=gone: there is no such run"),
     ],
 )
 def test_bad_input(given: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -228,8 +228,8 @@ def test_what_would_settle_it(two: Runs) -> None:
     """A drop that is asked about is ruled out, shown, or open, with the number of trajectories it would take."""
     (line,) = [line for line in two.compare("base", "new", "--max-drop=0.5") if "0.5000" in line]
     assert re.fullmatch(
-        r"whether the drop is more than 0\.5000 is open; if nothing has changed, about \d+ trajectories like these "
-        r"\(about \d+ pivots\) would rule it out; there are 8",
+        r"whether the drop is more than 0\.5000 is open; if nothing has changed, about [\d,]+ trajectories like these "
+        r"\(about [\d,]+ pivots\) would rule it out; there are 8",
         line,
     )
     assert "whether the drop is more than 0.0000 is open; no number of trajectories rules out a drop of 0.0000" in (
@@ -522,7 +522,7 @@ def test_two_agents_that_are_not_the_same(two: Runs) -> None:
         (["base", "nowhere"], "nowhere: there is no such run, and no baseline is saved under that name in"),
         (["base", "pivots.jsonl"], "pivots.jsonl:1: not the first line of a saved baseline; name a run's directory"),
         (["base", "puppet.py"], "puppet.py:1: an empty line; name a run's directory, or a file that"),
-        (["base", "."], ".: not a run's directory: run.json: No such file or directory"),
+        (["base", "."], ".: not a run's directory: it has no run.json"),
         (["base", "new", "--alpha=0"], "'0': write a number between 0 and 1, as in 0.05"),
         (["base", "new", "--max-drop=2"], "'2': write a number from 0 to 1, as in 0.02, or a percentage, as in 2%"),
         (["base", "new", "--max-drop=abc"], "'abc': write a number from 0 to 1"),

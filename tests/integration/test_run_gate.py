@@ -331,7 +331,8 @@ def test_the_drop_since_a_baseline(project: Project, monkeypatch: pytest.MonkeyP
     result = project.run_here(*options, "--fc-baseline", "--fc-max-drop=0.05")
     assert result.ret == 1
     assert re.match(
-        r"REGRESSION: the mean reward fell by at least 0\.\d+ \(-0\.2000\), and 0\.05 is ", verdict_line(result)
+        r"REGRESSION: the mean reward changed by -0\.2000: it fell by at least 0\.\d+, and 0\.05 is ",
+        verdict_line(result),
     )
     assert "::warning" not in result.stdout.str()
     assert recorded(project)["rules"][0]["allowed_drop"] == 0.05
@@ -348,7 +349,7 @@ def test_the_drop_since_a_baseline(project: Project, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--fc-baseline=nowhere", "--fc-baseline=nowhere: nowhere: there is no such run"),
+        ("--fc-baseline=nowhere", "--fc-baseline=nowhere: there is no such run"),
         ("--fc-baseline=stopped", "--fc-baseline=stopped: this run is not complete, so it is no baseline: "),
         ("--fc-baseline=elsewhere", "--fc-baseline: elsewhere and this run cannot be compared"),
         ("--fc-fail-under=ad:0.5", "--fc-fail-under=ad:0.5: no selected pivot has a tool, a type or a data file of "),

@@ -231,14 +231,20 @@ def flips(trajectories: int, lost: int, won: int) -> tuple[Table, Table]:
             {"drop": "0.02"},
             "REGRESSION",
             True,
-            "the mean reward fell by at least 0.0471 (-0.0600), and 0.02 is allowed",
+            "the mean reward changed by -0.0600: it fell by at least 0.0471, and 0.02 is allowed",
         ),
         ((2000, 60, 30), {"drop": "0.01"}, "INCONCLUSIVE", False, None),
         ((2000, 60, 30), {"drop": "0.01", "inconclusive": "fail"}, "INCONCLUSIVE", True, None),
         ((2000, 60, 30), {"drop": "0.01", "inconclusive": "0.02"}, "INCONCLUSIVE", True, None),
         ((2000, 60, 30), {"drop": "0.01", "inconclusive": "0.03"}, "INCONCLUSIVE", False, None),
         ((1, 0, 0), {"drop": "0.5"}, "INCONCLUSIVE", False, None),
-        ((2000, 0, 100), {"drop": "0.01"}, "PASS", False, "the mean reward rose by at least 0.0404 (+0.0500)"),
+        (
+            (2000, 0, 100),
+            {"drop": "0.01"},
+            "PASS",
+            False,
+            "the mean reward changed by +0.0500: it rose by at least 0.0404",
+        ),
     ],
 )
 def test_drops(

@@ -194,7 +194,7 @@ def test_lines_are_ascii_whatever_is_in_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"not a run's directory: run\.json: No such file or directory"),
+        (None, r"not a run's directory: it has no run\.json"),
         ("", r"run\.json: damaged, not JSON: "),
         ('{"format": 1', r"run\.json: damaged, not JSON: "),
         (b"\xff\xfe", r"run\.json: damaged, not JSON: "),

@@ -181,7 +181,7 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert [pivot.mean for pivot in read_side(name, tmp_path).rewards] == [0.0]
     assert save("gate", tmp_path / "root", RUN, rewards_of(single(1.0))).is_relative_to(tmp_path / "root")
     assert (tmp_path / "root" / ".fcpivot" / ".gitignore").exists()
-    with pytest.raises(RunError, match=r"gone: there is no such run, and no baseline .*; there are gate"):
+    with pytest.raises(RunError, match=r"gone: there is no such run, and no baseline .*; saved there: gate"):
         read_side("gone", tmp_path / "root")
     Path("gate").mkdir()
     with pytest.raises(RunError, match=r"gate: this may be gate or the saved baseline .*; write \./gate for the first"):
