@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.runs.gate import FAIL, INCONCLUSIVE, PASS, REGRESSION
-from pytest_fcpivot.runs.planning import OFTEN, SEEN
+from pytest_fcpivot.runs.planning import OFTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def plan_lines(planned: Planned, calls: int, tokens: Tokens | None, price: Price
 
 def conclusion(planned: Planned) -> str:
     """Return the sentence on what a largest drop can decide."""
-    unchanged, dropped = _row(planned, 0.0), _row(planned, -SEEN)
+    unchanged, dropped = _row(planned, 0.0), _row(planned, -planned.seen)
     passes, seen = unchanged.words[PASS], dropped.words[REGRESSION]
     can = {
         (True, True): "this gate can decide",
@@ -51,7 +51,7 @@ def conclusion(planned: Planned) -> str:
         (False, True): "this gate sees such a drop, but says PASS too rarely",
         (False, False): "this gate cannot decide",
     }[passes >= OFTEN, seen >= OFTEN]
-    sees = f"a drop of {SEEN:g} is seen in {percent(seen)} of runs"
+    sees = f"a drop of {planned.seen:g} is seen in {percent(seen)} of runs"
     facts = f"{sees}, and without a change, PASS is said in {percent(passes)}"
     more = ""
     if passes < OFTEN and planned.enough is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.stats.imagined import Imagined
 
 MEAN, CORRELATION, FLIPS = 0.8, 0.3, 0.12  # what is assumed where nothing is known
-SEEN = 0.05  # the drop that a gate is expected to see
+SEEN = 0.05  # the drop that a gate is expected to see; twice what is allowed, if that is more
 OFTEN = 0.8
 _CHANGES = (0.0, -0.01, -0.02, -SEEN, -0.1)
 _DISTANCES = (-0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1)
@@ -75,13 +75,15 @@ class Planned:
 
     `counted` is the number of simulated runs whose words were counted; None if the words are worked out from a normal
     distribution. `enough` is about the number of trajectories that would rule out the allowed drop if nothing has
-    changed; None for a mark, for a drop of 0, and if there are as many.
+    changed; None for a mark, for a drop of 0, and if there are as many. `seen` is the drop that the gate is expected to
+    see.
     """
 
     rule: str
     rows: tuple[Row, ...]
     counted: int | None = None
     enough: int | None = None
+    seen: float = SEEN
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the plan as it is written as JSON."""
@@ -174,17 +176,18 @@ def plan_drop(
     allowed = float(drop.value)
     runs = _runs(_TO_SEE_WORDS, sizes)
     rows, enough = [], None
+    seen = min(1.0, max(SEEN, round(2 * allowed, 6)))
 
     def imagined(change: float) -> list[Imagined]:
         return imagine_changes(draw, order[0], assumed.mean, assumed.correlation, flips=assumed.flips, change=change)
 
-    for change in sorted({*_CHANGES, -allowed}, reverse=True):
+    for change in sorted({*_CHANGES, -allowed, -seen}, reverse=True):
         found = [difference([Totals(each.size, each.change) for each in imagined(change)], alpha) for _ in range(runs)]
-        if runs >= _RUNS_TO_COUNT:
+        deviation = deviation_of_change(order[0], assumed.correlation, flips=assumed.flips, change=change)
+        if runs >= _RUNS_TO_COUNT or not deviation:  # without any flip, all runs are the same
             fell = fmean(each.high < -allowed for each in found)
             held = fmean(each.lowest > -allowed for each in found)
         else:
-            deviation = deviation_of_change(order[0], assumed.correlation, flips=assumed.flips, change=change)
             around = NormalDist(change, deviation)
             fell = fmean(around.cdf(-allowed - (each.high - each.change)) for each in found)
             held = fmean(1 - around.cdf(-allowed + (each.change - each.lowest)) for each in found)
@@ -199,7 +202,7 @@ def plan_drop(
         words = {REGRESSION: fell, INCONCLUSIVE: max(0.0, 1 - fell - held), PASS: held}
         rows.append(Row(truth=change, words=words, asked=fmean(asked)))
     counted = runs if runs >= _RUNS_TO_COUNT else None
-    return Planned(rule=f"--fc-max-drop={drop.text}", rows=tuple(rows), counted=counted, enough=enough)
+    return Planned(rule=f"--fc-max-drop={drop.text}", rows=tuple(rows), counted=counted, enough=enough, seen=seen)
 
 
 _Order = tuple[list[int], int]  # the sizes of the trajectories in their order, and how many of them are large

@@ -286,6 +286,8 @@ def test_merged_shards(project: Project) -> None:
     assert (result.ret, result.outlines) == (0, ["PASS: the mean reward is 0.7500, and 0.70 is needed"])
     result = project.command("gate", "merged", "--fail-under=0.76", "--format=json")
     assert (result.ret, json.loads(result.stdout.str())["word"]) == (1, "FAIL")
+    result = project.command("gate", "merged", "--baseline=merged")
+    assert result.outlines[1] == "--baseline decides nothing without --max-drop; fcpivot compare shows what has changed"
     project.command("merge", "run-1", "-o", "half")
     result = project.command("gate", "half")
     assert result.ret == 2
@@ -342,6 +344,7 @@ def test_the_drop_since_a_baseline(project: Project, monkeypatch: pytest.MonkeyP
     assert any(line.startswith("::warning title=pytest-fcpivot::INCONCLUSIVE: ") for line in result.outlines)
     stored = project.command("gate", "run", "--baseline=main", "--max-drop=0.2")
     assert (stored.ret, stored.outlines[0]) == (0, verdict_line(result))
+    assert not [line for line in stored.outlines if line.startswith("--baseline decides nothing")]
     result = project.run_here("--fc-resume=run", "--fc-max-drop=0.2", "--fc-inconclusive=fail")
     assert (result.ret, verdict_line(result)[:12]) == (1, "INCONCLUSIVE")
 
@@ -354,6 +357,7 @@ def test_the_drop_since_a_baseline(project: Project, monkeypatch: pytest.MonkeyP
         ("--fc-baseline=elsewhere", "--fc-baseline: elsewhere and this run cannot be compared"),
         ("--fc-fail-under=ad:0.5", "--fc-fail-under=ad:0.5: no selected pivot has a tool, a type or a data file of "),
         ("--fc-fail-under=where:depth>=99:0.5", "no selected pivot meets this condition; their depth is from 0 to 0"),
+        ("--fc-save-baseline=a/b", "--fc-save-baseline=a/b: the file of a baseline has to end in .jsonl"),
         ("--fc-save-baseline=a b", "the name of a baseline has letters, digits and"),
     ],
 )

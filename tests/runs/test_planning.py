@@ -60,6 +60,21 @@ def test_a_drop(count: int) -> None:
     assert planned.rows[4].asked <= planned.rows[0].asked
 
 
+@pytest.mark.parametrize("count", [100, 400])
+def test_an_agent_whose_answers_never_differ(count: int) -> None:
+    """If no pivot flips between two runs, a run without a change is certain to say one word."""
+    planned = plan_drop(sizes(count), share("0.05"), Assumed(flips=0.0), alpha=0.05, error=0.05, seed=1)
+    assert planned.rows[0].words == {"REGRESSION": 0, "INCONCLUSIVE": 0, "PASS": 1}
+
+
+@pytest.mark.parametrize(("allowed", "seen"), [("0.01", 0.05), ("0.03", 0.06), ("0.05", 0.1), ("0.9", 1.0)])
+def test_the_drop_that_is_to_be_seen(allowed: str, seen: float) -> None:
+    """A gate is not blamed for missing a drop that it allows: the one it should see is at least twice that."""
+    planned = plan_drop(sizes(20), share(allowed), Assumed(), alpha=0.05, error=0.05, seed=1)
+    assert -seen in [row.truth for row in planned.rows]
+    assert conclusion(planned).startswith(f"a drop of {seen:g} is seen in ")
+
+
 def test_counted_and_worked_out_words_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same simulated runs give nearly the same probabilities in both ways."""
     arguments = sizes(60), share("0.01"), Assumed()
@@ -96,8 +111,8 @@ def planned(passes: float, seen: float, enough: int | None = None) -> Planned:
 def test_what_it_says() -> None:
     """The last line says what the gate can decide, in words, and how many trajectories it would take."""
     assert conclusion(planned(0.11, 0.79, 12_000)) == (
-        "a drop of 0.05 is seen in 79 %, and without a change, PASS is said in 11 %: this gate cannot decide; about "
-        "12,000 trajectories would rule out the drop that is allowed"
+        "a drop of 0.05 is seen in 79 % of runs, and without a change, PASS is said in 11 %: this gate cannot decide; "
+        "about 12,000 trajectories would rule out the drop that is allowed"
     )
     assert conclusion(planned(0.9, 0.9)).endswith("PASS is said in 90 %: this gate can decide")
     assert conclusion(planned(0.9, 0.5)).endswith("this gate can say PASS, but misses such a drop too often")
