@@ -62,8 +62,14 @@ def _again(config: pytest.Config, plan: Plan, run: Path | None) -> list[str] | N
     # a gate decides about the whole run, and a baseline of nothing but failures would replace that of the whole
     if options.set_beside_command_line(config, "fc_save_baseline"):
         return None
+    starts = any(argument.startswith("--fc-") for argument in arguments)
     for dest in OF_GATES:
         arguments = without(arguments, dest)
+    if starts and not any(argument.startswith("--fc-") for argument in arguments):
+        # what only settings name is not run, so the agent is named
+        if plan.options.agent is None:
+            return None
+        arguments += as_arguments("fc_agent", plan.options.agent)
     if not set(_LAST_FAILED) & set(arguments):
         arguments.append("--lf")
     return arguments

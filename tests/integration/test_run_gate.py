@@ -130,6 +130,18 @@ def test_the_rerun_command_has_no_gate(project: Project) -> None:
     assert saved.read_bytes() == before
 
 
+def test_the_rerun_command_of_settings_and_a_gate(project: Project) -> None:
+    """Where nothing but the gate was typed, the command names the agent, since settings alone start no run."""
+    write(project, "wr" * 20)
+    project.write("pytest.ini", "[pytest]\nfc_data = pivots.jsonl\nfc_agent = my_agent:answer\n")
+    result = project.run_here("--fc-fail-under=0.4")
+    (line,) = (line for line in result.outlines if line.startswith("rerun the failures:"))
+    words = shlex.split(line.partition(":")[2])[1:]
+    assert words == ["--fc-agent=my_agent:answer", "--lf"]
+    _, outcomes = project.run_cases(*words)
+    assert list(outcomes.values()) == ["failure"] * 20
+
+
 def test_cases_that_fail_are_xfailed(project: Project, workers: list[str]) -> None:
     """With --fc-gated-cases=xfailed, no wrong answer is a failure for JUnit, -x and --lf; the summary counts them."""
     options = [*write(project, "wrwr" + "r" * 36), "--fc-fail-under=0.9", "--fc-gated-cases=xfailed", "-x"]
