@@ -197,8 +197,8 @@ def _share_of(text: str, flag: str) -> Share:
 def _probability(options: argparse.Namespace, name: str) -> float:
     found = _share(options, name)
     value = float(_ERROR) if found is None else float(found.value)
-    if not 0 < value < _MOST:
-        raise OptionError(f"--{name.replace('_', '-')}={value:g}: write a probability between 0 and 0.5, as in 0.05")
+    if found is not None and not 0 < value < _MOST:
+        raise OptionError(f"--{name.replace('_', '-')}={found.text}: write a probability between 0 and 0.5, as in 0.05")
     return value
 
 

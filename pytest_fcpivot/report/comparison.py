@@ -224,7 +224,15 @@ def _usual(pivot: PivotRewards) -> str:
 # -------------------------------------------------------------------- groups
 
 
+def _nothing_changed(report: Report) -> bool:
+    """Return whether no pivot flipped, and all groups are as they were, so that a table of them would say nothing."""
+    return not (report.found.lost or report.found.won or any(group.change for group in report.groups))
+
+
 def _groups(report: Report) -> Iterator[str]:
+    if _nothing_changed(report) and not report.verbose:
+        yield "changes by group: none (--verbose lists the groups)"
+        return
     tested = [group for group in report.groups if group.holm is not None]
     if tested:
         yield f"changes by group; p (Holm) is adjusted for one family: {_family(tested)}"
@@ -347,8 +355,9 @@ def same_agent_lines(found: Comparison, measured: SameAgent | None) -> Iterator[
         return
     rate = measured.flip_rate
     yield (
-        f"taken as two runs of one unchanged agent: {rate.mean:.2%} of {count_of(rate.n, 'pivot')} flipped (95 % "
-        f"interval {rate.low:.2%} to {rate.high:.2%}; {len(found.lost)} lost, {len(found.won)} won)"
+        f"taken as two runs of one unchanged agent: {100 * rate.mean:.2f} % of {count_of(rate.n, 'pivot')} flipped "
+        f"(95 % interval {100 * rate.low:.2f} % to {100 * rate.high:.2f} %; {len(found.lost)} lost, "
+        f"{len(found.won)} won)"
     )
     yield f"mean reward {found.means[0]:.4f} and {found.means[1]:.4f}"
     if math.isinf(measured.noise):
@@ -395,7 +404,7 @@ def markdown(reports: Sequence[Report]) -> Iterator[str]:
         if report.flips:
             yield from _markdown_flips(report)
         tested = [group for group in report.groups if group.holm is not None]
-        if tested and len(reports) == 1:
+        if tested and len(reports) == 1 and not _nothing_changed(report):
             yield ""
             yield f"Changes by group; p (Holm) is adjusted for one family: {_family(tested)}."
             yield ""

@@ -221,7 +221,7 @@ def noise_line(noise: Noise) -> str:
         advice = "no number of repeats would halve the interval, only more pivots"
     else:
         advice = f"{noise.repeats} repeats of each pivot would halve the interval"
-    return f"the model's own noise is {noise.share:.0%} of the variance of the mean reward; {advice}"
+    return f"the model's own noise is {100 * noise.share:.0f} % of the variance of the mean reward; {advice}"
 
 
 def _schema_lines(figures: Figures) -> list[str]:

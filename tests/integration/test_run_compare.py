@@ -224,6 +224,14 @@ def test_how_many_flips_are_shown(two: Runs) -> None:
     assert "write --show-flips after the runs, or with a number" in two.refused("--show-flips", "base", "new")
 
 
+def test_groups_of_runs_without_a_change(two: Runs) -> None:
+    """Where nothing changed, one line stands for the groups, and --verbose has them."""
+    two.project.run_here("--fc-data=pivots.jsonl", "--fc-agent=agents:base", "--fc-run=again")
+    assert two.compare("base", "again")[-1] == "changes by group: none (--verbose lists the groups)"
+    assert "Changes by group" not in "".join(two.compare("base", "again", "--format=markdown"))
+    assert "by type     pivots   mean BASE   mean NEW    change  p (Holm)" in two.compare("base", "again", "--verbose")
+
+
 def test_what_would_settle_it(two: Runs) -> None:
     """A drop that is asked about is ruled out, shown, or open, with the number of trajectories it would take."""
     (line,) = [line for line in two.compare("base", "new", "--max-drop=0.5") if "0.5000" in line]
@@ -270,13 +278,13 @@ def test_repeats(runs: Runs) -> None:
     assert _by(found["lost"], "pivot") == ["t1-d0", "t0-d0"]
     lines = runs.compare("base", "new")
     assert "BASE: 1 pivot passed only sometimes (passed/graded): t0-d0 2/3" in lines
-    assert any(re.match(r"BASE: the model's own noise is \d+% of the variance of the mean reward; ", e) for e in lines)
+    assert any(re.match(r"BASE: the model's own noise is \d+ % of the variance of the mean reward; ", e) for e in lines)
 
 
 def test_a_replay(two: Runs) -> None:
     """A replay has results as any run, and is compared as one; one of BASE itself is the same run."""
     two.project.run_here("--fc-replay=new", "--fc-run=replay")
-    two.project.run_here("--fc-replay=base", "--fc-run=again")
+    two.project.run_here("--fc-data=pivots.jsonl", "--fc-agent=agents:base", "--fc-run=again")
     assert any("a replay of" in line for line in two.compare("base", "replay"))
     one, other = (two.facts("base", name)["comparisons"][0]["difference"] for name in ("new", "replay"))
     assert one == other
@@ -483,7 +491,7 @@ def test_one_agent(runs: Runs) -> None:
     runs.record({"base": base, "new": new})
     lines = runs.compare("--same-agent", "base", "new", "--fail-under=80%", "--max-drop=0.05")
     assert any(
-        re.match(r"taken as two runs of one unchanged agent: 16\.67% of 24 pivots flipped \(95 % ", e) for e in lines
+        re.match(r"taken as two runs of one unchanged agent: 16\.67 % of 24 pivots flipped \(95 % ", e) for e in lines
     )
     assert not any(line.startswith("warning") for line in lines)
     found = runs.facts("--same-agent", "base", "new", "--fail-under=0.8", "--max-drop=0.05")

@@ -59,7 +59,7 @@ def test_every_repeat_is_asked_for_itself(counted: Counted) -> None:
             shown,
             "2 pivots passed only sometimes (passed/graded): once 1/3, twice 2/3",
             # 2 pivots with 3 * (1/3) / 12^2 each, of a variance of 3/4 * (1.5^2 + 0.5^2 + 0.5^2 + 1.5^2) / 9^2
-            "the model's own noise is 30% of the variance of the mean reward; no number of repeats would halve *",
+            "the model's own noise is 30 % of the variance of the mean reward; no number of repeats would halve *",
         ]
     )
     lines = counted.lines(counted.project.path / "run")
