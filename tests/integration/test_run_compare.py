@@ -284,7 +284,7 @@ def test_repeats(runs: Runs) -> None:
 def test_a_replay(two: Runs) -> None:
     """A replay has results as any run, and is compared as one; one of BASE itself is the same run."""
     two.project.run_here("--fc-replay=new", "--fc-run=replay")
-    two.project.run_here("--fc-data=pivots.jsonl", "--fc-agent=agents:base", "--fc-run=again")
+    two.project.run_here("--fc-replay=base", "--fc-run=again")
     assert any("a replay of" in line for line in two.compare("base", "replay"))
     one, other = (two.facts("base", name)["comparisons"][0]["difference"] for name in ("new", "replay"))
     assert one == other
