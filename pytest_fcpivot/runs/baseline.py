@@ -157,6 +157,7 @@ def save(
     """
     path = where_to_save(name, base)
     _refuse_incomplete(name, description, rewards, allow_errors=allow_errors)
+    _refuse_a_part(name, path, rewards)
     content = b"".join(lines(description, rewards))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +189,23 @@ def where_to_save(name: str, base: Path) -> Path:
             f"of a file that ends in {ENDING}"
         )
     return path
+
+
+def _refuse_a_part(name: str, path: Path, rewards: Rewards) -> None:
+    """Raise RunError if the run has only some of the pivots of the baseline that it would replace, as with --lf."""
+    if not _exists(path):
+        return
+    try:
+        before = read_baseline(path, name).rewards
+    except RunError:
+        return  # a damaged one is of no use, and is replaced
+    pivots = {(pivot.place, pivot.pivot_id) for pivot in rewards}
+    old = {(pivot.place, pivot.pivot_id) for pivot in before}
+    if pivots < old:
+        raise RunError(
+            f"the baseline {name} is not saved: this run has {len(pivots):,} of its {len(old):,} pivots, and would "
+            "replace it; run all of them, save it under another name, or remove the old one"
+        )
 
 
 def _refuse_incomplete(name: str, description: Mapping[str, Any], rewards: Rewards, *, allow_errors: bool) -> None:

@@ -208,6 +208,20 @@ def test_names_that_are_refused(name: str, told: str, tmp_path: Path, monkeypatc
     assert sorted(each.name for each in tmp_path.iterdir()) == ["data.jsonl"]
 
 
+def test_a_part_does_not_replace_the_whole(tmp_path: Path) -> None:
+    """A run of some of a baseline's pivots, as with --lf, does not replace it; one of others, or of all, does."""
+    path = save("main", tmp_path, RUN, rewards_of(single(1.0, 1.0, 0.0)))
+    before = path.read_bytes()
+    with pytest.raises(RunError, match=r"main is not saved: this run has 2 of its 3 pivots, and would replace it; run"):
+        save("main", tmp_path, RUN, rewards_of(single(1.0, 1.0)))
+    assert path.read_bytes() == before
+    save("main", tmp_path, RUN, rewards_of(single(0.0, 1.0, 0.0)))
+    assert path.read_bytes() != before
+    path.write_bytes(path.read_bytes()[:-9])
+    save("main", tmp_path, RUN, rewards_of(single(1.0, 1.0)))
+    assert len(read_baseline(path).rewards) == 2
+
+
 def test_a_path_in_a_new_folder(tmp_path: Path) -> None:
     """The folder of a baseline's file is made, as that of a run is."""
     path = save(str(tmp_path / "kept" / "here" / "gate.jsonl"), tmp_path, RUN, rewards_of(single(1.0)))
