@@ -190,6 +190,20 @@ def test_tests_that_are_left_out_are_no_part_of_the_whole_run(counted: Counted) 
     assert len(lines) == 4 * len(names(line.partition("[")[2] for line in lines))
 
 
+def test_a_group_of_which_nothing_is_left_does_not_break_the_verdict(counted: Counted) -> None:
+    """With -k that leaves no pivot of a group, another rule still ends the session; the empty one is UNTRUSTED."""
+    options = counted.options([*rows(counted, [1, 4, 6, 9]), counted.project.row('call add {"a": 1}', id="tooly")])
+    marks = ["--fc-fail-under=0.8", "--fc-fail-under=type=function_call:0.5"]
+    result = counted.run_here(*options, *STOP, *marks, "-k", "talk")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["FAIL: the mean reward of the whole run is under the 0.8 *"])
+    found = recorded(counted)
+    assert found["counts"]["not_run"] > 0
+    empty = found["verdict"]["rules"][1]
+    assert (empty["word"], empty["fails"]) == ("UNTRUSTED", True)
+    assert empty["sentence"].startswith("no pivot of type=function_call was selected, ")
+
+
 def test_another_failure_keeps_its_exit_code(counted: Counted) -> None:
     """A test that fails for another reason fails the session, although the gate passes early."""
     options = counted.options(rows(counted, [3]))
