@@ -33,8 +33,12 @@ def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
 
 
 def is_gated(report: pytest.TestReport) -> bool:
-    """Return whether a wrong answer is reported as an xfailed test, because a gate decides about all of them."""
+    """Return whether an answer that is reported as an xfailed test counts as failed: a gate decides about all."""
     return getattr(report, "fcpivot_gated", False)
+
+
+def _was_expected_to_fail(report: pytest.TestReport) -> bool:
+    return report.outcome == "skipped" and hasattr(report, "wasxfail")
 
 
 class Reports:
@@ -44,7 +48,9 @@ class Reports:
         self._plan = plan
         self._asker = asker
         self._is_worker = is_worker
-        self._xfails = plan.options.gate is not None and plan.options.gate.xfails
+        gate = plan.options.gate
+        self._gated = gate is not None and gate.decides
+        self._xfails = gate is not None and gate.xfails
 
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Set a report's outcome, duration and record from the case of its pivot."""
@@ -76,6 +82,9 @@ class Reports:
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
             if self._xfails and report.failed and case.grade is not None:
                 self._xfail(report, case.grade)
+            elif self._gated and case.grade is not None and _was_expected_to_fail(report):
+                # if only those that pass counted, a mark could make any agent pass the gate
+                report.fcpivot_gated = True  # type: ignore[attr-defined]
 
     def _xfail(self, report: pytest.TestReport, grade: Grade) -> None:
         """Report a wrong answer as an xfailed test; a test of the user's own may fail for another reason."""

@@ -137,6 +137,25 @@ def test_cases_that_fail_are_xfailed(project: Project, workers: list[str]) -> No
     assert sum(line["outcome"] == "failed" for line in lines) == 2
 
 
+def test_a_mark_hides_no_wrong_answer_from_the_gate(project: Project) -> None:
+    """Wrong answers to tests that a mark expects to fail count as failed; those that were never asked do not count."""
+    options = [*write(project, "wwwwwwwwww" + "r" * 30 + "w"), "--fc-fail-under=0.9"]
+    project.write(
+        "conftest.py",
+        "import pytest\n\ndef pytest_collection_modifyitems(items):\n    for item in items:\n"
+        "        item.add_marker(pytest.mark.xfail(run=item.name != 'p40'))\n",
+    )
+    result, outcomes = project.run_cases(*options)
+    assert verdict_line(result) == "FAIL: the mean reward is 0.7500, under the 0.9 that is needed"
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["passed 30, failed 10, errors 0; pass rate 0.7500; not counted: skipped or expected to fail 1"]
+    )
+    assert sum(outcome == "skipped" for outcome in outcomes.values()) == 11
+    later = project.command("gate", "run")
+    assert (later.ret, later.outlines[0]) == (1, verdict_line(result))
+
+
 def test_stopped_at_the_first_failure(project: Project) -> None:
     """-x stops at a wrong answer, and what was not run is missing."""
     result = project.run_here(*write(project, "rw" + "r" * 38), "--fc-fail-under=0.5", "-x")
