@@ -177,6 +177,16 @@ def test_other_tests_run_first_and_orders_of_others_change_nothing(counted: Coun
     assert found["counts"]["not_run"] > 0
 
 
+def test_failures_of_another_run_do_not_come_first(counted: Counted) -> None:
+    """With --ff, the order is that of the seed all the same, so that no answer is asked for in vain."""
+    options = counted.options(rows(counted, [1, 4, 6, 9]))
+    counted.run_here(*options, "--fc-run=whole")
+    result = counted.run_here(*options, *STOP, "--fc-fail-under=0.8", "--ff")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = recorded(counted)
+    assert found["counts"]["passed"] + found["counts"]["failed"] == found["decided"]["answers"] < 100
+
+
 def test_tests_that_are_left_out_are_no_part_of_the_whole_run(counted: Counted) -> None:
     """With -k the gate is about what was selected, by a user's own tests over pivots as well."""
     options = counted.options(rows(counted, [1, 4, 6, 9]))
