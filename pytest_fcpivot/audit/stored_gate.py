@@ -14,7 +14,7 @@ from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.options.gate import GateOptions, read_gate
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, FROM_RUN, OF_GATES
 from pytest_fcpivot.runs.comparing import Side, compare
-from pytest_fcpivot.runs.described import DECIDED, read_with_origin
+from pytest_fcpivot.runs.described import DECIDED, REPLAYS_UNFINISHED, read_with_origin
 from pytest_fcpivot.runs.directory import ended_early
 from pytest_fcpivot.runs.gate import Evidence, Verdict, decide, verdict_from
 from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
@@ -87,6 +87,7 @@ def decide_stored(
         comparison=comparison,
         not_run=not_run,
         settle=_how_to_settle(path, description),
+        unfinished=(ended_early(description) or "") if description.get(REPLAYS_UNFINISHED) else "",
     )
     notes = (f"left out: {found.damages.losses()}",) if found.damages else ()
     return Decided(decide(gate, evidence), comparison, notes)

@@ -117,6 +117,7 @@ class Gating:
             except RunError as error:
                 self._incomparable = str(error)
         if self.options.decides:
+            ended = self._plan.replays_unfinished
             self.verdict = decide(
                 self.options,
                 Evidence(
@@ -127,6 +128,7 @@ class Gating:
                     incomparable=self._incomparable,
                     not_run=self._not_found,
                     settle=self._how_to_settle(recorder),
+                    unfinished=f"it replays a run that is not complete: {ended}" if ended is not None else "",
                 ),
             )
 

@@ -262,6 +262,27 @@ def test_resumed_and_replayed(project: Project) -> None:
     assert "PASS" not in verdict_line(result)
 
 
+def test_a_part_of_a_run_is_replayed(project: Project) -> None:
+    """The answers of a run that was stopped say nothing about the rest, be it replayed again or decided about later."""
+    project.run_here(*write(project, "r" * 35 + "wwwww"), "-x")
+    told = (
+        "UNTRUSTED: it replays a run that is not complete: its last session ended early: 4 of its tests were not run; "
+        "pytest --fc-resume=run asks for them, and then replay it again"
+    )
+    result = project.run_here("--fc-replay=run", "--fc-run=again", "--fc-fail-under=0.9", "--fc-save-baseline=best")
+    assert (result.ret, verdict_line(result)) == (1, told)
+    assert not list(project.path.rglob("best*"))
+    result = project.run_here("--fc-replay=run", "--fc-run=last", "--fc-fail-under=0.9", "--fc-stop-when-decided")
+    assert (result.ret, verdict_line(result)) == (1, told)
+    later = project.command("gate", "last")
+    assert later.ret == 1
+    assert later.outlines[0].startswith("UNTRUSTED: it replays a run that is not complete: its last session ended ")
+    twice = project.run_here("--fc-replay=last", "--fc-run=twice")
+    assert (twice.ret, verdict_line(twice).partition(":")[0]) == (1, "UNTRUSTED")
+    refused = project.run_here("--fc-replay=last", "--fc-run=x", "--fc-baseline=last", "--fc-max-drop=0.1")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_killed_and_resumed(counted: Counted) -> None:
     """A session with workers that is killed decides nothing; resumed with workers, it decides about the whole."""
     pytest.importorskip("xdist.plugin")
