@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.graders import is_bundled
 from pytest_fcpivot.runs.described import REPLAYS_UNFINISHED
-from pytest_fcpivot.runs.directory import ended_early
+from pytest_fcpivot.runs.unfinished import why_unfinished
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.datasets import Datasets
 from pytest_fcpivot.session.grader_choice import choose_grader
@@ -87,7 +87,7 @@ class Plan:
         """How the run ended that is replayed, if it is not complete; None otherwise."""
         if self.stored is None or not self.replays or not self.stored.is_run:
             return None
-        return ended_early(self.stored.description)
+        return why_unfinished(self.stored.description, 0 if self.book is None else len(self.book))
 
     @property
     def mark(self) -> float | None:

@@ -283,6 +283,32 @@ def test_a_part_of_a_run_is_replayed(project: Project) -> None:
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
 
 
+def test_a_merge_without_a_shard_is_replayed(project: Project) -> None:
+    """What is missing is as unknown in a replay as in the merged run itself, which is no baseline either."""
+    options = write(project, "r" * 40)
+    project.run_here(*options, "--fc-shard=1/2", "--fc-run=one")
+    project.command("merge", "one", "--output", "merged")
+    result = project.run_here("--fc-replay=merged", "--fc-fail-under=0.5", "--fc-min-pivots=1", "--fc-run=again")
+    assert result.ret == 1
+    assert verdict_line(result).startswith(
+        "UNTRUSTED: it replays a run that is not complete: it was merged without shard 2 of 2; "
+    )
+    refused = project.run_here(*options[:2], "--fc-baseline=merged", "--fc-max-drop=0.1", "--fc-run=other")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*no baseline: it was merged without shard 2 of 2; *"])
+
+
+def test_a_replay_of_a_run_that_was_resumed_in_part(project: Project) -> None:
+    """The last session ran all of its own tests, but others of the run have no result."""
+    project.run_here(*write(project, "wwwww" + "r" * 35), "-x")
+    project.run_here("--fc-resume=run", "-k", "p1 or p2")
+    result = project.run_here("--fc-replay=run", "--fc-fail-under=0.5", "--fc-min-pivots=1", "--fc-run=again")
+    assert (result.ret, verdict_line(result).partition(";")[0]) == (
+        1,
+        "UNTRUSTED: it replays a run that is not complete: 17 tests without a result",
+    )
+
+
 def test_killed_and_resumed(counted: Counted) -> None:
     """A session with workers that is killed decides nothing; resumed with workers, it decides about the whole."""
     pytest.importorskip("xdist.plugin")
