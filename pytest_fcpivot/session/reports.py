@@ -33,12 +33,8 @@ def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
 
 
 def is_gated(report: pytest.TestReport) -> bool:
-    """Return whether an answer that is reported as an xfailed test counts as failed: a gate decides about all."""
+    """Return whether an answer counts as failed although its test is skipped or xfailed: a gate decides about all."""
     return getattr(report, "fcpivot_gated", False)
-
-
-def _was_expected_to_fail(report: pytest.TestReport) -> bool:
-    return report.outcome == "skipped" and hasattr(report, "wasxfail")
 
 
 class Reports:
@@ -82,8 +78,8 @@ class Reports:
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
             if self._xfails and report.failed and case.grade is not None:
                 self._xfail(report, case.grade)
-            elif self._gated and case.grade is not None and _was_expected_to_fail(report):
-                # if only those that pass counted, a mark could make any agent pass the gate
+            elif self._gated and case.grade is not None and self._hides(report, case.grade):
+                # if only those that pass counted, a mark or a skip could make any agent pass the gate
                 report.fcpivot_gated = True  # type: ignore[attr-defined]
 
     def _xfail(self, report: pytest.TestReport, grade: Grade) -> None:
@@ -93,6 +89,11 @@ class Reports:
             category = one_line(shown_category(grade.category, self._plan.redact), _WIDTH)
             report.wasxfail = f"wrong answer: reward {grade.reward:g}, {category}"
             report.fcpivot_gated = True  # type: ignore[attr-defined]
+
+    def _hides(self, report: pytest.TestReport, grade: Grade) -> bool:
+        """Return whether a graded answer would not count: its test was expected to fail, or was skipped when wrong."""
+        wrong = not passes(grade.reward, self._plan.options.pass_mark)
+        return report.outcome == "skipped" and (wrong or hasattr(report, "wasxfail"))
 
     def _complete_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Record a test that ended before it had read its pivot: it was skipped, or an earlier fixture failed."""

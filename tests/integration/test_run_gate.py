@@ -156,6 +156,23 @@ def test_a_mark_hides_no_wrong_answer_from_the_gate(project: Project) -> None:
     assert (later.ret, later.outlines[0]) == (1, verdict_line(result))
 
 
+def test_a_test_that_skips_when_the_answer_is_wrong_hides_nothing(project: Project, workers: list[str]) -> None:
+    """A wrong answer counts although the test that graded it skips; one that is skipped before that does not."""
+    options = write(project, "w" * 10 + "r" * 31)
+    project.write(
+        "test_mine.py",
+        "import pytest\n\ndef test_mine(pivot, fc_action, fc_grade):\n    if pivot.id == 'p40':\n"
+        "        pytest.skip('another day')\n    try:\n        fc_grade(fc_action)\n    except AssertionError:\n"
+        "        pytest.skip('wrong')\n",
+    )
+    result = project.run_here("test_mine.py", *options[1:], "--fc-data=pivots.jsonl", "--fc-fail-under=0.9", *workers)
+    assert verdict_line(result) == "FAIL: the mean reward is 0.7500, under the 0.9 that is needed"
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["passed 30, failed 10, errors 0; pass rate 0.7500; not counted: skipped or expected to fail 1"]
+    )
+
+
 def test_stopped_at_the_first_failure(project: Project) -> None:
     """-x stops at a wrong answer, and what was not run is missing."""
     result = project.run_here(*write(project, "rw" + "r" * 38), "--fc-fail-under=0.5", "-x")
