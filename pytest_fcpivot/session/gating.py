@@ -152,6 +152,10 @@ class Gating:
         if plan.replays:
             if plan.stored is None or not plan.stored.is_run:
                 return ""
+            if plan.stored.description.get("replays"):
+                return "resume the run that was replayed first, and replay it again"
+            if plan.stored.description.get("selected_by_shard"):
+                return "resume the runs of the shards, merge them again, and replay that"
             return f"{self._resume(plan.stored.path)} asks for them, and then replay it again"
         if recorder.path is None:
             return ""

@@ -296,6 +296,7 @@ def test_a_part_of_a_run_is_replayed(project: Project) -> None:
     assert later.outlines[0].startswith("UNTRUSTED: it replays a run that is not complete: its last session ended ")
     twice = project.run_here("--fc-replay=last", "--fc-run=twice")
     assert (twice.ret, verdict_line(twice).partition(":")[0]) == (1, "UNTRUSTED")
+    assert verdict_line(twice).endswith("; resume the run that was replayed first, and replay it again")
     refused = project.run_here("--fc-replay=last", "--fc-run=x", "--fc-baseline=last", "--fc-max-drop=0.1")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
 
