@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.audit.run_data import RunData
 from pytest_fcpivot.core.errors import OptionError, RunError
-from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.options.gate import GateOptions, read_gate
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, FROM_RUN, OF_GATES
 from pytest_fcpivot.runs.comparing import Side, compare
-from pytest_fcpivot.runs.described import DECIDED, read_with_origin
+from pytest_fcpivot.runs.described import DECIDED, REPLAYS_UNFINISHED, read_with_origin
 from pytest_fcpivot.runs.directory import ended_early
 from pytest_fcpivot.runs.gate import Evidence, Verdict, decide, verdict_from
 from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparable
 from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.rewards import rewards_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.runs.unfinished import absent_shards, tests_without_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +86,7 @@ def decide_stored(
         comparison=comparison,
         not_run=not_run,
         settle=_how_to_settle(path, description),
+        unfinished=(ended_early(description) or "") if description.get(REPLAYS_UNFINISHED) else "",
     )
     notes = [f"left out: {found.damages.losses()}"] if found.damages else []
     if given.get("fc_baseline") and gate.max_drop is None:
@@ -148,39 +148,19 @@ def _as_list(value: Any, where: str) -> list[str]:
 
 def _not_run(path: Path, description: Mapping[str, Any], rewards: Rewards) -> int:
     """Return how many selected tests have no result; raises RunError if that is not known."""
-    _refuse_missing_shards(path, description)
+    absent = absent_shards(description)
+    if absent is not None:
+        raise RunError(f"{path}: merged without {absent}; merge all shards before anything is decided")
     end, counts = ended_early(description), description.get("counts")
     if counts is None or "selected" not in counts:
         raise RunError(f"{path}: nothing can be decided about this run: {end}; complete it with --fc-resume={path}")
-    results = sum(len(pivot.rewards) + len(pivot.missing) for pivot in rewards)
-    left: int = counts.get("not_run", 0)
-    if results <= counts["selected"] - left:
-        return int(counts["selected"]) - results
-    # the last session resumed a part of the run, and its counts are of that part
-    if not _only_data(description):
+    left = tests_without_result(description, sum(len(pivot.rewards) + len(pivot.missing) for pivot in rewards))
+    if left is None:
         raise RunError(
             f"{path}: its last session ran a part of its tests, so it is not known how many have no result; resume the "
             f"whole run: --fc-resume={path}"
         )
-    wanted: int = sum(data["selected"] for data in description["data"]) * description["repeats"]
-    return max(left, wanted - results)
-
-
-def _only_data(description: Mapping[str, Any]) -> bool:
-    """Return whether the run had no tests but those of its data files, so that their number is known."""
-    paths = {os.path.normpath(data["path"]) for data in description["data"]}
-    arguments: list[str] = description.get("arguments") or []
-    return all(os.path.normpath(text.partition("::")[0]) in paths for text in arguments)
-
-
-def _refuse_missing_shards(path: Path, description: Mapping[str, Any]) -> None:
-    """Raise RunError for a run that was merged without some of its shards; how many pivots those have is unknown."""
-    shards = [parse_shard(text) for run in description.get("merged") or () for text in run["shards"]]
-    count = max((count for _, count in shards), default=0)
-    absent = sorted(set(range(1, count + 1)) - {number for number, _ in shards})
-    if absent and any(data["selected"] < data["pivots"] for data in description["data"]):
-        which = f"shard {absent[0]}" if len(absent) == 1 else f"{len(absent)} shards (such as {absent[0]})"
-        raise RunError(f"{path}: merged without {which} of {count}; merge all shards before anything is decided")
+    return left
 
 
 def _how_to_settle(path: Path, description: Mapping[str, Any]) -> str:

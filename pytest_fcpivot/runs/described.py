@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.trust import Key, Origin
 
 RUN_FORMAT = 1
+REPLAYS_UNFINISHED = "replays_unfinished"  # the member of a replay of a run that is not complete
 DECIDED = "decided"  # the member of a run that was stopped because its verdict was certain
 RUN_FILE = "run.json"
 LARGEST = 16 << 20  # bytes; the run.json of a run merged from a thousand shards has 2 MB
@@ -255,6 +256,7 @@ _MEMBERS: Mapping[str, Callable[[Any, str], None]] = {
     "repeats": _repeats,
     "arguments": _maybe(_list_of(_text)),
     "replays": _maybe(_text),
+    REPLAYS_UNFINISHED: _maybe(_text),
     "options": _table_of(_option),
     "selected_by_shard": _table_of(_option),
     "started": _maybe(_text),

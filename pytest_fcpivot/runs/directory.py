@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.runs import inside
 from pytest_fcpivot.runs.appending import append
-from pytest_fcpivot.runs.described import RUN_FILE, read_description
+from pytest_fcpivot.runs.described import DECIDED, REPLAYS_UNFINISHED, RUN_FILE, read_description
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.reader import LONGEST, Damage, DamagedLineError, result_line, results_in
 from pytest_fcpivot.runs.trust import written
@@ -31,6 +32,7 @@ RUNS = ".fcpivot"
 _RESULTS = "results.jsonl"
 _OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # endings of the file names in `calls/`
 _TAIL = 1 << 16
+_REASON = 300  # characters of a reason that are shown
 _ENDED_WELL = (0, 1)  # pytest's exit codes of a session that ran to its end
 
 
@@ -235,7 +237,12 @@ def judge_of_run(description: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def ended_early(description: Mapping[str, Any]) -> str | None:
-    """Explain how a run's last session ended if that was early, by its counts and exit status; None if it was not."""
+    """Explain how a run's last session ended if that was early, by its counts and exit status; None if it was not.
+
+    The replay of a run that is not complete is not complete either, although all of its own tests have run.
+    """
+    if description.get(REPLAYS_UNFINISHED):
+        return f"it replays a run that is not complete: {one_line(str(description[REPLAYS_UNFINISHED]), _REASON)}"
     sessions = description.get("sessions")
     last = sessions[-1] if sessions else {}
     if last.get("ended") is None:
@@ -247,6 +254,8 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
         return f"its last session ended early, with exit status {status}"
     counts = description.get("counts")
     left = counts.get("not_run") if isinstance(counts, dict) else None
+    if description.get(DECIDED) and left:
+        return f"it was stopped when its verdict was certain, so that its mean is biased: {left} tests were not run"
     if not isinstance(left, int):
         return "its last session did not record how many of its tests were left"
     return f"its last session ended early: {left} of its tests were not run" if left else None

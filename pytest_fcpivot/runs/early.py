@@ -21,6 +21,7 @@ from pytest_fcpivot.runs.gate import (
     INCONCLUSIVE,
     PASS,
     REGRESSION,
+    UNTRUSTED,
     RuleVerdict,
     Stopped,
     shown,
@@ -195,13 +196,38 @@ class _OfMark:
     @property
     def passes(self) -> bool:
         """Whether it is decided that this mark does not make the gate fail."""
+        if not self._pivots:
+            return False
         if self._too_few:
             return not self._fails_anyway
         return self._question.passing >= 1 / self._errors[1]
 
+    @property
+    def _measure(self) -> str:
+        return "pass rate" if self._by_rate else "mean reward"
+
+    def _of_nothing(self) -> RuleVerdict:
+        """Return the verdict of a mark for a group of which no pivot was selected; at the end it is the same."""
+        group, least = self._mark.group.text, self._mark.least
+        return RuleVerdict(
+            rule=f"--fc-fail-under={self._mark.text}",
+            word=UNTRUSTED,
+            sentence=f"no pivot of {group} was selected, so the {self._measure} of {group} is unknown",
+            fails=True,
+            figures={
+                "measure": self._measure.replace(" ", "_"),
+                "needed": float(least.value),
+                "value": None,
+                "pivots": 0,
+                "missing": 0,
+            },
+        )
+
     def verdict(self, after: str) -> RuleVerdict:
         """Return the verdict of this mark; INCONCLUSIVE if it is not decided."""
         mark, needed = self._mark, self._mark.least
+        if not self._pivots:
+            return self._of_nothing()
         fails, passes_ = self.fails, self.passes and not self._too_few
         error = self._errors[0] if fails else self._errors[1]
         low, high = self._question.bounds(error)
@@ -209,7 +235,7 @@ class _OfMark:
             high = min(high, float(needed.value))
         if passes_:
             low = max(low, float(needed.value))
-        measure = "pass rate" if self._by_rate else "mean reward"
+        measure = self._measure
         name = f"the {measure} of {'the whole run' if self._whole else f'{mark.group.text} in the whole run'}"
         lies = (
             f"between {shown(Fraction(low), needed.value)} and {shown(Fraction(high), needed.value)} "

@@ -120,7 +120,8 @@ class Evidence:
 
     `holds` has, for each group by its text, what tells its pivots. `comparison` is that with the baseline, None if
     there is none, for the reason `incomparable`. `not_run` is the number of missing answers that are not in `rewards`,
-    so that their pivots are unknown. `settle` says how to get the missing answers.
+    so that their pivots are unknown. `settle` says how to get the missing answers. `unfinished` says why there is
+    nothing to decide by: these are a part of the answers of a run that is not complete; "" if they are all.
     """
 
     rewards: Rewards
@@ -130,6 +131,7 @@ class Evidence:
     incomparable: str = ""
     not_run: int = 0
     settle: str = ""
+    unfinished: str = ""
 
 
 def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
@@ -137,6 +139,9 @@ def decide(gate: GateOptions, evidence: Evidence) -> Verdict:
     rules = [_by_mark(gate, mark, evidence) for mark in gate.marks]
     if gate.max_drop is not None:
         rules.append(_by_drop(gate, gate.max_drop, evidence))
+    if evidence.unfinished:
+        sentence = f"{evidence.unfinished}{_how(evidence.settle)}"
+        rules = [replace(rule, word=UNTRUSTED, sentence=sentence, fails=True) for rule in rules]
     missing = sum(len(pivot.missing) for pivot in evidence.rewards) + evidence.not_run
     return verdict_of(gate, rules, missing)
 

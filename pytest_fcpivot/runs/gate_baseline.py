@@ -11,6 +11,7 @@ from pytest_fcpivot.runs.baseline import newest, read_side
 from pytest_fcpivot.runs.comparing import pool, refuse_different
 from pytest_fcpivot.runs.described import DECIDED
 from pytest_fcpivot.runs.directory import ended_early
+from pytest_fcpivot.runs.unfinished import absent_shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,6 +45,8 @@ def _refuse_unfinished(side: Side, named: str) -> None:
             f"--fc-resume={side.path}, without --fc-stop-when-decided"
         )
     end = None if side.is_baseline else ended_early(side.description)
+    if end is None and (absent := absent_shards(side.description)) is not None:
+        end = f"it was merged without {absent}"
     if end is not None:
         raise RunError(f"{named}: this run is not complete, so it is no baseline: {end}; --fc-resume={side.path}")
 

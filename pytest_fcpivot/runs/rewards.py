@@ -153,7 +153,7 @@ def place_of(test: str, pivot_id: str) -> str:
     A second data set with a pivot of the same id counts as another parameter, such as @2.
     """
     file, _, name = test.partition("::")
-    if name.startswith(pivot_id) and "::" not in name:
+    if name == pivot_id or (name.startswith(f"{pivot_id}[r") and name[len(pivot_id) + 2 : -1].isdecimal()):
         return file
     function, _, parameters = test.partition("[")
     parameters = parameters.removesuffix("]")

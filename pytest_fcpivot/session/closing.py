@@ -94,6 +94,8 @@ class Closing:
         deciding, gating, ledger = self.deciding, self._ledger.gating, self._ledger
         if deciding is None or gating is None or not ledger.ending.has_result(test):
             return None
+        if self._plan.replays_unfinished is not None:
+            return None  # nothing can be said about the whole run
         if not deciding.begun:
             others = self._others()
             tests = [item.nodeid for item in session.items] if others is None else others.all_tests()

@@ -120,6 +120,7 @@ class Gating:
             except RunError as error:
                 self._incomparable = str(error)
         if self.options.decides:
+            ended = self._plan.replays_unfinished
             self.verdict = decide(
                 self.options,
                 Evidence(
@@ -130,6 +131,7 @@ class Gating:
                     incomparable=self._incomparable,
                     not_run=self._not_found,
                     settle=self._how_to_settle(recorder),
+                    unfinished=f"it replays a run that is not complete: {ended}" if ended is not None else "",
                 ),
             )
 
@@ -153,6 +155,10 @@ class Gating:
         if plan.replays:
             if plan.stored is None or not plan.stored.is_run:
                 return ""
+            if plan.stored.description.get("replays"):
+                return "resume the run that was replayed first, and replay it again"
+            if plan.stored.description.get("selected_by_shard"):
+                return "resume the runs of the shards, merge them again, and replay that"
             return f"{self._resume(plan.stored.path)} asks for them, and then replay it again"
         if recorder.path is None:
             return ""

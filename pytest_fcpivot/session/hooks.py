@@ -108,16 +108,12 @@ class PivotSession:
         if report.failed:
             self.ledger.uncollected.append(report.nodeid)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
-        result = yield
-        if self.plan.stops_early:  # after others have left tests out, or put them into another order
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self.plan.stops_early:  # after all others, --ff too, have left tests out or put them into another order
             from pytest_fcpivot.session.deciding import arrange  # noqa: PLC0415 (only if asked for)
 
-            arrange(items, self.plan.options.seed)
-        return result
-
-    def pytest_collection_finish(self) -> None:
+            arrange(session.items, self.plan.options.seed)
         # Thousands of items live until the end; scanning them in each garbage collection takes a tenth of the run.
         gc.freeze()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.graders import is_bundled
+from pytest_fcpivot.runs.described import REPLAYS_UNFINISHED
+from pytest_fcpivot.runs.unfinished import why_unfinished
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.datasets import Datasets
 from pytest_fcpivot.session.grader_choice import choose_grader
@@ -81,6 +83,13 @@ class Plan:
         return self.stored is not None and not self.stored.replays
 
     @property
+    def replays_unfinished(self) -> str | None:
+        """How the run ended that is replayed, if it is not complete; None otherwise."""
+        if self.stored is None or not self.replays or not self.stored.is_run:
+            return None
+        return why_unfinished(self.stored.description, 0 if self.book is None else len(self.book))
+
+    @property
     def mark(self) -> float | None:
         """The pass mark; None for a grader whose rewards are only 0 and 1, where the mark changes nothing."""
         return None if self.grader.binary else self.options.pass_mark
@@ -120,6 +129,7 @@ class Plan:
             "repeats": self.repeats,
             "arguments": self.arguments,
             "replays": str(self.stored.path) if self.stored is not None and self.replays else None,
+            **({REPLAYS_UNFINISHED: self.replays_unfinished} if self.replays_unfinished is not None else {}),
             "options": self.redact.within(self.given),
         }
 

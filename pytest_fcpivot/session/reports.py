@@ -33,7 +33,7 @@ def put_record(report: pytest.TestReport, record: CaseRecord) -> None:
 
 
 def is_gated(report: pytest.TestReport) -> bool:
-    """Return whether a wrong answer is reported as an xfailed test, because a gate decides about all of them."""
+    """Return whether an answer counts as failed although its test is skipped or xfailed: a gate decides about all."""
     return getattr(report, "fcpivot_gated", False)
 
 
@@ -44,7 +44,9 @@ class Reports:
         self._plan = plan
         self._asker = asker
         self._is_worker = is_worker
-        self._xfails = plan.options.gate is not None and plan.options.gate.xfails
+        gate = plan.options.gate
+        self._gated = gate is not None and gate.decides
+        self._xfails = gate is not None and gate.xfails
 
     def complete(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Set a report's outcome, duration and record from the case of its pivot."""
@@ -76,6 +78,9 @@ class Reports:
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
             if self._xfails and report.failed and case.grade is not None:
                 self._xfail(report, case.grade)
+            elif self._gated and case.grade is not None and self._hides(report, case.grade):
+                # if only those that pass counted, a mark or a skip could make any agent pass the gate
+                report.fcpivot_gated = True  # type: ignore[attr-defined]
 
     def _xfail(self, report: pytest.TestReport, grade: Grade) -> None:
         """Report a wrong answer as an xfailed test; a test of the user's own may fail for another reason."""
@@ -84,6 +89,11 @@ class Reports:
             category = one_line(shown_category(grade.category, self._plan.redact), _WIDTH)
             report.wasxfail = f"wrong answer: reward {grade.reward:g}, {category}"
             report.fcpivot_gated = True  # type: ignore[attr-defined]
+
+    def _hides(self, report: pytest.TestReport, grade: Grade) -> bool:
+        """Return whether a graded answer would not count: its test was expected to fail, or was skipped when wrong."""
+        wrong = not passes(grade.reward, self._plan.options.pass_mark)
+        return report.outcome == "skipped" and (wrong or hasattr(report, "wasxfail"))
 
     def _complete_without_case(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Record a test that ended before it had read its pivot: it was skipped, or an earlier fixture failed."""

@@ -177,6 +177,16 @@ def test_other_tests_run_first_and_orders_of_others_change_nothing(counted: Coun
     assert found["counts"]["not_run"] > 0
 
 
+def test_failures_of_another_run_do_not_come_first(counted: Counted) -> None:
+    """With --ff, the order is that of the seed all the same, so that no answer is asked for in vain."""
+    options = counted.options(rows(counted, [1, 4, 6, 9]))
+    counted.run_here(*options, "--fc-run=whole")
+    result = counted.run_here(*options, *STOP, "--fc-fail-under=0.8", "--ff")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    found = recorded(counted)
+    assert found["counts"]["passed"] + found["counts"]["failed"] == found["decided"]["answers"] < 100
+
+
 def test_tests_that_are_left_out_are_no_part_of_the_whole_run(counted: Counted) -> None:
     """With -k the gate is about what was selected, by a user's own tests over pivots as well."""
     options = counted.options(rows(counted, [1, 4, 6, 9]))
@@ -188,6 +198,20 @@ def test_tests_that_are_left_out_are_no_part_of_the_whole_run(counted: Counted) 
     assert recorded(counted)["counts"]["not_run"] > 0
     lines = [line["test"] for line in counted.lines(counted.project.path / "run")]
     assert len(lines) == 4 * len(names(line.partition("[")[2] for line in lines))
+
+
+def test_a_group_of_which_nothing_is_left_does_not_break_the_verdict(counted: Counted) -> None:
+    """With -k that leaves no pivot of a group, another rule still ends the session; the empty one is UNTRUSTED."""
+    options = counted.options([*rows(counted, [1, 4, 6, 9]), counted.project.row('call add {"a": 1}', id="tooly")])
+    marks = ["--fc-fail-under=0.8", "--fc-fail-under=type=function_call:0.5"]
+    result = counted.run_here(*options, *STOP, *marks, "-k", "talk")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["FAIL: the mean reward of the whole run is under the 0.8 *"])
+    found = recorded(counted)
+    assert found["counts"]["not_run"] > 0
+    empty = found["verdict"]["rules"][1]
+    assert (empty["word"], empty["fails"]) == ("UNTRUSTED", True)
+    assert empty["sentence"].startswith("no pivot of type=function_call was selected, ")
 
 
 def test_another_failure_keeps_its_exit_code(counted: Counted) -> None:

@@ -132,9 +132,10 @@ def test_runs(counted: Counted, model: Model) -> None:
     counted.run_here("--fc-resume=plain")
     gate = ["--fc-fail-under=0.1", "--fc-baseline=plain", "--fc-max-drop=0.1"]
     counted.run_here("--fc-replay=plain", "--fc-run=replayed", *gate)
+    counted.run_here("--fc-replay=decided", "--fc-run=in_part")
     assert cli.main(["merge", "one", "other", "-o", "merged"]) == 0
     runs = [file.parent for file in sorted(project.path.glob("*/run.json"))]
-    assert len(runs) == 10
+    assert len(runs) == 11
     described = _hold("run", (json.loads((run / "run.json").read_bytes()) for run in runs))
     results = _hold("results", (line for run in runs for line in _lines(run / "results.jsonl")))
     assert set(_declared(_schema("run"))) - described == NOT_SEEN["run"]

@@ -163,6 +163,42 @@ def test_cases_that_fail_are_xfailed(project: Project, workers: list[str]) -> No
     assert sum(line["outcome"] == "failed" for line in lines) == 2
 
 
+def test_a_mark_hides_no_wrong_answer_from_the_gate(project: Project) -> None:
+    """Wrong answers to tests that a mark expects to fail count as failed; those that were never asked do not count."""
+    options = [*write(project, "wwwwwwwwww" + "r" * 30 + "w"), "--fc-fail-under=0.9"]
+    project.write(
+        "conftest.py",
+        "import pytest\n\ndef pytest_collection_modifyitems(items):\n    for item in items:\n"
+        "        item.add_marker(pytest.mark.xfail(run=item.name != 'p40'))\n",
+    )
+    result, outcomes = project.run_cases(*options)
+    assert verdict_line(result) == "FAIL: the mean reward is 0.7500, under the 0.9 that is needed"
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["passed 30, failed 10, errors 0; pass rate 0.7500; not counted: skipped or expected to fail 1"]
+    )
+    assert sum(outcome == "skipped" for outcome in outcomes.values()) == 11
+    later = project.command("gate", "run")
+    assert (later.ret, later.outlines[0]) == (1, verdict_line(result))
+
+
+def test_a_test_that_skips_when_the_answer_is_wrong_hides_nothing(project: Project, workers: list[str]) -> None:
+    """A wrong answer counts although the test that graded it skips; one that is skipped before that does not."""
+    options = write(project, "w" * 10 + "r" * 31)
+    project.write(
+        "test_mine.py",
+        "import pytest\n\ndef test_mine(pivot, fc_action, fc_grade):\n    if pivot.id == 'p40':\n"
+        "        pytest.skip('another day')\n    try:\n        fc_grade(fc_action)\n    except AssertionError:\n"
+        "        pytest.skip('wrong')\n",
+    )
+    result = project.run_here("test_mine.py", *options[1:], "--fc-data=pivots.jsonl", "--fc-fail-under=0.9", *workers)
+    assert verdict_line(result) == "FAIL: the mean reward is 0.7500, under the 0.9 that is needed"
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["passed 30, failed 10, errors 0; pass rate 0.7500; not counted: skipped or expected to fail 1"]
+    )
+
+
 def test_stopped_at_the_first_failure(project: Project) -> None:
     """-x stops at a wrong answer, and what was not run is missing."""
     result = project.run_here(*write(project, "rw" + "r" * 38), "--fc-fail-under=0.5", "-x")
@@ -267,6 +303,54 @@ def test_resumed_and_replayed(project: Project) -> None:
     result = project.run_here("--fc-replay=run", "--fc-fail-under=", "--fc-run=none")
     assert result.ret == 1  # without a gate, for the wrong answers
     assert "PASS" not in verdict_line(result)
+
+
+def test_a_part_of_a_run_is_replayed(project: Project) -> None:
+    """The answers of a run that was stopped say nothing about the rest, be it replayed again or decided about later."""
+    project.run_here(*write(project, "r" * 35 + "wwwww"), "-x")
+    told = (
+        "UNTRUSTED: it replays a run that is not complete: its last session ended early: 4 of its tests were not run; "
+        "pytest --fc-resume=run asks for them, and then replay it again"
+    )
+    result = project.run_here("--fc-replay=run", "--fc-run=again", "--fc-fail-under=0.9", "--fc-save-baseline=best")
+    assert (result.ret, verdict_line(result)) == (1, told)
+    assert not list(project.path.rglob("best*"))
+    result = project.run_here("--fc-replay=run", "--fc-run=last", "--fc-fail-under=0.9", "--fc-stop-when-decided")
+    assert (result.ret, verdict_line(result)) == (1, told)
+    later = project.command("gate", "last")
+    assert later.ret == 1
+    assert later.outlines[0].startswith("UNTRUSTED: it replays a run that is not complete: its last session ended ")
+    twice = project.run_here("--fc-replay=last", "--fc-run=twice")
+    assert (twice.ret, verdict_line(twice).partition(":")[0]) == (1, "UNTRUSTED")
+    assert verdict_line(twice).endswith("; resume the run that was replayed first, and replay it again")
+    refused = project.run_here("--fc-replay=last", "--fc-run=x", "--fc-baseline=last", "--fc-max-drop=0.1")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_merge_without_a_shard_is_replayed(project: Project) -> None:
+    """What is missing is as unknown in a replay as in the merged run itself, which is no baseline either."""
+    options = write(project, "r" * 40)
+    project.run_here(*options, "--fc-shard=1/2", "--fc-run=one")
+    project.command("merge", "one", "--output", "merged")
+    result = project.run_here("--fc-replay=merged", "--fc-fail-under=0.5", "--fc-min-pivots=1", "--fc-run=again")
+    assert result.ret == 1
+    assert verdict_line(result).startswith(
+        "UNTRUSTED: it replays a run that is not complete: it was merged without shard 2 of 2; "
+    )
+    refused = project.run_here(*options[:2], "--fc-baseline=merged", "--fc-max-drop=0.1", "--fc-run=other")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*no baseline: it was merged without shard 2 of 2; *"])
+
+
+def test_a_replay_of_a_run_that_was_resumed_in_part(project: Project) -> None:
+    """The last session ran all of its own tests, but others of the run have no result."""
+    project.run_here(*write(project, "wwwww" + "r" * 35), "-x")
+    project.run_here("--fc-resume=run", "-k", "p1 or p2")
+    result = project.run_here("--fc-replay=run", "--fc-fail-under=0.5", "--fc-min-pivots=1", "--fc-run=again")
+    assert (result.ret, verdict_line(result).partition(";")[0]) == (
+        1,
+        "UNTRUSTED: it replays a run that is not complete: 17 tests without a result",
+    )
 
 
 def test_killed_and_resumed(counted: Counted) -> None:

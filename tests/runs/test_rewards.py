@@ -104,6 +104,15 @@ def test_places(test: str, place: str) -> None:
     assert place_of(test, "t1-d0") == place
 
 
+def test_places_of_pivots_that_are_called_like_tests() -> None:
+    """Two test functions over a pivot stay apart, although their names begin as its id does."""
+    rewards = Rewards()
+    for test, reward in (("test_a", 1.0), ("test_b", 0.0)):
+        rewards.add(_record("test", "t", reward), f"test_own.py::{test}[test]")
+    rewards.add(_record("test", "t", 1.0, repeat=2), "data.jsonl::test[r2]")
+    assert rewards.places == {"test_own.py::test_a", "test_own.py::test_b", "data.jsonl"}
+
+
 def test_equal_results_have_one_fingerprint() -> None:
     """The order of arrival does not matter; a reward and a missing answer do."""
     orders: list[list[tuple[str, float | None]]] = [
