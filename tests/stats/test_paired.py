@@ -127,12 +127,21 @@ def test_mcnemars_test_is_that_of_statsmodels(lost: int, won: int) -> None:
     assert mcnemar(lost, won) == pytest.approx(expected, abs=1e-9)
 
 
-@PROPERTY
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holms_method_is_that_of_statsmodels(p_values: list[float]) -> None:
-    """Adjusted p-values are statsmodels' own, in the order given."""
+def test_holms_method_is_that_of_statsmodels() -> None:
+    """Adjusted p-values are statsmodels' own, in the order given, with ties."""
+    p_values = [0.04, 0.001, 0.2, 0.01, 0.01, 0.9, 0.03, 0.0, 1.0]
     expected = statsmodels.stats.multitest.multipletests(p_values, method="holm")[1]
     assert holm(p_values) == pytest.approx(list(expected), abs=1e-12)
+
+
+@PROPERTY
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.2]))
+def test_holms_method_step_by_step(p_values: list[float], alpha: float) -> None:
+    """What is rejected is what Holm rejects step by step: the smallest at alpha/m, the next at alpha/(m-1), and so on."""
+    rejected, left = set(), sorted(range(len(p_values)), key=p_values.__getitem__)
+    while left and p_values[left[0]] * len(left) <= alpha:
+        rejected.add(left.pop(0))
+    assert {place for place, p in enumerate(holm(p_values)) if p <= alpha} == rejected
 
 
 def test_an_empty_family_has_nothing_to_adjust() -> None:
