@@ -137,7 +137,7 @@ def test_holms_method_is_that_of_statsmodels() -> None:
 @PROPERTY
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.2]))
 def test_holms_method_step_by_step(p_values: list[float], alpha: float) -> None:
-    """What is rejected is what Holm rejects step by step: the smallest at alpha/m, the next at alpha/(m-1), and so on."""
+    """What is rejected is what Holm rejects: the smallest at alpha/m, the next at alpha/(m-1), and so on."""
     rejected, left = set(), sorted(range(len(p_values)), key=p_values.__getitem__)
     while left and p_values[left[0]] * len(left) <= alpha:
         rejected.add(left.pop(0))
