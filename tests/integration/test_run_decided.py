@@ -138,6 +138,8 @@ def test_workers_decide_the_same(counted: Counted) -> None:
 @pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "n2"])
 def test_a_killed_session_decides_the_same_when_it_is_resumed(counted: Counted, workers: list[str]) -> None:
     """Killed before the verdict, and resumed: no answer is asked for again, and the same trajectories decide."""
+    if workers:
+        pytest.importorskip("xdist.plugin")
     table = rows(counted, [1, 4, 6, 9])
     counted.run_here(*counted.options(table), *STOP, "--fc-fail-under=0.8", "--fc-run=whole")
     whole = recorded(counted, "whole")
