@@ -34,6 +34,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clustered import own_rate
+
 from pytest_fcpivot.runs.comparing import Pair
 from pytest_fcpivot.runs.gate import PASS, REGRESSION, word_of
 from pytest_fcpivot.runs.groups import groups
@@ -78,14 +80,6 @@ def size(draw: random.Random, mean: float = MEAN_SIZE) -> int:
     while draw.random() < more:
         count += 1
     return count
-
-
-def own_rate(draw: random.Random, rate: float, correlation: float) -> float:
-    """Draw a trajectory's own rate, so that outcomes in it have the given correlation, and the mean is `rate`."""
-    if correlation == 0 or rate in (0, 1):
-        return rate
-    scale = (1 - correlation) / correlation
-    return draw.betavariate(rate * scale, (1 - rate) * scale)
 
 
 def changes(

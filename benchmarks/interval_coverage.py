@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from clustered import own_rate
+
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.interval import mean_interval
 from pytest_fcpivot.stats.paired import difference
@@ -132,14 +134,6 @@ def size(draw: random.Random) -> int:
     while draw.random() >= 1 / MEAN_SIZE:
         count += 1
     return count
-
-
-def own_rate(draw: random.Random, rate: float, correlation: float) -> float:
-    """Draw a trajectory's own rate, so that outcomes inside of it have the given correlation."""
-    if correlation == 0 or rate in (0, 1):
-        return rate
-    scale = (1 - correlation) / correlation
-    return draw.betavariate(rate * scale, (1 - rate) * scale)
 
 
 def rewards(draw: random.Random, count: int, rate: float, correlation: float, *, partial: bool) -> Rewards:

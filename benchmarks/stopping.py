@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass
 from statistics import fmean
 
+from clustered import own_rate
+
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference
 from pytest_fcpivot.stats.stopping import MeanAgainstMark, WordAgainstBaseline, Zone, large_from
@@ -226,14 +228,6 @@ def right(draw: random.Random, n: int, rate: float, correlation: float) -> int:
     """Draw the number of right answers in a trajectory."""
     own = own_rate(draw, rate, correlation)
     return sum(draw.random() < own for _ in range(n))
-
-
-def own_rate(draw: random.Random, rate: float, correlation: float) -> float:
-    """Draw a trajectory's own rate, so that outcomes inside of it have the given correlation."""
-    if correlation == 0 or rate <= 0 or rate >= 1:
-        return rate
-    scale = (1 - correlation) / correlation
-    return draw.betavariate(rate * scale, (1 - rate) * scale)
 
 
 def geometric(draw: random.Random, mean: float) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.audit.comparators import ALONE, DECODED, LADDER, LENIENT, Agentic
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line, shorten
+from pytest_fcpivot.core.words import trajectories
 from pytest_fcpivot.graders.categories import (
     NO_ACTION_FOUND,
     NO_EXPECTED_CHAT_MESSAGE,
@@ -50,8 +51,7 @@ def lines(audit: Audit, flips: int) -> Iterator[str]:
         yield f"no answer was graded in it{errors}"
         yield from _notes(audit)
         return
-    trajectories = "trajectory" if mean.clusters == 1 else "trajectories"
-    yield f"{audit.results} graded answers in {mean.clusters} {trajectories}{errors}"
+    yield f"{audit.results} graded answers in {trajectories(mean.clusters)}{errors}"
     yield ""
     yield from _table(audit)
     yield ""

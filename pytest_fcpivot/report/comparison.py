@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.terminal import noise_line
 from pytest_fcpivot.runs.groups import CATEGORY, DEPTH, LEAST_PIVOTS, LEAST_TRAJECTORIES, TOOL, TOOLS, TYPE
 from pytest_fcpivot.runs.same_agent import RERUNS
@@ -100,7 +100,7 @@ def _figures(report: Report) -> Iterator[str]:
         yield "no pivot has a graded answer in both runs, so there is nothing to compare"
         return
     yield (
-        f"{count_of(difference.n, 'pair')} in {_trajectories(difference.clusters)}: {found.unchanged} unchanged, "
+        f"{count_of(difference.n, 'pair')} in {trajectories(difference.clusters)}: {found.unchanged} unchanged, "
         f"{len(found.lost)} lost, {len(found.won)} won"
     )
     if found.identical:
@@ -612,7 +612,3 @@ def _level(alpha: float) -> str:
 def p_text(p: float) -> str:
     """Write a p-value with its sign: "= 0.0312", or "< 0.0001"."""
     return f"< {_LEAST_P}" if p < _LEAST_P else f"= {p:.4f}"
-
-
-def _trajectories(number: int) -> str:
-    return "1 trajectory" if number == 1 else f"{number} trajectories"

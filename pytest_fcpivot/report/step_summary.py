@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.markdown import code, plain, table
 from pytest_fcpivot.report.verdict import stopped_lines
 
@@ -66,11 +66,10 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
     rows: list[Sequence[str]] = []
     interval = figures.interval
     if interval is not None:
-        trajectories = "trajectory" if interval.clusters == 1 else "trajectories"
         rows += [
             ("mean reward", f"**{interval.mean:.4f}**"),
             ("95 % interval", f"{interval.low:.4f} to {interval.high:.4f}"),
-            ("pivots", f"{interval.n} in {interval.clusters} {trajectories}"),
+            ("pivots", f"{interval.n} in {trajectories(interval.clusters)}"),
         ]
     if figures.pass_rate is not None:
         mark = summary.subject.mark

@@ -21,7 +21,7 @@ from pytest_fcpivot.core.answer_flags import (
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import on_screen, one_line
 from pytest_fcpivot.core.redact import HIDDEN
-from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
@@ -155,10 +155,9 @@ def summary_lines(subject: Subject, figures: Figures, *, decided: bool = False) 
     lines = [] if settings is None else [settings]
     interval = figures.interval
     if interval is not None:
-        trajectories = "trajectory" if interval.clusters == 1 else "trajectories"
         lines.append(
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
-            f"{interval.n} pivots in {interval.clusters} {trajectories})"
+            f"{interval.n} pivots in {trajectories(interval.clusters)})"
         )
     lines.append(_counts_line(subject, figures, decided=decided))
     lines += [

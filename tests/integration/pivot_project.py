@@ -30,7 +30,7 @@ from time_limit import interrupted_after
 from pytest_fcpivot.cli import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from syrupy.assertion import SnapshotAssertion
@@ -250,6 +250,21 @@ class Project:
         """
         _needs_xdist(args)
         return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=_PATIENCE_S)
+
+    def change(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change a run's run.json, which breaks its mark."""
+        path = self.path / run / "run.json"
+        description = json.loads(path.read_text("utf-8"))
+        change(description)
+        path.write_text(json.dumps(description), encoding="utf-8")
+
+    def change_lines(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change each line of a run's results."""
+        path = self.path / run / "results.jsonl"
+        lines = list(map(json.loads, path.read_text("utf-8").splitlines()))
+        for line in lines:
+            change(line)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
     def run_here(self, *args: str, within_s: float = _PATIENCE_S) -> pytest.RunResult:
         """Run pytest in this process, in a tenth of the time: for what is not about a process's start and end.

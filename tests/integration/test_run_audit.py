@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from counting_agent import Counted
@@ -86,21 +86,6 @@ class Audits:
         assert "Traceback" not in text
         assert text.startswith("fcpivot: ")
         return text
-
-    def change(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change a run's run.json."""
-        path = self.project.path / run / "run.json"
-        description = json.loads(path.read_text("utf-8"))
-        change(description)
-        path.write_text(json.dumps(description), encoding="utf-8")
-
-    def change_lines(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change each line of a run's results."""
-        path = self.project.path / run / "results.jsonl"
-        lines = list(map(json.loads, path.read_text("utf-8").splitlines()))
-        for line in lines:
-            change(line)
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture
@@ -211,11 +196,11 @@ def test_messages_that_the_run_scored(audits: Audits) -> None:
     """In a run that scored messages, agentic keeps the scores, and failing ones are nobody's fault of arguments."""
     audits.record(OTHERS, "--fc-grader=agentic")
     assert audits.facts("run")["results"]["talk"]["rewards"]["agentic"] == 0.5
-    audits.change_lines("run", lambda line: line.update(reward=0.75) if line["pivot_id"] == "talk" else None)
+    audits.project.change_lines("run", lambda line: line.update(reward=0.75) if line["pivot_id"] == "talk" else None)
     facts = audits.facts("run", code=1)
     assert facts["results"]["talk"]["rewards"] == dict.fromkeys(facts["rungs"], 1.0) | {"agentic": 0.75}
     assert facts["verdict"]["messages"] == 1
-    audits.change("run", lambda description: description.update(judge={"model": "some-judge"}))
+    audits.project.change("run", lambda description: description.update(judge={"model": "some-judge"}))
     result = audits.audit("run")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -367,11 +352,11 @@ def test_a_run_under_way(audits: Audits) -> None:
     audits.record(OTHERS, "--exitfirst")
     result = audits.audit("run/results.jsonl")
     result.stdout.fnmatch_lines(["2 graded answers *", "note: 2 of 5 tests of pivots.jsonl have a result"])
-    audits.change("run", lambda description: description["sessions"][-1].update(exit_status=2))
+    audits.project.change("run", lambda description: description["sessions"][-1].update(exit_status=2))
     audits.audit("run").stdout.fnmatch_lines(
         ["note: its last session ended early, with exit status 2; the audit covers *"]
     )
-    audits.change("run", lambda description: description["sessions"][-1].update(ended=None))
+    audits.project.change("run", lambda description: description["sessions"][-1].update(ended=None))
     result = audits.audit("run")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
@@ -420,7 +405,7 @@ def test_another_order_of_results(audits: Audits) -> None:
 def test_drift(audits: Audits) -> None:
     """A reward that the run's grader does not give is a finding: the pivot is named, and the exit code is 1."""
     audits.record(OTHERS)
-    audits.change_lines("run", lambda line: line.update(reward=1.0) if line["pivot_id"] == "wrong" else None)
+    audits.project.change_lines("run", lambda line: line.update(reward=1.0) if line["pivot_id"] == "wrong" else None)
     result = audits.audit("run")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
@@ -457,7 +442,7 @@ def test_a_grader_of_the_users(audits: Audits) -> None:
     assert (facts["checked"], facts["drifted"]) == (4, 3)
     facts = audits.facts("run", "--grader=nemo-gym", code=1)
     assert facts["notes"][0] == "checked with nemo-gym, as requested; the run was graded by mine:close"
-    audits.change("run", lambda described: described.update(agent="another"))  # which breaks the mark
+    audits.project.change("run", lambda described: described.update(agent="another"))  # which breaks the mark
     loaded.unlink()
     assert "--grader-option=strict=false; or none: --grader-option=" in audits.refused("run", "--grader=mine:close")
     assert not loaded.exists()
@@ -548,7 +533,7 @@ def test_many_results_hold_no_text(audits: Audits, tmp_path: Path) -> None:
     """Long answers pass by one at a time: what an audit holds does not grow with their text."""
     table: dict[str, tuple[str, str | None]] = {f"p{n}": (f"say hello {n}", None) for n in range(40)}
     audits.record(table)
-    audits.change_lines(
+    audits.project.change_lines(
         "run", lambda line: line.update(action={"type": "message", "content": f"{'x' * 100_000} " * 10})
     )
     code = (

@@ -12,7 +12,7 @@ import pytest
 from doc_pages import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from pivot_project import Project, Row
     from syrupy.assertion import SnapshotAssertion
@@ -100,21 +100,6 @@ class Runs:
         assert result.ret == 2, text
         assert "Traceback" not in text
         return text
-
-    def change(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change a run's run.json, which breaks its mark."""
-        path = self.project.path / run / "run.json"
-        description = json.loads(path.read_text("utf-8"))
-        change(description)
-        path.write_text(json.dumps(description), encoding="utf-8")
-
-    def change_lines(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change each line of a run's results."""
-        path = self.project.path / run / "results.jsonl"
-        lines = list(map(json.loads, path.read_text("utf-8").splitlines()))
-        for line in lines:
-            change(line)
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture
@@ -299,7 +284,7 @@ def test_partial_credit(runs: Runs) -> None:
     by_mark = runs.facts("base", "new")["comparisons"][0]
     assert (by_mark["difference"]["change"], len(by_mark["lost"])) == (pytest.approx(-1 / 3), 16)
     for name in ("base", "new"):
-        runs.change(name, lambda description: description.update(pass_mark=0.2))
+        runs.project.change(name, lambda description: description.update(pass_mark=0.2))
     (found,) = runs.facts("base", "new")["comparisons"]
     assert [flip["by_mark"] for flip in found["lost"]] == [False] * 16
     assert runs.facts("base", "new", "--least-change=0.6")["comparisons"][0]["lost"] == []
@@ -385,17 +370,17 @@ def test_other_data(runs: Runs) -> None:
 def test_messages_that_a_judge_scored(two: Runs) -> None:
     """Messages keep the scores of a judge that both runs had; those of another one need a replay."""
     for name in ("base", "new"):
-        two.change(
+        two.project.change(
             name,
             lambda described: described.update(
                 grader={"name": "agentic", "settings": {}}, judge={"model": "m"}, pass_mark=0.5
             ),
         )
-        two.change_lines(name, lambda line: line.update(reward=0.75) if line["expected"] == "message" else None)
+        two.project.change_lines(name, lambda line: line.update(reward=0.75) if line["expected"] == "message" else None)
     (found,) = two.facts("base", "new", "--regrade")["comparisons"]
     shares = {(group["by"], group["name"]): (group["base"], group["new"]) for group in found["groups"]}
     assert shares["type", "message"] == (0.75, 0.75)
-    two.change("base", lambda described: described.update(judge={"model": "another"}))
+    two.project.change("base", lambda described: described.update(judge={"model": "another"}))
     assert '{"model": "another"} → {"model": "m"}' in two.refused("base", "new")
     assert "replay this run with the same judge, and compare the replay:  pytest --fc-replay=base" in two.refused(
         "base", "new", "--regrade"
@@ -404,11 +389,11 @@ def test_messages_that_a_judge_scored(two: Runs) -> None:
 
 def test_what_cannot_be_graded_again(two: Runs) -> None:
     """Answers with a secret that was removed, and errors, leave the pairs; answers read differently need a replay."""
-    two.change_lines("base", lambda line: line.update(redacted=line["pivot_id"] == "t1-d1"))
+    two.project.change_lines("base", lambda line: line.update(redacted=line["pivot_id"] == "t1-d1"))
     (found,) = two.facts("base", "new", "--regrade")["comparisons"]
     assert sorted(found["errors_base"]) == ["pivots.jsonl::t1-d1", "pivots.jsonl::t6-d0"]
     assert any("they contained a secret" in line for line in two.compare("base", "new", "--regrade"))
-    two.change("new", lambda described: described["options"].update(fc_empty_arguments="object"))
+    two.project.change("new", lambda described: described["options"].update(fc_empty_arguments="object"))
     assert "pytest --fc-replay=base --fc-empty-arguments=object" in two.refused("base", "new", "--regrade")
 
 
@@ -456,13 +441,15 @@ def test_a_saved_baseline(two: Runs) -> None:
 def test_a_baseline_of_another_grader(two: Runs) -> None:
     """Where a baseline was graded differently, the advice is to name the run that it was saved from."""
     two.compare("base", "--save-baseline=main", "--allow-errors")
-    two.change("new", lambda described: described["grader"]["settings"].update(word_count_similarity_threshold=0.5))
+    two.project.change(
+        "new", lambda described: described["grader"]["settings"].update(word_count_similarity_threshold=0.5)
+    )
     assert "main is a saved baseline, without answers: name the run it was saved from" in two.refused("main", "new")
 
 
 def test_a_run_that_is_not_whole(two: Runs) -> None:
     """A run that ended early is compared as far as it came, which is said, and is not saved as a baseline."""
-    two.change("base", lambda described: described["sessions"][-1].update(exit_status=2))
+    two.project.change("base", lambda described: described["sessions"][-1].update(exit_status=2))
     assert "        its last session ended early, with exit status 2" in two.compare("base", "new")
     text = two.refused("base", "--save-baseline=main", "--allow-errors")
     assert "the baseline main is not saved: its last session ended early, with exit status 2" in text
@@ -558,9 +545,9 @@ def two_runs_once(two: Runs) -> Runs:
 
 def test_runs_of_other_versions(two: Runs) -> None:
     """A run of another version, an empty one, and one with damaged lines are refused; damage may be left out."""
-    two.change("base", lambda described: described.update(format=7))
+    two.project.change("base", lambda described: described.update(format=7))
     assert "a newer version of pytest-fcpivot (format 7, this one reads 1)" in two.refused("base", "new")
-    two.change("base", lambda described: described.update(format=1))
+    two.project.change("base", lambda described: described.update(format=1))
     results = two.project.path / "base" / "results.jsonl"
     whole = results.read_bytes()
     results.write_bytes(whole + b"rubbish\n")
@@ -574,7 +561,7 @@ def test_runs_of_other_versions(two: Runs) -> None:
 
 def test_texts_from_elsewhere(two: Runs) -> None:
     """What a run says of itself is shown on one line, with control characters escaped, also as Markdown."""
-    two.change("base", lambda described: described.update(agent="x\x1b[2J|`<b>\n" + "y" * 5000))
+    two.project.change("base", lambda described: described.update(agent="x\x1b[2J|`<b>\n" + "y" * 5000))
     for form in ("text", "markdown", "json"):
         for more in ([], ["--same-agent"], ["new"]):
             text = "\n".join(two.compare("base", "new", *more, f"--format={form}"))
