@@ -127,9 +127,12 @@ def _as_recorded(path: Path, description: Mapping[str, Any], given: Mapping[str,
     recorded = description.get("verdict")
     asked = [f"--{dest.removeprefix('fc_').replace('_', '-')}" for dest in OF_STORED if given.get(dest) is not None]
     if asked or not made_here or not recorded:
-        what = f"{asked[0]} asks for another" if asked else "it cannot be taken from a run that was not made here"
+        if asked:
+            what = f"no other can be given: leave {asked[0]} out to see it, or"
+        else:
+            what = "it cannot be taken from a run that was not made here;"
         raise RunError(
-            f"{path}: this run was stopped when its verdict was certain, and {what}; complete it with "
+            f"{path}: this run was stopped when its verdict was certain, and {what} complete it with "
             f"--fc-resume={path}, without --fc-stop-when-decided"
         )
     return verdict_from(recorded)
