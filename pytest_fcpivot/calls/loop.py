@@ -15,7 +15,7 @@ from pytest_fcpivot.calls.output import current_output
 from pytest_fcpivot.core.errors import AgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pytest_fcpivot.calls.attempts import Attempts
     from pytest_fcpivot.calls.call import Call
@@ -224,19 +224,23 @@ class Loop:
             # SystemExit in a task of the function's own stops `run_forever`, and must not end the run
             with suppress(BaseException):
                 self._loop.run_forever()
-        with suppress(BaseException):  # tasks that the function left behind may raise anything
-            self._loop.run_until_complete(self._clean_up())
+        cleaning = self._loop.create_task(self._clean_up())
+        while not cleaning.done():
+            # tasks that the function left behind may raise anything, and a loop may have been told twice to stop
+            with suppress(BaseException):
+                self._loop.run_until_complete(cleaning)
         # asyncio would print a complaint about each task that resisted cancellation.
         self._loop.set_exception_handler(lambda _loop, _context: None)
         self._loop.close()
 
     async def _clean_up(self) -> None:
-        """Cancel the tasks, and close the function's client in the loop in which it was made."""
-        tasks = self._asyncio.all_tasks() - {self._asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await self._asyncio.wait(tasks, timeout=_CANCEL_GRACE_S)
+        """Cancel the tasks, and close the function's client in the loop in which it was made.
+
+        The calls come first, since each of them cancels what it has begun in its own way: anyio, for one, waits until a
+        task that it has just made is running. Whatever is left then belongs to no call.
+        """
+        await self._cancel(self._unfinished.values)
+        await self._cancel(self._asyncio.all_tasks)
         aclose = _closer(self._attempts.function)
         if aclose is not None and not self._left_behind:  # the replacement loop will close it
             closing = aclose()
@@ -244,3 +248,12 @@ class Loop:
                 with suppress(Exception):
                     await self._asyncio.wait_for(closing, _CANCEL_GRACE_S)
         await self._loop.shutdown_asyncgens()
+
+    async def _cancel(self, tasks_of: Callable[[], Iterable[Any]]) -> None:
+        # Cancelled before its first step, a task could not even close the coroutine that it was given.
+        await self._asyncio.sleep(0)
+        tasks = [task for task in tasks_of() if not task.done() and task is not self._asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await self._asyncio.wait(tasks, timeout=_CANCEL_GRACE_S / 2)

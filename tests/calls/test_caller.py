@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from pathlib import Path
@@ -1007,6 +1008,27 @@ def test_closing_cancels_what_is_under_way() -> None:
     assert len(client.loops) == 1
     assert not any(call.settled for call in calls)
     assert log.told == {"p0": ["began"], "p1": ["began"]}
+
+
+def test_closing_when_a_call_has_just_made_tasks() -> None:
+    """`close` leaves no coroutine that was never awaited: anyio, which openai's client uses, makes tasks in a group."""
+    anyio = pytest.importorskip("anyio")
+    under_way = threading.Event()
+
+    async def agent(_pivot: PivotView) -> None:
+        async with anyio.create_task_group() as group:
+            while True:
+                group.start_soon(anyio.sleep, 0)
+                await asyncio.sleep(0)
+                under_way.set()
+
+    with calling(agent) as caller:
+        start(caller, 2)
+        assert under_way.wait(LONG)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []
 
 
 def test_an_answer_while_closing() -> None:
