@@ -20,8 +20,8 @@ from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.graders import NemoGymGrader
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.sets import FIRST
+from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, TRUE
-from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, ended_early

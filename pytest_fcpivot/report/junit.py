@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.answer_flags import FLAGS
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.report.grader import shown_settings
+from pytest_fcpivot.graders.settings_text import shown_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

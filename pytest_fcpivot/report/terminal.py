@@ -22,7 +22,7 @@ from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import on_screen, one_line
 from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.core.words import count_of, trajectories
-from pytest_fcpivot.report.grader import settings_line
+from pytest_fcpivot.graders.settings_text import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
 

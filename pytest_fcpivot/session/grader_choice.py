@@ -24,8 +24,8 @@ from pytest_fcpivot.graders import (
     meaning_of,
     sets,
 )
+from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.options.table import FROM_RUN
-from pytest_fcpivot.report.grader import shown_settings
 from pytest_fcpivot.session.worker_plan import received_plan
 
 if TYPE_CHECKING:

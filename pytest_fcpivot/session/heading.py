@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.jsontext import on_screen
+from pytest_fcpivot.graders.settings_text import settings_line
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
-from pytest_fcpivot.report.grader import settings_line
 from pytest_fcpivot.session.first_grades import about_kept
 
 if TYPE_CHECKING:
