@@ -60,6 +60,11 @@ class Caller:
         self._threads: Threads | None = None
         self._loop: Loop | None = None
 
+    @property
+    def limit(self) -> CallLimit:
+        """The limit on the attempts in flight, which counts them."""
+        return self._limit
+
     def start(self, question: Any, key: str = "", then: Callable[[Any], None] | None = None) -> Call:
         """Start a call, or queue it behind earlier ones; `finish` returns its result.
 

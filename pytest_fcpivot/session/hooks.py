@@ -15,6 +15,7 @@ from pytest_fcpivot.session.case import CASE, Case
 from pytest_fcpivot.session.closing import Closing
 from pytest_fcpivot.session.heading import heading
 from pytest_fcpivot.session.items import PivotFile, PivotItem
+from pytest_fcpivot.session.progress import progress_of
 from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
@@ -84,6 +85,10 @@ class PivotSession:
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(ShortMemory(reporter, {dataset.label for dataset in self.plan.datasets}))
+        if not is_worker(self.config):
+            progress = progress_of(self.config, self.plan, self.ledger, self.asker, self.closing)
+            if progress is not None:
+                plugins.register(progress, "fcpivot-progress")
         if self.plan.reruns.runners and not is_worker(self.config):
             OneCaseEach.register(self.config, self.names.find)
 
