@@ -43,6 +43,7 @@ class LiveLine:
         self._ended = False
         self._unwritten = False  # text of others waits in a buffer, and would come out after the line
         self._column = 0
+        self._columns = 0  # of the terminal, when the line was drawn
         self._drawn_at = float("-inf")
 
     def under(self, file: Any) -> Under:
@@ -59,6 +60,7 @@ class LiveLine:
                 return
             if self._column and self._column % columns == 0:
                 return  # a terminal would forget that the next character belongs into a new row
+            self._columns = columns
             self._drawn_at = time.monotonic()
             line = _BELOW + self._text(columns - 1) + _BACK
             try:
@@ -71,29 +73,30 @@ class LiveLine:
     def write(self, file: Any, text: str) -> int:
         """Write others' text to a file that leads to the terminal, and the line under it."""
         with self._lock:
-            columns, _ = self._size()
             visible = _INVISIBLE.sub("", text) if "\x1b" in text else text
             ends_lines = "\n" in visible
-            last = visible[max(visible.rfind("\n"), visible.rfind("\r")) + 1 :]
-            width = len(last) if last.isascii() else 2 * len(last)  # a wide character takes two columns
-            column = width if len(last) < len(visible) else self._column + width
-            if self._is_there and (ends_lines or column > columns):
+            if ends_lines or "\r" in visible:
+                last = visible[max(visible.rfind("\n"), visible.rfind("\r")) + 1 :]
+                self._column, self._unwritten = _width(last), False
+            else:
+                self._column, self._unwritten = self._column + _width(visible), True
+            if not self._is_there:
+                file.write(text)
+            elif ends_lines or self._column > self._columns:
                 file.write(_TAKE_AWAY + text)
                 self._is_there = False
             else:
                 file.write(text)
-            self._column = column
-            self._unwritten = not ends_lines and "\r" not in text
-            if not self._is_there and not self._ended and time.monotonic() - self._drawn_at >= _DRAW_AFTER_S:
+                return len(text)
+            if time.monotonic() - self._drawn_at >= _DRAW_AFTER_S and not self._ended:
                 self.flush(file)
                 self.draw()
         return len(text)
 
     def flush(self, file: Any) -> None:
         """Write out what waits in a file's buffer."""
-        with self._lock:
-            file.flush()
-            self._unwritten = False
+        file.flush()
+        self._unwritten = False
 
     def pause(self) -> None:
         """Take the line away until `resume`, while somebody types."""
@@ -130,6 +133,11 @@ class LiveLine:
         except OSError:
             return 0, 0
         return columns or 80, rows or 24
+
+
+def _width(text: str) -> int:
+    """Return at least how many columns a text takes."""
+    return len(text) if text.isascii() else 2 * len(text)  # a wide character takes two
 
 
 class Under:
