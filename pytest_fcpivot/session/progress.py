@@ -265,7 +265,7 @@ class ProgressReport:
         others = self._closing.distribution
         if others is None or not others.distributes:
             return sum(pivot_of(item) is not None for item in self._session.items)
-        tests = others.tests() if self._session.testscollected else None
+        tests = others.tests()
         return None if tests is None else sum(1 for _ in tests)
 
     def _count(self, now: float) -> None:
@@ -277,7 +277,8 @@ class ProgressReport:
         if now >= self._gate_at:
             tally = self._ledger.tally
             self._gate = self._standings(SoFar(tally.graded, tally.passed, tally.total_reward, self._total))
-            self._gate_at = _next(now)
+            if self._gate:
+                self._gate_at = _next(now)
         self._take_figures(now, self._total)
 
     def _take_figures(self, now: float, total: int) -> None:
@@ -289,7 +290,8 @@ class ProgressReport:
             done = tally.graded + tally.errors + tally.skipped
             if now >= self._interval_at and (counted is None or done != self._of_interval):
                 interval, self._of_interval = mean_interval(tally.rewards_so_far()), done
-                self._interval_at = _next(now)
+                if interval is not None:
+                    self._interval_at = _next(now)
             price, usage = self._plan.options.price, tuple(tally.usage)
             cost = price.of(*usage[:3]) if price is not None and tally.with_usage else None
             self._counted = Progress(
