@@ -71,6 +71,7 @@ def summary_of(
         calls_under_way=calls_under_way,
         exit_note=None if verdict is None else _exit_note(verdict, status),
         saved=None if gating is None else gating.saved,
+        changed=None if gating is None else gating.changed(figures.causes),
         comparison=compared,
         comparison_page=page,
         not_saved=None if gating is None or gating.trouble is None else plan.redact(gating.trouble),
