@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ _MOST = 2_000_000  # characters of a text, even if everything is asked for
 _SIDE_BY_SIDE = 100  # columns, from which on the two actions stand beside each other
 _LABELS = 30  # columns of the keys, if they stand beside each other
 _NARROWEST = 20
+_UNFOLDED = ("call", "arguments")  # rows whose inner ones are always shown
 _FIELD = 10  # columns of a field's name
 _MARKS: Mapping[str, tuple[str, Style]] = {
     "differs": ("≠", "bad"),
@@ -290,12 +292,17 @@ class _View:
             yield from self._text("   ".join(parts), "dim")
 
     def _table(self, rows: Sequence[Row], only: str | None = None) -> Iterator[Line]:
-        """Yield the rows of a comparison, or of one action alone; what is under a folded row is left out."""
+        """Yield the rows of a comparison, or of one action alone; what is equal inside of arguments is one row."""
         visible, hidden_under = [], None
         for row in rows:
             if hidden_under is not None and row.depth > hidden_under:
                 continue
-            hidden_under = row.depth if row.folded and row.state == "equal" and only is None else None
+            hidden_under = None
+            if row.inner and row.expected is not None and row.actual is not None:
+                if only is None and row.state == "equal" and row.folded and row.key not in _UNFOLDED:
+                    hidden_under = row.depth
+                elif row.key != "call":
+                    row = replace(row, expected="", actual="")  # noqa: PLW2901 (the rows under it say more)
             visible.append(row)
         if only is None and self._width >= _SIDE_BY_SIDE:
             yield from self._in_columns(visible)
@@ -337,7 +344,7 @@ class _View:
             yield from self._labelled(start, f"{'  ' * row.depth}{key}", (one or other) + side, style)
             return
         yield ((start, style), ("  " * row.depth + key, style))
-        for name, text in () if row.inner else (("expected  ", one), ("actual    ", other)):
+        for name, text in (("expected  ", one), ("actual    ", other)) if one or other or not row.inner else ():
             for number, line in enumerate(wrapped(text, self._width - indent - 2 - len(name))):
                 yield ((" " * (indent + 2) + ("" if number else name).ljust(len(name)), "dim"), (line, style))
         if row.remark:
@@ -345,6 +352,9 @@ class _View:
 
     def _labelled(self, start: str, key: str, text: str, style: Style) -> Iterator[Line]:
         before = f"{start}{key}: "
+        if not text:
+            yield ((f"{start}{key}", style),)
+            return
         room = self._width - columns(before)
         if room < _NARROWEST or "\n" in text:
             yield ((before, style),)
