@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.jsontext import printable, shorten
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.report.aligned import align
 from pytest_fcpivot.report.rerun_text import rerun_lines
@@ -154,8 +155,10 @@ class _View:
             written = f"{grader['name']}" + (f", {shown_settings(settings)}" if settings else "")
             yield from self._field("grader", written)
         if found.data_name is not None:
-            where = "" if found.data_path is None or str(found.data_path) == found.data_name else f", {found.data_path}"
-            yield from self._field("data", f"{found.data_name}{where}")
+            path = None if found.data_path is None else str(found.data_path)
+            where = "" if path in (None, found.data_name) else f", {path}"
+            is_sample = path == str(SAMPLE_PATH)
+            yield from self._field("data", "sample, the bundled file" if is_sample else f"{found.data_name}{where}")
         pivot = found.pivot
         if pivot is not None:
             numbers = (("turn", pivot.turn), ("step", pivot.step), ("depth", pivot.depth), ("line", pivot.source_line))
