@@ -219,6 +219,8 @@ class _Finding:
         if "[" in name and not _REPEAT.fullmatch(name):
             name = name.partition("[")[2].removesuffix("]")  # a test of the user's own
         pivot_id, repeat = _without_repeat(name)
+        if place:
+            self._refuse_other_place(pivot_id)
         found: list[tuple[str, Pivot, Path]] = []
         ids: list[str] = []
         stores = self._open(self._description.get("data") or [])
@@ -255,6 +257,15 @@ class _Finding:
             data_path=path,
             notes=tuple(self._notes),
         )
+
+    def _refuse_other_place(self, pivot_id: str) -> None:
+        """Raise RunError if the pivot has results, but of tests with other node ids than the wanted one."""
+        results = results_in(RunDirectory(self._path).results)
+        tests = {line.test for _, line in results if not isinstance(line, Damage) and line.pivot_id == pivot_id}
+        known = {each["name"] for each in self._description.get("data") or []}
+        if tests and self._wanted.rpartition("::")[0] not in known:
+            listed = "\n".join(f"  {test}" for test in sorted(tests)[:_LISTED])
+            raise RunError(f"{self._where}: no test {self._wanted}; the tests of this pivot are:\n{listed}")
 
     def _ids_of_results(self) -> Iterable[str]:
         """Return the ids of the pivots that have a result, each once."""

@@ -16,6 +16,7 @@ from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from doc_pages import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +144,7 @@ def test_which_pivot(project: Project) -> None:
     assert "repeats with a result: 1, 2" in refused(project, "first", "wrong[r3]")
     assert "close to it: wrong" in refused(project, "first", "wrang")
     assert "close to it: broken" in refused(project, "first", "bro")
+    in_order(refused(project, "first", "./pivots.jsonl::wrong"), "no test ./pivots", "pivots.jsonl::wrong[r2]")
     assert "they look like right" in refused(project, "first", "zzz")
 
 
@@ -255,6 +257,58 @@ def test_what_else_a_result_says(project: Project) -> None:
         "because of status 429, timeout",
         "cut_off",
     )
+
+
+def test_a_merged_run(project: Project) -> None:
+    """A pivot of a merged run is shown as one of its shards' runs, with a note on the command."""
+    options = project.puppet(project.trajectories(2, 2, 2, 2))
+    for number in (1, 2):
+        project.run_here(*options, f"--fc-shard={number}/2", f"--fc-run=part{number}")
+    assert project.command("merge", "part1", "part2", "-o", "whole").ret == 0
+    line = json.loads((project.path / "whole" / "results.jsonl").read_text("utf-8").splitlines()[-1])
+    text = shown(project, "whole", line["pivot_id"])
+    in_order(text, "PASSED", "Expected and actual action", "pytest pivots.jsonl::", "was merged from shards")
+    assert "--fc-shard" not in text
+
+
+def test_partial_credit_and_own_graders(project: Project) -> None:
+    """Partial credit shows its halves and all places; a grader of one's own shows the places that it named."""
+    rows = {
+        "several": ('call add {"a": 1} & call book {"city": "Oslo"}', 'call book {"city": "oslo"} & call add {"a": 2}')
+    }
+    options = project.puppet(project.rows(rows))
+    project.run_here(*options, "--fc-grader=agentic", "--fc-run=agentic")
+    text = shown(project, "agentic", "several")
+    in_order(
+        text,
+        "FAILED",
+        "call",
+        "call 1 of 2",
+        "call 2 of 2",
+        "a ",
+        "call 2 of 2",
+        "call 1 of 2",
+        "~",
+        "reward    0.75 (name 0.5",
+    )
+    project.write(
+        "mine.py",
+        "from pytest_fcpivot import Grade\n\ndef grade(expected, actual):\n"
+        "    return Grade(0.0, 'MINE', 'no good', '$.calls[0].arguments.a', paths=('$.odd',))\n",
+    )
+    project.run_here(*options, "--fc-grader=mine:grade", "--fc-run=mine")
+    text = shown(project, "mine", "several")
+    in_order(text, "MINE: no good", "not one of pytest-fcpivot's own", "named by the grader", "also names $.odd")
+
+
+def test_the_output_on_the_page(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page on this command shows what the command writes, but for the time of the run."""
+    monkeypatch.setenv("COLUMNS", "80")
+    page = [block.text for block in blocks("docs/show.md")]
+    test, show = page[0].splitlines()
+    project.run_here(*test.split()[1:])
+    text = re.sub(r"started .* UTC", "started 2026-07-01 09:30 UTC", shown(project, *show.split()[2:]))
+    in_order(text, *page[1].removesuffix("\n").split("…\n"))
 
 
 def test_hostile_texts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
