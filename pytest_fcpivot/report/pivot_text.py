@@ -253,7 +253,7 @@ class _View:
                 yield from self._text("There is no action of the agent to compare it with.", "warn")
             return
         yield from self._head("Expected and actual action")
-        grade = None if line is None or line.is_error else found.grade
+        grade = None if line is None or line.is_error else found.compared
         aligned = align(expected, found.action, grade, found.grader)
         yield from self._table(aligned.rows)
         if aligned.left_out:

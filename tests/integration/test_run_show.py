@@ -158,6 +158,9 @@ def test_which_run(project: Project) -> None:
     project.run_here(f"--fc-replay={run.parent.relative_to(project.path)}")
     in_order(shown(project, "right"), "pivots.jsonl::right  PASSED", "Run it again", "--fc-replay=", "asks no agent")
     assert shown(project, str(run), "right").count("PASSED") == 1
+    assert project.command("compare", str(run.parent), "--save-baseline=saved.jsonl", "--allow-errors").ret == 0
+    assert "this is a saved baseline" in refused(project, "saved.jsonl", "right")
+    assert "PIVOT is empty" in refused(project, "")
     assert "no such run or data file" in refused(project, "nowhere", "right")
     assert "this file is neither" in refused(project, "puppet.py", "right")
     assert "not a run's directory" in refused(project, ".", "right")
@@ -257,6 +260,22 @@ def test_what_else_a_result_says(project: Project) -> None:
         "because of status 429, timeout",
         "cut_off",
     )
+    project.change_lines("first", lambda line: line.update(redacted=True))
+    assert "a secret was removed from the answer" in shown(project, "first", "p")
+    project.change_lines("first", lambda line: line.update(redacted=False, judge=None, reward=0.5))
+    assert "graded again, the answer earns 1 (EXPECTED_CHAT_MESSAGE_FOUND), and not the recorded 0.5" in shown(
+        project, "first", "p"
+    )
+
+
+def test_another_grader(project: Project) -> None:
+    """The two actions can be compared by a grader that the user names; the recorded reward stays."""
+    project.run_here(*project.puppet(project.rows({"p": (RIGHT, RIGHT.replace("Oslo", "oslo"))})), "--fc-run=first")
+    assert re.search('≠. *city +"Oslo" +"oslo"', shown(project, "first", "p"))
+    text = shown(project, "first", "p", "--grader=agentic")
+    in_order(text, "FAILED", "by agentic, the answer earns 1", "reward    0")
+    assert re.search('~ *city +"Oslo" +"oslo"', text)
+    assert "unknown grader 'agntic'" in refused(project, "first", "p", "--grader=agntic")
 
 
 def test_a_merged_run(project: Project) -> None:
