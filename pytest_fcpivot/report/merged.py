@@ -12,7 +12,7 @@ from pytest_fcpivot.graders import is_binary, is_bundled
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Subject
-from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
+from pytest_fcpivot.report.terminal import detail_lines, figure_lines, how_to_go_on, identity_line, summary_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,8 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     if figures.graded or figures.errors:
         subject = _subject(description)
         yield _heading(summary_title(subject))
-        yield from summary_lines(subject, figures)
+        yield from detail_lines(subject, figures)
+        yield from figure_lines(subject, figures)
         identity = identity_line(subject, figures)
         if identity is not None:
             yield identity

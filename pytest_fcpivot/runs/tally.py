@@ -54,6 +54,7 @@ class Tally:
         self.tools_failed: Counter[str] = Counter()
         self.signatures = Signatures()
         self.example_ids: set[str] = set()
+        self.unexplained: set[str] = set()  # tests that failed with the whole reward, for reasons of their own
         self._rewards: dict[str, list[float]] = {}
         self._own_passed = 0
         self._own_rewards: list[float] = []
@@ -111,6 +112,8 @@ class Tally:
             self.tools_failed[record.tool] += not passed
         if not passed:
             self._keep_example(record.category or "", test)
+            if record.reward >= 1.0:
+                self.unexplained.add(test)
 
     def _add_call(self, record: CaseRecord) -> None:
         if record.attempts:

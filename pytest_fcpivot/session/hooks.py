@@ -19,6 +19,7 @@ from pytest_fcpivot.session.progress import progress_of
 from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
+from pytest_fcpivot.session.short_summary import ShortSummary
 from pytest_fcpivot.session.stopping import stopping
 from pytest_fcpivot.session.test_names import TestNames
 from pytest_fcpivot.session.worker_plan import is_worker, send_calls_under_way, send_notes
@@ -68,6 +69,7 @@ class PivotSession:
         self._judging = judging
         self._reports = Reports(plan, asker, is_worker=is_worker(config))
         self._session: pytest.Session | None = None
+        self._short = ShortSummary()
 
     # ---------------------------------------------------------------- the beginning
 
@@ -82,6 +84,7 @@ class PivotSession:
                 raise pytest.UsageError(on_screen(self.plan.redact(str(error)))) from error
             self.closing.begin(session)
         plugins = self.config.pluginmanager
+        plugins.register(self._short, "fcpivot-short-summary")
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(ShortMemory(reporter, {dataset.label for dataset in self.plan.datasets}))
@@ -238,9 +241,7 @@ class PivotSession:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
-        from pytest_fcpivot.report.terminal import few_failures  # noqa: PLC0415 (once, at the end)
-
-        with few_failures(terminalreporter, self.ledger.tally.example_ids):
+        with self._short.shown(terminalreporter, self.ledger.tally):
             yield
         self.closing.summarize(terminalreporter)
 

@@ -56,7 +56,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000; 2 answers came without token counts",
         "errors",
         "        1  no",
-        "pass rate = mean reward: checked over 2 pivots",
+        "counts agree: pytest's pass rate is the grader's mean reward (2 tests)",
         "run recorded in merged",
         "run the tests that are missing or ended in an error:  pytest --fc-resume=merged",
         "merged: 1 run, 3 results",
