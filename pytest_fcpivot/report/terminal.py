@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.signatures import Changed
     from pytest_fcpivot.stats.noise import Noise
 
+RESULT = "result"  # the title of the figures, which come last
 _TOOLS_SHOWN = 5
 _FLAKY_SHOWN = 5
 _CAUSES_SHOWN = 5
@@ -151,7 +152,7 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
         reporter.write_sep("-", "comparison")
         for line in summary.comparison:
             _write(reporter, line)
-    reporter.write_sep("-", "result")
+    reporter.write_sep("-", RESULT)
     _write_verdict(reporter, summary)
     decided = summary.verdict is not None and summary.verdict.stopped is not None
     for line in figure_lines(subject, figures, decided=decided):
@@ -260,9 +261,9 @@ def cause_lines(subject: Subject, figures: Figures, changed: Changed | None = No
     lines = []
     if causes:
         answers = count_of(sum(cause.count for cause in causes), "answer")
-        partly = "" if subject.mark is None else " at least a part of"
+        partly = "" if subject.mark is None else " a part or all of"
         kinds = count_of(len(causes), "cause")
-        lines.append(f"{answers} lost{partly or ' the'} reward, by {kinds}; the costliest first, each with an example")
+        lines.append(f"{answers} lost{partly} the reward, by {kinds}; the costliest first, each with an example")
         for cause in causes[:_SIGNATURES_SHOWN]:
             lost = "" if subject.mark is None else f", {cause.lost:.2f} lost"
             new = " (new since the baseline)" if changed is not None and cause.signature in changed.new else ""
@@ -282,8 +283,6 @@ def cause_lines(subject: Subject, figures: Figures, changed: Changed | None = No
 
 def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:
     counts = f"passed {figures.passed}, failed {figures.failed}, errors {figures.errors}"
-    if figures.errors:
-        counts += " (no answer to grade)"
     if figures.not_run:
         counts += f", not run{' (decided)' if decided else ''} {figures.not_run} of {figures.selected}"
     if figures.pass_rate is not None:
@@ -333,7 +332,7 @@ def _schema_lines(figures: Figures) -> list[str]:
 
 def _error_lines(figures: Figures) -> list[str]:
     """Return lines that count errors by group, with the text of one error of each."""
-    lines = ["errors"]
+    lines = ["errors (no answer to grade)"]
     ranked = sorted(figures.error_groups, key=lambda group: (-group.count, group.cause))
     for group in ranked[:_CAUSES_SHOWN]:
         text = group.text

@@ -519,7 +519,7 @@ def test_no_verdict_is_an_error(court: Court, setting: dict[str, Any], cause: st
     result.stdout.fnmatch_lines(
         ["mean reward 1.0000 *", "passed 2, failed 0, errors 1; *", "messages judged by *: 1 asked, 0 from the cache"]
     )
-    result.stdout.fnmatch_lines(["errors", f"*1  {cause}"])
+    result.stdout.fnmatch_lines(["errors (no answer to grade)", f"*1  {cause}"])
     assert _suite(court)["fc.errors"] == "1"
     assert _suite(court)["fc.mean_reward"] == "1.0"
 
