@@ -185,7 +185,7 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
     ids=str,
 )
 def test_a_line_for_each_failure(project: Project, args: list[str], failed: int, errors: int) -> None:
-    """The line of pytest for each failed test is there if -r or --tb asks for it; --tb=short shows every failure too."""
+    """A line for each failed test is there if -r or --tb asks for it; --tb=short shows every failure too."""
     rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(12)}
     options = project.puppet(project.rows(rows | {"error": ("say hello", "raises no connection")}))
     result = project.run_here(*options, *args)
