@@ -51,7 +51,7 @@ def first_screen(screen: Screen) -> Markup:
             element("h2", "All results"),
             element(
                 "p",
-                "The table of all results, and the conversations, need the script of this page, which does not run here.",
+                "The table of all results and the conversations need the script of this page, which does not run here.",
                 class_="needs-script",
             ),
             id="results",
