@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     asked = Asked(
         run=path,
         name=path.resolve().name,
+        path=str(path),
         data=options.data,
         allow_damaged=options.allow_damaged,
         max_size=options.max_size,

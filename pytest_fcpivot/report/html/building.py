@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.report.html.reading import RunRead
     from pytest_fcpivot.runs.comparing import Side
 
@@ -38,16 +39,19 @@ _FRAME = 4096  # characters of the page that are in none of its other parts
 class Asked:
     """What the report is of: the run, its name, data files that the user gives, and the size that it may have.
 
-    `base` is what the run is compared with, and `others` are further runs for the strip.
+    `path` is the run's path as a user would type it. `stores` are the run's data by name if they are open already,
+    which they stay. `base` is what the run is compared with, and `others` are further runs for the strip.
     """
 
     run: Path
     name: str
+    path: str
     data: Sequence[str] = ()
     allow_damaged: bool = False
     max_size: int = MAX_SIZE
     base: Side | None = None
     others: Sequence[Path] = ()
+    stores: Sequence[tuple[str, PivotStore]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +70,12 @@ def build(asked: Asked) -> Built:
     Raises RunError and DataError as `read_run` does, RunError as `compare` does, and RunError if not even the table
     fits into the size that the page may have.
     """
-    run = read_run(asked.run, asked.name, asked.data, allow_damaged=asked.allow_damaged)
+    run = read_run(asked.run, asked.name, asked.path, asked.data, asked.stores, allow_damaged=asked.allow_damaged)
     try:
         return _built(asked, run)
     finally:
-        run.close()
+        if asked.stores is None:
+            run.close()
 
 
 def _built(asked: Asked, run: RunRead) -> Built:
@@ -92,7 +97,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     order = order_of(run.entries, comparison, {cause.example for cause in causes})
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
-    about = payload.about(screen, str(run.path), shlex.join(["fcpivot", "show", str(run.path)]))
+    about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
     rows = len(order.entries)
     bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
     assets = len(style_sheet().encode()) + len(script().encode())

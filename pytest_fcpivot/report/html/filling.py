@@ -139,7 +139,7 @@ def _signed(
                     expected=entry.expected or entry.tool or entry.wanted,
                     actual=entry.actual,
                     difference=redact(line.explanation or ""),
-                    show=shlex.join(["fcpivot", "show", str(run.path), entry.test]),
+                    show=shlex.join(["fcpivot", "show", run.shown, entry.test]),
                 )
             yield Signed(number=number, cause=cause, state=state, example=example)
 
@@ -234,7 +234,7 @@ def _provenance(run: RunRead) -> Iterator[tuple[str, str]]:
             yield f"data {name}", "; ".join(parts)
     for each in about["data"]:
         yield f"data {each['name']}", f"sha256 {each['sha256']}, {each['selected']} of {each['pivots']} pivots selected"
-    yield "run", str(run.path)
+    yield "run", run.shown
     yield "recorded", f"{about.get('started') or 'unknown'} to {about.get('ended') or 'unknown'}"
     packages = about.get("packages")
     if isinstance(packages, dict):

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunRead:
-    """A run with its results, and its data by name, as far as they are at hand; `no_data` says why they are not."""
+    """A run with its results, and its data by name, as far as they are at hand; `no_data` says why they are not.
+
+    `shown` is its path as a user would type it.
+    """
 
     path: Path
     name: str
+    shown: str
     description: dict[str, Any]
     results: Results
     grader: Grader | None
@@ -50,7 +54,15 @@ class RunRead:
             store.close()
 
 
-def read_run(path: Path, name: str, data: Sequence[str], *, allow_damaged: bool = False) -> RunRead:
+def read_run(
+    path: Path,
+    name: str,
+    shown: str,
+    data: Sequence[str] = (),
+    stores: Sequence[tuple[str, PivotStore]] | None = None,
+    *,
+    allow_damaged: bool = False,
+) -> RunRead:
     """Read a run and what its data say of its pivots; without its data, the report shows what the results have.
 
     Raises RunError for a directory that is not a run, and for damaged lines unless `allow_damaged`, and what opening
@@ -64,9 +76,11 @@ def read_run(path: Path, name: str, data: Sequence[str], *, allow_damaged: bool 
             f"{path}: {would_be_missing(results.damages)}\nresume the run, which runs the tests of these lines again "
             f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
         )
-    run = RunRead(path, name, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
+    run = RunRead(path, name, shown, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
     try:
-        run.stores = RunData(path, description, made_here=run.made_here).open(data)
+        run.stores = (
+            list(stores) if stores is not None else RunData(path, description, made_here=run.made_here).open(data)
+        )
     except (DataError, RunError) as error:
         if data:
             raise
