@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 OUTPUT_WIDTH = 20_000  # characters
 _MOST_ROWS = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_./:-]+")  # what a shell needs no quotes for
+_ID = "FCPIVOT-ID"  # stands for the id in a command until that is known
 _RUNGS = tuple(rung.name for rung in LADDER)
 
 
@@ -40,6 +43,7 @@ class DetailsOf:
     def __init__(self, run: RunRead, base: BaseRead | None) -> None:
         self._run = run
         self._base = base
+        self._reruns: dict[tuple[str, int], str] = {}
         with ExitStack() as streams:
             self._stream = streams.enter_context(open_regular(run.path / "results.jsonl"))
             self._base_stream = None
@@ -119,12 +123,20 @@ class DetailsOf:
 
     def _rerun(self, entry: Entry) -> str:
         """Return the commands that run a test again, with what has to be known about them as comments."""
+        if not _PLAIN.fullmatch(entry.test) or entry.test != f"{entry.place}::{entry.pivot_id}":
+            return self._rerun_of(entry, entry.pivot_id, entry.test)
+        key = entry.place, entry.data
+        if key not in self._reruns:  # worked out once, since it looks for the data's file
+            self._reruns[key] = self._rerun_of(entry, _ID, f"{entry.place}::{_ID}")
+        return self._reruns[key].replace(_ID, entry.pivot_id)
+
+    def _rerun_of(self, entry: Entry, pivot_id: str, test: str) -> str:
         paths = {data["name"]: Path(data["path"]) for data in self._run.description["data"]}
         name = self._run.stores[entry.data][0] if entry.row >= 0 else entry.place if entry.place in paths else None
         found = OnePivot(
-            pivot_id=entry.pivot_id,
+            pivot_id=pivot_id,
             repeat=entry.repeat,
-            test=entry.test,
+            test=test,
             run=self._run.path,
             description=self._run.description,
             made_here=self._run.made_here,
