@@ -1,0 +1,107 @@
+"""Read a run, its data and a baseline for the report."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_fcpivot.audit.run_data import RunData
+from pytest_fcpivot.core.errors import DataError, RunError
+from pytest_fcpivot.core.jsontext import shorten
+from pytest_fcpivot.data.rows import expected_action_from_json
+from pytest_fcpivot.graders import bundled_grader
+from pytest_fcpivot.report.failure import describe_action
+from pytest_fcpivot.report.html.results import LINE_WIDTH, Entry, Results, read_results
+from pytest_fcpivot.runs.damage import would_be_missing
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.directory import RunDirectory
+from pytest_fcpivot.runs.trust import Origin, find_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.graders import Grader
+
+
+@dataclass(slots=True)
+class RunRead:
+    """A run with its results, and its data by name, as far as they are at hand; `no_data` says why they are not."""
+
+    path: Path
+    name: str
+    description: dict[str, Any]
+    results: Results
+    grader: Grader | None
+    stores: list[tuple[str, PivotStore]] = field(default_factory=list)
+    no_data: str | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The tests of the run that have a result, in the order of their results."""
+        return list(self.results.entries.values())
+
+    def close(self) -> None:
+        """Close the data."""
+        for _, store in self.stores:
+            store.close()
+
+
+def read_run(path: Path, name: str, data: Sequence[str], *, allow_damaged: bool = False) -> RunRead:
+    """Read a run and what its data say of its pivots; without its data, the report shows what the results have.
+
+    Raises RunError for a directory that is not a run, and for damaged lines unless `allow_damaged`, and what opening
+    the data raises if the user names the files.
+    """
+    description, origin = read_with_origin(path, find_key())
+    names = frozenset(each["name"] for each in description["data"])
+    results = read_results(RunDirectory(path).results, description["repeats"], names)
+    if results.damages and not allow_damaged:
+        raise RunError(
+            f"{path}: {would_be_missing(results.damages)}\nresume the run, which runs the tests of these lines again "
+            f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
+        )
+    run = RunRead(path, name, description, results, bundled_grader(description["grader"]))
+    try:
+        run.stores = RunData(path, description, made_here=origin is Origin.HERE).open(data)
+    except (DataError, RunError) as error:
+        if data:
+            raise
+        run.no_data = str(error)
+    else:
+        _look_up(run)
+    return run
+
+
+def _look_up(run: RunRead) -> None:
+    """Find the row of each entry in the data, and take from there what a row of the table shows."""
+    numbers = {name: number for number, (name, _) in enumerate(run.stores)}
+    wanted = {entry.pivot_id for entry in run.results.entries.values()}
+    rows = [{id_: row for row, id_ in enumerate(store.each("id")) if id_ in wanted} for _, store in run.stores]
+    by_row: list[dict[int, list[Entry]]] = [{} for _ in run.stores]
+    for entry in run.results.entries.values():
+        number = numbers.get(entry.place)
+        among = range(len(rows)) if number is None else (number,)
+        found = next((each for each in among if entry.pivot_id in rows[each]), None)
+        if found is not None:
+            entry.data, entry.row = found, rows[found][entry.pivot_id]
+            by_row[found].setdefault(entry.row, []).append(entry)
+    for (_, store), entries in zip(run.stores, by_row, strict=True):
+        order = sorted(entries)
+        facts = zip(
+            order,
+            store.some("depth", order),
+            store.some("n_tools", order),
+            store.lengths("input", order),
+            store.some("expected_action", order),
+            strict=True,
+        )
+        for row, depth, tools, context, expected in facts:
+            line = shorten(describe_action(expected_action_from_json(expected)), LINE_WIDTH)
+            for entry in entries[row]:
+                entry.depth, entry.tools, entry.context, entry.expected = depth, tools, context, line
+
+
+__all__ = ["RunRead", "closing", "read_run"]
