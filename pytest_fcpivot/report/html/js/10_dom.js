@@ -44,7 +44,7 @@ function counted(number, noun, nouns = `${noun}s`) {
 
 /** Add children to a parent: nodes as they are, other values as visible text, null and false not at all. */
 function append(parent, ...children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     parent.append(child instanceof Node ? child : document.createTextNode(visible(String(child))));
   }

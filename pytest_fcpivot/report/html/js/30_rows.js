@@ -14,6 +14,8 @@ class Rows {
     this.index = index;
     this.columns = index.columns;
     this.count = index.columns.id.length;
+    this.ids = index.columns.id.map((number) => index.strings[number]);
+    this.tests = index.columns.test.map((number) => index.strings[number]);
     this.strings = index.strings;
     this.numbers = new Map(index.strings.map((text, number) => [text, number]));
     this.orders = new Map();
@@ -123,14 +125,12 @@ class Rows {
     if (this.searched === null) {
       this.searched = {
         strings: this.strings.map((text) => text.toLowerCase()),
-        ids: this.columns.id.map((id) => id.toLowerCase()),
-        tests: this.columns.test?.map((id) => id.toLowerCase()) ?? [],
         signatures: this.index.signatures.map((each) => each.label.toLowerCase()),
       };
     }
-    const { strings, ids, tests, signatures } = this.searched;
+    const { strings, signatures } = this.searched;
     const { columns } = this;
-    const pooled = ["expected", "actual", "expected_tool", "called", "category", "cause"].map((name) => columns[name]).filter(Boolean);
+    const pooled = ["id", "test", "expected", "actual", "expected_tool", "called", "category", "cause"].map((name) => columns[name]).filter(Boolean);
     const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
     const found = words.map((word) => ({
       word,
@@ -138,7 +138,6 @@ class Rows {
       signatures: signatures.map((text) => text.includes(word)),
     }));
     return (row) => found.every((each) => {
-      if (ids[row].includes(each.word) || tests[row]?.includes(each.word)) return true;
       for (const column of pooled) if (each.strings[column[row]] === true) return true;
       return each.signatures[columns.signature[row]] === true;
     });
@@ -173,13 +172,16 @@ class Rows {
       return numbers;
     };
     switch (sort) {
-      case "id": return this.ranks(columns.id);
+      case "id": {
+        const rank = this.ranks();
+        return each((row) => rank[columns.id[row]]);
+      }
       case "answer": {
-        const rank = this.ranks(this.strings);
+        const rank = this.ranks();
         return each((row) => rank[columns.expected[row]]);
       }
       case "schema": {
-        const rank = this.ranks(this.strings);
+        const rank = this.ranks();
         return each((row) => rank[columns.schema[row]]);
       }
       case "signature": return each((row) => (columns.signature[row] < 0 ? null : columns.signature[row]));
@@ -191,8 +193,9 @@ class Rows {
     }
   }
 
-  /** Return the places of texts in their order, with numbers inside them taken as numbers: p2 comes before p10. */
-  ranks(texts) {
+  /** Return the places of the strings in their order, with numbers inside them taken as numbers: p2 comes before p10. */
+  ranks() {
+    const texts = this.strings;
     const compare = new Intl.Collator("en", { numeric: true }).compare;
     const order = Array.from(texts, (_, at) => at).sort((one, other) => compare(texts[one], texts[other]));
     const ranks = new Float64Array(texts.length);
@@ -209,7 +212,8 @@ class Rows {
 
   /** Return the row of a pivot's repeat, or -1. */
   find(id, repeat) {
+    const number = this.numbers.get(id);
     const { columns } = this;
-    return columns.id.findIndex((each, row) => each === id && (repeat === null || columns.repeat[row] === repeat));
+    return columns.id.findIndex((each, row) => each === number && (repeat === null || columns.repeat[row] === repeat));
   }
 }

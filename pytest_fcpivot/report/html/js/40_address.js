@@ -12,7 +12,7 @@ function hashOf(view, rows) {
   const usual = emptyView();
   if (view.sort !== usual.sort || view.desc !== usual.desc) fields.set("sort", `${view.sort}${view.desc ? "-desc" : ""}`);
   if (view.open !== null) {
-    const id = rows.columns.id[view.open];
+    const id = rows.ids[view.open];
     const repeat = rows.columns.repeat[view.open];
     // An address cannot hold every id, and several tests may have the same one; a row's number is always right.
     if (id.isWellFormed?.() !== false && rows.find(id, repeat) === view.open) {

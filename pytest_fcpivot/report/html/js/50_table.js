@@ -23,6 +23,14 @@ function change(number) {
   return number > 0 ? `+${amount(number)}` : amount(number);
 }
 
+/** Return an answer from where it begins to differ, if it begins as the expected action does. */
+function fromDifference(expected, actual) {
+  let same = 0;
+  while (same < actual.length && actual[same] === expected[same]) same += 1;
+  if (same < 24 || same === actual.length) return actual;
+  return `…${actual.slice(same - 12)}`;
+}
+
 class Table {
   /** `onOpen` is called with a row that is to be opened, `onSort` with the key of a column. */
   constructor(rows, { onOpen, onSort }) {
@@ -41,6 +49,7 @@ class Table {
       head.append(cell);
     }
     this.body = el("div", { role: "rowgroup", class: "body" });
+    this.measure = el("div", { class: "measure", "aria-hidden": "true" });
     this.grid = el("div", {
       role: "grid",
       class: "grid",
@@ -50,7 +59,7 @@ class Table {
       on: { keydown: (event) => this.key(event), scroll: () => this.render(), click: (event) => this.click(event) },
     }, el("div", { role: "rowgroup", class: "heads" }, head), this.body);
     this.empty = el("p", { class: "empty", hidden: true }, "No row of this report is like that. Remove a filter, or a word of the search.");
-    this.element = el("div", { class: "table" }, this.grid, this.empty);
+    this.element = el("div", { class: "table" }, this.grid, this.empty, this.measure);
     new ResizeObserver(() => this.render()).observe(this.grid);
   }
 
@@ -76,17 +85,15 @@ class Table {
 
   /** Return the height of a row in CSS pixels, as the style sheet says. */
   height() {
-    return Number.parseFloat(getComputedStyle(this.grid).getPropertyValue("--row")) || 32;
+    return this.measure.getBoundingClientRect().height || 32;
   }
 
   /** Bring the page's rows in line with what can be seen. */
   render() {
     if (this.grid.clientHeight === 0) return;
     const height = this.height();
-    const narrow = getComputedStyle(this.grid).getPropertyValue("--narrow").trim() === "1";
-    if (height !== this.lastHeight || narrow !== this.lastNarrow) this.clear();
+        if (height !== this.lastHeight) this.clear();
     this.lastHeight = height;
-    this.lastNarrow = narrow;
     this.body.style.setProperty("height", `${height * this.shown.length}px`);
     const first = Math.max(0, Math.floor(this.grid.scrollTop / height) - SPARE_ROWS);
     const last = Math.min(this.shown.length, Math.ceil((this.grid.scrollTop + this.grid.clientHeight) / height) + SPARE_ROWS);
@@ -134,7 +141,7 @@ class Table {
       id: [
         el("span", { class: `mark ${outcome.replace(" ", "-")}` }, MARKS[outcome]),
         el("span", { class: "off-screen" }, `${outcome} `),
-        el("span", { class: "name", title: columns.id[row] }, columns.id[row]),
+        el("span", { class: "name", title: rows.ids[row] }, rows.ids[row]),
         repeat > 1 || rows.hasRepeats ? el("span", { class: "repeat" }, ` r${repeat}`) : null,
       ],
       answer: outcome === "passed" && expected === actual
@@ -142,7 +149,7 @@ class Table {
         : [
           el("span", { class: "expected" }, expected),
           el("span", { class: "arrow" }, " → "),
-          el("span", { class: "actual" }, actual ?? (outcome === "error" ? `error: ${cause ?? "no answer"}` : outcome === "not run" ? "not run" : "nothing")),
+          el("span", { class: "actual" }, actual !== null ? fromDifference(expected, actual) : (outcome === "error" ? `error: ${cause ?? "no answer"}` : outcome === "not run" ? "not run" : "nothing")),
         ],
       signature: signature?.label ?? (outcome === "error" ? cause : null),
       reward: reward === null ? null : amount(reward),
@@ -160,7 +167,7 @@ class Table {
     for (const { key } of this.columns) {
       const content = contents[key];
       const isEmpty = content === null || content === undefined;
-      element.append(el("div", { role: "gridcell", class: `cell ${key}${isEmpty ? " none" : ""}` }, isEmpty ? "–" : content));
+      element.append(el("div", { role: "gridcell", class: `cell ${key}${isEmpty ? " none" : ""}`, title: key === "answer" ? `${expected} → ${actual ?? "–"}` : key === "signature" ? signature?.label : null }, isEmpty ? "–" : content));
     }
     return element;
   }

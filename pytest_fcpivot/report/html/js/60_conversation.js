@@ -7,7 +7,8 @@ const LATEST_ITEMS = 4;
 function contentText(content) {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) return content === null || content === undefined ? "" : pretty(content);
-  return content.map((part) => (typeof part?.text === "string" ? part.text : typeof part === "string" ? part : pretty(part))).join("\n");
+  const texts = content.map((part) => (typeof part?.text === "string" ? part.text : typeof part === "string" ? part : pretty(part)));
+  return texts.filter((text) => text !== "").join("\n");
 }
 
 const JSON_TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
@@ -85,7 +86,7 @@ function conversationElement(pivot) {
 /** Return the names of the parameters that differ, by the names of their functions as the rows show them. */
 function differingParameters(result) {
   const names = new Set();
-  const rows = comparedRows(result?.rows);
+  const rows = result?.rows ?? [];
   rows.forEach((row, at) => {
     if (row.key !== "arguments") return;
     for (let next = at + 1; next < rows.length && rows[next].depth > row.depth; next += 1) {

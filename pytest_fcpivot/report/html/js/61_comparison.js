@@ -9,12 +9,6 @@ const STATES = {
   surplus: "not expected",
 };
 
-/** Return the rows of a comparison, which come as a list or as an object with them. */
-function comparedRows(rows) {
-  if (Array.isArray(rows)) return rows;
-  return rows?.rows ?? [];
-}
-
 /** Make a tree of rows that are told apart by their depth. */
 function treeOf(rows) {
   const root = { row: null, inner: [] };
@@ -46,10 +40,13 @@ function marked(text, other) {
   return [text.slice(0, start), middle === "" ? null : el("mark", {}, middle), text.slice(text.length - end)];
 }
 
-/** Return the table of a comparison. `baseline` has the rows of the baseline's answer, or is null. */
-function comparisonElement(rows, baseline) {
-  const all = comparedRows(rows);
-  const before = new Map(comparedRows(baseline).map((row) => [row.path, row]));
+/**
+ * Return the table of a comparison. `baseline` has the rows of the baseline's answer, or is null; `leftOut` is
+ * the number of rows that were too many.
+ */
+function comparisonElement(rows, baseline, leftOut) {
+  const all = (rows ?? []);
+  const before = new Map((baseline ?? []).map((row) => [row.path, row]));
   const hasBaseline = baseline !== null && baseline !== undefined;
   const known = new Set(all.map((row) => row.path));
   const body = el("tbody");
@@ -59,7 +56,10 @@ function comparisonElement(rows, baseline) {
     const { row } = node;
     const side = (text, other, name) => {
       const cell = el("td", { class: name });
-      if (text === null || text === undefined) return append(cell, el("span", { class: "absent" }, "–"));
+      if (text === null || text === undefined) {
+        cell.classList.add("none");
+        return append(cell, el("span", { class: "absent" }, "–"));
+      }
       return append(cell, el("span", { class: "value", dir: "auto" }, row.state === "differs" && node.inner.length === 0 ? marked(text, other) : text));
     };
     const says = row.state !== "equal" || row.named;
@@ -100,7 +100,7 @@ function comparisonElement(rows, baseline) {
   };
 
   level(treeOf(all), false);
-  const surplus = comparedRows(baseline).filter((row) => !known.has(row.path) && row.actual !== null);
+  const surplus = (baseline ?? []).filter((row) => !known.has(row.path) && row.actual !== null);
   for (const row of surplus) {
     body.append(el("tr", { class: `depth-${Math.min(row.depth, 8)} only-baseline` },
       el("th", { scope: "row" }, el("span", { class: "key", title: row.path }, row.key), el("span", { class: "state" }, " baseline only")),
@@ -108,12 +108,10 @@ function comparisonElement(rows, baseline) {
       el("td", { class: "baseline" }, el("span", { class: "value", dir: "auto" }, row.actual))));
   }
   const titles = ["", "Expected", "Actual", ...hasBaseline ? ["Baseline"] : []];
-  const leftOut = rows?.left_out ?? 0;
   return [
     el("table", { class: `comparison${hasBaseline ? " with-baseline" : ""}` },
       el("thead", {}, el("tr", {}, titles.map((title) => (title === "" ? el("th", { scope: "col" }, el("span", { class: "off-screen" }, "Place")) : el("th", { scope: "col" }, title))))),
       body),
     leftOut > 0 ? el("p", { class: "note" }, `${counted(leftOut, "row")} are left out here; the raw output has everything.`) : null,
-    rows?.unplaced?.length > 0 ? el("p", { class: "note" }, `The grader also names: ${rows.unplaced.join(", ")}`) : null,
   ];
 }

@@ -29,11 +29,11 @@ class Triage {
   }
 
   of(row) {
-    return this.entries.get(this.name(this.rows.columns.id[row], this.rows.columns.repeat[row])) ?? null;
+    return this.entries.get(this.name(this.rows.ids[row], this.rows.columns.repeat[row])) ?? null;
   }
 
   set(row, change) {
-    const id = this.rows.columns.id[row];
+    const id = this.rows.ids[row];
     const repeat = this.rows.columns.repeat[row];
     const entry = { pivot_id: id, repeat, label: null, note: "", ...this.of(row), ...change };
     const name = this.name(id, repeat);

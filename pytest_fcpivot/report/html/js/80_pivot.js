@@ -9,7 +9,7 @@ function shellQuoted(text) {
 /** Return the command that shows a row in a terminal, or null where an argument cannot hold its id. */
 function showCommand(rows, row) {
   const show = rows.index.run?.show;
-  const id = rows.columns.id[row];
+  const id = rows.ids[row];
   if (show === undefined || show === null || id !== visible(id) || /[\t\n]/.test(id)) return null;
   const repeat = rows.columns.repeat[row];
   return `${show} ${shellQuoted(rows.hasRepeats ? `${id}[r${repeat}]` : id)}`;
@@ -21,24 +21,25 @@ function commandElement(command) {
 }
 
 function fact(name, ...value) {
-  const children = value.flat().filter((each) => each !== null && each !== undefined && each !== "");
+  const children = value.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== "");
   return children.length === 0 ? null : [el("dt", {}, name), el("dd", {}, children)];
 }
 
 function part(title, ...children) {
-  const some = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  const some = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
   return some.length === 0 ? null : el("section", { class: "part" }, el("h3", {}, title), some);
 }
 
 function comparatorsElement(comparators) {
   const entries = Object.entries(comparators ?? {});
   if (entries.length === 0) return null;
-  return el("table", { class: "plain" },
-    el("thead", {}, el("tr", {}, ["Comparator", "Reward", ""].map((title) => (title === "" ? el("td") : el("th", { scope: "col" }, title))))),
-    el("tbody", {}, entries.map(([name, reward]) => el("tr", {},
-      el("th", { scope: "row" }, name),
-      el("td", { class: "number" }, reward === null ? "–" : amount(reward)),
-      el("td", {}, reward === null ? "cannot judge it" : reward >= 1 ? "would accept it" : reward > 0 ? "in part" : "would not accept it")))));
+  const those = (test, withReward = false) => entries.filter(([, reward]) => test(reward))
+    .map(([name, reward], at) => [at > 0 ? ", " : null, el("code", {}, name), withReward ? ` ${amount(reward)}` : null]);
+  return el("dl", { class: "facts" },
+    fact("Right for", those((reward) => reward !== null && reward >= 1)),
+    fact("In part for", those((reward) => reward !== null && reward > 0 && reward < 1, true)),
+    fact("Wrong for", those((reward) => reward === 0)),
+    fact("Not judged by", those((reward) => reward === null)));
 }
 
 function pairsElement(pairs) {
@@ -111,7 +112,7 @@ class PivotView {
   async open(row, place, total, isLike) {
     const turn = ++this.opened;
     const { rows } = this;
-    const id = rows.columns.id[row];
+    const id = rows.ids[row];
     const outcome = rows.outcome(row);
     const signature = rows.signature(row);
     const heading = el("h2", { tabindex: -1, id: "pivot-title" },
@@ -131,7 +132,7 @@ class PivotView {
       el("span", {}, outcome), reward === null ? null : el("span", {}, `reward ${amount(reward)}`),
       delta === null ? null : el("span", {}, `${change(delta)} against ${rows.index.run?.base ?? "the baseline"}`),
       signature === null ? null : el("span", {}, signature.label),
-      rows.columns.test?.[row] ? el("span", { class: "test" }, rows.columns.test[row]) : null);
+      el("span", { class: "test" }, rows.tests[row]));
     const content = el("div", { class: "content", "aria-busy": "true" }, el("p", {}, "Loading …"));
     this.section.replaceChildren(top, heading, facts, ...(repeats === null ? [] : [repeats]), content);
     scrollTo(0, 0);
@@ -151,10 +152,11 @@ class PivotView {
 
   /** Return links to the pivot's other repeats, or null if it was asked once. */
   repeats(row) {
-    const { columns } = this.rows;
+    const { columns, tests } = this.rows;
+    const withoutRepeat = (other) => tests[other].replace(/\[r\d+\]$/, "");
     const others = [];
     for (let other = 0; other < this.rows.count; other += 1) {
-      if (columns.id[other] === columns.id[row] && columns.test?.[other]?.replace(/\[r\d+\]$/, "") === columns.test?.[row]?.replace(/\[r\d+\]$/, "")) others.push(other);
+      if (columns.id[other] === columns.id[row] && withoutRepeat(other) === withoutRepeat(row)) others.push(other);
     }
     if (others.length < 2) return null;
     return el("p", { class: "repeats" }, "Repeats: ", others.map((other) => {
@@ -187,17 +189,18 @@ class PivotView {
     const { rows } = this;
     const { columns } = rows;
     const pivot = await this.payload.pivot(columns.part[row], columns.at[row]);
-    const result = pivot.results.find((each) => each.repeat === columns.repeat[row]) ?? null;
+    const result = pivot.results.find((each) => each.repeat === columns.repeat[row] && (each.test ?? rows.tests[row]) === rows.tests[row]) ?? null;
     const conversation = pivot.conversation === null
       ? el("p", { class: "note" }, pivot.note ?? "The conversation is not in this report.")
       : conversationElement(pivot);
     const params = Object.keys(pivot.params ?? {}).length === 0 ? null : folded("Parameters of the request", () => longText(pretty(pivot.params), "pre"));
     const left = el("div", { class: "left" },
-      part("Conversation", pivot.note && pivot.conversation !== null ? el("p", { class: "note" }, pivot.note) : null, conversation),
+      part("Conversation", pivot.note && pivot.conversation !== null ? el("p", { class: "note" }, pivot.note) : null, conversation));
+    const tools = el("div", { class: "tools" },
       part("Tools on offer", pivot.tools === null && pivot.conversation === null ? null : toolsElement(pivot, result), params));
     let comparison;
     if (result === null) comparison = el("p", { class: "note" }, "This pivot has no result: it was not run.");
-    else if (comparedRows(result.rows).length > 0) comparison = comparisonElement(result.rows, result.baseline?.rows ?? null);
+    else if ((result.rows ?? []).length > 0) comparison = comparisonElement(result.rows, result.baseline?.rows ?? null, result.rows_left_out ?? 0);
     else if (result.outcome === "error" || result.outcome === 2) {
       comparison = [el("p", { class: "problem" }, `There is no answer to compare: ${result.error ?? result.cause ?? "the cause is not known"}`),
         folded("What was expected", () => longText(actionText(pivot.expected), "pre"), { open: true })];
@@ -211,6 +214,6 @@ class PivotView {
       part("Triage", this.triage.form(row)),
       result === null ? null : resultParts(rows, row, result),
       part("In a terminal", showCommand(rows, row) === null ? null : commandElement(showCommand(rows, row))));
-    return el("div", { class: "two" }, left, right);
+    return el("div", { class: "two" }, left, right, tools);
   }
 }
