@@ -102,7 +102,9 @@ function typeText(schema) {
   if (Array.isArray(schema.enum)) return short(schema.enum.map((value) => JSON.stringify(value)).join(" | "), 200);
   const type = Array.isArray(schema.type) ? schema.type.join(" | ") : schema.type;
   if (type === "array" && schema.items?.type) return `array of ${schema.items.type}`;
-  if (type === undefined) return ["anyOf", "oneOf", "allOf", "$ref", "const"].find((word) => word in schema) ?? "";
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (type === undefined && Array.isArray(choices)) return short(choices.map(typeText).join(" | "), 200);
+  if (type === undefined) return ["allOf", "$ref", "const"].find((word) => word in schema) ?? "any";
   return schema.format ? `${type}, ${schema.format}` : String(type);
 }
 

@@ -117,7 +117,7 @@ class PivotView {
     const signature = rows.signature(row);
     const heading = el("h2", { tabindex: -1, id: "pivot-title" },
       el("span", { class: `mark ${outcome.replace(" ", "-")}` }, MARKS[outcome]), el("span", { class: "off-screen" }, `${outcome}: `), el("span", {}, short(id, 300)));
-    const like = signature === null ? null : `${NUMBERS.format(signature.n)} with this signature`;
+    const like = signature === null || signature.n < 2 ? null : `${NUMBERS.format(signature.n)} with this signature`;
     const where = place < 0 ? "not among the rows of the table's view" : `${NUMBERS.format(place + 1)} of ${NUMBERS.format(total)} ${isLike ? "like this" : "in the table"}`;
     const top = el("nav", { class: "moves", "aria-label": "Pivots" },
       button("← All results", this.moves.close, { "aria-keyshortcuts": "Escape" }),
