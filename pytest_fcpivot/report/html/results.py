@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OUTCOMES = ("passed", "failed", "error", "not run")
+NOT_RUN = OUTCOMES.index("not run")
 LINE_WIDTH = 160  # characters of an action in a row of the table
 CALL, MESSAGE, NOTHING = "call", "message", "nothing"
 RIGHT_TOOL, OTHER_TOOL, MALFORMED = "right tool", "other tool", "malformed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.data.selection import stable_hash
+from pytest_fcpivot.report.html.results import NOT_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -99,7 +100,8 @@ def order_of(everything: list[Entry], comparison: Comparison | None, examples: C
     def matters(entry: Entry) -> bool:
         key = entry.place, entry.pivot_id
         passed, graded = steady.get(key, (0, 0))
-        return entry.outcome != 0 or (entry.reward or 0.0) < 1.0 or key in flipped or 0 < passed < graded
+        wrong = entry.outcome != 0 or (entry.reward or 0.0) < 1.0
+        return (wrong and entry.outcome != NOT_RUN) or key in flipped or 0 < passed < graded
 
     return Order(_listed(everything, matters, examples), steady, matters, examples)
 

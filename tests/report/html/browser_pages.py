@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     Visit = Callable[..., Page]
 
 
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a Chromium for the tests of a module."""
-    api = pytest.importorskip("playwright.sync_api", reason="the browser is driven by playwright, which is not installed")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="the browser is driven by playwright, which is not installed"
+    )
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no Chromium on this machine: apt-get install --no-install-recommends chromium")
@@ -120,7 +121,17 @@ def served(folder: Path, headers: Mapping[str, str] = {}) -> Iterator[str]:  # n
 
 def report_of_run(folder: Path, agent: str, *options: str) -> Path:
     """Run a session in a folder, and write the report of its run."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=no", f"--fc-agent={agent}", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--tb=no",
+        f"--fc-agent={agent}",
+        *options,
+    ]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode in (0, 1), ended.stdout + ended.stderr
     (run,) = (folder / ".fcpivot").glob("2*")
@@ -219,7 +230,10 @@ SHARED = [
         "description": "Find flights.",
         "parameters": {
             "type": "object",
-            "properties": {"from": {"type": "string"}, "date": {"type": "string", "format": "date", "description": "The day"}},
+            "properties": {
+                "from": {"type": "string"},
+                "date": {"type": "string", "format": "date", "description": "The day"},
+            },
             "required": ["from"],
         },
     },
@@ -254,11 +268,14 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
         "reward": [(1.0, 1.0, 0.25, 0.0)[kind] for kind in kinds],
         "before": [(1.0, 0.0, 1.0, None)[kind] for kind in kinds],
         "signature": [(-1, -1, 0, 1)[kind] for kind in kinds],
-        "cell": [number(("call/right tool", "call/right tool", "call/right tool", "call/message")[kind]) for kind in kinds],
+        "cell": [
+            number(("call/right tool", "call/right tool", "call/right tool", "call/message")[kind]) for kind in kinds
+        ],
         "expected_tool": [number(tool) for tool in tools],
         "called": [number(None if kind == 3 else tool) for kind, tool in zip(kinds, tools, strict=True)],
         "category": [
-            number(("EXPECTED", "EXPECTED", "ARGUMENT_VALUE_DIFFERENT", "NO_EXPECTED_TOOL_CALL")[kind]) for kind in kinds
+            number(("EXPECTED", "EXPECTED", "ARGUMENT_VALUE_DIFFERENT", "NO_EXPECTED_TOOL_CALL")[kind])
+            for kind in kinds
         ],
         "schema": [number("no-call" if kind == 3 else "valid") for kind in kinds],
         "type": [number("function_call")] * rows,
@@ -282,13 +299,23 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
         "columns": columns,
         "signatures": [{**each, "n": n} for each, n in zip(SIGNATURES, counts, strict=True)],
         "bins": payload.bins(),
-        "run": {"name": "20260304T101500-abcdef", "path": "run", "show": "fcpivot show run", "base": "before", "pass_mark": 0.5},
+        "run": {
+            "name": "20260304T101500-abcdef",
+            "path": "run",
+            "show": "fcpivot show run",
+            "base": "before",
+            "pass_mark": 0.5,
+        },
         "runs": ["20260304T101500-abcdef"],
     }
 
 
 def made_page(
-    target: Path, rows: int, *, detailed: int = 0, change: Callable[[dict[str, Any], list[dict[str, Any]]], None] | None = None
+    target: Path,
+    rows: int,
+    *,
+    detailed: int = 0,
+    change: Callable[[dict[str, Any], list[dict[str, Any]]], None] | None = None,
 ) -> Path:
     """Write a page of made rows, of which the first ones have details; `change` may change the index and the pivots."""
     index = made_index(rows, detailed)
@@ -308,11 +335,21 @@ def _first_screen(index: Mapping[str, Any]) -> Any:
     items = [
         element(
             "li",
-            element("details", element("summary", each["label"]), element("p", "an example"), class_="signature", data_signature=number),
+            element(
+                "details",
+                element("summary", each["label"]),
+                element("p", "an example"),
+                class_="signature",
+                data_signature=number,
+            ),
         )
         for number, each in enumerate(signatures)
     ]
-    message = sum(1 for outcome, signature in zip(index["columns"]["outcome"], index["columns"]["signature"], strict=True) if outcome == 1 and signature == 1)
+    message = sum(
+        1
+        for outcome, signature in zip(index["columns"]["outcome"], index["columns"]["signature"], strict=True)
+        if outcome == 1 and signature == 1
+    )
     cells = [
         element("td", message, data_filter="cell=call%2Fmessage"),
         element("td", "tool_1", data_filter="tool=tool_1&called=tool_1"),
@@ -326,4 +363,3 @@ def _first_screen(index: Mapping[str, Any]) -> Any:
         element("section", element("p", "The table of all results needs the script of this page.", class_="needs-script"), id="results"),
         element("section", id="pivot", hidden=True),
     )  # fmt: skip
-

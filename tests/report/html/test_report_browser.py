@@ -88,7 +88,9 @@ def test_in_a_sandboxed_frame(visit: Visit, made: Path) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Security-Policy": JENKINS}], ids=["script off", "Jenkins' policy"])
-def test_without_script_the_first_screen_is_readable(visit: Visit, sample_report: Path, headers: dict[str, str]) -> None:
+def test_without_script_the_first_screen_is_readable(
+    visit: Visit, sample_report: Path, headers: dict[str, str]
+) -> None:
     """Without script, and without style sheet too under Jenkins' policy, causes are there and open to an example."""
     with served(sample_report.parent, headers) as address:
         page = visit(f"{address}/report.html", script=bool(headers), strict=False)
@@ -278,7 +280,15 @@ def test_a_pivot_in_two_columns(visit: Visit, made: Path) -> None:
     page.get_by_role("button", name="4 equal rows: show").click()
     assert page.locator(".comparison tbody tr:visible").count() == len(rows) + 4
     text = page.locator("#pivot .right").inner_text()
-    for told in ("It names another day.", "lenient", "agentic 0.75", "names 0.5 of 0.5", "HTTP 503", "cut off", "call 1"):
+    for told in (
+        "It names another day.",
+        "lenient",
+        "agentic 0.75",
+        "names 0.5 of 0.5",
+        "HTTP 503",
+        "cut off",
+        "call 1",
+    ):
         assert told in text
     page.get_by_role("button", name="Next").click()
     page.wait_for_function("document.querySelector('#pivot-title').textContent.includes('p10')")
@@ -292,7 +302,9 @@ def test_the_command_is_copied(visit: Visit, made: Path) -> None:
     page.get_by_role("button", name="Copy the command").first.click()
     page.get_by_text("Copied.").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "pytest 'flights.jsonl::p2' --fc-agent=mine:answer"
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error()); document.execCommand = () => false")
+    page.evaluate(
+        "navigator.clipboard.writeText = () => Promise.reject(new Error()); document.execCommand = () => false"
+    )
     page.get_by_role("button", name="Copy the command").first.click()
     page.get_by_text("does not allow this page to copy").wait_for()
 
@@ -357,7 +369,9 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Visit, tmp_path: Path) ->
     hostile = " ".join(ATTACKS)
 
     def change(index: dict[str, Any], pivots: list[dict[str, Any]]) -> None:
-        index["strings"] = [f"{text} {hostile}" if text.startswith(("p", "tool")) else text for text in index["strings"]]
+        index["strings"] = [
+            f"{text} {hostile}" if text.startswith(("p", "tool")) else text for text in index["strings"]
+        ]
         index["run"]["name"] = index["run"]["base"] = hostile
         for signature in index["signatures"]:
             signature["label"] = hostile
@@ -469,5 +483,8 @@ def test_details_of_the_made_pages_are_as_real_ones(sample_report: Path, visit: 
     )
     made = detailed_pivot(0)
     assert set(pivot) == set(made)
-    assert set(pivot["results"][0]) - {"redacted", "schema_explanation"} == set(made["results"][0]) - {"redacted", "schema_explanation"}
+    assert set(pivot["results"][0]) - {"redacted", "schema_explanation"} == set(made["results"][0]) - {
+        "redacted",
+        "schema_explanation",
+    }
     assert {"id", "test", "before", "steady", "part", "at"} <= set(index["columns"])
