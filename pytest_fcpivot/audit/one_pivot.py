@@ -64,8 +64,8 @@ class OnePivot:
     `test` is the node id, None if it is not known. `run` and `description` are None for a pivot of a data file;
     `made_here`: the run was. `pivot` is None if the data are not at hand. `data_path` is the file that it was read
     from, and `data_name` the name by which the run knows it. `action` is the graded action; `grade` is the recorded
-    grade, with the pairing of calls if the grader could be asked, and `grader` is that grader. `notes` say what is
-    missing.
+    grade; `compared` is the one by which the actions are compared: the same with the pairing of calls if the grader
+    could be asked, or that of another grader that the user names. `grader` is that grader. `notes` say what is missing.
     """
 
     pivot_id: str
@@ -80,6 +80,7 @@ class OnePivot:
     line: ResultLine | None = None
     action: Action | None = None
     grade: Grade | None = None
+    compared: Grade | None = None
     grader: Grader | None = None
     verdict: SchemaVerdict | None = None
     others: tuple[OtherRepeat, ...] = ()
@@ -216,9 +217,11 @@ class _Finding:
     def _without_result(self) -> OnePivot:
         """Return a pivot that the run's data have, although there is no result; raises RunError for an unknown one."""
         place, _, name = self._wanted.rpartition("::")
-        if "[" in name and not _REPEAT.fullmatch(name):
+        if place and "[" in name and not _REPEAT.fullmatch(name):
             name = name.partition("[")[2].removesuffix("]")  # a test of the user's own
         pivot_id, repeat = _without_repeat(name)
+        if place:
+            self._refuse_other_place(pivot_id)
         found: list[tuple[str, Pivot, Path]] = []
         ids: list[str] = []
         stores = self._open(self._description.get("data") or [])
@@ -255,6 +258,15 @@ class _Finding:
             data_path=path,
             notes=tuple(self._notes),
         )
+
+    def _refuse_other_place(self, pivot_id: str) -> None:
+        """Raise RunError if the pivot has results, but of tests with other node ids than the wanted one."""
+        results = results_in(RunDirectory(self._path).results)
+        tests = {line.test for _, line in results if not isinstance(line, Damage) and line.pivot_id == pivot_id}
+        known = {each["name"] for each in self._description.get("data") or []}
+        if tests and self._wanted.rpartition("::")[0] not in known:
+            listed = "\n".join(f"  {test}" for test in sorted(tests)[:_LISTED])
+            raise RunError(f"{self._where}: no test {self._wanted}; the tests of this pivot are:\n{listed}")
 
     def _ids_of_results(self) -> Iterable[str]:
         """Return the ids of the pivots that have a result, each once."""
@@ -344,8 +356,10 @@ class _Finding:
             self._notes.append("a secret was removed from the answer, so that it is not compared by the grader again")
             grader = None
         if grader is not None and action is not None and pivot is not None:
-            grade = self._in_detail(grade, grader, pivot, action, line)
-        return replace(found, action=action, grade=grade, grader=grader, verdict=verdict)
+            compared = self._in_detail(grade, grader, pivot, action, line)
+        else:
+            compared = grade
+        return replace(found, action=action, grade=grade, compared=compared, grader=grader, verdict=verdict)
 
     def _in_detail(self, grade: Grade, grader: Grader, pivot: Pivot, action: Action, line: ResultLine) -> Grade:
         """Return the recorded grade with what only the grader knows: which calls it paired, and its explanation."""
@@ -355,15 +369,18 @@ class _Finding:
             self._notes.append(f"graded again, it is an error: {one_line(f'{type(error).__name__}: {error}', _WIDTH)}")
             return grade
         is_scored = line.judge is not None or grade.category == SCHEMA_INVALID
-        if abs(again.reward - grade.reward) > ROUNDING and not is_scored:
+        differs = abs(again.reward - grade.reward) > ROUNDING
+        earns = f"{again.reward:.3g} ({one_line(again.category)})"
+        if self._named is not None and (differs or again.category != grade.category):
+            self._notes.append(f"by {grader.name}, the answer earns {earns}; the actions are compared by it")
+            return again
+        if differs and not is_scored:
             self._notes.append(
-                f"graded again, the answer earns {again.reward:.3g} ({one_line(again.category)}), and not the recorded "
-                f"{grade.reward:.3g}: the grader, the data or the results have changed; fcpivot audit looks at all"
+                f"graded again, the answer earns {earns}, and not the recorded {grade.reward:.3g}: the grader, the "
+                "data or the results have changed; fcpivot audit looks at all of the run"
             )
             return grade
-        if again.category != grade.category:
-            return grade
-        return replace(grade, explanation=grade.explanation or again.explanation, pairs=again.pairs)
+        return replace(grade, pairs=again.pairs) if again.category == grade.category else grade
 
 
 def _means(line: ResultLine, wanted: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.shared import add_grader, named_grader
-from pytest_fcpivot.core.errors import RunError
+from pytest_fcpivot.core.errors import OptionError, RunError
 
 if TYPE_CHECKING:
     import argparse
@@ -86,9 +86,12 @@ def _found(options: argparse.Namespace) -> OnePivot:
     from pytest_fcpivot.audit.one_pivot import find_in_data, find_in_run  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.data import SAMPLE  # noqa: PLC0415
     from pytest_fcpivot.data.files import is_data_file  # noqa: PLC0415
+    from pytest_fcpivot.runs.baseline import is_baseline  # noqa: PLC0415
     from pytest_fcpivot.runs.directory import RunDirectory  # noqa: PLC0415
 
     named = named_grader(options)
+    if not options.pivot:
+        raise OptionError("PIVOT is empty: give a pivot's id, or a node id as pytest prints it")
     if options.source is None:
         latest = RunDirectory.latest_of_all(Path.cwd(), "no run to show", "fcpivot show RUN PIVOT")
         path = latest.relative_to(Path.cwd())
@@ -101,6 +104,10 @@ def _found(options: argparse.Namespace) -> OnePivot:
     if options.source == SAMPLE or (path.is_file() and is_data_file(path)):
         if options.data or named is not None:
             raise RunError(f"{options.source}: this is a data file, without results; leave out --data and --grader")
+        if is_baseline(path):
+            raise RunError(
+                f"{options.source}: this is a saved baseline, which has no answers; name the run that it was saved from"
+            )
         return find_in_data(options.source, options.pivot)
     if path.exists():
         raise RunError(f"{options.source}: name a run's directory, or a data file; this file is neither")

@@ -26,7 +26,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     """Yield the lines of the summary, and then those about the merge."""
     description, figures = merged.description, Figures.of(merged.tally)
     if figures.graded or figures.errors:
-        subject = _subject(description)
+        subject = subject_of_run(description)
         yield _heading(summary_title(subject))
         yield from summary_lines(subject, figures)
         identity = identity_line(subject, figures)
@@ -46,7 +46,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     yield from (f"missing: {line}" for line in merged.missing)
 
 
-def _subject(description: Mapping[str, Any]) -> Subject:
+def subject_of_run(description: Mapping[str, Any]) -> Subject:
     """Return the Subject of a run, from its description in run.json."""
     redact = Redactor()
     grader = description["grader"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.jsontext import printable, shorten
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.report.aligned import align
 from pytest_fcpivot.report.rerun_text import rerun_lines
@@ -31,6 +33,7 @@ _MOST = 2_000_000  # characters of a text, even if everything is asked for
 _SIDE_BY_SIDE = 100  # columns, from which on the two actions stand beside each other
 _LABELS = 30  # columns of the keys, if they stand beside each other
 _NARROWEST = 20
+_UNFOLDED = ("call", "arguments")  # rows whose inner ones are always shown
 _FIELD = 10  # columns of a field's name
 _MARKS: Mapping[str, tuple[str, Style]] = {
     "differs": ("≠", "bad"),
@@ -152,8 +155,10 @@ class _View:
             written = f"{grader['name']}" + (f", {shown_settings(settings)}" if settings else "")
             yield from self._field("grader", written)
         if found.data_name is not None:
-            where = "" if found.data_path is None or str(found.data_path) == found.data_name else f", {found.data_path}"
-            yield from self._field("data", f"{found.data_name}{where}")
+            path = None if found.data_path is None else str(found.data_path)
+            where = "" if path in (None, found.data_name) else f", {path}"
+            is_sample = path == str(SAMPLE_PATH)
+            yield from self._field("data", "sample, the bundled file" if is_sample else f"{found.data_name}{where}")
         pivot = found.pivot
         if pivot is not None:
             numbers = (("turn", pivot.turn), ("step", pivot.step), ("depth", pivot.depth), ("line", pivot.source_line))
@@ -248,7 +253,7 @@ class _View:
                 yield from self._text("There is no action of the agent to compare it with.", "warn")
             return
         yield from self._head("Expected and actual action")
-        grade = None if line is None or line.is_error else found.grade
+        grade = None if line is None or line.is_error else found.compared
         aligned = align(expected, found.action, grade, found.grader)
         yield from self._table(aligned.rows)
         if aligned.left_out:
@@ -290,12 +295,17 @@ class _View:
             yield from self._text("   ".join(parts), "dim")
 
     def _table(self, rows: Sequence[Row], only: str | None = None) -> Iterator[Line]:
-        """Yield the rows of a comparison, or of one action alone; what is under a folded row is left out."""
+        """Yield the rows of a comparison, or of one action alone; what is equal inside of arguments is one row."""
         visible, hidden_under = [], None
         for row in rows:
             if hidden_under is not None and row.depth > hidden_under:
                 continue
-            hidden_under = row.depth if row.folded and row.state == "equal" and only is None else None
+            hidden_under = None
+            if row.inner and row.expected is not None and row.actual is not None:
+                if only is None and row.state == "equal" and row.folded and row.key not in _UNFOLDED:
+                    hidden_under = row.depth
+                elif row.key != "call":
+                    row = replace(row, expected="", actual="")  # noqa: PLW2901 (the rows under it say more)
             visible.append(row)
         if only is None and self._width >= _SIDE_BY_SIDE:
             yield from self._in_columns(visible)
@@ -337,7 +347,7 @@ class _View:
             yield from self._labelled(start, f"{'  ' * row.depth}{key}", (one or other) + side, style)
             return
         yield ((start, style), ("  " * row.depth + key, style))
-        for name, text in () if row.inner else (("expected  ", one), ("actual    ", other)):
+        for name, text in (("expected  ", one), ("actual    ", other)) if one or other or not row.inner else ():
             for number, line in enumerate(wrapped(text, self._width - indent - 2 - len(name))):
                 yield ((" " * (indent + 2) + ("" if number else name).ljust(len(name)), "dim"), (line, style))
         if row.remark:
@@ -345,6 +355,9 @@ class _View:
 
     def _labelled(self, start: str, key: str, text: str, style: Style) -> Iterator[Line]:
         before = f"{start}{key}: "
+        if not text:
+            yield ((f"{start}{key}", style),)
+            return
         room = self._width - columns(before)
         if room < _NARROWEST or "\n" in text:
             yield ((before, style),)

@@ -21,9 +21,9 @@ def _bins(*starts: int, thousands: bool = False) -> tuple[Bin, ...]:
         key = f"{low}-" if high is None else str(low) if high == low else f"{low}-{high}"
         if thousands:
             top = f"{(low or 1000) // 1000}k"
-            label = f"{top} or more" if high is None else "under 1k" if low == 0 else f"{top}–{(high + 1) // 1000}k"
+            label = f"{top} or more" if high is None else "under 1k" if low == 0 else f"{top} to {(high + 1) // 1000}k"
         else:
-            label = f"{low} or more" if high is None else str(low) if high == low else f"{low}–{high}"
+            label = f"{low} or more" if high is None else str(low) if high == low else f"{low} to {high}"
         found.append(Bin(key, label, low, high))
     return tuple(found)
 

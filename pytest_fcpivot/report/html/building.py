@@ -2,99 +2,145 @@
 
 from __future__ import annotations
 
+import gc
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.report.html import payload
 from pytest_fcpivot.report.html.details import DetailsOf
+from pytest_fcpivot.report.html.filling import EXAMPLES, screen_of
 from pytest_fcpivot.report.html.first_screen import first_screen, title_of
-from pytest_fcpivot.report.html.model import screen_of
+from pytest_fcpivot.report.html.ladder import climb
 from pytest_fcpivot.report.html.page import page, script, style_sheet
 from pytest_fcpivot.report.html.parts import Parts, packed
-from pytest_fcpivot.report.html.reading import read_run
+from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, side_of
+from pytest_fcpivot.report.html.room import Order, order_of
+from pytest_fcpivot.report.html.strip import strip_of
+from pytest_fcpivot.runs.comparing import compare
+from pytest_fcpivot.runs.signatures import Changed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.report.html.reading import RunRead
-    from pytest_fcpivot.report.html.results import Entry
+    from pytest_fcpivot.runs.comparing import Side
 
 MAX_SIZE = 25_000_000  # bytes
 _PER_ROW = 4  # characters that a row's place in the parts takes in the index
+_PER_PART = 64  # characters of the element around a part
+_FRAME = 4096  # characters of the page that are in none of its other parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the report is of: the run, its name, data files that the user gives, and the size that it may have."""
+    """What the report is of: the run, its name, data files that the user gives, and the size that it may have.
+
+    `path` is the run's path as a user would type it. `stores` are the run's data by name if they are open already,
+    which they stay. `base` is what the run is compared with, and `others` are further runs for the strip.
+    """
 
     run: Path
     name: str
+    path: str
     data: Sequence[str] = ()
     allow_damaged: bool = False
     max_size: int = MAX_SIZE
+    base: Side | None = None
+    others: Sequence[Path] = ()
+    stores: Sequence[tuple[str, PivotStore]] | None = None
 
 
-def build(asked: Asked) -> Iterator[str]:
-    """Yield the texts of the page. Raises RunError and DataError as `read_run` does."""
-    run = read_run(asked.run, asked.name, asked.data, allow_damaged=asked.allow_damaged)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The page as texts, and what is told about it: rows, those without their details, and results without a row."""
+
+    texts: Iterable[str]
+    rows: int
+    left_out: int
+    unlisted: int
+
+
+def build(asked: Asked) -> Built:
+    """Make the page.
+
+    Raises RunError and DataError as `read_run` does, RunError as `compare` does, and RunError if not even the table
+    fits into the size that the page may have.
+    """
+    collects = gc.isenabled()
+    gc.disable()  # there are many small objects and no cycles, so that looking for these takes a third of the time
     try:
-        redact = Redactor()
-        screen = screen_of(run, redact)
-        written = first_screen(screen)
-        entries = run.entries
-        causes = {cause.signature: number for number, cause in enumerate(screen.figures.causes)}
-        strings, filled = payload.columns(entries, causes, _steady(entries))
-        others = {
-            "signatures": screen.signatures_as_builtins(),
-            "bins": payload.bins(),
-            "run": {"name": run.name, "path": str(run.path), "show": f"fcpivot show {run.path}", "base": None},
-            "runs": [run.name],
-        }
-        bare = packed(payload.index(strings, filled, [(-1, -1)] * len(entries), others))
-        room = asked.max_size - len(written) - len(style_sheet()) - len(script()) - len(bare) - _PER_ROW * len(entries)
-        places, parts = _details(run, entries, room, redact)
-        index = packed(payload.index(strings, filled, places, others))
-        left_out = sum(part < 0 for part, _ in places)
-        meta = payload.meta(rows=len(entries), parts=len(parts), left_out=left_out)
+        return _read_and_built(asked)
     finally:
-        run.close()
-    yield from page(title_of(screen), written, meta, index, parts)
+        if collects:
+            gc.enable()
 
 
-def _steady(entries: Sequence[Entry]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return the passed and the graded repeats of each pivot that has several."""
-    found: dict[tuple[str, str], tuple[int, int]] = {}
-    for entry in entries:
-        key = entry.place, entry.pivot_id
-        passed, graded = found.get(key, (0, 0))
-        found[key] = passed + (entry.outcome == 0), graded + (entry.reward is not None)
-    return {key: counts for key, counts in found.items() if counts[1] > 1}
+def _read_and_built(asked: Asked) -> Built:
+    run = read_run(asked.run, asked.name, asked.path, asked.data, asked.stores, allow_damaged=asked.allow_damaged)
+    try:
+        return _built(asked, run)
+    finally:
+        if asked.stores is None:
+            run.close()
+
+
+def _built(asked: Asked, run: RunRead) -> Built:
+    redact = Redactor()
+    base, comparison, changed = None, None, None
+    causes = run.results.tally.signatures.ranked()
+    if asked.base is not None:
+        base = read_base(asked.base, run.results.rewards.places)
+        comparison = compare(asked.base, side_of(run))
+        before = {(pair.new.place, pair.new.pivot_id): pair.base.mean for pair in comparison.pairs}
+        for entry in run.results.entries.values():
+            entry.before = before.get((entry.place, entry.pivot_id))
+        if base.results is not None:
+            changed = Changed.between(base.results.tally.signatures.ranked(), causes)
+    ladder = climb(run)
+    past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
+    screen = screen_of(run, redact, comparison=comparison, changed=changed, ladder=ladder, strip=past, strip_note=note)
+    written = first_screen(screen)
+    order = order_of(run.entries, comparison, {cause.example for cause in causes[:EXAMPLES]})
+    signatures = {each.cause.signature: each.number for each in screen.signatures}
+    strings, filled = payload.columns(order.entries, signatures, order.steady)
+    about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
+    rows = len(order.entries)
+    bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
+    assets = len(style_sheet().encode()) + len(script().encode())
+    needed = len(written.encode()) + assets + len(bare) + _PER_ROW * rows + _FRAME
+    if needed > asked.max_size:
+        raise RunError(
+            f"{run.name}: the first screen and the table of {rows} results take {needed / 1e6:.1f} MB, more than the "
+            f"{asked.max_size / 1e6:g} MB that the report may have; allow more with --max-size"
+        )
+    places, parts = _details(run, base, order, asked.max_size - needed, redact)
+    index = packed(payload.index(strings, filled, places, about))
+    left_out = sum(part < 0 for part, _ in places)
+    meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
+    texts = page(title_of(screen), written, meta, index, parts)
+    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=len(run.results.entries) - rows)
 
 
 def _details(
-    run: RunRead, entries: Sequence[Entry], room: int, redact: Redactor
+    run: RunRead, base: BaseRead | None, order: Order, room: int, redact: Redactor
 ) -> tuple[list[tuple[int, int]], list[tuple[int, str]]]:
     """Return the place of each entry in the parts, and the parts."""
-    pivots: dict[tuple[str, str], list[int]] = {}
-    for number, entry in enumerate(entries):
-        pivots.setdefault((entry.place, entry.pivot_id), []).append(number)
-    trajectories: dict[tuple[int, str], list[list[int]]] = {}
-    for numbers in pivots.values():
-        entry = entries[numbers[0]]
-        trajectories.setdefault((entry.data, entry.trajectory_id), []).append(numbers)
-    parts = Parts(room, redact.answer)
-    with DetailsOf(run) as details:
-        for those in trajectories.values():
-            found = [details.of(numbers[0], [entries[number] for number in numbers]) for numbers in those]
+    places = [(-1, -1)] * len(order.entries)
+    if not order.entries:
+        return places, []
+    parts = Parts(room, redact.answer, _PER_PART)
+    with DetailsOf(run, base) as details:
+        for pivots in order.rounds(room):
+            found = [details.of(numbers[0], [order.entries[number] for number in numbers]) for numbers in pivots]
             if not parts.add(found):
                 break
     texts = parts.finish()
-    places = [(-1, -1)] * len(entries)
-    for numbers in pivots.values():
-        place = parts.places.get(numbers[0])
-        if place is not None:
-            for number in numbers:
-                places[number] = place
+    for first, place in parts.places.items():
+        for number in order.repeats[first]:
+            places[number] = place
     return places, texts

@@ -84,13 +84,15 @@ class Details(NamedTuple):
 class Parts:
     """The parts of a page; `room` is how many characters they may have in all.
 
-    `clean` removes secrets from a JSON text. `places` has the part and the position in it of each pivot by its key.
+    `around` is what each of them takes besides. `clean` removes secrets from a JSON text. `places` has the part of each
+    pivot, by its key, and the position in it.
     """
 
-    def __init__(self, room: int, clean: Callable[[str], str]) -> None:
+    def __init__(self, room: int, clean: Callable[[str], str], around: int = 0) -> None:
         self.places: dict[int, tuple[int, int]] = {}
         self._room = room
         self._clean = clean
+        self._around = around
         self._texts: dict[int, str] = {}
         self._raw = self._written = 0  # bytes before, and characters after compression
         self._waiting: deque[tuple[int, int, list[int], Future[str]]] = deque()
@@ -201,11 +203,11 @@ class Parts:
     def _take(self) -> None:
         number, size, keys, future = self._waiting.popleft()
         written = future.result()
-        if keys and self._written + len(written) > self._room:
+        if keys and self._written + len(written) + self._around > self._room:
             self.full = True  # a part that has no room is left out; shared ones, which others refer to, never are
             return
         self._texts[number] = written
-        self._written += len(written)
+        self._written += len(written) + self._around
         self._raw += size
         for position, key in enumerate(keys):
             self.places[key] = number, position

@@ -29,8 +29,9 @@ from pytest_fcpivot.report.html.parts import encoded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pytest_fcpivot.report.html.model import Screen
     from pytest_fcpivot.report.html.results import Entry
-    from pytest_fcpivot.runs.signatures import Signature
+    from pytest_fcpivot.runs.signatures import Cause, Signature
 
 FORMAT = 1
 
@@ -100,6 +101,39 @@ def columns(
 
 def _line(text: str) -> str:
     return one_line(text)
+
+
+def about(screen: Screen, path: str, show: str) -> dict[str, Any]:
+    """Return what the index says besides its rows: the signatures, the bins, and the run."""
+    signatures = [_signature(each.cause, each.state) for each in screen.signatures]
+    comparison = screen.comparison
+    return {
+        "signatures": [*signatures, *(_signature(cause, "gone") for cause in screen.gone)],
+        "bins": bins(),
+        "run": {
+            "name": screen.name,
+            "path": path,
+            "show": show,
+            "base": None if comparison is None else comparison.base.name,
+            "pass_mark": screen.subject.mark,
+        },
+        "runs": [each.name for each in screen.strip],
+    }
+
+
+def _signature(cause: Cause, state: str) -> dict[str, Any]:
+    signature, gone = cause.signature, state == "gone"
+    return {
+        "label": one_line(signature.label),
+        "category": signature.category,
+        "expected": signature.expected,
+        "answered": signature.answered,
+        "path": signature.path,
+        "n": 0 if gone else cause.count,
+        "lost": 0.0 if gone else cause.lost,
+        "failed": 0 if gone else cause.failed,
+        "state": state,
+    }
 
 
 def bins() -> dict[str, list[dict[str, Any]]]:

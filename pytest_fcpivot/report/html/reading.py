@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from pytest_fcpivot.data.rows import expected_action_from_json
 from pytest_fcpivot.graders import bundled_grader
 from pytest_fcpivot.report.failure import describe_action
 from pytest_fcpivot.report.html.results import LINE_WIDTH, Entry, Results, read_results
+from pytest_fcpivot.runs.comparing import Side
 from pytest_fcpivot.runs.damage import would_be_missing
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunRead:
-    """A run with its results, and its data by name, as far as they are at hand; `no_data` says why they are not."""
+    """A run with its results, and its data by name, as far as they are at hand; `no_data` says why they are not.
+
+    `shown` is its path as a user would type it.
+    """
 
     path: Path
     name: str
+    shown: str
     description: dict[str, Any]
     results: Results
     grader: Grader | None
+    made_here: bool
     stores: list[tuple[str, PivotStore]] = field(default_factory=list)
     no_data: str | None = None
 
@@ -49,7 +54,15 @@ class RunRead:
             store.close()
 
 
-def read_run(path: Path, name: str, data: Sequence[str], *, allow_damaged: bool = False) -> RunRead:
+def read_run(
+    path: Path,
+    name: str,
+    shown: str,
+    data: Sequence[str] = (),
+    stores: Sequence[tuple[str, PivotStore]] | None = None,
+    *,
+    allow_damaged: bool = False,
+) -> RunRead:
     """Read a run and what its data say of its pivots; without its data, the report shows what the results have.
 
     Raises RunError for a directory that is not a run, and for damaged lines unless `allow_damaged`, and what opening
@@ -63,9 +76,11 @@ def read_run(path: Path, name: str, data: Sequence[str], *, allow_damaged: bool 
             f"{path}: {would_be_missing(results.damages)}\nresume the run, which runs the tests of these lines again "
             f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
         )
-    run = RunRead(path, name, description, results, bundled_grader(description["grader"]))
+    run = RunRead(path, name, shown, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
     try:
-        run.stores = RunData(path, description, made_here=origin is Origin.HERE).open(data)
+        run.stores = (
+            list(stores) if stores is not None else RunData(path, description, made_here=run.made_here).open(data)
+        )
     except (DataError, RunError) as error:
         if data:
             raise
@@ -104,4 +119,42 @@ def _look_up(run: RunRead) -> None:
                 entry.depth, entry.tools, entry.context, entry.expected = depth, tools, context, line
 
 
-__all__ = ["RunRead", "closing", "read_run"]
+# -------------------------------------------------------------------- the baseline
+
+
+@dataclass(slots=True)
+class BaseRead:
+    """What a run is compared with; `path` and `answers` are None if its answers are not at hand.
+
+    `answers` has the entries of the baseline by what tells a repeat of a pivot from others.
+    """
+
+    side: Side
+    path: Path | None = None
+    results: Results | None = None
+    answers: dict[tuple[str, str, int], Entry] = field(default_factory=dict)
+    by_id_alone: bool = False
+
+    def entry_of(self, entry: Entry) -> Entry | None:
+        """Return the baseline's entry for the same repeat of the same pivot; None if there is none."""
+        return self.answers.get(("" if self.by_id_alone else entry.place, entry.pivot_id, entry.repeat))
+
+
+def read_base(side: Side, places: frozenset[str]) -> BaseRead:
+    """Read the answers of a baseline, unless it is a saved one; `places` are those of the run that is compared."""
+    found = BaseRead(side, by_id_alone=len(side.rewards.places) == 1 == len(places))
+    if side.is_baseline or side.path is None:
+        return found
+    names = frozenset(each["name"] for each in side.description["data"])
+    found.path, found.results = (
+        side.path,
+        read_results(RunDirectory(side.path).results, side.description["repeats"], names),
+    )
+    for entry in found.results.entries.values():
+        found.answers["" if found.by_id_alone else entry.place, entry.pivot_id, entry.repeat] = entry
+    return found
+
+
+def side_of(run: RunRead) -> Side:
+    """Return a run as one side of a comparison."""
+    return Side(run.name, run.path, run.description, run.results.rewards)

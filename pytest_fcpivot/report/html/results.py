@@ -35,7 +35,8 @@ class Entry:
     function, and `called` the first called one; `answered` is one of ANSWERS, None after an error. `offset` is the
     result's place in results.jsonl, in bytes; None for a test without one. The others come from the data, if these are
     at hand: the number of the data set and the row, the depth, the tools on offer, the characters of the conversation,
-    and the expected action in a line. `before` is the mean reward of the pivot in the baseline.
+    and the expected action in a line. `before` is the mean reward of the pivot in the baseline, and
+    `rungs` has the reward under each comparator of the audit's ladder.
     """
 
     test: str
@@ -56,7 +57,6 @@ class Entry:
     flags: tuple[str, ...] = ()
     cause: str | None = None
     actual: str = ""
-    size: int = 0
     data: int = -1
     row: int = -1
     depth: int | None = None
@@ -64,6 +64,7 @@ class Entry:
     context: int | None = None
     expected: str | None = None
     before: float | None = None
+    rungs: tuple[float | None, ...] | None = None
 
     @property
     def cell(self) -> str | None:
