@@ -96,12 +96,18 @@ class Rows {
         return is("called");
       case "category":
         return is("category");
-      case "schema":
-        return is("schema");
+      case "schema": {
+        // A call of a tool that is not on offer fits no schema, so that the first screen counts both together.
+        if (value !== "invalid") return is("schema");
+        const tests = ["invalid", "unknown-tool"].map((verdict) => this.numbers.get(verdict) ?? -2);
+        return (row) => tests.includes(columns.schema[row]) && (columns.called[row] ?? -1) >= 0;
+      }
       case "cause":
         return is("cause");
-      case "match":
-        return (row) => columns.reward[row] !== null && columns.reward[row] >= 1 === (value === "yes");
+      case "match": {
+        const code = value === "yes" ? 0 : 1;
+        return (row) => columns.outcome[row] === code;
+      }
       case "outcome": {
         const code = OUTCOMES.indexOf(value);
         return (row) => columns.outcome[row] === code;

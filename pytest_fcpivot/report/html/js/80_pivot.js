@@ -126,7 +126,7 @@ function judgeElement(judge) {
 }
 
 /** Return everything under the comparison: why it was graded so, what the model wrote, and how to run it again. */
-function resultParts(rows, row, result) {
+function resultParts(result) {
   const command = result.rerun ?? null;
   const paths = [...new Set([result.path, ...(result.paths ?? [])])].filter(
     (path) => path !== null && path !== undefined,
@@ -397,7 +397,7 @@ class PivotView {
             ),
       ),
       part("Triage", this.triage.form(row)),
-      result === null ? null : resultParts(rows, row, result),
+      result === null ? null : resultParts(result),
       part("In a terminal", showCommand(rows, row) === null ? null : commandElement(showCommand(rows, row))),
     );
     return el("div", { class: "two" }, left, right, tools);

@@ -178,6 +178,7 @@ class App {
     );
     this.results.setAttribute("aria-labelledby", "results-title");
     this.section.setAttribute("aria-labelledby", "pivot-title");
+    this.section.setAttribute("role", "main"); // the first screen, the page's usual main part, is hidden meanwhile
     this.showTriage();
   }
 
@@ -200,7 +201,7 @@ class App {
       if (
         place.namespaceURI !== "http://www.w3.org/1999/xhtml" ||
         place.textContent.trim() === "0" ||
-        place.querySelector("button") !== null
+        place.querySelector("button, details") !== null
       )
         continue;
       const turned = button("", () => this.show(view.filters), { class: "filter", title: "Show these in the table" });
@@ -210,15 +211,15 @@ class App {
     for (const details of this.first.querySelectorAll("details.signature[data-signature]")) {
       const number = details.dataset.signature;
       const { n } = this.rows.index.signatures[number] ?? {};
-      const { has } = { has: this.rows.columns.signature.includes(Number(number)) };
-      if (!has) continue;
-      const label = details.querySelector("summary").textContent.trim().replace(/\s+/g, " ");
+      if (!this.rows.columns.signature.includes(Number(number))) continue;
+      const summary = details.querySelector("summary");
+      const label = (summary.querySelector(".label") ?? summary).textContent.trim().replace(/\s+/g, " ");
       const turned = button(
         n === undefined ? "In the table" : `Show ${NUMBERS.format(n)}`,
         () => this.show({ signature: number }),
         { class: "filter signature-filter", "aria-label": `Show in the table: ${short(label, 200)}` },
       );
-      details.before(turned);
+      details.after(turned);
     }
   }
 
@@ -262,6 +263,7 @@ class App {
     this.results.hidden = isOpen;
     this.first.hidden = isOpen;
     this.section.hidden = !isOpen;
+    for (const frame of document.querySelectorAll("body > header, body > footer")) frame.hidden = isOpen;
     if (!isSame) this.refresh();
     if (isOpen) {
       if (view.open !== wasOpen || !isSame) {
@@ -399,7 +401,7 @@ class App {
 /** Start: the first screen works at once, the table when the index is read. */
 async function main() {
   const first = document.getElementById("first-screen");
-  addTheme(first.querySelector("header") ?? first);
+  addTheme(document.querySelector("body > header") ?? first);
   const results = document.getElementById("results");
   try {
     const payload = Payload.ofPage();
