@@ -190,7 +190,7 @@ def test_changes_since_a_baseline(project: Project) -> None:
     assert "after (this run)" in page.texts["history"]
     assert "before" in page.texts["history"]
     flipped = next(row for row in page.rows() if row["id"] == "p1")
-    assert (flipped["before"], flipped["reward"]) == (1.0, 0.0)
+    assert (flipped["before"], flipped["reward"], flipped["flip"]) == (1.0, 0.0, -1)
     (result,) = page.pivot(flipped)["results"]
     assert result["baseline"]["action"]["arguments"] == '{"a": 1}'
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser_pages import detailed_pivot, made_page, served
+from made_pages import detailed_pivot, made_page, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def focused(page: Page) -> str | None:
 def opened_pivot(page: Page) -> str:
     """Wait until a pivot is shown, and return its title."""
     page.wait_for_selector("#pivot .content:not([aria-busy])")
-    return page.locator("#pivot h2 span").last.inner_text()
+    return page.locator("#pivot h1 span").last.inner_text()
 
 
 # ---------------------------------------------------------------- ways to open it
@@ -75,7 +75,7 @@ def test_in_a_sandboxed_frame(visit: Visit, made: Path) -> None:
         encoding="utf-8",
     )
     with served(made.parent) as address:
-        page = visit(f"{address}/frame.html", strict=False)
+        page = visit(f"{address}/frame.html", bare=True)
         frame = page.frame_locator("iframe")
         frame.locator("html[data-ready=yes]").wait_for(state="attached")
         frame.get_by_role("button", name="50", exact=True).click()
@@ -93,7 +93,7 @@ def test_without_script_the_first_screen_is_readable(
 ) -> None:
     """Without script, and without style sheet too under Jenkins' policy, causes are there and open to an example."""
     with served(sample_report.parent, headers) as address:
-        page = visit(f"{address}/report.html", script=bool(headers), strict=False)
+        page = visit(f"{address}/report.html", script=bool(headers), bare=True)
         assert page.get_by_role("heading", name="Where the reward went").is_visible()
         assert page.get_by_text("The table of all results needs the script of this page.").is_visible()
         first = page.locator("details.signature").first
@@ -147,9 +147,9 @@ def test_search_filters_and_order(visit: Visit, made: Path) -> None:
     """Words must all be found, in any case; filters combine with them; each column sorts both ways."""
     page = visit(made)
     assert ids(page) == ["p3", "p7", "p11", "p15"]  # the lowest rewards first
-    page.get_by_label("Search").fill("TOOL_3 message")
+    page.get_by_role("searchbox").fill("TOOL_3 message")
     assert shown(page) == "7 of 200 rows"
-    page.get_by_label("Search").fill("")
+    page.get_by_role("searchbox").fill("")
     page.get_by_label("Outcome").select_option("failed")
     page.get_by_role("button", name="Flaky only").click()
     assert shown(page) == "10 of 200 rows"
@@ -163,7 +163,7 @@ def test_search_filters_and_order(visit: Visit, made: Path) -> None:
         page.get_by_role("button", name=name, exact=True).click()
     page.get_by_role("button", name="Change", exact=True).click()
     assert ids(page) == ["p2", "p6", "p10", "p14"]
-    page.get_by_label("Search").fill("there is no such word")
+    page.get_by_role("searchbox").fill("there is no such word")
     assert page.get_by_text("No row of this report is like that.").is_visible()
 
 
@@ -188,7 +188,7 @@ def test_many_rows_are_not_all_in_the_page(visit: Visit, tmp_path: Path) -> None
     grid = page.get_by_role("grid")
     assert grid.get_attribute("aria-rowcount") == "100001"
     assert page.locator(":focus").get_attribute("aria-rowindex") == "100001"
-    page.get_by_label("Search").fill("p99998")
+    page.get_by_role("searchbox").fill("p99998")
     assert shown(page) == "1 of 100,000 rows"
 
 
@@ -230,7 +230,7 @@ def test_a_shared_link_opens_the_same_view(visit: Visit, made: Path) -> None:
     """The address has the search, the filters, the order and the pivot; back and forward go through them."""
     page = visit(made)
     page.get_by_label("Outcome").select_option("failed")
-    page.get_by_label("Search").fill("tool_2")
+    page.get_by_role("searchbox").fill("tool_2")
     page.get_by_role("button", name="Pivot", exact=True).click()
     before = shown(page), ids(page)
     page.locator("#results [data-place]").nth(1).click()
@@ -241,11 +241,12 @@ def test_a_shared_link_opens_the_same_view(visit: Visit, made: Path) -> None:
     assert (shown(page), ids(page)) == before
     page.go_forward()
     assert opened_pivot(page) == title
-    other = visit(link)
-    assert opened_pivot(other) == title
-    assert other.locator("#pivot .where").inner_text() == page.locator("#pivot .where").inner_text()
-    other.keyboard.press("Escape")
-    assert (shown(other), ids(other)) == before
+    where = page.locator("#pivot .where").inner_text()
+    page = visit(link)
+    assert opened_pivot(page) == title
+    assert page.locator("#pivot .where").inner_text() == where
+    page.keyboard.press("Escape")
+    assert (shown(page), ids(page)) == before
 
 
 def test_a_link_to_what_is_not_there_is_told(visit: Visit, made: Path) -> None:
@@ -268,9 +269,9 @@ def test_a_pivot_in_two_columns(visit: Visit, made: Path) -> None:
     assert "a flight on the fourth, please" in bubbles[-1]
     assert not page.get_by_text("question 1", exact=True).is_visible()
     page.get_by_text("7 earlier items").click()
-    assert page.get_by_text("question 1", exact=True).is_visible()
+    page.get_by_text("question 1", exact=True).wait_for()
     page.get_by_text("System text, 17 characters").click()
-    assert page.get_by_text("You book flights.").is_visible()
+    page.get_by_text("You book flights.").wait_for()
     assert '"near": 1.0' in page.locator("#pivot .bubble.call pre").inner_text()  # as it was written
     assert page.locator(".parameters .differs th").inner_text().split() == ["date", "differs"]
     rows = page.locator(".comparison tbody tr:visible").all_inner_texts()
@@ -298,7 +299,6 @@ def test_the_command_is_copied(visit: Visit, made: Path) -> None:
     """The command that runs a pivot again is copied as it is shown; where the browser refuses, that is said."""
     page = visit(made.as_uri() + "#pivot=p2")
     opened_pivot(page)
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy the command").first.click()
     page.get_by_text("Copied.").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "pytest 'flights.jsonl::p2' --fc-agent=mine:answer"
@@ -334,7 +334,6 @@ def test_triage_is_kept_and_taken_away(visit: Visit, made: Path) -> None:
     page.keyboard.press("Escape")
     page.get_by_text("Triage: 2 answers (agent 1, matcher 1)").click()
     page.get_by_label("Ids with").select_option("matcher")
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy ids file").click()
     page.get_by_text("Copied.").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "# matcher: the time zone is ignored\np2\n"
@@ -405,7 +404,7 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Visit, tmp_path: Path) ->
         assert text in table
         assert text in title
         assert pivot.count(text) > 10
-    assert "w" * 1_000_000 in page.locator("#pivot .bubble.result pre").last.inner_text()
+    assert page.locator("#pivot .bubble.result pre").last.evaluate("(each) => each.textContent.length") == 1_000_000
     assert page.evaluate("globalThis.broken") is None
     assert page.locator("img, iframe, object, embed, a[href], [onerror], [onmouseover]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -458,7 +457,7 @@ def test_a_narrow_row_has_two_lines(visit: Visit, made: Path) -> None:
     row = page.locator("#results [data-place='0']")
     places = [row.locator(f".cell.{name}").bounding_box() for name in ("id", "reward", "answer")]
     upper, reward, lower = [box["y"] for box in places if box is not None]
-    assert upper == reward
+    assert abs(upper - reward) < 4
     assert lower > upper + 15
 
 

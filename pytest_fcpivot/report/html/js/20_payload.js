@@ -16,7 +16,8 @@ function bytesOf(base64) {
 /** Return the JSON value that an element of the page holds, compressed. Throws PayloadError if it cannot be read. */
 async function unpacked(id) {
   const element = document.getElementById(id);
-  if (element === null) throw new PayloadError(`The page is not whole: it has no element ${id}. Make the report again.`);
+  if (element === null)
+    throw new PayloadError(`The page is not whole: it has no element ${id}. Make the report again.`);
   if (typeof DecompressionStream === "undefined") {
     throw new PayloadError(
       "This browser cannot decompress the results. Open the report with Chrome or Edge 103, Firefox 113, Safari 16.4, or later.",
@@ -47,7 +48,9 @@ class Payload {
     if (element === null) return null;
     const meta = JSON.parse(element.textContent);
     if (meta.format !== FORMAT) {
-      throw new PayloadError(`The page is of format ${meta.format}, and its script reads format ${FORMAT}. Make the report again.`);
+      throw new PayloadError(
+        `The page is of format ${meta.format}, and its script reads format ${FORMAT}. Make the report again.`,
+      );
     }
     return new Payload(meta);
   }
@@ -78,7 +81,8 @@ class Payload {
   async pivot(part, at) {
     const { pivots } = await this.part(part);
     const found = pivots?.[at];
-    if (found === undefined) throw new PayloadError(`The page is damaged: part ${part} has no pivot ${at}. Make the report again.`);
+    if (found === undefined)
+      throw new PayloadError(`The page is damaged: part ${part} has no pivot ${at}. Make the report again.`);
     let { conversation } = found;
     if (conversation !== null && !Array.isArray(conversation) && conversation !== undefined) {
       conversation = pivots[conversation.of].conversation.slice(0, conversation.upto);

@@ -86,28 +86,49 @@ class Rows {
       return (row) => columns[column][row] === number;
     };
     switch (name) {
-      case "signature": return (row) => columns.signature[row] === Number(value);
-      case "cell": return is("cell");
-      case "tool": return is("expected_tool");
-      case "called": return is("called");
-      case "category": return is("category");
-      case "schema": return is("schema");
-      case "cause": return is("cause");
-      case "match": return (row) => columns.reward[row] !== null && (columns.reward[row] >= 1) === (value === "yes");
+      case "signature":
+        return (row) => columns.signature[row] === Number(value);
+      case "cell":
+        return is("cell");
+      case "tool":
+        return is("expected_tool");
+      case "called":
+        return is("called");
+      case "category":
+        return is("category");
+      case "schema": {
+        // A call of a tool that is not on offer fits no schema, so that the first screen counts both together.
+        if (value !== "invalid") return is("schema");
+        const tests = ["invalid", "unknown-tool"].map((verdict) => this.numbers.get(verdict) ?? -2);
+        return (row) => tests.includes(columns.schema[row]) && (columns.called[row] ?? -1) >= 0;
+      }
+      case "cause":
+        return is("cause");
+      case "match": {
+        const code = value === "yes" ? 0 : 1;
+        return (row) => columns.outcome[row] === code;
+      }
       case "outcome": {
         const code = OUTCOMES.indexOf(value);
         return (row) => columns.outcome[row] === code;
       }
       case "flip": {
         const sign = { lost: -1, won: 1 }[value];
-        return (row) => { const flip = this.flip(row); return sign === undefined ? flip !== 0 : flip === sign; };
+        return (row) => {
+          const flip = this.flip(row);
+          return sign === undefined ? flip !== 0 : flip === sign;
+        };
       }
-      case "flaky": return (row) => this.isFlaky(row);
+      case "flaky":
+        return (row) => this.isFlaky(row);
       case "flag": {
         const number = this.numbers.get(value) ?? -2;
         return (row) => columns.flags[row]?.includes(number) ?? false;
       }
-      case "depth": case "tools": case "context": case "type": {
+      case "depth":
+      case "tools":
+      case "context":
+      case "type": {
         const bin = this.index.bins?.[name]?.find((each) => each.key === value);
         if (bin === undefined) return () => false;
         if (name === "type") return is("type");
@@ -116,7 +137,8 @@ class Rows {
         const column = columns[name];
         return (row) => column[row] !== null && column[row] >= low && column[row] <= high;
       }
-      default: throw new RangeError(`there is no filter ${name}`);
+      default:
+        throw new RangeError(`there is no filter ${name}`);
     }
   }
 
@@ -130,17 +152,23 @@ class Rows {
     }
     const { strings, signatures } = this.searched;
     const { columns } = this;
-    const pooled = ["id", "test", "expected", "actual", "expected_tool", "called", "category", "cause"].map((name) => columns[name]).filter(Boolean);
-    const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
+    const pooled = ["id", "test", "expected", "actual", "expected_tool", "called", "category", "cause"]
+      .map((name) => columns[name])
+      .filter(Boolean);
+    const words = query
+      .toLowerCase()
+      .split(/\s+/)
+      .filter((word) => word !== "");
     const found = words.map((word) => ({
       word,
       strings: strings.map((text) => text.includes(word)),
       signatures: signatures.map((text) => text.includes(word)),
     }));
-    return (row) => found.every((each) => {
-      for (const column of pooled) if (each.strings[column[row]] === true) return true;
-      return each.signatures[columns.signature[row]] === true;
-    });
+    return (row) =>
+      found.every((each) => {
+        for (const column of pooled) if (each.strings[column[row]] === true) return true;
+        return each.signatures[columns.signature[row]] === true;
+      });
   }
 
   /** Return all rows in an order; rows without a value are last, equal ones stay in the order of the file. */
@@ -155,7 +183,8 @@ class Rows {
         const a = keys[one];
         const b = keys[other];
         if (a === b) return one - other;
-        if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) === Number.isNaN(b) ? one - other : Number.isNaN(a) ? 1 : -1;
+        if (Number.isNaN(a) || Number.isNaN(b))
+          return Number.isNaN(a) === Number.isNaN(b) ? one - other : Number.isNaN(a) ? 1 : -1;
         return sign * (a - b);
       });
       this.orders.set(name, order);
@@ -184,12 +213,18 @@ class Rows {
         const rank = this.ranks();
         return each((row) => rank[columns.schema[row]]);
       }
-      case "signature": return each((row) => (columns.signature[row] < 0 ? null : columns.signature[row]));
-      case "reward": return each((row) => columns.reward[row]);
-      case "delta": return each((row) => this.delta(row));
-      case "steady": return each((row) => (columns.steady?.[row] ? columns.steady[row][0] / columns.steady[row][1] : null));
-      case "file": return each((row) => row);
-      default: throw new RangeError(`there is no order by ${sort}`);
+      case "signature":
+        return each((row) => (columns.signature[row] < 0 ? null : columns.signature[row]));
+      case "reward":
+        return each((row) => columns.reward[row]);
+      case "delta":
+        return each((row) => this.delta(row));
+      case "steady":
+        return each((row) => (columns.steady?.[row] ? columns.steady[row][0] / columns.steady[row][1] : null));
+      case "file":
+        return each((row) => row);
+      default:
+        throw new RangeError(`there is no order by ${sort}`);
     }
   }
 
@@ -199,7 +234,9 @@ class Rows {
     const compare = new Intl.Collator("en", { numeric: true }).compare;
     const order = Array.from(texts, (_, at) => at).sort((one, other) => compare(texts[one], texts[other]));
     const ranks = new Float64Array(texts.length);
-    order.forEach((at, rank) => { ranks[at] = rank; });
+    order.forEach((at, rank) => {
+      ranks[at] = rank;
+    });
     return ranks;
   }
 

@@ -1,8 +1,24 @@
 "use strict";
 // The view in the address, behind the #: a link that is shared opens the same view, and back and forward work.
 
-const FILTERS = ["signature", "cell", "tool", "called", "category", "schema", "match", "outcome", "cause", "flip", "flaky", "flag",
-  "depth", "tools", "context", "type"];
+const FILTERS = [
+  "signature",
+  "cell",
+  "tool",
+  "called",
+  "category",
+  "schema",
+  "match",
+  "outcome",
+  "cause",
+  "flip",
+  "flaky",
+  "flag",
+  "depth",
+  "tools",
+  "context",
+  "type",
+];
 
 /** Write a view as the part of an address behind the #. */
 function hashOf(view, rows) {
@@ -10,7 +26,8 @@ function hashOf(view, rows) {
   if (view.q.trim() !== "") fields.set("q", view.q);
   for (const [name, value] of Object.entries(view.filters)) fields.set(name, value);
   const usual = emptyView();
-  if (view.sort !== usual.sort || view.desc !== usual.desc) fields.set("sort", `${view.sort}${view.desc ? "-desc" : ""}`);
+  if (view.sort !== usual.sort || view.desc !== usual.desc)
+    fields.set("sort", `${view.sort}${view.desc ? "-desc" : ""}`);
   if (view.open !== null) {
     const id = rows.ids[view.open];
     const repeat = rows.columns.repeat[view.open];

@@ -39,7 +39,9 @@ class Table {
     this.shown = [];
     this.current = 0; // the place of the row that has, or would have, the focus
     this.elements = new Map();
-    this.columns = COLUMNS.filter(({ key }) => (key !== "delta" || rows.hasBefore) && (key !== "steady" || rows.hasRepeats));
+    this.columns = COLUMNS.filter(
+      ({ key }) => (key !== "delta" || rows.hasBefore) && (key !== "steady" || rows.hasRepeats),
+    );
     this.heads = new Map();
     const head = el("div", { role: "row", class: "row head", "aria-rowindex": 1 });
     for (const { key, label, title } of this.columns) {
@@ -50,15 +52,24 @@ class Table {
     }
     this.body = el("div", { role: "rowgroup", class: "body" });
     this.measure = el("div", { class: "measure", "aria-hidden": "true" });
-    this.grid = el("div", {
-      role: "grid",
-      class: "grid",
-      "aria-label": "Results",
-      "aria-colcount": this.columns.length,
-      "data-columns": this.columns.map(({ key }) => key).join(" "),
-      on: { keydown: (event) => this.key(event), scroll: () => this.render(), click: (event) => this.click(event) },
-    }, el("div", { role: "rowgroup", class: "heads" }, head), this.body);
-    this.empty = el("p", { class: "empty", hidden: true }, "No row of this report is like that. Remove a filter, or a word of the search.");
+    this.grid = el(
+      "div",
+      {
+        role: "grid",
+        class: "grid",
+        "aria-label": "Results",
+        "aria-colcount": this.columns.length,
+        "data-columns": this.columns.map(({ key }) => key).join(" "),
+        on: { keydown: (event) => this.key(event), scroll: () => this.render(), click: (event) => this.click(event) },
+      },
+      el("div", { role: "rowgroup", class: "heads" }, head),
+      this.body,
+    );
+    this.empty = el(
+      "p",
+      { class: "empty", hidden: true },
+      "No row of this report is like that. Remove a filter, or a word of the search.",
+    );
     this.element = el("div", { class: "table" }, this.grid, this.empty, this.measure);
     new ResizeObserver(() => this.render()).observe(this.grid);
   }
@@ -92,11 +103,14 @@ class Table {
   render() {
     if (this.grid.clientHeight === 0) return;
     const height = this.height();
-        if (height !== this.lastHeight) this.clear();
+    if (height !== this.lastHeight) this.clear();
     this.lastHeight = height;
     this.body.style.setProperty("height", `${height * this.shown.length}px`);
     const first = Math.max(0, Math.floor(this.grid.scrollTop / height) - SPARE_ROWS);
-    const last = Math.min(this.shown.length, Math.ceil((this.grid.scrollTop + this.grid.clientHeight) / height) + SPARE_ROWS);
+    const last = Math.min(
+      this.shown.length,
+      Math.ceil((this.grid.scrollTop + this.grid.clientHeight) / height) + SPARE_ROWS,
+    );
     // The row with the focus stays in the page, wherever it is.
     const wanted = (place) => (place >= first && place < last) || place === this.current;
     for (const [place, element] of this.elements) {
@@ -137,6 +151,12 @@ class Table {
     const cause = rows.text("cause", row);
     const schema = rows.text("schema", row);
     const flip = rows.flip(row);
+    const instead = { error: `error: ${cause ?? "no answer"}`, "not run": "not run" }[outcome] ?? "nothing";
+    const turned =
+      flip === 0
+        ? null
+        : el("span", { class: "flip" }, flip < 0 ? " ↓" : " ↑", el("span", { class: "off-screen" }, " flipped"));
+    const titles = { answer: `${expected} → ${actual ?? instead}`, signature: signature?.label };
     const contents = {
       id: [
         el("span", { class: `mark ${outcome.replace(" ", "-")}` }, MARKS[outcome]),
@@ -144,17 +164,21 @@ class Table {
         el("span", { class: "name", title: rows.ids[row] }, rows.ids[row]),
         repeat > 1 || rows.hasRepeats ? el("span", { class: "repeat" }, ` r${repeat}`) : null,
       ],
-      answer: outcome === "passed" && expected === actual
-        ? el("span", { class: "same" }, expected)
-        : [
-          el("span", { class: "expected" }, expected),
-          el("span", { class: "arrow" }, " → "),
-          el("span", { class: "actual" }, actual !== null ? fromDifference(expected, actual) : (outcome === "error" ? `error: ${cause ?? "no answer"}` : outcome === "not run" ? "not run" : "nothing")),
-        ],
+      answer:
+        outcome === "passed" && expected === actual
+          ? el("span", { class: "same" }, expected)
+          : [
+              el("span", { class: "expected" }, expected),
+              el("span", { class: "arrow" }, " → "),
+              el("span", { class: "actual" }, actual === null ? instead : fromDifference(expected, actual)),
+            ],
       signature: signature?.label ?? (outcome === "error" ? cause : null),
       reward: reward === null ? null : amount(reward),
-      delta: delta === null ? null : [change(delta), flip === 0 ? null : el("span", { class: "flip" }, flip < 0 ? " ↓" : " ↑", el("span", { class: "off-screen" }, " flipped"))],
-      steady: steady === null ? null : [`${steady[0]}/${steady[1]}`, rows.isFlaky(row) ? el("span", { class: "flaky" }, " flaky") : null],
+      delta: delta === null ? null : [change(delta), turned],
+      steady:
+        steady === null
+          ? null
+          : [`${steady[0]}/${steady[1]}`, rows.isFlaky(row) ? el("span", { class: "flaky" }, " flaky") : null],
       schema: schema === "no-call" ? null : schema,
     };
     const element = el("div", {
@@ -167,7 +191,8 @@ class Table {
     for (const { key } of this.columns) {
       const content = contents[key];
       const isEmpty = content === null || content === undefined;
-      element.append(el("div", { role: "gridcell", class: `cell ${key}${isEmpty ? " none" : ""}`, title: key === "answer" ? `${expected} → ${actual ?? "–"}` : key === "signature" ? signature?.label : null }, isEmpty ? "–" : content));
+      const cell = { role: "gridcell", class: `cell ${key}${isEmpty ? " none" : ""}`, title: titles[key] };
+      element.append(el("div", cell, isEmpty ? "–" : content));
     }
     return element;
   }
@@ -187,7 +212,10 @@ class Table {
     this.current = Math.max(0, Math.min(this.shown.length - 1, place));
     const height = this.height();
     const top = this.current * height;
-    const heads = getComputedStyle(this.grid.firstElementChild).position === "sticky" ? this.grid.firstElementChild.offsetHeight : 0;
+    const heads =
+      getComputedStyle(this.grid.firstElementChild).position === "sticky"
+        ? this.grid.firstElementChild.offsetHeight
+        : 0;
     const room = this.grid.clientHeight - heads;
     if (top < this.grid.scrollTop) this.grid.scrollTop = top;
     else if (top + height > this.grid.scrollTop + room) this.grid.scrollTop = top + height - room;

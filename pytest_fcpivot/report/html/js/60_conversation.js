@@ -7,7 +7,9 @@ const LATEST_ITEMS = 4;
 function contentText(content) {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) return content === null || content === undefined ? "" : pretty(content);
-  const texts = content.map((part) => (typeof part?.text === "string" ? part.text : typeof part === "string" ? part : pretty(part)));
+  const texts = content.map((part) =>
+    typeof part?.text === "string" ? part.text : typeof part === "string" ? part : pretty(part),
+  );
   return texts.filter((text) => text !== "").join("\n");
 }
 
@@ -57,7 +59,11 @@ function itemElement(item, names) {
   if (type === "function_call_output") {
     const name = names.get(item.call_id);
     const output = typeof item.output === "string" ? item.output : contentText(item.output);
-    return bubble("result", name === undefined ? "result" : ["result of ", el("code", {}, name)], longText(indented(output), "pre"));
+    return bubble(
+      "result",
+      name === undefined ? "result" : ["result of ", el("code", {}, name)],
+      longText(indented(output), "pre"),
+    );
   }
   if (type === "reasoning") {
     return bubble("reasoning", "reasoning", longText(contentText(item.summary?.length ? item.summary : item.content)));
@@ -70,15 +76,27 @@ function conversationElement(pivot) {
   const parts = [];
   if (pivot.system !== null) {
     const system = typeof pivot.system === "string" ? pivot.system : contentText(pivot.system?.content ?? pivot.system);
-    parts.push(folded(`System text, ${counted(system.length, "character")}`, () => longText(system), { class: "system-text" }));
+    parts.push(
+      folded(`System text, ${counted(system.length, "character")}`, () => longText(system), { class: "system-text" }),
+    );
   }
   const items = pivot.conversation ?? [];
   const names = new Map(items.filter((item) => item.type === "function_call").map((item) => [item.call_id, item.name]));
   // From the last words of the user on, what led to the decision is open.
   const lastUser = items.findLastIndex((item) => item.role === "user");
-  const start = Math.max(0, Math.min(items.length - LATEST_ITEMS, lastUser < 0 ? items.length : lastUser), items.length - 3 * LATEST_ITEMS);
-  const list = (some) => el("ol", { class: "bubbles" }, some.map((item) => itemElement(item, names)));
-  if (start > 0) parts.push(folded(counted(start, "earlier item"), () => list(items.slice(0, start)), { class: "earlier" }));
+  const start = Math.max(
+    0,
+    Math.min(items.length - LATEST_ITEMS, lastUser < 0 ? items.length : lastUser),
+    items.length - 3 * LATEST_ITEMS,
+  );
+  const list = (some) =>
+    el(
+      "ol",
+      { class: "bubbles" },
+      some.map((item) => itemElement(item, names)),
+    );
+  if (start > 0)
+    parts.push(folded(counted(start, "earlier item"), () => list(items.slice(0, start)), { class: "earlier" }));
   parts.push(list(items.slice(start)));
   return parts;
 }
@@ -113,16 +131,42 @@ function toolBody(tool, differing) {
   const schema = tool.parameters ?? {};
   const properties = Object.entries(schema.properties ?? {});
   const required = new Set(Array.isArray(schema.required) ? schema.required : []);
-  const parameters = properties.length === 0 ? el("p", {}, "It has no parameters.") : el("table", { class: "parameters" },
-    el("thead", {}, el("tr", {}, ["Parameter", "Type", "Description"].map((title) => el("th", { scope: "col" }, title)))),
-    el("tbody", {}, properties.map(([name, value]) => {
-      const differs = differing.has(name) || differing.has(JSON.stringify(name));
-      return el("tr", { class: differs ? "differs" : null },
-        el("th", { scope: "row" }, el("code", {}, name), required.has(name) ? el("span", { class: "required" }, " required") : null,
-          differs ? el("strong", { class: "state" }, " differs") : null),
-        el("td", {}, typeText(value)),
-        el("td", {}, typeof value?.description === "string" ? short(value.description, 600) : ""));
-    })));
+  const parameters =
+    properties.length === 0
+      ? el("p", {}, "It has no parameters.")
+      : el(
+          "table",
+          { class: "parameters" },
+          el(
+            "thead",
+            {},
+            el(
+              "tr",
+              {},
+              ["Parameter", "Type", "Description"].map((title) => el("th", { scope: "col" }, title)),
+            ),
+          ),
+          el(
+            "tbody",
+            {},
+            properties.map(([name, value]) => {
+              const differs = differing.has(name) || differing.has(JSON.stringify(name));
+              return el(
+                "tr",
+                { class: differs ? "differs" : null },
+                el(
+                  "th",
+                  { scope: "row" },
+                  el("code", {}, name),
+                  required.has(name) ? el("span", { class: "required" }, " required") : null,
+                  differs ? el("strong", { class: "state" }, " differs") : null,
+                ),
+                el("td", {}, typeText(value)),
+                el("td", {}, typeof value?.description === "string" ? short(value.description, 600) : ""),
+              );
+            }),
+          ),
+        );
   return [
     typeof tool.description === "string" && tool.description !== "" ? longText(tool.description) : null,
     parameters,
@@ -138,17 +182,26 @@ function toolsElement(pivot, result) {
   const called = callNames(result?.action);
   const differing = differingParameters(result);
   const asked = new Set([...expected, ...called]);
-  const roles = (name) => [expected.has(name) ? "expected" : null, called.has(name) ? "called" : null].filter(Boolean).join(" and ");
-  const item = (tool, isOpen) => folded(
-    [el("code", {}, tool.name ?? tool.type ?? "?"), isOpen ? el("span", { class: "role" }, ` ${roles(tool.name)}`) : null],
-    () => toolBody(tool, expected.has(tool.name) ? differing : new Set()),
-    { class: "tool", open: isOpen },
-  );
+  const roles = (name) =>
+    [expected.has(name) ? "expected" : null, called.has(name) ? "called" : null].filter(Boolean).join(" and ");
+  const item = (tool, isOpen) =>
+    folded(
+      [
+        el("code", {}, tool.name ?? tool.type ?? "?"),
+        isOpen ? el("span", { class: "role" }, ` ${roles(tool.name)}`) : null,
+      ],
+      () => toolBody(tool, expected.has(tool.name) ? differing : new Set()),
+      { class: "tool", open: isOpen },
+    );
   const first = tools.filter((tool) => asked.has(tool.name));
   const others = tools.filter((tool) => !asked.has(tool.name));
   return [
     first.map((tool) => item(tool, true)),
-    others.length === 0 ? null : folded(counted(others.length, "other tool"), () => others.map((tool) => item(tool, false)), { class: "other-tools" }),
+    others.length === 0
+      ? null
+      : folded(counted(others.length, "other tool"), () => others.map((tool) => item(tool, false)), {
+          class: "other-tools",
+        }),
   ];
 }
 

@@ -45,7 +45,7 @@ function marked(text, other) {
  * the number of rows that were too many.
  */
 function comparisonElement(rows, baseline, leftOut) {
-  const all = (rows ?? []);
+  const all = rows ?? [];
   const before = new Map((baseline ?? []).map((row) => [row.path, row]));
   const hasBaseline = baseline !== null && baseline !== undefined;
   const known = new Set(all.map((row) => row.path));
@@ -60,23 +60,43 @@ function comparisonElement(rows, baseline, leftOut) {
         cell.classList.add("none");
         return append(cell, el("span", { class: "absent" }, "–"));
       }
-      return append(cell, el("span", { class: "value", dir: "auto" }, row.state === "differs" && node.inner.length === 0 ? marked(text, other) : text));
+      return append(
+        cell,
+        el(
+          "span",
+          { class: "value", dir: "auto" },
+          row.state === "differs" && node.inner.length === 0 ? marked(text, other) : text,
+        ),
+      );
     };
     const says = row.state !== "equal" || row.named;
-    const element = el("tr", { class: `depth-${Math.min(row.depth, 8)} ${row.state}${row.named ? " named" : ""}`, hidden },
-      el("th", { scope: "row" },
+    const element = el(
+      "tr",
+      { class: `depth-${Math.min(row.depth, 8)} ${row.state}${row.named ? " named" : ""}`, hidden },
+      el(
+        "th",
+        { scope: "row" },
         el("span", { class: "key", title: row.path }, row.key),
         says ? el("span", { class: "state" }, ` ${STATES[row.state] ?? row.state}`) : null,
-        row.remark ? el("span", { class: "remark" }, row.remark) : null),
+        row.remark ? el("span", { class: "remark" }, row.remark) : null,
+      ),
       side(row.expected, row.actual, "expected"),
-      side(row.actual, row.expected, "actual"));
+      side(row.actual, row.expected, "actual"),
+    );
     if (hasBaseline) {
       const other = before.get(row.path);
-      element.append(el("td", { class: `baseline ${other?.state ?? "absent"}` },
-        other === undefined || other.actual === null ? el("span", { class: "absent" }, "–") : el("span", { class: "value", dir: "auto" }, other.actual)));
+      element.append(
+        el(
+          "td",
+          { class: `baseline ${other?.state ?? "absent"}` },
+          other === undefined || other.actual === null
+            ? el("span", { class: "absent" }, "–")
+            : el("span", { class: "value", dir: "auto" }, other.actual),
+        ),
+      );
     }
     body.append(element);
-    return [element, ...node.inner.length > 0 ? level(node.inner, hidden) : []];
+    return [element, ...(node.inner.length > 0 ? level(node.inner, hidden) : [])];
   };
 
   const level = (nodes, hidden) => {
@@ -86,14 +106,23 @@ function comparisonElement(rows, baseline, leftOut) {
     // Where nothing differs at all, or where one row is equal, there is nothing to be gained by folding.
     const size = (node) => 1 + node.inner.reduce((sum, each) => sum + size(each), 0);
     const total = equal.reduce((sum, node) => sum + size(node), 0);
-    if (others.length === 0 || total < 2 || equal.length === 0) return [...made, ...equal.flatMap((node) => line(node, hidden))];
-    const toggle = button(`${counted(total, "equal row")}: show`, () => {
-      const isOpen = toggle.getAttribute("aria-expanded") === "true";
-      toggle.setAttribute("aria-expanded", String(!isOpen));
-      toggle.textContent = `${counted(total, "equal row")}: ${isOpen ? "show" : "hide"}`;
-      for (const element of inner) element.hidden = isOpen;
-    }, { class: "quiet", "aria-expanded": "false" });
-    const fold = el("tr", { class: `depth-${Math.min(nodes[0].row.depth, 8)} fold`, hidden }, el("td", { colspan: width }, toggle));
+    if (others.length === 0 || total < 2 || equal.length === 0)
+      return [...made, ...equal.flatMap((node) => line(node, hidden))];
+    const toggle = button(
+      `${counted(total, "equal row")}: show`,
+      () => {
+        const isOpen = toggle.getAttribute("aria-expanded") === "true";
+        toggle.setAttribute("aria-expanded", String(!isOpen));
+        toggle.textContent = `${counted(total, "equal row")}: ${isOpen ? "show" : "hide"}`;
+        for (const element of inner) element.hidden = isOpen;
+      },
+      { class: "quiet", "aria-expanded": "false" },
+    );
+    const fold = el(
+      "tr",
+      { class: `depth-${Math.min(nodes[0].row.depth, 8)} fold`, hidden },
+      el("td", { colspan: width }, toggle),
+    );
     body.append(fold);
     const inner = equal.flatMap((node) => line(node, true));
     return [...made, fold];
@@ -102,16 +131,45 @@ function comparisonElement(rows, baseline, leftOut) {
   level(treeOf(all), false);
   const surplus = (baseline ?? []).filter((row) => !known.has(row.path) && row.actual !== null);
   for (const row of surplus) {
-    body.append(el("tr", { class: `depth-${Math.min(row.depth, 8)} only-baseline` },
-      el("th", { scope: "row" }, el("span", { class: "key", title: row.path }, row.key), el("span", { class: "state" }, " baseline only")),
-      el("td", {}, el("span", { class: "absent" }, "–")), el("td", {}, el("span", { class: "absent" }, "–")),
-      el("td", { class: "baseline" }, el("span", { class: "value", dir: "auto" }, row.actual))));
+    body.append(
+      el(
+        "tr",
+        { class: `depth-${Math.min(row.depth, 8)} only-baseline` },
+        el(
+          "th",
+          { scope: "row" },
+          el("span", { class: "key", title: row.path }, row.key),
+          el("span", { class: "state" }, " baseline only"),
+        ),
+        el("td", {}, el("span", { class: "absent" }, "–")),
+        el("td", {}, el("span", { class: "absent" }, "–")),
+        el("td", { class: "baseline" }, el("span", { class: "value", dir: "auto" }, row.actual)),
+      ),
+    );
   }
-  const titles = ["", "Expected", "Actual", ...hasBaseline ? ["Baseline"] : []];
+  const titles = [
+    el("span", { class: "off-screen" }, "Place"),
+    "Expected",
+    "Actual",
+    ...(hasBaseline ? ["Baseline"] : []),
+  ];
   return [
-    el("table", { class: `comparison${hasBaseline ? " with-baseline" : ""}` },
-      el("thead", {}, el("tr", {}, titles.map((title) => (title === "" ? el("th", { scope: "col" }, el("span", { class: "off-screen" }, "Place")) : el("th", { scope: "col" }, title))))),
-      body),
-    leftOut > 0 ? el("p", { class: "note" }, `${counted(leftOut, "row")} are left out here; the raw output has everything.`) : null,
+    el(
+      "table",
+      { class: `comparison${hasBaseline ? " with-baseline" : ""}` },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          titles.map((title) => el("th", { scope: "col" }, title)),
+        ),
+      ),
+      body,
+    ),
+    leftOut > 0
+      ? el("p", { class: "note" }, `${counted(leftOut, "row")} are left out here; the raw output has everything.`)
+      : null,
   ];
 }

@@ -10,11 +10,15 @@ function addTheme(place) {
     else document.documentElement.dataset.theme = theme;
     toggle.textContent = `Theme: ${theme}`;
   };
-  const toggle = button("", () => {
-    const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-    kept.set("fcpivot-theme", next);
-    apply(next);
-  }, { class: "quiet", id: "fc-theme" });
+  const toggle = button(
+    "",
+    () => {
+      const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+      kept.set("fcpivot-theme", next);
+      apply(next);
+    },
+    { class: "quiet", id: "fc-theme" },
+  );
   const theme = () => {
     const known = kept.get("fcpivot-theme");
     return THEMES.includes(known) ? known : "automatic";
@@ -24,8 +28,21 @@ function addTheme(place) {
 }
 
 const WORDS = {
-  cell: "cell", tool: "expected tool", called: "called", category: "category", schema: "schema", match: "matches", outcome: "outcome",
-  cause: "cause", flip: "flips", flaky: "flaky", flag: "flag", depth: "depth", tools: "tools on offer", context: "context", type: "type",
+  cell: "cell",
+  tool: "expected tool",
+  called: "called",
+  category: "category",
+  schema: "schema",
+  match: "matches",
+  outcome: "outcome",
+  cause: "cause",
+  flip: "flips",
+  flaky: "flaky",
+  flag: "flag",
+  depth: "depth",
+  tools: "tools on offer",
+  context: "context",
+  type: "type",
 };
 
 class App {
@@ -62,53 +79,106 @@ class App {
 
   build() {
     const { rows } = this;
-    this.search = el("input", { type: "search", id: "fc-search", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/",
-      on: { input: () => this.change({ q: this.search.value }, { replace: true }) } });
+    this.search = el("input", {
+      type: "search",
+      id: "fc-search",
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-keyshortcuts": "/",
+      on: { input: () => this.change({ q: this.search.value }, { replace: true }) },
+    });
     const select = (name, label, values) => {
       if (values.length < 2) return null;
-      const element = el("select", { on: { change: () => this.filter(name, element.value === "" ? null : element.value) } },
+      const element = el(
+        "select",
+        { on: { change: () => this.filter(name, element.value === "" ? null : element.value) } },
         el("option", { value: "" }, "any"),
         values.slice(0, 300).map(([value, count, text]) => {
           const option = el("option", {}, `${short(text ?? value, 70)} (${NUMBERS.format(count)})`);
           option.value = value;
           return option;
-        }));
+        }),
+      );
       this.selects.set(name, element);
       return el("label", { class: "field" }, label, element);
     };
     this.selects = new Map();
-    const outcomes = OUTCOMES.map((outcome, code) => [outcome, rows.columns.outcome.reduce((sum, each) => sum + (each === code), 0)]).filter(([, count]) => count > 0);
+    const outcomes = OUTCOMES.map((outcome, code) => [
+      outcome,
+      rows.columns.outcome.reduce((sum, each) => sum + (each === code), 0),
+    ]).filter(([, count]) => count > 0);
     const signatureCounts = new Map();
-    for (const number of rows.columns.signature) if (number >= 0) signatureCounts.set(number, (signatureCounts.get(number) ?? 0) + 1);
-    const signatures = [...signatureCounts].sort((one, other) => one[0] - other[0]).map(([number, count]) => [String(number), count, rows.index.signatures[number].label]);
-    this.flips = button("Flips only", () => this.filter("flip", this.view.filters.flip === undefined ? "any" : null), { "aria-pressed": "false", "aria-keyshortcuts": "f" });
+    for (const number of rows.columns.signature)
+      if (number >= 0) signatureCounts.set(number, (signatureCounts.get(number) ?? 0) + 1);
+    const signatures = [...signatureCounts]
+      .sort((one, other) => one[0] - other[0])
+      .map(([number, count]) => [String(number), count, rows.index.signatures[number].label]);
+    this.flips = button("Flips only", () => this.filter("flip", this.view.filters.flip === undefined ? "any" : null), {
+      "aria-pressed": "false",
+      "aria-keyshortcuts": "f",
+    });
     this.flips.hidden = !rows.hasBefore;
-    this.flaky = button("Flaky only", () => this.filter("flaky", this.view.filters.flaky === undefined ? "yes" : null), { "aria-pressed": "false" });
+    this.flaky = button(
+      "Flaky only",
+      () => this.filter("flaky", this.view.filters.flaky === undefined ? "yes" : null),
+      { "aria-pressed": "false" },
+    );
     this.flaky.hidden = !rows.hasRepeats;
     this.chips = el("ul", { class: "chips", "aria-label": "Filters" });
     this.count = el("p", { class: "count", role: "status" });
     this.problem = el("p", { class: "problem", hidden: true });
     this.triagePlace = el("div");
-    this.keys = el("input", { type: "checkbox", on: { change: () => kept.set("fcpivot-keys", this.keys.checked ? "on" : "off") } });
+    this.keys = el("input", {
+      type: "checkbox",
+      on: { change: () => kept.set("fcpivot-keys", this.keys.checked ? "on" : "off") },
+    });
     this.keys.checked = kept.get("fcpivot-keys") !== "off";
-    const help = [["/", "search"], ["j, k", "next and previous row or pivot"], ["Enter", "open"], ["Escape", "close"], ["f", "flips only"]];
+    const help = [
+      ["/", "search"],
+      ["j, k", "next and previous row or pivot"],
+      ["Enter", "open"],
+      ["Escape", "close"],
+      ["f", "flips only"],
+    ];
     this.results.replaceChildren(
       el("h2", { id: "results-title" }, "Results"),
       this.problem,
-      el("div", { class: "toolbar" },
+      el(
+        "div",
+        { class: "toolbar" },
         el("label", { class: "field search" }, "Search", this.search),
-        select("outcome", "Outcome", outcomes) ?? "", select("signature", "Signature", signatures) ?? "",
-        select("tool", "Expected tool", rows.values("expected_tool")) ?? "", select("category", "Category", rows.values("category")) ?? "",
-        this.flips, this.flaky),
+        select("outcome", "Outcome", outcomes) ?? "",
+        select("signature", "Signature", signatures) ?? "",
+        select("tool", "Expected tool", rows.values("expected_tool")) ?? "",
+        select("category", "Category", rows.values("category")) ?? "",
+        this.flips,
+        this.flaky,
+      ),
       el("div", { class: "under" }, this.count, this.chips),
       this.table.element,
       this.triagePlace,
-      el("details", { class: "keys" }, el("summary", {}, "Keys"),
-        el("dl", { class: "facts" }, help.map(([keys, action]) => [el("dt", {}, keys.split(", ").flatMap((each, at) => [at > 0 ? ", " : null, el("kbd", {}, each)])), el("dd", {}, action)])),
-        el("label", {}, this.keys, " Use the keys of single letters")),
+      el(
+        "details",
+        { class: "keys" },
+        el("summary", {}, "Keys"),
+        el(
+          "dl",
+          { class: "facts" },
+          help.map(([keys, action]) => [
+            el(
+              "dt",
+              {},
+              keys.split(", ").flatMap((each, at) => [at > 0 ? ", " : null, el("kbd", {}, each)]),
+            ),
+            el("dd", {}, action),
+          ]),
+        ),
+        el("label", {}, this.keys, " Use the keys of single letters"),
+      ),
     );
     this.results.setAttribute("aria-labelledby", "results-title");
     this.section.setAttribute("aria-labelledby", "pivot-title");
+    this.section.setAttribute("role", "main"); // the first screen, the page's usual main part, is hidden meanwhile
     this.showTriage();
   }
 
@@ -128,7 +198,12 @@ class App {
       const { view } = viewOf(element.dataset.filter, this.rows);
       if (Object.keys(filters).some((name) => !(name in view.filters))) continue;
       const place = element.tagName === "TR" ? element.cells[0] : element;
-      if (place.namespaceURI !== "http://www.w3.org/1999/xhtml" || place.textContent.trim() === "0" || place.querySelector("button") !== null) continue;
+      if (
+        place.namespaceURI !== "http://www.w3.org/1999/xhtml" ||
+        place.textContent.trim() === "0" ||
+        place.querySelector("button, details") !== null
+      )
+        continue;
       const turned = button("", () => this.show(view.filters), { class: "filter", title: "Show these in the table" });
       turned.append(...place.childNodes);
       place.append(turned);
@@ -136,11 +211,15 @@ class App {
     for (const details of this.first.querySelectorAll("details.signature[data-signature]")) {
       const number = details.dataset.signature;
       const { n } = this.rows.index.signatures[number] ?? {};
-      const { has } = { has: this.rows.columns.signature.includes(Number(number)) };
-      if (!has) continue;
-      const label = details.querySelector("summary").textContent.trim().replace(/\s+/g, " ");
-      const turned = button(n === undefined ? "In the table" : `Show ${NUMBERS.format(n)}`, () => this.show({ signature: number }), { class: "filter signature-filter", "aria-label": `Show in the table: ${short(label, 200)}` });
-      details.before(turned);
+      if (!this.rows.columns.signature.includes(Number(number))) continue;
+      const summary = details.querySelector("summary");
+      const label = (summary.querySelector(".label") ?? summary).textContent.trim().replace(/\s+/g, " ");
+      const turned = button(
+        n === undefined ? "In the table" : `Show ${NUMBERS.format(n)}`,
+        () => this.show({ signature: number }),
+        { class: "filter signature-filter", "aria-label": `Show in the table: ${short(label, 200)}` },
+      );
+      details.after(turned);
     }
   }
 
@@ -171,18 +250,30 @@ class App {
     const before = this.view;
     const wasOpen = before.open;
     this.view = view;
-    const isSame = this.applied && before.q === view.q && before.sort === view.sort && before.desc === view.desc && JSON.stringify(before.filters) === JSON.stringify(view.filters);
+    const isSame =
+      this.applied &&
+      before.q === view.q &&
+      before.sort === view.sort &&
+      before.desc === view.desc &&
+      JSON.stringify(before.filters) === JSON.stringify(view.filters);
     this.problem.hidden = problems.length === 0;
-    this.problem.textContent = problems.length === 0 ? "" : visible(`This address names what the report does not have: ${problems.join(", ")}.`);
+    this.problem.textContent =
+      problems.length === 0 ? "" : visible(`This address names what the report does not have: ${problems.join(", ")}.`);
     const isOpen = view.open !== null;
     this.results.hidden = isOpen;
     this.first.hidden = isOpen;
     this.section.hidden = !isOpen;
+    for (const frame of document.querySelectorAll("body > header, body > footer")) frame.hidden = isOpen;
     if (!isSame) this.refresh();
     if (isOpen) {
       if (view.open !== wasOpen || !isSame) {
         const place = this.table.place(view.open);
-        void this.pivot.open(view.open, place, this.shown.length, view.filters.signature === String(this.rows.columns.signature[view.open]));
+        void this.pivot.open(
+          view.open,
+          place,
+          this.shown.length,
+          view.filters.signature === String(this.rows.columns.signature[view.open]),
+        );
       }
     } else if (wasOpen !== null && wasOpen !== undefined) {
       this.section.replaceChildren();
@@ -201,24 +292,53 @@ class App {
     for (const [name, element] of this.selects) element.value = view.filters[name] ?? "";
     this.flips.setAttribute("aria-pressed", String(view.filters.flip !== undefined));
     this.flaky.setAttribute("aria-pressed", String(view.filters.flaky !== undefined));
-    this.count.textContent = this.shown.length === rows.count ? counted(rows.count, "row") : `${NUMBERS.format(this.shown.length)} of ${counted(rows.count, "row")}`;
+    this.count.textContent =
+      this.shown.length === rows.count
+        ? counted(rows.count, "row")
+        : `${NUMBERS.format(this.shown.length)} of ${counted(rows.count, "row")}`;
     const names = Object.keys(view.filters);
     this.chips.replaceChildren(...names.map((name) => this.chip(name, view.filters[name])));
     if (names.length > 1 || (names.length > 0 && view.q !== "")) {
-      this.chips.append(el("li", {}, button("Remove all", () => { this.change({ q: "", filters: {} }); this.search.focus(); }, { class: "quiet" })));
+      this.chips.append(
+        el(
+          "li",
+          {},
+          button(
+            "Remove all",
+            () => {
+              this.change({ q: "", filters: {} });
+              this.search.focus();
+            },
+            { class: "quiet" },
+          ),
+        ),
+      );
     }
     this.chips.hidden = names.length === 0;
     this.table.show(this.shown, view);
   }
 
   chip(name, value) {
-    const label = name === "signature" ? this.rows.index.signatures[value]?.label ?? `signature ${value}`
-      : name === "flip" ? { lost: "flips: lost", won: "flips: won" }[value] ?? "flips" : name === "flaky" ? "flaky"
-        : `${WORDS[name]}: ${this.rows.index.bins?.[name]?.find((bin) => bin.key === value)?.label ?? value}`;
-    return el("li", {}, button([short(label, 90), el("span", { "aria-hidden": "true" }, " ×")], () => {
-      this.filter(name, null);
-      (this.chips.querySelector("button") ?? this.search).focus();
-    }, { class: "chip", "aria-label": `Remove the filter ${label}` }));
+    const label =
+      name === "signature"
+        ? (this.rows.index.signatures[value]?.label ?? `signature ${value}`)
+        : name === "flip"
+          ? ({ lost: "flips: lost", won: "flips: won" }[value] ?? "flips")
+          : name === "flaky"
+            ? "flaky"
+            : `${WORDS[name]}: ${this.rows.index.bins?.[name]?.find((bin) => bin.key === value)?.label ?? value}`;
+    return el(
+      "li",
+      {},
+      button(
+        [short(label, 90), el("span", { "aria-hidden": "true" }, " ×")],
+        () => {
+          this.filter(name, null);
+          (this.chips.querySelector("button") ?? this.search).focus();
+        },
+        { class: "chip", "aria-label": `Remove the filter ${label}` },
+      ),
+    );
   }
 
   /** Open the next or the previous pivot of the table's view. */
@@ -247,7 +367,12 @@ class App {
       }
       return;
     }
-    if (event.key === "Enter" && !isOpen && (event.target === document.body || event.target === document.documentElement) && this.shown.length > 0) {
+    if (
+      event.key === "Enter" &&
+      !isOpen &&
+      (event.target === document.body || event.target === document.documentElement) &&
+      this.shown.length > 0
+    ) {
       event.preventDefault();
       this.change({ open: this.shown[this.table.current] });
       return;
@@ -255,10 +380,16 @@ class App {
     if (!this.keys.checked) return;
     const inTable = this.table.grid.contains(document.activeElement);
     const actions = {
-      "/": () => { if (isOpen) this.change({ open: null }); this.search.focus(); this.search.select(); },
+      "/": () => {
+        if (isOpen) this.change({ open: null });
+        this.search.focus();
+        this.search.select();
+      },
       j: () => (isOpen ? this.step(1) : this.table.select(inTable ? this.table.current + 1 : this.table.current)),
       k: () => (isOpen ? this.step(-1) : this.table.select(inTable ? this.table.current - 1 : this.table.current)),
-      f: () => { if (!isOpen && this.rows.hasBefore) this.flips.click(); },
+      f: () => {
+        if (!isOpen && this.rows.hasBefore) this.flips.click();
+      },
     };
     if (Object.hasOwn(actions, event.key)) {
       event.preventDefault();
@@ -270,7 +401,7 @@ class App {
 /** Start: the first screen works at once, the table when the index is read. */
 async function main() {
   const first = document.getElementById("first-screen");
-  addTheme(first.querySelector("header") ?? first);
+  addTheme(document.querySelector("body > header") ?? first);
   const results = document.getElementById("results");
   try {
     const payload = Payload.ofPage();
@@ -282,7 +413,13 @@ async function main() {
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
     results.hidden = false;
-    results.append(el("p", { class: "problem", role: "alert" }, error instanceof PayloadError ? error.message : `The table could not be shown: ${error.message}`));
+    results.append(
+      el(
+        "p",
+        { class: "problem", role: "alert" },
+        error instanceof PayloadError ? error.message : `The table could not be shown: ${error.message}`,
+      ),
+    );
     document.documentElement.dataset.ready = "failed";
     if (!(error instanceof PayloadError)) throw error;
   }
