@@ -7,8 +7,8 @@ The contract with the script:
 - `<script type="text/plain" id="fc-index">` and `class="fc-part" id="fc-part-K"`: base64 of raw deflate of UTF-8 JSON.
 - The index has `strings`, `columns` of equal length, `signatures`, `bins`, `run` and `runs`. Columns of texts have the
   numbers of these in `strings`, -1 for none: `id`, `test`, `cell`, `expected_tool`, `called`, `category`, `schema`,
-  `type`, `expected`, `actual` and `cause`; `flags` has lists of such numbers. `flip` is -1 for a pivot that was lost since the
-  baseline, and 1 for one that was won.
+  `type`, `expected`, `actual` and `cause`; `flags` has lists of such numbers. `flip` is -1 for a pivot that was lost
+  since the baseline, and 1 for one that was won.
 - A part is `{"shared": true, "blocks": [...]}` or `{"shared": false, "pivots": [...]}`. A pivot has `id`, `trajectory`,
   `conversation` (items, or `{"of": at, "upto": n}`: the first n items of the conversation of pivot `at` in the same
   part), `system` (`[part, block]` or null: the first item of the conversation), `tools` (a `[part, block]` for each

@@ -34,9 +34,9 @@ def strip_of(
     own = Side(path.name, path, description, Rewards())
     found: list[tuple[str, Path, Mapping[str, Any]]] = []
     unlike = 0
-    for each in dict.fromkeys([*others, *_beside(path)]):
-        if each.resolve() == path.resolve():
-            continue
+    places = dict.fromkeys([*(each.resolve() for each in others), *_beside(path)])
+    places.pop(path.resolve(), None)
+    for each in places:
         try:
             about = read_description(each)
         except RunError:
