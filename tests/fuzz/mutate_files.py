@@ -478,6 +478,7 @@ class Reader:
             told = made.pytest_report_header()
             self._read_all(made)
             made.ledger.recorder.finish(2, complete=False)
+            made.ledger.recorder.close()
         except (FcPivotError, pytest.UsageError):
             return "refused"
         finally:
