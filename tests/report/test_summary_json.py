@@ -7,63 +7,22 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
+from summaries import record, summary_of
 
 from pytest_fcpivot.core.redact import Redactor
-from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.comparison import Report, as_figures
-from pytest_fcpivot.report.summary import Figures, Recorded, Subject, Summary
 from pytest_fcpivot.report.summary_json import MOST_LISTED, as_builtins, written
 from pytest_fcpivot.runs.comparing import Side, compare
 from pytest_fcpivot.runs.groups import groups
-from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.rewards import Rewards
 from pytest_fcpivot.runs.signatures import Changed, Signatures
-from pytest_fcpivot.runs.tally import Tally
 
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_fcpivot.report.summary import Summary
+
 SCHEMA = json.loads((files("pytest_fcpivot") / "formats" / "summary.schema.json").read_text(encoding="utf-8"))
-SUBJECT = Subject(
-    data={"data.jsonl": None},
-    agent="my_agent:answer",
-    grader={"name": "nemo-gym:first-call", "settings": {}},
-    judge=None,
-    mark=None,
-    price=Price(2.0, 1.0, 10.0),
-)
-
-
-def record(number: int, repeat: int = 1, *, reward: float | None = 0.0, path: str | None = None) -> CaseRecord:
-    """Return the record of an answer to the pivot with this number; ten of them are a trajectory."""
-    called = '{"type": "function_call", "name": "find", "arguments": "{}"}'
-    return CaseRecord(
-        f"t{number // 10}-d{number % 10}",
-        f"{number // 10}",
-        "function_call",
-        "find",
-        repeat=repeat,
-        actual="function_call",
-        reward=reward,
-        category="ARGUMENT_VALUE_DIFFERENT",
-        path=path,
-        schema="valid",
-        action_json=called,
-        usage=(1000, 400, 50, 10),
-        latency_s=0.5,
-        attempts=1,
-        error="no connection" if reward is None else None,
-    )
-
-
-def summary_of(records: list[CaseRecord], *, repeats: int = 1, **more: Any) -> Summary:
-    """Return the summary of a session with these results."""
-    tally = Tally(repeats)
-    for each in records:
-        name = each.pivot_id if each.repeat == 1 else f"{each.pivot_id}[r{each.repeat}]"
-        tally.count(each, f"data.jsonl::{name}", passed=each.reward == 1.0)
-    recorded = Recorded(path="run", trouble=None, marked=True)
-    return Summary(subject=SUBJECT, figures=Figures.of(tally), recorded=recorded, **more)
 
 
 def held(summary: Summary) -> dict[str, Any]:
