@@ -60,6 +60,18 @@ class RunDirectory:
     @classmethod
     def latest(cls, base: Path) -> Path:
         """Return the run under `base` that was started last and is not a replay; raises RunError if there is none."""
+        return cls._latest(base, "no run to resume", "--fc-resume=DIR", replays=False)
+
+    @classmethod
+    def latest_of_all(cls, base: Path, purpose: str, option: str) -> Path:
+        """Return the run under `base` that was started last, be it a replay or not; raises RunError if there is none.
+
+        The message begins with the `purpose`, and says how a run is named: as in `option`.
+        """
+        return cls._latest(base, purpose, option, replays=True)
+
+    @classmethod
+    def _latest(cls, base: Path, purpose: str, option: str, *, replays: bool) -> Path:
         found: list[tuple[str, str, Path]] = []
         unread: list[tuple[float, RunError]] = []
         for file in (base / RUNS).glob(f"*/{RUN_FILE}"):
@@ -68,14 +80,14 @@ class RunDirectory:
             except RunError as error:
                 unread.append((_written(file), error))
                 continue
-            if not description.get("replays"):
+            if replays or not description.get("replays"):
                 found.append((str(description.get("started")), file.parent.name, file.parent))
         path = max(found)[2] if found else None
         last = max(unread, key=lambda each: each[0], default=None)
         if last is not None and (path is None or last[0] > _written(path / RUN_FILE)):
-            raise RunError(f"no run to resume: the last one cannot be read; name one, as in --fc-resume=DIR\n{last[1]}")
+            raise RunError(f"{purpose}: the last one cannot be read; name one, as in {option}\n{last[1]}")
         if path is None:
-            raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
+            raise RunError(f"{purpose}: there is none under {base / RUNS}; name one, as in {option}")
         return path
 
     @classmethod
