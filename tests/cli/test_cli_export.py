@@ -390,6 +390,7 @@ REFUSED = {
     "a directory": (["--to", "csv", "-o", "folder"], "-o folder: is there, and is not a file"),
     "a pipe": (["--to", "csv", "-o", "pipe"], "-o pipe: is there, and is not a file"),
     "the results": (["--to", "jsonl", "-o", "run/results.jsonl"], "this is a file of the run itself"),
+    "the figures": (["--to", "jsonl", "-o", "run/summary.json"], "this is a file of the run itself"),
     "an answer": (["--to", "jsonl", "-o", "run/calls/1.jsonl"], "this is a file of the run itself"),
     "the data": (["--to", "jsonl", "-o", "data.jsonl"], "this would replace the data of the run"),
     "below a file": (["--to", "csv", "-o", "file/out.csv"], "file/out.csv: cannot be written: "),
