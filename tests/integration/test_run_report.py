@@ -222,6 +222,20 @@ def test_size(project: Project) -> None:
     assert "allow more with --max-size" in result.errlines[0]
 
 
+def test_more_results_than_a_table_holds(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of too many results, the figures are of all; the table has those that matter, and the page says what it has not."""
+    monkeypatch.setattr("pytest_fcpivot.report.html.room.MOST_ROWS", 7)
+    monkeypatch.setattr("pytest_fcpivot.report.html.ladder.MOST", 5)
+    recorded(project, project.mixed_rows(12))
+    page = report(project, "run")
+    rows = page.rows()
+    assert len(rows) == 7
+    assert sum(row["outcome"] != 0 for row in rows) == 6
+    assert "6 of 10 graded answers passed" in page.texts["verdict"]
+    assert "no room for 5 of them" in page.texts["verdict"]
+    assert re.search(r"asked about \d of 10 answers", page.texts["schema"])
+
+
 def test_hostile_texts_are_text(project: Project) -> None:
     """Names, messages and answers that look like markup or turn the direction of text are shown, and do nothing."""
     rows = [

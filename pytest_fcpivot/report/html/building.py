@@ -106,13 +106,23 @@ def _built(asked: Asked, run: RunRead) -> Built:
             changed = Changed.between(base.results.tally.signatures.ranked(), causes)
     ladder = climb(run)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
-    screen = screen_of(run, redact, comparison=comparison, changed=changed, ladder=ladder, strip=past, strip_note=note)
-    written = first_screen(screen)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]})
+    rows = len(order.entries)
+    unlisted = len(run.results.entries) - rows
+    screen = screen_of(
+        run,
+        redact,
+        comparison=comparison,
+        changed=changed,
+        ladder=ladder,
+        strip=past,
+        strip_note=note,
+        unlisted=unlisted,
+    )
+    written = first_screen(screen)
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
     about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
-    rows = len(order.entries)
     bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
     assets = len(style_sheet().encode()) + len(script().encode())
     needed = len(written.encode()) + assets + len(bare) + _PER_ROW * rows + _FRAME
@@ -126,7 +136,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     left_out = sum(part < 0 for part, _ in places)
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
-    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=len(run.results.entries) - rows)
+    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted)
 
 
 def _details(
