@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.report.html.building import Asked, build
+from pytest_fcpivot.report.html.writing import write
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -222,12 +225,12 @@ def test_size(project: Project) -> None:
     assert "allow more with --max-size" in result.errlines[0]
 
 
-def test_more_results_than_a_table_holds(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of too many results, the figures are of all; the table has those that matter, and the page says what it has not."""
-    monkeypatch.setattr("pytest_fcpivot.report.html.room.MOST_ROWS", 7)
-    monkeypatch.setattr("pytest_fcpivot.report.html.ladder.MOST", 5)
+def test_more_results_than_a_table_holds(project: Project) -> None:
+    """Of too many results, the figures are of all; the table has those that matter, and the page tells the rest."""
     recorded(project, project.mixed_rows(12))
-    page = report(project, "run")
+    asked = Asked(run=project.path / "run", name="run", path="run", most_rows=7)
+    write(project.path / "report.html", build(asked).texts)
+    page = Page(project.path / "report.html")
     rows = page.rows()
     assert len(rows) == 7
     assert sum(row["outcome"] != 0 for row in rows) == 6
