@@ -103,7 +103,10 @@ def _refuse_odd(options: argparse.Namespace, run: Path, description: dict[str, A
         raise RunError(f"-o {output}: is there, and is not a file; name a file")
     where = output.resolve()
     own = run.resolve()
-    if where in {own / name for name in ("run.json", "results.jsonl", "summary.json")} or own / "calls" in where.parents:
+    if (
+        where in {own / name for name in ("run.json", "results.jsonl", "summary.json")}
+        or own / "calls" in where.parents
+    ):
         raise RunError(f"-o {output}: this is a file of the run itself; name another file")
     data = [Path(each["path"]) for each in description["data"]] + [Path(name) for name in options.data]
     if where in {each.resolve() for each in data if each.is_absolute() or each.exists()}:

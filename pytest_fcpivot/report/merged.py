@@ -27,7 +27,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     """Yield the lines of the summary, and then those about the merge."""
     description, figures = merged.description, Figures.of(merged.tally)
     if figures.graded or figures.errors:
-        subject = _subject(description)
+        subject = subject_of_run(description)
         yield _heading(summary_title(subject))
         yield from summary_lines(subject, figures)
         identity = identity_line(subject, figures)
@@ -51,7 +51,7 @@ def summary_file(merged: Merged) -> bytes:
     """Return the content of the merged run's `summary.json`."""
     figures = Figures.of(merged.tally)
     summary = Summary(
-        subject=_subject(merged.description),
+        subject=subject_of_run(merged.description),
         figures=figures,
         recorded=Recorded(path=str(merged.path), trouble=None, marked=merged.made_here),
         to_complete=_can_be_completed(merged, figures),
@@ -65,7 +65,7 @@ def _can_be_completed(merged: Merged, figures: Figures) -> bool:
     return bool(merged.missing or figures.errors) and "selected_by_shard" not in merged.description
 
 
-def _subject(description: Mapping[str, Any]) -> Subject:
+def subject_of_run(description: Mapping[str, Any]) -> Subject:
     """Return the Subject of a run, from its description in run.json."""
     redact = Redactor()
     grader = description["grader"]

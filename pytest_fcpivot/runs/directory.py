@@ -1,6 +1,6 @@
 """A run on disk: `run.json` describes the run, `results.jsonl` gets one line for each test as it ends.
 
-`summary.json` has the figures of a session that ended; nothing here reads it.
+`summary.json` has the figures of a session that ended; of these, a report reads the mean reward of earlier runs.
 
 Only one process writes these. Each line is passed to the operating system at once, so that a killed process loses no
 reported result. Answers whose tests have not run yet are kept beside them, in `calls/`.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.ledger import Ledger
+    from pytest_fcpivot.session.page import Page
     from pytest_fcpivot.session.plan import Plan
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown GitHub shows on the page of a job
@@ -51,6 +52,7 @@ class Closing:
         self._ledger = ledger
         self._session: pytest.Session | None = None
         self._junit: JUnitTrouble | None = None
+        self._page: Page | None = None
         self._to_summarize = False
         self._summary: Summary | None = None
         self.distribution: Distribution | None = None
@@ -85,6 +87,7 @@ class Closing:
             self._write_summary_file(session)
         finally:
             self._ledger.recorder.close()
+        self._write_page(session)
         self._write_junit_properties(session.config)
 
     def _others(self) -> Distribution | None:
@@ -117,6 +120,18 @@ class Closing:
             return
         refused = gating.save(ledger.recorder, int(session.exitstatus), ledger.tally.counts())
         if refused and session.exitstatus in TO_THE_END and not (gating.verdict is not None and gating.verdict.fails):
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _write_page(self, session: pytest.Session) -> None:
+        """Write the HTML report, if it is asked for; a job that relies on it notices by the exit code."""
+        target = self._plan.options.html
+        if target is None or self._plan.only_looks or not self.has_run:
+            return
+        from pytest_fcpivot.session.page import Page  # noqa: PLC0415 (only for a report)
+
+        self._page = Page(self._plan, target)
+        self._page.write(self._ledger)
+        if self._page.trouble is not None and session.exitstatus in TO_THE_END:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def _write_junit_properties(self, config: pytest.Config) -> None:
@@ -154,9 +169,19 @@ class Closing:
         if not reporter.config.option.collectonly:
             summary = self._summary_of(reporter.config)
             write_summary(reporter, summary)
+            self._say_page(reporter)
             self._write_step_summary(reporter, summary)
         if self._junit is not None and self._junit.message is not None:
             reporter.write_line(on_screen(self._plan.redact(self._junit.message)), red=True, bold=True)
+
+    def _say_page(self, reporter: pytest.TerminalReporter) -> None:
+        """Write where the HTML report is, or why there is none."""
+        if self._page is None:
+            return
+        for line in self._page.lines:
+            reporter.write_line(on_screen(self._plan.redact(line)))
+        if self._page.trouble is not None:
+            reporter.write_line(on_screen(self._plan.redact(f"ERROR: {self._page.trouble}")), red=True, bold=True)
 
     def _summary_of(self, config: pytest.Config) -> Summary:
         """Return the present Summary of the session; what takes long to find out is found out once."""
