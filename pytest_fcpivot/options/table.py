@@ -164,6 +164,12 @@ OPTIONS = (
         of_run="no",
     ),
     Option(
+        "fc_html",
+        "FILE.html",
+        "write the report of the run into this file at the end: one page that needs no network",
+        of_run="no",
+    ),
+    Option(
         "fc_resume",
         "DIR",
         "resume an unfinished run: the latest, or the one in =DIR",

@@ -45,6 +45,7 @@ class Options:
     max_unread: ErrorBound | None
     run: Path | None
     keep_run: bool  # False: nothing is recorded
+    html: Path | None  # the file for the report
     allow_damaged: bool
     model: ModelOptions
     judge: JudgeOptions

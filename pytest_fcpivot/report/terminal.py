@@ -25,6 +25,7 @@ from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.graders.settings_text import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
+from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
-    from pytest_fcpivot.runs.signatures import Changed
+    from pytest_fcpivot.runs.signatures import Cause, CauseGroup, Changed
     from pytest_fcpivot.stats.noise import Noise
 
 RESULT = "result"  # the title of the figures, which come last
@@ -41,7 +42,7 @@ _FLAKY_SHOWN = 5
 _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
-_SIGNATURES_SHOWN, _GONE_SHOWN = 10, 3
+_GROUPS_SHOWN, _CAUSES_OF_GROUP, _GONE_SHOWN = 8, 3, 3
 _LATENCY_SHOWN_FROM_S = 0.05
 # The most characters that are shown of a name (which models, servers or data choose), of a cause, and of an error.
 _NAME, _CAUSE, _ERROR = 80, 160, 400
@@ -257,28 +258,46 @@ def figure_lines(subject: Subject, figures: Figures, *, decided: bool = False) -
 
 def cause_lines(subject: Subject, figures: Figures, changed: Changed | None = None) -> list[str]:
     """Return lines that count what was not fully rewarded by its cause, each with a test as an example."""
-    causes = figures.causes
-    lines = []
-    if causes:
-        answers = count_of(sum(cause.count for cause in causes), "answer")
+    groups, lines = grouped(figures.causes), []
+    if groups:
+        answers = count_of(sum(group.count for group in groups), "answer")
         partly = "" if subject.mark is None else " a part or all of"
-        kinds = count_of(len(causes), "cause")
-        lines.append(f"{answers} lost{partly} the reward, by {kinds}; the costliest first, each with an example")
-        for cause in causes[:_SIGNATURES_SHOWN]:
-            lost = "" if subject.mark is None else f", {cause.lost:.2f} lost"
-            new = " (new since the baseline)" if changed is not None and cause.signature in changed.new else ""
-            example = on_screen(cause.example)
-            lines.append(f"  {cause.count:>7}  {one_line(cause.signature.label, _CAUSE)}{lost}{new}  ({example})")
-        rest = causes[_SIGNATURES_SHOWN:]
-        if rest:
-            others = count_of(len(rest), "other cause")
-            lines.append(f"  {sum(cause.count for cause in rest):>7}  by {others}")
+        lines.append(f"{answers} lost{partly} the reward, the costliest causes first, each with an example")
+        for group in groups[:_GROUPS_SHOWN]:
+            lines.append(f"  {group.count:>7}  {one_line(group.heading, _CAUSE)}{_lost(subject, group.lost)}")
+            lines += [_cause_line(subject, group, cause, changed) for cause in group.causes[:_CAUSES_OF_GROUP]]
+            lines += _other_causes(group.causes[_CAUSES_OF_GROUP:])
+        if len(groups) > _GROUPS_SHOWN:
+            rest = groups[_GROUPS_SHOWN:]
+            lines.append(f"  {sum(group.count for group in rest):>7}  of {count_of(len(rest), 'other kind')}")
     if changed is not None and changed.gone:
         shown = ", ".join(f"{one_line(c.signature.label, _CAUSE)} ({c.count})" for c in changed.gone[:_GONE_SHOWN])
         more = len(changed.gone) - _GONE_SHOWN
         rest_of = f", and {more} more" if more > 0 else ""
         lines.append(f"causes that are gone since the baseline: {shown}{rest_of}")
     return lines
+
+
+def _cause_line(subject: Subject, group: CauseGroup, cause: Cause, changed: Changed | None) -> str:
+    """Return the line on a cause below that of its group, which says what went wrong if it is the same for all."""
+    label = cause.signature.label
+    if len({each.signature.problem for each in group.causes}) == 1:
+        label = label.removesuffix(f": {cause.signature.problem}")
+    label = one_line(label, _CAUSE)
+    new = " (new since the baseline)" if changed is not None and cause.signature in changed.new else ""
+    lost = _lost(subject, cause.lost) if len(group.causes) > 1 else ""
+    return f"  {'':7}  {cause.count:>5}  {label}{lost}{new}  ({on_screen(cause.example)})"
+
+
+def _other_causes(causes: Sequence[Cause]) -> list[str]:
+    if not causes:
+        return []
+    return [f"  {'':7}  {sum(cause.count for cause in causes):>5}  by {count_of(len(causes), 'other cause')}"]
+
+
+def _lost(subject: Subject, lost: float) -> str:
+    """Return how much reward was lost, which is the number of answers unless there is partial credit."""
+    return "" if subject.mark is None else f" (reward lost: {lost:.2f})"
 
 
 def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:

@@ -168,9 +168,11 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
     result.stdout.fnmatch_lines(
         [
             "* and 66 more like these; --tb=short shows every one",
-            "60 answers lost the reward, by 2 causes; the costliest first, each with an example",
-            "       40  add $.a: the value differs  (pivots.jsonl::value-0)",
-            "       20  add → a message: no call  (pivots.jsonl::message-0)",
+            "60 answers lost the reward, the costliest causes first, each with an example",
+            "       40  another value in the arguments",
+            "              40  add $.a  (pivots.jsonl::value-0)",
+            "       20  a message in place of a call",
+            "              20  add → a message  (pivots.jsonl::message-0)",
             "errors (no answer to grade)",
             "       15  RuntimeError *",
             "-* result -*",

@@ -43,8 +43,9 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     merged = _merged(tmp_path, *lines, options={"fc_price": "2/8"})
     assert list(merged_lines(merged)) == [
         "======== pivots: data.jsonl | my:agent | nemo-gym:first-call =========",
-        "1 answer lost the reward, by 1 cause; the costliest first, each with an example",
-        "        1  add: SOME  (data.jsonl::b)",
+        "1 answer lost the reward, the costliest causes first, each with an example",
+        "        1  SOME",
+        "               1  add  (data.jsonl::b)",
         "                        call   message   nothing   (answered)",
         "expected call              1         0         0",
         "expected message           0         1         0",
