@@ -155,4 +155,5 @@ def _number(count: int) -> str:
         return str(count)
     unit, letter = (_THOUSAND, "k") if count < _MILLION else (_MILLION, "M")
     value = count / unit
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{letter}"  # noqa: PLR2004 (three digits)
+    digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0  # noqa: PLR2004 (three digits in all)
+    return f"{value:.{digits}f}{letter}"

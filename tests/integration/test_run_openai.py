@@ -253,6 +253,8 @@ def _refused(model: Model, result: pytest.RunResult) -> str:
         ("--fc-price=1", "--fc-price=1: write the prices"),
         ("--fc-price=1/2/3/4", "--fc-price=1/2/3/4: write the prices"),
         ("--fc-price=1/-2/3", "--fc-price=1/-2/3: write the prices"),
+        ("--fc-price=1/2 euros", "--fc-price=1/2 euros: write the prices"),
+        ("--fc-price=1/2 €", "--fc-price=1/2 €: write the prices"),
         ("--fc-price=nan/1", "--fc-price=nan/1: write the prices"),
         ("--fc-price=inf/1", "--fc-price=inf/1: write the prices"),
         ("--fc-concurrency=0", "--fc-concurrency=0: must be 1 or more"),
