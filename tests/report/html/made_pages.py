@@ -14,7 +14,7 @@ from pytest_fcpivot.report.html.page import page
 from pytest_fcpivot.report.html.parts import encoded, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -49,18 +49,28 @@ def call(name: str, arguments: str) -> dict[str, Any]:
 
 def compared(expected: str, actual: str) -> list[dict[str, Any]]:
     """Return the rows of two calls that differ in the member `date`, and are equal in four others."""
-    both = [("from", '"BRE"'), ("to", '"OSL"'), ("seats", "2"), ("class", '"economy"')]
-    root = {"named": False, "remark": "", "inner": 5, "folded": False}
-    leaf = {**root, "inner": 0}
+
+    def row(key: str, texts: tuple[str, str], *, depth: int = 1, inner: int = 0, named: bool = False) -> dict[str, Any]:
+        return {
+            "depth": depth,
+            "key": key,
+            "path": f"$.calls[0].{'arguments.' if depth else ''}{key}",
+            "expected": texts[0],
+            "actual": texts[1],
+            "state": "equal" if texts[0] == texts[1] and not inner else "differs",
+            "named": named,
+            "remark": "",
+            "inner": inner,
+            "folded": False,
+        }
+
+    same = [("from", '"BRE"'), ("to", '"OSL"'), ("seats", "2"), ("class", '"economy"')]
     return [
-        {"depth": 0, "key": "arguments", "path": "$.calls[0].arguments", "expected": "5 keys", "actual": "5 keys", "state": "differs", **root},
-        {"depth": 1, "key": "date", "path": "$.calls[0].arguments.date", "expected": expected, "actual": actual, "state": "differs", **leaf, "named": True},
-        *[
-            {"depth": 1, "key": key, "path": f"$.calls[0].arguments.{key}", "expected": text, "actual": text, "state": "equal", **leaf}
-            for key, text in both
-        ],
-        {"depth": 0, "key": "name", "path": "$.calls[0].name", "expected": "search_flights", "actual": "search_flights", "state": "equal", **leaf},
-    ]  # fmt: skip
+        row("arguments", ("5 keys", "5 keys"), depth=0, inner=5),
+        row("date", (expected, actual), named=True),
+        *[row(key, (text, text)) for key, text in same],
+        row("name", ("search_flights", "search_flights"), depth=0),
+    ]
 
 
 def detailed_pivot(number: int) -> dict[str, Any]:
@@ -224,35 +234,36 @@ def made_page(
 
 def _first_screen(index: Mapping[str, Any]) -> Any:
     """Return a first screen with each kind of figure that stands for rows."""
-    signatures: Sequence[Mapping[str, Any]] = index["signatures"]
     items = [
         element(
             "li",
             element(
                 "details",
-                element("summary", each["label"]),
+                element("summary", element("span", each["label"], class_="label")),
                 element("p", "an example"),
                 class_="signature",
                 data_signature=number,
             ),
+            data_filter=f"signature={number}",
         )
-        for number, each in enumerate(signatures)
+        for number, each in enumerate(index["signatures"])
     ]
-    message = sum(
-        1
-        for outcome, signature in zip(index["columns"]["outcome"], index["columns"]["signature"], strict=True)
-        if outcome == 1 and signature == 1
-    )
     cells = [
-        element("td", message, data_filter="cell=call%2Fmessage"),
+        element("td", index["signatures"][1]["n"], data_filter="cell=call%2Fmessage"),
         element("td", "tool_1", data_filter="tool=tool_1&called=tool_1"),
         element("td", "valid but different", data_filter="schema=valid&match=no"),
-        element("td", "depth 2–3", data_filter="depth=2-3"),
+        element("td", "depth 2 to 3", data_filter="depth=2-3"),
         element("td", "0", data_filter="cell=call%2Fnothing"),
     ]
+    signatures = element("ol", *items, class_="signatures")
     return join(
-        element("main", element("h1", "A run"), element("section", element("h2", "Where the reward went"), element("ol", *items), id="signatures"),
-                element("section", element("h2", "Cells"), element("table", element("tr", *cells)), id="matrix"), id="first-screen"),
-        element("section", element("p", "The table of all results needs the script of this page.", class_="needs-script"), id="results"),
+        element("header", element("h1", "A run")),
+        element(
+            "main",
+            element("section", element("h2", "Where the reward went"), signatures, id="signatures"),
+            element("section", element("h2", "Cells"), element("table", element("tr", *cells)), id="matrix"),
+            id="first-screen",
+        ),
+        element("section", element("p", "The table needs the script.", class_="needs-script"), id="results"),
         element("section", id="pivot", hidden=True),
-    )  # fmt: skip
+    )

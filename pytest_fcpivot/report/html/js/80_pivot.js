@@ -353,7 +353,7 @@ class PivotView {
     );
     const tools = el(
       "div",
-      { class: "tools" },
+      { class: "on-offer" },
       part(
         "Tools on offer",
         pivot.tools === null && pivot.conversation === null ? null : toolsElement(pivot, result),
