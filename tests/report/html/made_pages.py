@@ -1,13 +1,16 @@
-"""Pages with rows that a test chooses, and a server that they come from."""
+"""Reports of real runs, pages with rows that a test chooses, and a server that they come from."""
 
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.cli import main
 from pytest_fcpivot.report.html import payload
 from pytest_fcpivot.report.html.escape import element, join
 from pytest_fcpivot.report.html.page import page
@@ -40,6 +43,27 @@ def served(folder: Path, headers: Mapping[str, str] = {}) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def report_of_run(folder: Path, agent: str, *options: str) -> Path:
+    """Run a session in a folder, and write the report of its run."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--tb=no",
+        f"--fc-agent={agent}",
+        *options,
+    ]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
+    (run,) = (folder / ".fcpivot").glob("2*")
+    report = folder / "report.html"
+    assert main(["report", str(run), "-o", str(report)]) == 0
+    return report
 
 
 def call(name: str, arguments: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_pages import detailed_pivot, made_page, served
+from made_pages import detailed_pivot, made_page, report_of_run, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -420,6 +420,46 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Visit, tmp_path: Path) ->
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     link = page.url
     assert opened_pivot(visit(link)) == title  # though no address can hold its id
+
+
+HOSTILE_AGENT = """
+import json
+
+def answer(pivot):
+    with open("texts.json") as stream:
+        hostile = json.load(stream)
+    if pivot.id.endswith("0"):
+        raise RuntimeError(hostile)
+    return hostile if pivot.id.endswith("1") else {"name": hostile, "arguments": json.dumps({hostile: hostile})}
+"""
+
+
+def test_a_hostile_run_is_shown_and_does_nothing(visit: Visit, tmp_path: Path) -> None:
+    """A real run in which data and agent wrote such texts wherever they can opens, and nothing of it is obeyed."""
+    hostile = " ".join(ATTACKS)
+    tool = {"type": "function", "name": "look", "description": hostile, "parameters": {"properties": {hostile: {}}}}
+    rows = [
+        {
+            "id": f"{hostile.split(maxsplit=1)[0]} {number}",
+            "responses_create_params": {"input": [{"role": "user", "content": hostile}], "tools": [tool]},
+            "expected_action": {"type": "function_call", "name": "look", "arguments": json.dumps({hostile: hostile})},
+        }
+        for number in range(4)
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "texts.json").write_text(json.dumps(hostile), encoding="utf-8")
+    (tmp_path / "hostile.py").write_text(HOSTILE_AGENT, encoding="utf-8")
+    page = visit(report_of_run(tmp_path, "hostile:answer", "data.jsonl"))
+    assert shown(page) == "4 rows"
+    for number in range(4):
+        page.locator(f"#results [data-place='{number}']").press("Enter")
+        opened_pivot(page)
+        text = page.locator("#pivot").inner_text()
+        assert "\\u202eright" in text
+        assert "<img src=x onerror=" in text
+        page.keyboard.press("Escape")
+    assert page.evaluate("globalThis.broken") is None
+    assert page.locator("img, iframe, object, embed, a[href], [onerror], [onmouseover], [style*=url]").count() == 0
 
 
 # ---------------------------------------------------------------- for everybody

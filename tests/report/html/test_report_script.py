@@ -16,9 +16,6 @@ from pytest_fcpivot.core.unseen import escape_unseen
 from pytest_fcpivot.report.html.page import script, style_sheet
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from browser_pages import Visit
     from playwright.sync_api import Page
 
 pytest_plugins = ["browser_pages"]
@@ -26,10 +23,12 @@ pytest_plugins = ["browser_pages"]
 SOURCES = {each.name: each.read_text("utf-8") for each in files("pytest_fcpivot.report.html").joinpath("js").iterdir()}
 
 
-@pytest.fixture
-def page(visit: Visit, tmp_path: Path) -> Page:
-    """Open a page with 40 rows, none of them with details."""
-    return visit(made_page(tmp_path / "report.html", 40))
+@pytest.fixture(scope="module")
+def page(window: Page, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Open a page with 40 rows, none of them with details, once for all tests, which only call functions."""
+    window.goto(made_page(tmp_path_factory.mktemp("made") / "report.html", 40).as_uri())
+    window.wait_for_selector("html[data-ready=yes]", state="attached")
+    return window
 
 
 # ---------------------------------------------------------------- rules for its text

@@ -410,6 +410,7 @@ async function main() {
     for (const sentence of document.querySelectorAll(".needs-script")) sentence.hidden = true;
     results.hidden = false;
     globalThis.fcReport = new App(payload, index);
+    performance.mark("fc-ready");
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
     results.hidden = false;
