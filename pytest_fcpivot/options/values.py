@@ -72,11 +72,12 @@ class ErrorBound:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Prices of a million tokens, in any currency."""
+    """Prices of a million tokens."""
 
     input: float
     cached: float
     output: float
+    currency: str = "USD"
 
     @classmethod
     def of_text(cls, text: str) -> Price:

@@ -31,12 +31,8 @@ _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).par
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
-def explain_wrong_action(
-    pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict, mark: float | None, *, in_detail: bool = False
-) -> str:
+def explain_wrong_action(pivot: Pivot, action: Action, grade: Grade, verdict: SchemaVerdict, mark: float | None) -> str:
     """Explain why an action failed: category, first difference, the user's last turn, both actions, schema verdict.
-
-    With `in_detail`, it has the last turns in place of the user's last one, with calls and results, each on one line.
 
     With partial credit, this also has the reward and its two halves, the pass mark (`mark`; None for a 0/1 grader), and
     the paths of all differences. With several calls, it shows which calls were compared.
@@ -45,7 +41,7 @@ def explain_wrong_action(
     lines = [
         f"{grade.category}: {grade.explanation}" if grade.explanation else grade.category,
         *_partial_credit(grade, mark),
-        *(_last_turns(pivot) if in_detail else [f"  user:     {last_user_turn(pivot)}"]),
+        f"  user:     {last_user_turn(pivot)}",
         f"  expected: {expected}",
         f"  actual:   {actual}",
         *_pairing(grade.pairs),
@@ -136,8 +132,8 @@ def last_user_turn(pivot: Pivot) -> str:
     return "(the user has not said anything)"
 
 
-def _last_turns(pivot: Pivot) -> list[str]:
-    """Write the last turns, one line for each, with the user's last one among them; and how many there are before."""
+def last_turns(pivot: Pivot) -> str:
+    """Write the last turns, a line each, with calls and results and the user's last words, and how many precede."""
     said = [turn for turn in turns(pivot.input) if turn.kind != "reasoning"]
     last_user = max((number for number, turn in enumerate(said) if turn.kind == "user"), default=len(said))
     first = max(0, min(len(said) - _TURNS_SHOWN, last_user))
@@ -146,20 +142,20 @@ def _last_turns(pivot: Pivot) -> list[str]:
     if len(shown) > _MOST_TURNS:  # the user's turn, and the end of what followed it
         left_out = len(shown) - _MOST_TURNS
         shown = [shown[0], *shown[-_MOST_TURNS + 1 :]]
-    lines = [f"  before:   {count_of(first, 'turn')}; fcpivot show {one_line(pivot.id)} shows them"] if first else []
+    lines = [f"before:   {count_of(first, 'turn')}; fcpivot show {one_line(pivot.id)} shows them"] if first else []
     for number, turn in enumerate(shown):
         if number == 1 and left_out:
-            lines.append(f"  …         {count_of(left_out, 'more turn')}")
+            lines.append(f"…         {count_of(left_out, 'more turn')}")
         name = one_line(turn.title, _NAME_WIDTH)
         text = one_line(turn.text, 2 * _WIDTH)
         if turn.kind == "call":
-            lines.append(f"  call:     {name}({text})")
+            lines.append(f"call:     {name}({text})")
         elif turn.kind == "result":
-            lines.append(f"  result:   {name}: {text}")
+            lines.append(f"result:   {name}: {text}")
         else:
             label = {"assistant": "agent"}.get(turn.kind, turn.kind)
-            lines.append(f"  {f'{label}:':<10}" + f'"{text}"')
-    return lines or ["  user:     (the conversation is empty)"]
+            lines.append(f"{f'{label}:':<10}" + f'"{text}"')
+    return on_screen("\n".join(lines or ["(the conversation is empty)"]))
 
 
 def explain_error(

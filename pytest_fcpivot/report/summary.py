@@ -224,7 +224,8 @@ class Summary:
     `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that was saved,
     and `not_saved` the reason why it was not. `changed` tells which signatures are new and which are gone since the
     baseline; None without a baseline, and for one that is a saved file, which has no answers. `comparison` has the
-    lines on the comparison with a baseline, and `comparison_page` those for a CI job's page, in Markdown.
+    lines on the comparison with a baseline, `comparison_page` those for a CI job's page, in Markdown, and
+    `comparison_figures` its figures as builtins.
     """
 
     subject: Subject
@@ -247,3 +248,4 @@ class Summary:
     changed: Changed | None = None
     comparison: tuple[str, ...] = ()
     comparison_page: tuple[str, ...] = ()
+    comparison_figures: Mapping[str, Any] | None = None

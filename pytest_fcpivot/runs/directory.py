@@ -1,5 +1,7 @@
 """A run on disk: `run.json` describes the run, `results.jsonl` gets one line for each test as it ends.
 
+`summary.json` has the figures of a session that ended; of these, a report reads the mean reward of earlier runs.
+
 Only one process writes these. Each line is passed to the operating system at once, so that a killed process loses no
 reported result. Answers whose tests have not run yet are kept beside them, in `calls/`.
 """
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.trust import Key
 
 RUNS = ".fcpivot"
+SUMMARY = "summary.json"
 _RESULTS = "results.jsonl"
 _OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # endings of the file names in `calls/`
 _TAIL = 1 << 16
@@ -185,6 +188,14 @@ class RunDirectory:
     def write_description(self, description: Mapping[str, Any], key: Key | None = None) -> None:
         """Write `run.json` atomically, marked as made here if there is a `key`; raises OSError."""
         inside.replace(self.path / RUN_FILE, written(description, key))
+
+    def write_summary(self, content: bytes) -> None:
+        """Write `summary.json` atomically; raises OSError."""
+        inside.replace(self.path / SUMMARY, content)
+
+    def forget_summary(self) -> None:
+        """Remove `summary.json`, which is about fewer results than there will be; raises OSError."""
+        (self.path / SUMMARY).unlink(missing_ok=True)
 
     def judged(self) -> Counter[str]:
         """Count the messages in the run's results by who scored them."""

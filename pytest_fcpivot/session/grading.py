@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.plan import Plan
 
 _BAD_ARGUMENTS = frozenset(("invalid", "unknown-tool"))
-_IN_DETAIL = 2  # the verbosity of pytest -vv
 
 
 class Grading:
@@ -141,8 +140,7 @@ class Grading:
         assert verdict is not None  # noqa: S101
         node.user_properties += _properties(grade.reward, shown_category(grade.category, plan.redact), str(verdict))
         if not passes(grade.reward, plan.options.pass_mark):
-            in_detail = node.config.get_verbosity() >= _IN_DETAIL
-            raise WrongAction(explain_wrong_action(case.pivot, action, grade, verdict, plan.mark, in_detail=in_detail))
+            raise WrongAction(explain_wrong_action(case.pivot, action, grade, verdict, plan.mark))
         return grade
 
     def _judge(self, node: pytest.Item, case: Case, action: Action) -> Grade:

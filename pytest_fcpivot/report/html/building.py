@@ -97,15 +97,18 @@ def _built(asked: Asked, run: RunRead) -> Built:
         base = read_base(asked.base, run.results.rewards.places)
         comparison = compare(asked.base, side_of(run))
         before = {(pair.new.place, pair.new.pivot_id): pair.base.mean for pair in comparison.pairs}
+        flips = {(each.pair.new.place, each.pair.new.pivot_id): -1 for each in comparison.lost}
+        flips |= {(each.pair.new.place, each.pair.new.pivot_id): 1 for each in comparison.won}
         for entry in run.results.entries.values():
-            entry.before = before.get((entry.place, entry.pivot_id))
+            key = entry.place, entry.pivot_id
+            entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
             changed = Changed.between(base.results.tally.signatures.ranked(), causes)
     ladder = climb(run)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
     screen = screen_of(run, redact, comparison=comparison, changed=changed, ladder=ladder, strip=past, strip_note=note)
     written = first_screen(screen)
-    order = order_of(run.entries, comparison, {cause.example for cause in causes[:EXAMPLES]})
+    order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]})
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
     about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))

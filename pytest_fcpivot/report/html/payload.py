@@ -5,8 +5,10 @@ The contract with the script:
 - `<script type="application/json" id="fc-meta">`: plain JSON with `format`, `index` (the id of the index' element),
   `parts` (how many), `rows`, `full` (whether each row has its details) and `left_out` (how many have none).
 - `<script type="text/plain" id="fc-index">` and `class="fc-part" id="fc-part-K"`: base64 of raw deflate of UTF-8 JSON.
-- The index has `strings`, `columns` of equal length (numbers of strings where the comment below says so; -1 for none),
-  `signatures`, `bins`, `run` and `runs`.
+- The index has `strings`, `columns` of equal length, `signatures`, `bins`, `run` and `runs`. Columns of texts have the
+  numbers of these in `strings`, -1 for none: `id`, `test`, `cell`, `expected_tool`, `called`, `category`, `schema`,
+  `type`, `expected`, `actual` and `cause`; `flags` has lists of such numbers. `flip` is -1 for a pivot that was lost
+  since the baseline, and 1 for one that was won.
 - A part is `{"shared": true, "blocks": [...]}` or `{"shared": false, "pivots": [...]}`. A pivot has `id`, `trajectory`,
   `conversation` (items, or `{"of": at, "upto": n}`: the first n items of the conversation of pivot `at` in the same
   part), `system` (`[part, block]` or null: the first item of the conversation), `tools` (a `[part, block]` for each
@@ -80,6 +82,7 @@ def columns(
         "outcome": [entry.outcome for entry in entries],
         "reward": [entry.reward for entry in entries],
         "before": [entry.before for entry in entries],
+        "flip": [entry.flip for entry in entries],
         "signature": [-1 if entry.signature is None else signatures.get(entry.signature, -1) for entry in entries],
         "cell": [number(entry.cell) for entry in entries],
         "expected_tool": [number(entry.tool) for entry in entries],

@@ -11,7 +11,7 @@ from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.data.rows import expected_action_from_json
 from pytest_fcpivot.graders import bundled_grader
 from pytest_fcpivot.report.failure import describe_action
-from pytest_fcpivot.report.html.results import LINE_WIDTH, Entry, Results, read_results
+from pytest_fcpivot.report.html.results import LINE_WIDTH, NOT_RUN, Entry, Results, read_results
 from pytest_fcpivot.runs.comparing import Side
 from pytest_fcpivot.runs.damage import would_be_missing
 from pytest_fcpivot.runs.described import read_with_origin
@@ -54,6 +54,9 @@ class RunRead:
             store.close()
 
 
+_MOST_LEFT = 100_000
+
+
 def read_run(
     path: Path,
     name: str,
@@ -85,9 +88,42 @@ def read_run(
         if data:
             raise
         run.no_data = str(error)
-    else:
+    _count_left(run)
+    if run.stores:
+        _add_left(run)
         _look_up(run)
     return run
+
+
+def _count_left(run: RunRead) -> None:
+    """Take over how many selected tests have no result, and how many were skipped, which no line says."""
+    counts, tally = run.description.get("counts"), run.results.tally
+    if counts is not None:
+        tally.not_run, tally.skipped = counts.get("not_run", 0), counts.get("skipped", 0)
+    elif run.description.get("arguments") is None:  # no session came to its end: of the data's own tests alone
+        selected = sum(each["selected"] for each in run.description["data"]) * run.description["repeats"]
+        tally.not_run = max(0, selected - len(run.results.entries))
+
+
+def _add_left(run: RunRead) -> None:
+    """Add entries for tests without a result, if it is known which they are: those of the whole data."""
+    selected = {each["name"]: (each["selected"], each["pivots"]) for each in run.description["data"]}
+    whole = all(one == other for one, other in selected.values())
+    if not whole or not 0 < run.results.tally.not_run <= _MOST_LEFT:
+        return
+    found: list[Entry] = []
+    for name, store in run.stores:
+        columns = zip(*map(store.each, ("id", "trajectory_id", "expected_type", "expected_names")), strict=True)
+        for pivot_id, trajectory, kind, names in columns:
+            for repeat in range(1, run.description["repeats"] + 1):
+                test = f"{name}::{pivot_id}" + (f"[r{repeat}]" if repeat > 1 else "")
+                if test not in run.results.entries:
+                    tool = names[0] if names else None
+                    found.append(Entry(test, pivot_id, name, trajectory, repeat, NOT_RUN, kind, tool))
+                    if len(found) > run.results.tally.not_run:
+                        return  # others are missing than those that were counted
+    if len(found) == run.results.tally.not_run:
+        run.results.entries.update((entry.test, entry) for entry in found)
 
 
 def _look_up(run: RunRead) -> None:

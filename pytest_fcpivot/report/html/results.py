@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OUTCOMES = ("passed", "failed", "error", "not run")
+NOT_RUN = OUTCOMES.index("not run")
 LINE_WIDTH = 160  # characters of an action in a row of the table
 CALL, MESSAGE, NOTHING = "call", "message", "nothing"
 RIGHT_TOOL, OTHER_TOOL, MALFORMED = "right tool", "other tool", "malformed"
@@ -35,7 +36,8 @@ class Entry:
     function, and `called` the first called one; `answered` is one of ANSWERS, None after an error. `offset` is the
     result's place in results.jsonl, in bytes; None for a test without one. The others come from the data, if these are
     at hand: the number of the data set and the row, the depth, the tools on offer, the characters of the conversation,
-    and the expected action in a line. `before` is the mean reward of the pivot in the baseline, and
+    and the expected action in a line. `before` is the mean reward of the pivot in the baseline, `flip` is -1 if the
+    pivot was lost since then and 1 if it was won, and
     `rungs` has the reward under each comparator of the audit's ladder.
     """
 
@@ -64,6 +66,7 @@ class Entry:
     context: int | None = None
     expected: str | None = None
     before: float | None = None
+    flip: int = 0
     rungs: tuple[float | None, ...] | None = None
 
     @property

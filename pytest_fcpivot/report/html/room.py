@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.data.selection import stable_hash
+from pytest_fcpivot.report.html.results import NOT_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from pytest_fcpivot.report.html.results import Entry
-    from pytest_fcpivot.runs.comparing import Comparison
 
 MOST_ROWS = 100_000
 # What details are expected to take: characters beside the conversation of a result, and characters of the page for
@@ -85,21 +85,18 @@ class Order:
         return _RATIO * (longest + _PER_RESULT * len(self.entries))
 
 
-def order_of(everything: list[Entry], comparison: Comparison | None, examples: Collection[str]) -> Order:
+def order_of(everything: list[Entry], examples: Collection[str]) -> Order:
     """Return the order of a run's results; `examples` are the tests that are shown as examples of signatures.
 
     Of more than MOST_ROWS results, those that matter come first, and of each kind a part that is chosen by a hash of
     its name, so that it is the same each time.
     """
-    flipped = set()
-    if comparison is not None:
-        flipped = {(flip.pair.new.place, flip.pair.new.pivot_id) for flip in (*comparison.lost, *comparison.won)}
     steady = _steady(everything)
 
     def matters(entry: Entry) -> bool:
-        key = entry.place, entry.pivot_id
-        passed, graded = steady.get(key, (0, 0))
-        return entry.outcome != 0 or (entry.reward or 0.0) < 1.0 or key in flipped or 0 < passed < graded
+        passed, graded = steady.get((entry.place, entry.pivot_id), (0, 0))
+        wrong = entry.outcome != 0 or (entry.reward or 0.0) < 1.0
+        return (wrong and entry.outcome != NOT_RUN) or entry.flip != 0 or 0 < passed < graded
 
     return Order(_listed(everything, matters, examples), steady, matters, examples)
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
 
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.report.html.model import PastRun
+from pytest_fcpivot.report.summary_json import FORMAT
 from pytest_fcpivot.runs.comparing import Side, differences_of
 from pytest_fcpivot.runs.described import RUN_FILE, read_description
+from pytest_fcpivot.runs.directory import SUMMARY
+from pytest_fcpivot.runs.reader import whole_file
 from pytest_fcpivot.runs.rewards import Rewards, rewards_of_run
-from pytest_fcpivot.stats.interval import mean_interval
+from pytest_fcpivot.stats.interval import Interval, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_fcpivot.stats.interval import Interval
-
 MOST_RUNS = 20
 _MOST_BYTES = 48 << 20  # of results that are read for the strip, at about 25 MB a second
 _MOST_LOOKED_AT = 1000
+_LARGEST = 16 << 20  # bytes of a summary
+
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Number = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
 
 
 def strip_of(
@@ -34,9 +41,9 @@ def strip_of(
     own = Side(path.name, path, description, Rewards())
     found: list[tuple[str, Path, Mapping[str, Any]]] = []
     unlike = 0
-    for each in dict.fromkeys([*others, *_beside(path)]):
-        if each.resolve() == path.resolve():
-            continue
+    places = dict.fromkeys([*(each.resolve() for each in others), *_beside(path)])
+    places.pop(path.resolve(), None)
+    for each in places:
         try:
             about = read_description(each)
         except RunError:
@@ -51,16 +58,18 @@ def strip_of(
     shown: list[PastRun] = []
     unread, room = 0, _MOST_BYTES
     for started, each, past_description in found[: MOST_RUNS - 1]:
-        size = _size(each / "results.jsonl")
-        if size > room:
-            unread += 1
-            continue
-        room -= size
-        try:
-            past = _interval(rewards_of_run(each, allow_damaged=True).rewards)
-        except RunError:
-            unread += 1
-            continue
+        past = _of_summary(each)
+        if past is None:  # an early version's run, or one that was killed
+            size = _size(each / "results.jsonl")
+            if size > room:
+                unread += 1
+                continue
+            room -= size
+            try:
+                past = _interval(rewards_of_run(each, allow_damaged=True).rewards)
+            except RunError:
+                unread += 1
+                continue
         if past is not None:
             shown.append(
                 PastRun(
@@ -92,6 +101,36 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def _same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return {each["sha256"] for each in one["data"]} == {each["sha256"] for each in other["data"]}
+
+
+class _Mean(msgspec.Struct):
+    mean: _Share
+    low: _Share
+    high: _Share
+    answers: _Number
+    trajectories: _Number
+
+
+class _Summary(msgspec.Struct):
+    """What is read of a run's `summary.json`, which may have been edited."""
+
+    format: int
+    mean_reward: _Mean | None = None
+
+
+_read_summary = msgspec.json.Decoder(_Summary).decode
+
+
+def _of_summary(path: Path) -> Interval | None:
+    """Return the mean reward as a run's summary has it; None if it has none that can be used."""
+    try:
+        found = _read_summary(whole_file(path / SUMMARY, _LARGEST) or b"")
+    except (OSError, RunError, msgspec.MsgspecError):
+        return None
+    mean = found.mean_reward
+    if found.format != FORMAT or mean is None or not mean.low <= mean.mean <= mean.high:
+        return None
+    return Interval(mean.mean, mean.low, mean.high, mean.answers, mean.trajectories)
 
 
 def _size(path: Path) -> int:
