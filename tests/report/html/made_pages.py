@@ -194,6 +194,7 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
         "outcome": [(0, 0, 1, 1)[kind] for kind in kinds],
         "reward": [(1.0, 1.0, 0.25, 0.0)[kind] for kind in kinds],
         "before": [(1.0, 0.0, 1.0, None)[kind] for kind in kinds],
+        "flip": [(0, 1, -1, 0)[kind] for kind in kinds],
         "signature": [(-1, -1, 0, 1)[kind] for kind in kinds],
         "cell": [
             number(("call/right tool", "call/right tool", "call/right tool", "call/message")[kind]) for kind in kinds

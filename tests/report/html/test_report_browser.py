@@ -169,7 +169,7 @@ def test_search_filters_and_order(visit: Visit, made: Path) -> None:
 
 
 def test_flips_of_the_baseline(visit: Visit, made: Path) -> None:
-    """Flips are pivots that pass on one side of the pass mark only, in both directions."""
+    """Flips are the pivots that were lost or won since the baseline, together or apart."""
     page = visit(made)
     page.keyboard.press("f")
     assert shown(page) == "100 of 200 rows"
