@@ -55,6 +55,8 @@ def test_a_real_run_opens_from_disk(visit: Visit, sample_report: Path) -> None:
     """The report of the sample opens as a file, and a pivot shows its conversation, tools and comparison."""
     page = visit(sample_report)
     assert shown(page) == "60 rows"
+    page.keyboard.press("f")
+    page.get_by_text("the report has no baseline").wait_for()
     page.locator("#results [data-place]").first.click()
     opened_pivot(page)
     for title in ("Conversation", "Tools on offer", "Expected and actual", "Grade"):
@@ -217,6 +219,9 @@ def test_keys(visit: Visit, made: Path) -> None:
 def test_keys_of_single_letters_can_be_turned_off(visit: Visit, made: Path) -> None:
     """People who speak to their computer can turn the single letters off."""
     page = visit(made)
+    page.keyboard.press("f")
+    assert shown(page) == "100 of 200 rows"
+    page.keyboard.press("f")
     page.get_by_text("Keys", exact=True).click()
     page.get_by_label("Use the keys of single letters").uncheck()
     page.keyboard.press("f")

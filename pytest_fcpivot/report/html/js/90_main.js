@@ -388,7 +388,9 @@ class App {
       j: () => (isOpen ? this.step(1) : this.table.select(inTable ? this.table.current + 1 : this.table.current)),
       k: () => (isOpen ? this.step(-1) : this.table.select(inTable ? this.table.current - 1 : this.table.current)),
       f: () => {
-        if (!isOpen && this.rows.hasBefore) this.flips.click();
+        if (isOpen) return;
+        if (this.rows.hasBefore) this.flips.click();
+        else announce("There are no flips, since the report has no baseline to compare with.");
       },
     };
     if (Object.hasOwn(actions, event.key)) {
