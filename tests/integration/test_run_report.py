@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fcpivot.report.html.building import Asked, build
+from pytest_fcpivot.report.html.writing import write
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -220,6 +223,20 @@ def test_size(project: Project) -> None:
     result = project.command("report", "run", "-o", "report.html", "--max-size=0.001")
     assert result.ret == 2
     assert "allow more with --max-size" in result.errlines[0]
+
+
+def test_more_results_than_a_table_holds(project: Project) -> None:
+    """Of too many results, the figures are of all; the table has those that matter, and the page tells the rest."""
+    recorded(project, project.mixed_rows(12))
+    asked = Asked(run=project.path / "run", name="run", path="run", most_rows=7)
+    write(project.path / "report.html", build(asked).texts)
+    page = Page(project.path / "report.html")
+    rows = page.rows()
+    assert len(rows) == 7
+    assert sum(row["outcome"] != 0 for row in rows) == 6
+    assert "6 of 10 graded answers passed" in page.texts["verdict"]
+    assert "no room for 5 of them" in page.texts["verdict"]
+    assert re.search(r"asked about \d of 10 answers", page.texts["schema"])
 
 
 def test_hostile_texts_are_text(project: Project) -> None:

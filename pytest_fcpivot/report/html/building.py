@@ -17,7 +17,7 @@ from pytest_fcpivot.report.html.ladder import climb
 from pytest_fcpivot.report.html.page import page, script, style_sheet
 from pytest_fcpivot.report.html.parts import Parts, packed
 from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, side_of
-from pytest_fcpivot.report.html.room import Order, order_of
+from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
 from pytest_fcpivot.runs.comparing import compare
 from pytest_fcpivot.runs.signatures import Changed
@@ -41,7 +41,8 @@ class Asked:
     """What the report is of: the run, its name, data files that the user gives, and the size that it may have.
 
     `path` is the run's path as a user would type it. `stores` are the run's data by name if they are open already,
-    which they stay. `base` is what the run is compared with, and `others` are further runs for the strip.
+    which they stay. The table has at most `most_rows` rows, and the comparators are asked
+    about as many answers. `base` is what the run is compared with, and `others` are further runs for the strip.
     """
 
     run: Path
@@ -50,6 +51,7 @@ class Asked:
     data: Sequence[str] = ()
     allow_damaged: bool = False
     max_size: int = MAX_SIZE
+    most_rows: int = MOST_ROWS
     base: Side | None = None
     others: Sequence[Path] = ()
     stores: Sequence[tuple[str, PivotStore]] | None = None
@@ -104,15 +106,25 @@ def _built(asked: Asked, run: RunRead) -> Built:
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
             changed = Changed.between(base.results.tally.signatures.ranked(), causes)
-    ladder = climb(run)
+    ladder = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
-    screen = screen_of(run, redact, comparison=comparison, changed=changed, ladder=ladder, strip=past, strip_note=note)
+    order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
+    rows = len(order.entries)
+    unlisted = len(run.results.entries) - rows
+    screen = screen_of(
+        run,
+        redact,
+        comparison=comparison,
+        changed=changed,
+        ladder=ladder,
+        strip=past,
+        strip_note=note,
+        unlisted=unlisted,
+    )
     written = first_screen(screen)
-    order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]})
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
     about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
-    rows = len(order.entries)
     bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
     assets = len(style_sheet().encode()) + len(script().encode())
     needed = len(written.encode()) + assets + len(bare) + _PER_ROW * rows + _FRAME
@@ -126,7 +138,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     left_out = sum(part < 0 for part, _ in places)
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
-    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=len(run.results.entries) - rows)
+    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted)
 
 
 def _details(

@@ -55,8 +55,12 @@ def screen_of(
     ladder: tuple[Rung, ...] = (),
     strip: tuple[PastRun, ...] = (),
     strip_note: str = "",
+    unlisted: int = 0,
 ) -> Screen:
-    """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline."""
+    """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline.
+
+    `unlisted` counts the results that have no row in the table.
+    """
     figures = Figures.of(run.results.tally)
     entries = [entry for entry in run.results.entries.values() if entry.answered is not None]
     verdict = run.description.get("verdict")
@@ -68,7 +72,7 @@ def screen_of(
         verdict=None if verdict is None else _recorded(verdict),
         early=ended_early(run.description),
         no_data=None if run.no_data is None else redact(run.no_data),
-        notes=tuple(map(redact, _notes(run))),
+        notes=tuple(map(redact, _notes(run, unlisted))),
         marks=tuple(_marks(run.description, comparison)),
         comparison=comparison,
         signatures=tuple(_signed(run, figures.causes, changed, redact)),
@@ -99,7 +103,12 @@ def _recorded(verdict: Mapping[str, Any]) -> Verdict:
         )
 
 
-def _notes(run: RunRead) -> Iterator[str]:
+def _notes(run: RunRead, unlisted: int) -> Iterator[str]:
+    if unlisted:
+        yield (
+            f"The figures are of all {len(run.results.entries):,} results; the table has no room for {unlisted:,} of "
+            "them, passed ones first, chosen as by chance."
+        )
     damages = run.results.damages
     if damages:
         yield f"Left out of all figures: {damages.losses()}."

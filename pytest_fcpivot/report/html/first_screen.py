@@ -440,6 +440,9 @@ def _schema(screen: Screen) -> Iterator[Markup]:
     if not screen.ladder:
         yield element("p", "The audit needs the data of the run.")
         return
+    asked, graded = max(rung.judged for rung in screen.ladder), screen.figures.graded
+    if asked < graded:
+        yield element("p", f"The comparators were asked about {asked:,} of {graded:,} answers.", class_="hint")
     recorded = screen.figures.interval
     rungs: list[Sequence[object]] = []
     if recorded is not None:

@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 Rewards = tuple[float | None, ...]
 
 
-MOST = 100_000  # answers; of more, a part is chosen by a hash of the test's name, which is as good as by chance
-
-
-def _some(entries: list[Entry]) -> list[Entry]:
-    if len(entries) <= MOST:
+def _some(entries: list[Entry], most: int) -> list[Entry]:
+    """Choose by a hash of the test's name, which is as good as by chance."""
+    if len(entries) <= most:
         return entries
-    chosen = sorted(range(len(entries)), key=lambda number: stable_hash("ladder", entries[number].test))[:MOST]
+    chosen = sorted(range(len(entries)), key=lambda number: stable_hash("ladder", entries[number].test))[:most]
     return [entries[number] for number in sorted(chosen)]
 
 
-def climb(run: RunRead) -> tuple[Rung, ...]:
+def climb(run: RunRead, most: int) -> tuple[Rung, ...]:
     """Grade each answer by each rung, and keep the rewards in the entries; () without the data.
 
-    Answers from which a secret was removed are left out, as in an audit.
+    Answers from which a secret was removed are left out, as in an audit. Of more than `most`, that many are chosen.
     """
     if not run.stores:
         return ()
@@ -42,7 +40,7 @@ def climb(run: RunRead) -> tuple[Rung, ...]:
     totals, passed, judged = ([0.0] * len(LADDER), [0] * len(LADDER), [0] * len(LADDER))
     same: dict[Rewards, Rewards] = {}  # few different ones, which entries share
     by_row: dict[int, dict[int, list[Entry]]] = {}
-    for entry in _some(list(run.results.entries.values())):
+    for entry in _some(list(run.results.entries.values()), most):
         if entry.row >= 0 and entry.answered is not None:
             by_row.setdefault(entry.data, {}).setdefault(entry.row, []).append(entry)
     with open_regular(run.path / "results.jsonl") as stream:

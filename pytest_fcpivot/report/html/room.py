@@ -85,10 +85,10 @@ class Order:
         return _RATIO * (longest + _PER_RESULT * len(self.entries))
 
 
-def order_of(everything: list[Entry], examples: Collection[str]) -> Order:
+def order_of(everything: list[Entry], examples: Collection[str], most_rows: int = MOST_ROWS) -> Order:
     """Return the order of a run's results; `examples` are the tests that are shown as examples of signatures.
 
-    Of more than MOST_ROWS results, those that matter come first, and of each kind a part that is chosen by a hash of
+    Of more than `most_rows` results, those that matter come first, and of each kind a part that is chosen by a hash of
     its name, so that it is the same each time.
     """
     steady = _steady(everything)
@@ -98,7 +98,7 @@ def order_of(everything: list[Entry], examples: Collection[str]) -> Order:
         wrong = entry.outcome != 0 or (entry.reward or 0.0) < 1.0
         return (wrong and entry.outcome != NOT_RUN) or entry.flip != 0 or 0 < passed < graded
 
-    return Order(_listed(everything, matters, examples), steady, matters, examples)
+    return Order(_listed(everything, matters, examples, most_rows), steady, matters, examples)
 
 
 def _steady(entries: Sequence[Entry]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -110,13 +110,15 @@ def _steady(entries: Sequence[Entry]) -> dict[tuple[str, str], tuple[int, int]]:
     return {key: counts for key, counts in found.items() if counts[1] > 1}
 
 
-def _listed(everything: list[Entry], matters: Callable[[Entry], bool], examples: Collection[str]) -> list[Entry]:
-    if len(everything) <= MOST_ROWS:
+def _listed(
+    everything: list[Entry], matters: Callable[[Entry], bool], examples: Collection[str], most: int
+) -> list[Entry]:
+    if len(everything) <= most:
         return everything
 
     def rank(number: int) -> tuple[bool, bool, int]:
         entry = everything[number]
         return entry.test not in examples, not matters(entry), stable_hash("report", entry.test)
 
-    chosen = sorted(range(len(everything)), key=rank)[:MOST_ROWS]
+    chosen = sorted(range(len(everything)), key=rank)[:most]
     return [everything[number] for number in sorted(chosen)]
