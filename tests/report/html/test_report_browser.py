@@ -154,6 +154,8 @@ def test_figures_of_the_first_screen_filter(visit: Visit, made: Path) -> None:
     page.get_by_role("button", name="depth 2 to 3").click()
     assert shown(page) == "44 of 200 rows"
     assert page.locator("#matrix button", has_text="0").all_inner_texts() == ["50"]
+    page.get_by_role("button", name="Remove the filter depth").click()
+    assert shown(page) == "200 rows"
 
 
 def test_search_filters_and_order(visit: Visit, made: Path) -> None:

@@ -200,7 +200,7 @@ class App {
       const place = element.tagName === "TR" ? element.cells[0] : element;
       if (
         place.namespaceURI !== "http://www.w3.org/1999/xhtml" ||
-        place.textContent.trim() === "0" ||
+        (place.tagName === "TD" && place.textContent.trim() === "0") ||
         place.querySelector("button, details") !== null
       )
         continue;
