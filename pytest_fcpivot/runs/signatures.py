@@ -42,6 +42,23 @@ _WORDS = {
 }
 
 
+# The same as the heading of a group, where the words beside two names would not be enough.
+_HEADINGS = {
+    names.NO_EXPECTED_TOOL_CALL: "a message in place of a call",
+    names.NO_EXPECTED_CHAT_MESSAGE: "a call in place of a message",
+    names.ARGUMENTS_DECODE_ERROR: "arguments that are not JSON",
+    names.VALUE_TYPE_DIFFERENT: "a value of another type in the arguments",
+    names.OBJECT_KEYS_DIFFERENT: "other keys in the arguments",
+    names.LIST_LENGTH_DIFFERENT: "a list of another length in the arguments",
+    names.VALUE_DIFFERENT: "another value in the arguments",
+    names.CHAT_MESSAGE_DIFFERENT: "a message that differs",
+    names.CHAT_MESSAGE_PARTLY_EXPECTED: "a message that is partly as expected",
+    names.ACTION_DIFFERENT: "a call that differs",
+    names.ACTION_PARTLY_EXPECTED: "a call that is partly as expected",
+    names.SCHEMA_INVALID: "arguments that break the schema",
+}
+
+
 class Signature(NamedTuple):
     """How an answer went wrong: the category, what was expected and what came, and where they differ.
 
@@ -65,6 +82,11 @@ class Signature(NamedTuple):
         return _WORDS.get(self.category, self.category)
 
     @property
+    def heading(self) -> str:
+        """What went wrong, whatever the functions and the place: the name of the group that the signature is in."""
+        return _HEADINGS.get(self.category, self.problem)
+
+    @property
     def label(self) -> str:
         """The signature on one line; the names in it are as models and data wrote them, and must be made printable."""
         where = self.expected if self.expected == self.answered else f"{self.expected} → {self.answered}"
@@ -83,6 +105,17 @@ class Cause:
     lost: float
     failed: int
     example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseGroup:
+    """The causes with one heading, those that cost the most first, and the sums of their figures."""
+
+    heading: str
+    count: int
+    lost: float
+    failed: int
+    causes: tuple[Cause, ...]
 
 
 @dataclass(slots=True)
@@ -155,6 +188,24 @@ def answered_with(result: CaseRecord | ResultLine) -> tuple[str, bool]:
     if kind == "function_call_batch":
         return f"{action['calls'][0]['name']}{_MORE}", True
     return {"message": A_MESSAGE, MALFORMED_OUTPUT: UNREADABLE}.get(str(kind), NOTHING), False
+
+
+def grouped(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
+    """Group ranked causes by their headings; the groups that cost the most come first."""
+    members: dict[str, list[Cause]] = {}
+    for cause in causes:
+        members.setdefault(cause.signature.heading, []).append(cause)
+    groups = [
+        CauseGroup(
+            heading=heading,
+            count=sum(cause.count for cause in each),
+            lost=math.fsum(cause.lost for cause in each),
+            failed=sum(cause.failed for cause in each),
+            causes=tuple(each),
+        )
+        for heading, each in members.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: (-group.lost, -group.count, group.heading)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

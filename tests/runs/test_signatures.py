@@ -13,7 +13,7 @@ from pytest_fcpivot.graders import categories
 from pytest_fcpivot.runs.output import action_json
 from pytest_fcpivot.runs.reader import result_line
 from pytest_fcpivot.runs.record import CaseRecord
-from pytest_fcpivot.runs.signatures import Cause, Changed, Signatures, signature_of, signatures_of_run
+from pytest_fcpivot.runs.signatures import Cause, Changed, Signatures, grouped, signature_of, signatures_of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +99,25 @@ def test_ranking() -> None:
         ("fly → a message: no call", 1, 1.0, 1, "data::p4"),
         ("fly: the value differs", 3, 0.75, 2, "data::p1"),
     ]
+
+
+def test_groups() -> None:
+    """Causes are grouped by what went wrong, whatever the functions, and each group has the sums of its causes."""
+    answers = [
+        record(WORDS, categories.NO_EXPECTED_TOOL_CALL),
+        record(CALL, path="$.date"),
+        record(CALL, path="$.date"),
+        record(CALL, path="$.place", reward=0.5),
+        record(WORDS, categories.NO_EXPECTED_TOOL_CALL, tool="book"),
+        record(CALL, "TOO_POLITE", 0.75),
+    ]
+    found = grouped(_causes([(f"data::p{number}", each) for number, each in enumerate(answers)]))
+    assert [(group.heading, group.count, group.lost, group.failed, len(group.causes)) for group in found] == [
+        ("another value in the arguments", 3, 2.5, 2, 2),
+        ("a message in place of a call", 2, 2.0, 2, 2),
+        ("TOO_POLITE", 1, 0.25, 0, 1),
+    ]
+    assert [cause.signature.path for cause in found[0].causes] == ["$.date", "$.place"]
 
 
 _RECORDS = st.builds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -12,12 +13,14 @@ from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.html import svg
 from pytest_fcpivot.report.html.escape import Markup, element, join
 from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, OTHER_TOOL, RIGHT_TOOL
+from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_fcpivot.report.html.model import Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
+    from pytest_fcpivot.runs.signatures import CauseGroup
 
 _OPEN = 10  # signatures that are listed at once
 _FEW = 30
@@ -273,8 +276,10 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"{answers:,} answers lost {total:,.1f} of {screen.figures.graded:,} in reward, in "
-        f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where.",
+        f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
+        "The table adds them up by what went wrong, and the list has those that cost the most.",
     )
+    yield _groups(grouped(each.cause for each in signed))
     most = signed[0].cause.lost
     shown = [each for each in signed if each.example is not None]
     yield element("ol", *(_signature(each, most) for each in shown[:_OPEN]), class_="signatures")
@@ -296,6 +301,36 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
             element("summary", f"{len(screen.gone)} signatures of the baseline are gone"),
             element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
         )
+
+
+def _groups(groups: Sequence[CauseGroup]) -> Markup:
+    """Write the causes by what went wrong, which is short also where every function has causes of its own."""
+    of_category = Counter(category for group in groups for category in _categories(group))
+    rows = []
+    most = groups[0].lost
+    for group in groups:
+        categories = _categories(group)
+        alone = len(categories) == 1 and of_category[min(categories)] == 1
+        filters = {"data_filter": urlencode({"category": min(categories)})} if alone else {}
+        rows.append(
+            element(
+                "tr",
+                element(
+                    "td",
+                    svg.bar(group.lost / most if most else 0.0, f"lost reward {group.lost:.1f}"),
+                ),
+                element("th", one_line(group.heading, _WIDTH), scope="row"),
+                element("td", f"{group.count:,}", **filters),
+                element("td", f"{group.lost:,.1f}"),
+                element("td", f"{len(group.causes):,}"),
+            )
+        )
+    heads = [element("th", name, scope="col") for name in ("share", "what went wrong", "answers", "lost", "signatures")]
+    return element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="causes")
+
+
+def _categories(group: CauseGroup) -> set[str]:
+    return {cause.signature.category for cause in group.causes}
 
 
 def _label(label: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INK, PALE, ACCENT, BAD = "#1f2328", "#8c959f", "#0969da", "#b3261e"
 _AXIS, _EDGE = 560, 20
-_STEP, _STRIP = 26, 110
+_STEP, _STRIP = 26, 150
 
 
 def _svg(width: int, height: int, label: str, *children: Markup) -> Markup:
@@ -161,9 +161,16 @@ def strip(runs: Sequence[PastRun], label: str) -> Markup:
                 "g",
                 element("title", about),
                 element(
-                    "line", x1=x, x2=x, y1=y(interval.low), y2=y(interval.high), stroke=ACCENT, stroke_opacity="0.5"
+                    "line",
+                    x1=x,
+                    x2=x,
+                    y1=y(interval.low),
+                    y2=y(interval.high),
+                    stroke=ACCENT,
+                    stroke_opacity="0.45",
+                    stroke_width=7,
                 ),
-                element("circle", cx=x, cy=y(interval.mean), r=4, fill=ACCENT, class_="mean"),
+                element("circle", cx=x, cy=y(interval.mean), r=3, fill=ACCENT, class_="mean"),
                 element(
                     "circle", cx=x, cy=y(interval.mean), r=8, fill="none", stroke=INK, stroke_width=2, class_="ring"
                 )
