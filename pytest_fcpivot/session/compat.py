@@ -102,3 +102,29 @@ def standard_streams(config: pytest.Config) -> Iterator[tuple[str, Any, str]]:
 def shown_interrupt(config: pytest.Config) -> Any | None:
     """Return the traceback of a Ctrl-C that pytest's reporter keeps for the end; None if it is not found."""
     return getattr(config.pluginmanager.getplugin("terminalreporter"), "_keyboardinterrupt_memo", None)
+
+
+def terminal_file(config: pytest.Config) -> tuple[Any, Any] | None:
+    """Return pytest's writer to the terminal, and the file that it writes to, which is the writer's `_file`.
+
+    Fallback: None, and no line under pytest's output shows how far a session is.
+    """
+    if config.pluginmanager.getplugin("terminalreporter") is None:
+        return None
+    writer = config.get_terminal_writer()
+    file = getattr(writer, "_file", None)
+    return None if file is None else (writer, file)
+
+
+def write_to(writer: Any, file: Any) -> None:
+    """Make pytest's writer to the terminal write to another file."""
+    writer._file = file  # noqa: SLF001
+
+
+def begin_line(writer: Any) -> None:
+    """Tell pytest's writer to the terminal that its present line is empty, since somebody else has ended it.
+
+    Fallback: pytest takes the line to be longer than it is, and ends it earlier.
+    """
+    if hasattr(writer, "_current_line"):
+        writer._current_line = ""  # noqa: SLF001

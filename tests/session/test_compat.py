@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -119,3 +120,22 @@ def test_shown_interrupt(pytester: pytest.Pytester) -> None:
     path: Path = pytester.makepyfile("def test_one(): pass")
     result = pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", path)
     result.stdout.fnmatch_lines(["*shown: ExceptionChainRepr"])
+
+
+def test_the_writer_to_the_terminal(pytestconfig: pytest.Config) -> None:
+    """What pytest writes to the terminal can be sent to another file, and its line be told to be empty."""
+    found = compat.terminal_file(pytestconfig)
+    if found is None:
+        pytest.skip("this session has no terminal reporter")
+    writer, file = found
+    other = io.StringIO()
+    compat.write_to(writer, other)
+    before = writer.width_of_current_line
+    try:
+        writer.write("half a line")
+        assert writer.width_of_current_line == before + 11
+        compat.begin_line(writer)
+        assert writer.width_of_current_line == 0
+    finally:
+        compat.write_to(writer, file)
+    assert other.getvalue() == "half a line"
