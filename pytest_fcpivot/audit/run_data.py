@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH, has_hash, open_store, resolve_data
 from pytest_fcpivot.data.files import is_data_file
+from pytest_fcpivot.runs.described import read_with_origin
+from pytest_fcpivot.runs.trust import Origin, find_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +93,12 @@ class RunData:
         if not self._made_here and str(path).startswith(("\\\\", "//")):
             return False
         return _is_file(path) and is_data_file(path)
+
+
+def data_of_run(path: Path, given: Sequence[str]) -> list[tuple[str, PivotStore]]:
+    """Open the data of a recorded run by name, as `RunData.open` does; raises as it does."""
+    description, origin = read_with_origin(path, find_key())
+    return RunData(path, description, made_here=origin is Origin.HERE).open(given)
 
 
 def _refuse_unused(offered: dict[Path, tuple[PivotStore, str]], stores: list[tuple[str, PivotStore]]) -> None:

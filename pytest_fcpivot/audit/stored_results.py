@@ -129,7 +129,7 @@ class StoredResults:
             # the pivot's tools are needed only for calls of submit_message; reading them takes longer than the rest
             names = tool_set(pivot.tools_json).names if SUBMIT_MESSAGE.encode() in data else frozenset()
             try:
-                action, as_answered = _action(line, names, self._empty_arguments)
+                action, as_answered = action_of(line, names, self._empty_arguments)
             except FcPivotError:
                 odd += 1
                 continue
@@ -201,7 +201,7 @@ class _Lines:
         self._stream.close()
 
 
-def _action(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
+def action_of(line: ResultLine, names: frozenset[str], empty_arguments: EmptyArguments) -> tuple[Action, bool]:
     """Return the action that was graded, and whether the output, which a replay would grade, is read as the same one.
 
     It is, unless a user's own test or fixture changed the action. `names` are the names of the pivot's tools;

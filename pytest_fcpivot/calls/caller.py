@@ -59,6 +59,7 @@ class Caller:
         self._lock = threading.Lock()
         self._threads: Threads | None = None
         self._loop: Loop | None = None
+        self._closed = False
 
     def start(self, question: Any, key: str = "", then: Callable[[Any], None] | None = None) -> Call:
         """Start a call, or queue it behind earlier ones; `finish` returns its result.
@@ -72,6 +73,7 @@ class Caller:
                 f"Set a time limit in the {attempts.who}'s own client."
             )
         with self._lock:  # a plain function may turn out to be asynchronous at any moment
+            self._closed = False
             if self._loop is None and self._threads is None:
                 if _is_async(attempts.function):
                     self._loop = Loop(attempts, self._limit)
@@ -128,6 +130,8 @@ class Caller:
 
         A call that cannot be cancelled is abandoned in a daemon thread, which does not keep the process alive.
         """
+        with self._lock:
+            self._closed = True
         if self._threads is not None:
             self._threads.close()
         if self._loop is not None:
@@ -167,6 +171,10 @@ class Caller:
     def _to_loop(self, call: Call, awaitable: Any) -> None:
         """Move from threads to an event loop because a plain function returned an awaitable."""
         with self._lock:
+            if self._closed:  # the function was still running then, and nobody waits for what it returns
+                if inspect.iscoroutine(awaitable):
+                    awaitable.close()
+                return
             threads, self._threads = self._threads, None
             if self._loop is None:
                 self._loop = Loop(self._attempts, self._limit)

@@ -10,7 +10,21 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.cli import audit, compare, conformance, gate, info, lint, merge, plan, prepare, synth
+from pytest_fcpivot.cli import (
+    audit,
+    compare,
+    conformance,
+    export,
+    gate,
+    info,
+    lint,
+    merge,
+    plan,
+    prepare,
+    report,
+    show,
+    synth,
+)
 from pytest_fcpivot.cli.say import say_error
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.core.version import __version__
@@ -20,7 +34,7 @@ if TYPE_CHECKING:
 
 _OWN_FAULT = 3
 _INTERRUPTED = 130  # the exit code of shells for a process that Ctrl-C ended
-_COMMANDS = (conformance, prepare, info, lint, synth, merge, audit, compare, gate, plan)
+_COMMANDS = (conformance, prepare, info, lint, synth, merge, audit, show, report, compare, gate, plan, export)
 
 
 @cache

@@ -26,10 +26,10 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_fcpivot.report.merged import merged_lines  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.report.merged import merged_lines, summary_file  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.runs.merging.merge import merge  # noqa: PLC0415
 
-    merged = merge(options.runs, options.output, allow_damaged=options.allow_damaged)
+    merged = merge(options.runs, options.output, allow_damaged=options.allow_damaged, summarize=summary_file)
     for line in merged_lines(merged):
         say(line)
     return 1 if merged.missing and not options.allow_missing else 0

@@ -285,6 +285,38 @@ class PivotStore:
         except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read column {name}: {error}") from error
 
+    def some(self, column: str, rows: Sequence[int]) -> Iterator[Any]:
+        """Yield the values of one column for the given rows, which must be in ascending order.
+
+        Only row groups that hold one of the rows are read. Raises DataError as `read` does.
+        """
+        for values in self._some(column, rows):
+            yield from values.to_pylist()
+
+    def lengths(self, column: str, rows: Sequence[int]) -> Iterator[int]:
+        """Yield the number of characters of a column's texts for the given rows, as `some` does, without decoding."""
+        import pyarrow.compute as pc  # noqa: PLC0415 (takes 25 ms, in every session)
+
+        for values in self._some(column, rows):
+            yield from pc.utf8_length(values).to_pylist()
+
+    def _some(self, column: str, rows: Sequence[int]) -> Iterator[pa.Array]:
+        place = 0
+        try:
+            while place < len(rows):
+                group = bisect_right(self._starts, rows[place]) - 1
+                start, stop = self._starts[group], self._starts[group + 1]
+                end = bisect_left(rows, stop, lo=place)
+                values = self._file.read_row_group(group, columns=[column], use_threads=False).column(0)
+                values = values.cast(pa.string()) if pa.types.is_dictionary(values.type) else values
+                chosen = _in_one(values)
+                if end - place < stop - start:
+                    chosen = chosen.take(pa.array([row - start for row in rows[place:end]], pa.int64()))
+                yield chosen
+                place = end
+        except DAMAGED as error:
+            raise DataError(f"{self.path}: cannot read column {column}: {error}") from error
+
     def trajectory_hashes(self) -> Sequence[int]:
         """Return the stable hash of every row's trajectory."""
         return self._hashes("trajectory_hash")

@@ -52,6 +52,7 @@ class Machines:
             if not self._starting:
                 raise
             self._session.ledger.recorder.finish(pytest.ExitCode.USAGE_ERROR, complete=False)
+            self._session.ledger.recorder.close()
             hint = "; name the data with --fc-data=FILE" if "rsync root" in str(error) else ""
             raise pytest.UsageError(f"{machine_name(self._starting[0])}: {_reason(error)}{hint}") from error
 

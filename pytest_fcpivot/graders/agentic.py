@@ -107,6 +107,14 @@ class AgenticGrader:
             return _grade_call(expected.calls[0], actual.calls[0])
         return _grade_batch(expected, actual)
 
+    def matches(self, expected: Any, actual: Any, steps: Sequence[str | int] = ()) -> bool:
+        """Return whether two decoded values count as equal; the `steps` lead to them from the arguments.
+
+        Only the values of the arguments themselves may contain each other as texts; all others must be the same JSON.
+        """
+        is_argument = len(steps) == 1 and isinstance(steps[0], str)
+        return _match(expected, actual) if is_argument else same_json(expected, actual)
+
     def grade_message(self, expected: str, answer: str, score: float, explanation: str) -> Grade:
         """Make the grade of a message from its score, 0 to 1, which a judge or the keyword overlap has given it.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.graders.nemo_gym import NemoGymGrader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_fcpivot.core.model import Action, Grade
 
@@ -32,6 +32,16 @@ class Grader(Protocol):
     def binary(self) -> bool: ...  # noqa: D102
     def accepts(self, calls: int) -> bool: ...  # noqa: D102
     def grade(self, expected: Action, actual: Action) -> Grade: ...  # noqa: D102
+
+
+@runtime_checkable
+class ComparesValues(Protocol):
+    """The method of a grader that can tell which values inside arguments it takes for equal; bundled ones have it.
+
+    `steps` are the keys and indexes that lead from the arguments to the two values.
+    """
+
+    def matches(self, expected: Any, actual: Any, steps: Sequence[str | int] = ()) -> bool: ...  # noqa: D102
 
 
 class SupportsGrade(Protocol):

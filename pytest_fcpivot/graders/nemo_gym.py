@@ -8,7 +8,7 @@ often called Jaccard, but is not: see `_texts_match`.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pytest_fcpivot.core.apart import names_apart, values_apart
 from pytest_fcpivot.core.errors import GraderError
@@ -31,6 +31,9 @@ from pytest_fcpivot.graders.categories import (
     wrong_number,
 )
 from pytest_fcpivot.graders.matching import maximum_matching
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Version = Literal["first-call", "any-order"]
 RewardMode = Literal["binary_strict", "fractional", "f1"]
@@ -121,6 +124,13 @@ class NemoGymGrader:
                 "use --fc-grader=nemo-gym:any-order"
             )
         return self._grade_batch(expected, actual)
+
+    def matches(self, expected: Any, actual: Any, steps: Sequence[str | int] = ()) -> bool:  # noqa: ARG002
+        """Return whether two decoded values inside arguments count as equal, wherever the `steps` lead.
+
+        Raises RecursionError for values that are nested too deep.
+        """
+        return _difference(expected, actual, self.word_count_similarity_threshold) is None
 
     def _grade_batch(self, expected: Action, actual: Action) -> Grade:
         n_expected, n_actual = len(expected.calls), len(actual.calls)

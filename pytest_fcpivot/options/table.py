@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def flag_of(dest: str) -> str:
+    """Return an option's name on the command line, also of one that this version does not know."""
+    return "--" + dest.replace("_", "-")
+
+
 class Option(NamedTuple):  # not a dataclass, which takes five times as long to define, in every pytest session
     """One option; `dest` is its name in run.json and in ini files, from which its other names are derived."""
 
@@ -27,7 +32,7 @@ class Option(NamedTuple):  # not a dataclass, which takes five times as long to 
     @property
     def flag(self) -> str:
         """The option's name on the command line."""
-        return "--" + self.dest.replace("_", "-")
+        return flag_of(self.dest)
 
     @property
     def env(self) -> str:
@@ -156,6 +161,12 @@ OPTIONS = (
         "fc_run",
         "DIR|none",
         "directory in which to record the run, or none (default: a new directory under .fcpivot)",
+        of_run="no",
+    ),
+    Option(
+        "fc_html",
+        "FILE.html",
+        "write the report of the run into this file at the end: one page that needs no network",
         of_run="no",
     ),
     Option(

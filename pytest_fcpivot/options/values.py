@@ -43,6 +43,7 @@ class Options:
     max_unread: ErrorBound | None
     run: Path | None
     keep_run: bool  # False: nothing is recorded
+    html: Path | None  # the file for the report
     allow_damaged: bool
     model: ModelOptions
     judge: JudgeOptions
@@ -71,11 +72,12 @@ class ErrorBound:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Prices of a million tokens, in any currency."""
+    """Prices of a million tokens."""
 
     input: float
     cached: float
     output: float
+    currency: str = "USD"
 
     @classmethod
     def of_text(cls, text: str) -> Price:

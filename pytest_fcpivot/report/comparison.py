@@ -475,6 +475,23 @@ def as_builtins(reports: Sequence[Report]) -> dict[str, Any]:
     return {"format": FORMAT, "base": _side(base), "comparisons": [_comparison(report) for report in reports]}
 
 
+def as_figures(report: Report) -> dict[str, Any]:
+    """Return a comparison of two runs as builtins of a bounded size, with numbers in place of lists of pivots."""
+    found = report.found
+    whole = _comparison(report)
+    lists = ("lost", "won", "only_base", "only_new", "errors_base", "errors_new")
+    alike = ("identical", "pairs", "means", "difference", "if_missing_wrong", "if_missing_right", "unchanged")
+    return {
+        "base": found.base.name,
+        "base_agent": found.base.description.get("agent"),
+        **{name: whole[name] for name in alike},
+        **{name: len(whole[name]) for name in lists},
+        **{name: whole[name] for name in ("partly_base", "partly_new")},
+        "least_change": found.least_change,
+        "groups": [_group(group) for group in report.groups if group.holm is not None],
+    }
+
+
 def _comparison(report: Report) -> dict[str, Any]:
     found = report.found
     means = found.means

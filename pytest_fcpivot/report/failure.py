@@ -10,6 +10,8 @@ from pytest_fcpivot.core.apart import nearly_the_same, shown_name, texts_apart
 from pytest_fcpivot.core.chat import content_text
 from pytest_fcpivot.core.error_bodies import with_reason
 from pytest_fcpivot.core.jsontext import on_screen, one_line
+from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.report.turns import turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +24,9 @@ _CALLS_SHOWN = 3
 _PATHS_SHOWN = 8
 _PAIRS_SHOWN = 12
 _FRAMES_SHOWN = 6
+_TURNS_SHOWN = 6
+_MOST_TURNS = 12  # where the user's last turn is further back than the others
+_NAME_WIDTH = 80
 _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 _PACKAGE = str(Path(__file__).parent.parent)
 
@@ -125,6 +130,32 @@ def last_user_turn(pivot: Pivot) -> str:
         if item.get("role") == "user":
             return f'"{one_line(content_text(item.get("content")), _WIDTH)}"'
     return "(the user has not said anything)"
+
+
+def last_turns(pivot: Pivot) -> str:
+    """Write the last turns, a line each, with calls and results and the user's last words, and how many precede."""
+    said = [turn for turn in turns(pivot.input) if turn.kind != "reasoning"]
+    last_user = max((number for number, turn in enumerate(said) if turn.kind == "user"), default=len(said))
+    first = max(0, min(len(said) - _TURNS_SHOWN, last_user))
+    shown = said[first:]
+    left_out = 0
+    if len(shown) > _MOST_TURNS:  # the user's turn, and the end of what followed it
+        left_out = len(shown) - _MOST_TURNS
+        shown = [shown[0], *shown[-_MOST_TURNS + 1 :]]
+    lines = [f"before:   {count_of(first, 'turn')}; fcpivot show {one_line(pivot.id)} shows them"] if first else []
+    for number, turn in enumerate(shown):
+        if number == 1 and left_out:
+            lines.append(f"…         {count_of(left_out, 'more turn')}")
+        name = one_line(turn.title, _NAME_WIDTH)
+        text = one_line(turn.text, 2 * _WIDTH)
+        if turn.kind == "call":
+            lines.append(f"call:     {name}({text})")
+        elif turn.kind == "result":
+            lines.append(f"result:   {name}: {text}")
+        else:
+            label = {"assistant": "agent"}.get(turn.kind, turn.kind)
+            lines.append(f"{f'{label}:':<10}" + f'"{text}"')
+    return on_screen("\n".join(lines or ["(the conversation is empty)"]))
 
 
 def explain_error(

@@ -1,4 +1,4 @@
-"""Write what `fcpivot merge` prints: the summary of the new run, as a session shows it, and what is missing."""
+"""Write the summary of a merged run: what `fcpivot merge` prints, as a session shows it, and the run's summary.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pytest_fcpivot.data import SAMPLE
 from pytest_fcpivot.graders import is_binary, is_bundled
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
-from pytest_fcpivot.report.summary import Figures, Subject
+from pytest_fcpivot.report.summary import Figures, Recorded, Subject, Summary
+from pytest_fcpivot.report.summary_json import written
 from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     """Yield the lines of the summary, and then those about the merge."""
     description, figures = merged.description, Figures.of(merged.tally)
     if figures.graded or figures.errors:
-        subject = _subject(description)
+        subject = subject_of_run(description)
         yield _heading(summary_title(subject))
         yield from summary_lines(subject, figures)
         identity = identity_line(subject, figures)
@@ -46,7 +47,25 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     yield from (f"missing: {line}" for line in merged.missing)
 
 
-def _subject(description: Mapping[str, Any]) -> Subject:
+def summary_file(merged: Merged) -> bytes:
+    """Return the content of the merged run's `summary.json`."""
+    figures = Figures.of(merged.tally)
+    summary = Summary(
+        subject=subject_of_run(merged.description),
+        figures=figures,
+        recorded=Recorded(path=str(merged.path), trouble=None, marked=merged.made_here),
+        to_complete=_can_be_completed(merged, figures),
+        notes=(*merged.notes, *(f"missing: {line}" for line in merged.missing)),
+    )
+    return written(summary, Redactor())
+
+
+def _can_be_completed(merged: Merged, figures: Figures) -> bool:
+    """Return whether a resume of the merged run itself asks for what is missing in it."""
+    return bool(merged.missing or figures.errors) and "selected_by_shard" not in merged.description
+
+
+def subject_of_run(description: Mapping[str, Any]) -> Subject:
     """Return the Subject of a run, from its description in run.json."""
     redact = Redactor()
     grader = description["grader"]

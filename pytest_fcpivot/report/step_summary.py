@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.report.summary import Figures, Summary
+    from pytest_fcpivot.runs.signatures import Cause, Changed, Signature
 
 # GitHub shows nothing of a step whose steps wrote more than 1 MiB into the file. Others may write to it after us.
 MOST_BYTES = 1_000_000
+_SIGNATURES = 10
+_GONE = 5
 _TOOLS = 10
 _CATEGORIES = 20
 _SENTENCE = 1000  # characters
@@ -36,6 +39,7 @@ def step_summary(summary: Summary) -> list[str]:
     ]
     if summary.lost:
         lines += ["", f"**{summary.lost} of {figures.selected} tests were not run:** {plain(summary.why_lost, 400)}"]
+    lines += _signatures(figures.causes, summary.changed)
     lines += _tools(figures)
     lines += _categories(figures)
     if summary.comparison_page:
@@ -85,6 +89,40 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
         if price is not None:
             rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):.4f}"))
     return table(("figure", "value"), rows, right=(1,))
+
+
+def _signatures(causes: Sequence[Cause], changed: Changed | None) -> list[str]:
+    """Return how answers went wrong, what cost the most first, and what has changed since the baseline."""
+    gone = () if changed is None else changed.gone
+    lines: list[str] = []
+    if causes:
+        since = [] if changed is None else ["since the baseline"]
+        head = ("what went wrong", "answers", "reward lost", *since, "example")
+        rows = [_signature(cause, changed) for cause in causes[:_SIGNATURES]]
+        lines += ["", *table(head, rows, right=(1, 2))]
+        if len(causes) > _SIGNATURES:
+            rest = causes[_SIGNATURES:]
+            answers, lost = count_of(sum(cause.count for cause in rest), "answer"), sum(cause.lost for cause in rest)
+            lines += ["", f"… and {len(rest)} more ways, of {answers} and {lost:.4g} of the reward"]
+    if gone:
+        more = f"; and {len(gone) - _GONE} more" if len(gone) > _GONE else ""
+        lines += ["", f"Gone since the baseline: {'; '.join(_what(cause.signature) for cause in gone[:_GONE])}{more}"]
+    return lines
+
+
+def _signature(cause: Cause, changed: Changed | None) -> list[str]:
+    since = [] if changed is None else ["**new**" if cause.signature in changed.new else ""]
+    return [_what(cause.signature), f"{cause.count}", f"{cause.lost:.4g}", *since, code(cause.example)]
+
+
+def _what(signature: Signature) -> str:
+    """Write a signature so that the name of a function is not taken for the words for what is no function."""
+    texts = (signature.expected, signature.answered)
+    one, other = (
+        code(text) if is_call else plain(text) for text, is_call in zip(texts, signature.is_call, strict=True)
+    )
+    path = "" if signature.path is None else f" {code(signature.path)}"
+    return f"{one if one == other else f'{one} → {other}'}{path}: {plain(signature.problem)}"
 
 
 def _tools(figures: Figures) -> list[str]:

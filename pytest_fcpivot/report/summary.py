@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.options.values import Price
     from pytest_fcpivot.runs.gate import Verdict
+    from pytest_fcpivot.runs.signatures import Cause, Changed
     from pytest_fcpivot.runs.tally import Tally
     from pytest_fcpivot.stats.interval import Interval
     from pytest_fcpivot.stats.noise import Noise
@@ -83,8 +84,9 @@ class Figures:
     `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` is separate. `interval` has the
     mean reward; `mean_with_errors` is the mean with each error as 0. `flaky` is None without repeats. `confusion`
     counts results by (expected, answered) kind, `tools` has (graded, failed) by expected tool, and `flags` counts
-    oddities of answers. `again` counts errors whose tests were run again, `repeated` further results of a test that
-    are not counted, `redacted` answers that were recorded with *** in place of a secret.
+    oddities of answers. `causes` are the signatures of what was not fully rewarded, those that cost the most first.
+    `again` counts errors whose tests were run again, `repeated` further results of a test that are not counted,
+    `redacted` answers that were recorded with *** in place of a secret.
     """
 
     selected: int
@@ -106,6 +108,7 @@ class Figures:
     schemas: Mapping[str, int]
     confusion: Mapping[tuple[str, str], int]
     tools: Mapping[str, tuple[int, int]]
+    causes: tuple[Cause, ...]
     flags: Mapping[str, int]
     error_groups: tuple[ErrorGroup, ...]
     latency: Latency | None
@@ -148,6 +151,7 @@ class Figures:
             schemas=dict(tally.schemas),
             confusion=dict(tally.confusion),
             tools={tool: (graded, tally.tools_failed[tool]) for tool, graded in tally.tools_graded.items()},
+            causes=tally.signatures.ranked(),
             flags=dict(tally.flags),
             error_groups=tuple(
                 ErrorGroup(cause=cause, count=count, text=text, varies=varies)
@@ -217,9 +221,11 @@ class Summary:
     for the reason `why_lost`; `uncollected` has the files that could not be collected. `to_complete`: the run can be
     resumed. `rerun` is the line with the command that runs the failures again. `verdict` is the gate's, None without a
     gate; if the session stopped when it was certain, `calls_under_way` counts the calls for tests that were not run.
-    `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that
-    was saved, and `not_saved` the reason why it was not. `comparison` has the lines on the comparison with a baseline,
-    and `comparison_page` those for a CI job's page, in Markdown.
+    `exit_note` says why the exit code is not that of the verdict. `saved` is a line about the baseline that was saved,
+    and `not_saved` the reason why it was not. `changed` tells which signatures are new and which are gone since the
+    baseline; None without a baseline, and for one that is a saved file, which has no answers. `comparison` has the
+    lines on the comparison with a baseline, `comparison_page` those for a CI job's page, in Markdown, and
+    `comparison_figures` its figures as builtins.
     """
 
     subject: Subject
@@ -239,5 +245,7 @@ class Summary:
     exit_note: str | None = None
     saved: str | None = None
     not_saved: str | None = None
+    changed: Changed | None = None
     comparison: tuple[str, ...] = ()
     comparison_page: tuple[str, ...] = ()
+    comparison_figures: Mapping[str, Any] | None = None

@@ -367,6 +367,17 @@ _NOT_ONE = "; name a run's directory, or a file that --fc-save-baseline wrote"
 _DAMAGED = "; the baseline is damaged, or was edited: restore it, or save it again"
 
 
+def is_baseline(path: Path) -> bool:
+    """Return whether a file begins as a saved baseline does; False if it cannot be read."""
+    if path.suffix != ENDING:
+        return False
+    try:
+        with path.open("rb") as stream:
+            return f'"{_MEMBER}"'.encode() in stream.read(64)
+    except OSError:
+        return False
+
+
 def _first_line(path: Path) -> dict[str, Any]:
     """Read and check the first line of a baseline; raises RunError as `read_baseline`."""
     _, line = next(lines_of(path, _line, None, is_given=True), (0, None))

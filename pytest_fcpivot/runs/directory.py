@@ -1,5 +1,7 @@
 """A run on disk: `run.json` describes the run, `results.jsonl` gets one line for each test as it ends.
 
+`summary.json` has the figures of a session that ended; of these, a report reads the mean reward of earlier runs.
+
 Only one process writes these. Each line is passed to the operating system at once, so that a killed process loses no
 reported result. Answers whose tests have not run yet are kept beside them, in `calls/`.
 """
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.trust import Key
 
 RUNS = ".fcpivot"
+SUMMARY = "summary.json"
 _RESULTS = "results.jsonl"
 _OF_CALLS = (".jsonl", "crashes.json", ".tmp")  # endings of the file names in `calls/`
 _TAIL = 1 << 16
@@ -57,6 +60,18 @@ class RunDirectory:
     @classmethod
     def latest(cls, base: Path) -> Path:
         """Return the run under `base` that was started last and is not a replay; raises RunError if there is none."""
+        return cls._latest(base, "no run to resume", "--fc-resume=DIR", replays=False)
+
+    @classmethod
+    def latest_of_all(cls, base: Path, purpose: str, option: str) -> Path:
+        """Return the run under `base` that was started last, be it a replay or not; raises RunError if there is none.
+
+        The message begins with the `purpose`, and says how a run is named: as in `option`.
+        """
+        return cls._latest(base, purpose, option, replays=True)
+
+    @classmethod
+    def _latest(cls, base: Path, purpose: str, option: str, *, replays: bool) -> Path:
         found: list[tuple[str, str, Path]] = []
         unread: list[tuple[float, RunError]] = []
         for file in (base / RUNS).glob(f"*/{RUN_FILE}"):
@@ -65,14 +80,14 @@ class RunDirectory:
             except RunError as error:
                 unread.append((_written(file), error))
                 continue
-            if not description.get("replays"):
+            if replays or not description.get("replays"):
                 found.append((str(description.get("started")), file.parent.name, file.parent))
         path = max(found)[2] if found else None
         last = max(unread, key=lambda each: each[0], default=None)
         if last is not None and (path is None or last[0] > _written(path / RUN_FILE)):
-            raise RunError(f"no run to resume: the last one cannot be read; name one, as in --fc-resume=DIR\n{last[1]}")
+            raise RunError(f"{purpose}: the last one cannot be read; name one, as in {option}\n{last[1]}")
         if path is None:
-            raise RunError(f"no run to resume: there is none under {base / RUNS}; name one, as in --fc-resume=DIR")
+            raise RunError(f"{purpose}: there is none under {base / RUNS}; name one, as in {option}")
         return path
 
     @classmethod
@@ -173,6 +188,14 @@ class RunDirectory:
     def write_description(self, description: Mapping[str, Any], key: Key | None = None) -> None:
         """Write `run.json` atomically, marked as made here if there is a `key`; raises OSError."""
         inside.replace(self.path / RUN_FILE, written(description, key))
+
+    def write_summary(self, content: bytes) -> None:
+        """Write `summary.json` atomically; raises OSError."""
+        inside.replace(self.path / SUMMARY, content)
+
+    def forget_summary(self) -> None:
+        """Remove `summary.json`, which is about fewer results than there will be; raises OSError."""
+        (self.path / SUMMARY).unlink(missing_ok=True)
 
     def judged(self) -> Counter[str]:
         """Count the messages in the run's results by who scored them."""

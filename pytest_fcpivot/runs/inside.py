@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CALLS = "calls"
 _FILE, _FOLDER, _LINK = "a file", "a directory", "a link"
 _SPECIAL = "not a plain file (a pipe, a socket or a device)"
-_KINDS = {"run.json": _FILE, "results.jsonl": _FILE, CALLS: _FOLDER}
+_KINDS = {"run.json": _FILE, "results.jsonl": _FILE, "summary.json": _FILE, CALLS: _FOLDER}
 _NO_WAY_OUT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 

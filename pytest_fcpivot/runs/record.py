@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.jsontext import quoted, well_formed
 from pytest_fcpivot.core.usage import Usage
 from pytest_fcpivot.graders.categories import OURS
+from pytest_fcpivot.runs.output import action_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,11 @@ class CaseRecord:
 
     @classmethod
     def of_line(cls, line: ResultLine, *, own: bool) -> CaseRecord:
-        """Make a record from a line of `results.jsonl`, with all that is counted, but without the long texts."""
+        """Make a record from a line of `results.jsonl`, with all that is counted, but without the long texts.
+
+        The action, which tells how an answer went wrong, is there only if the reward is not the whole one.
+        """
+        wrong = line.reward is not None and line.reward < 1.0
         return cls(
             pivot_id=line.pivot_id,
             trajectory_id=line.trajectory_id,
@@ -90,7 +95,9 @@ class CaseRecord:
             actual=line.kind,
             reward=line.reward,
             category=line.category,
+            path=line.path if wrong else None,
             schema=line.schema,
+            action_json=action_json(line.graded()) if wrong and line.has_action else None,
             usage=None if line.usage is None else line.usage.counts(),
             latency_s=line.latency_s,
             attempts=line.attempts,

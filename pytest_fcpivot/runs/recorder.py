@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.described import DECIDED, RUN_FORMAT, read_with_origin
-from pytest_fcpivot.runs.directory import RunDirectory, now
+from pytest_fcpivot.runs.directory import SUMMARY, RunDirectory, now
 from pytest_fcpivot.runs.trust import Origin, find_key
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Recorder:
         try:
             if self._resumes:
                 self._run = RunDirectory.resume(self.path)
+                self._run.forget_summary()  # it is of the session before
                 self.repaired = self._run.repaired
                 # Read again, now that the lock keeps other sessions out: the mark must be for the present content.
                 self._description, origin = read_with_origin(self.path, self._key or find_key())
@@ -76,6 +77,11 @@ class Recorder:
     def description(self) -> Mapping[str, Any]:
         """The run's description, as far as it is known; empty if the run is not recorded."""
         return self._description
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run can be written."""
+        return self._run is not None
 
     @property
     def unmarked(self) -> str | None:
@@ -122,6 +128,8 @@ class Recorder:
     ) -> None:
         """Record the end of the session; then remove the kept answers if the run is `complete`.
 
+        The run stays open, for its summary, until `close`.
+
         `counts` has the selected tests by outcome, `judged` the scored messages by who scored them, if there was a
         judge, `verdict` is the gate's, if there was one, and `decided` says how the session stopped for it. A new run
         without results is removed, unless `keep` is set or answers are kept.
@@ -130,7 +138,7 @@ class Recorder:
             return
         answers_wait = self.calls is not None and self.calls.exists() and not complete
         if not (self._resumes or answers_wait or keep) and self._run.discard_if_empty():
-            self.path = None
+            self.path = self._run = None
             return
         self._session |= {"ended": now(), "exit_status": exit_status}
         if counts is not None:
@@ -153,7 +161,21 @@ class Recorder:
                 self._run.forget_calls()
             if not described:
                 self._describe_in_freed_room()
-        self._run.close()
+
+    def write_summary(self, content: bytes) -> None:
+        """Write the summary of the finished run; if that fails, it is told as trouble."""
+        if self._run is None:
+            return
+        try:
+            self._run.write_summary(content)
+        except OSError as error:
+            self.trouble = self.trouble or f"{self.path}: {SUMMARY} cannot be written: {error.strerror or error}"
+
+    def close(self) -> None:
+        """Let go of the run, so that another session may go on with it."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
 
     def _answers_wait(self) -> bool:
         """Return whether the run has answers for tests without a result, which this session did not select."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.core.answer_flags import UNREAD
 from pytest_fcpivot.runs.error_groups import group_of
 from pytest_fcpivot.runs.record import RUN_AGAIN
+from pytest_fcpivot.runs.signatures import Signatures
 from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k
 from pytest_fcpivot.stats.noise import Noise, noise
 
@@ -51,6 +52,7 @@ class Tally:
         self.confusion: Counter[tuple[str, str]] = Counter()
         self.tools_graded: Counter[str] = Counter()
         self.tools_failed: Counter[str] = Counter()
+        self.signatures = Signatures()
         self.example_ids: set[str] = set()
         self._rewards: dict[str, list[float]] = {}
         self._own_passed = 0
@@ -101,6 +103,7 @@ class Tally:
             repeated.rewards.append(record.reward)
             repeated.passed += passed
         self.categories[record.category or ""] += 1
+        self.signatures.add(record, test, passed=passed)
         self.schemas[record.schema or ""] += 1
         self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
         if record.tool is not None:

@@ -35,7 +35,7 @@ def tests_without_result(description: Mapping[str, Any], results: int) -> int | 
     if results <= selected - left:
         return selected - results
     # the last session resumed a part of the run, and its counts are of that part
-    if not _only_data(description):
+    if not only_data(description):
         return None
     wanted: int = sum(data["selected"] for data in description["data"]) * description["repeats"]
     return max(left, wanted - results)
@@ -55,7 +55,7 @@ def absent_shards(description: Mapping[str, Any]) -> str | None:
     return f"{which} of {count}"
 
 
-def _only_data(description: Mapping[str, Any]) -> bool:
+def only_data(description: Mapping[str, Any]) -> bool:
     """Return whether the run had no tests but those of its data files, so that their number is known."""
     paths = {os.path.normpath(data["path"]) for data in description["data"]}
     arguments: list[str] = description.get("arguments") or []

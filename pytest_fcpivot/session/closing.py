@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.junit_trouble import JUnitTrouble
     from pytest_fcpivot.session.ledger import Ledger
+    from pytest_fcpivot.session.page import Page
     from pytest_fcpivot.session.plan import Plan
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown GitHub shows on the page of a job
@@ -51,7 +52,9 @@ class Closing:
         self._ledger = ledger
         self._session: pytest.Session | None = None
         self._junit: JUnitTrouble | None = None
+        self._page: Page | None = None
         self._to_summarize = False
+        self._summary: Summary | None = None
         self.distribution: Distribution | None = None
         self.has_run = False
         self.runs_own_tests = False
@@ -78,8 +81,13 @@ class Closing:
         self._to_summarize = self.has_run
         if others is not None and not self._ledger.complete:
             others.stop("fcpivot: the session ends")
-        self._ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=judged)
-        self._save_baseline(session)
+        try:
+            self._ledger.close(int(session.exitstatus), workers_answer=others is not None, judged=judged)
+            self._save_baseline(session)
+            self._write_summary_file(session)
+        finally:
+            self._ledger.recorder.close()
+        self._write_page(session)
         self._write_junit_properties(session.config)
 
     def _others(self) -> Distribution | None:
@@ -114,6 +122,18 @@ class Closing:
         if refused and session.exitstatus in TO_THE_END and not (gating.verdict is not None and gating.verdict.fails):
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
+    def _write_page(self, session: pytest.Session) -> None:
+        """Write the HTML report, if it is asked for; a job that relies on it notices by the exit code."""
+        target = self._plan.options.html
+        if target is None or self._plan.only_looks or not self.has_run:
+            return
+        from pytest_fcpivot.session.page import Page  # noqa: PLC0415 (only for a report)
+
+        self._page = Page(self._plan, target)
+        self._page.write(self._ledger)
+        if self._page.trouble is not None and session.exitstatus in TO_THE_END:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
     def _write_junit_properties(self, config: pytest.Config) -> None:
         """Add the figures to the JUnit file before pytest writes it; without one, they are not worked out here."""
         from pytest_fcpivot.report.junit import (  # noqa: PLC0415 (once, at the end)
@@ -125,14 +145,10 @@ class Closing:
         writers = suite_writers(config)
         if not writers:
             return
-        from pytest_fcpivot.report.summary import Figures  # noqa: PLC0415 (only for a file)
-        from pytest_fcpivot.session.summing_up import hidden, subject_of  # noqa: PLC0415
-
-        gating = self._ledger.gating
-        verdict = None if gating is None else gating.verdict
-        properties = suite_properties(subject_of(self._plan), Figures.of(self._ledger.tally))
-        if verdict is not None:
-            properties |= verdict_properties(hidden(self._plan, verdict))
+        summary = self._summary_of(config)
+        properties = suite_properties(summary.subject, summary.figures)
+        if summary.verdict is not None:
+            properties |= verdict_properties(summary.verdict)
         for add in writers:
             for name, value in properties.items():
                 add(name, value)
@@ -148,23 +164,49 @@ class Closing:
     def summarize(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary in the terminal."""
         from pytest_fcpivot.report.terminal import write_summary  # noqa: PLC0415 (once, at the end)
-        from pytest_fcpivot.session.summing_up import summary_of  # noqa: PLC0415
 
         self._to_summarize = False
         if not reporter.config.option.collectonly:
-            summary = summary_of(
-                reporter.config,
-                self._plan,
-                self._ledger,
-                status=0 if self._session is None else int(self._session.exitstatus),
-                runs_own_tests=self.runs_own_tests,
-                judge_notes=self.judge_notes,
-                calls_under_way=self.calls_under_way,
-            )
+            summary = self._summary_of(reporter.config)
             write_summary(reporter, summary)
+            self._say_page(reporter)
             self._write_step_summary(reporter, summary)
         if self._junit is not None and self._junit.message is not None:
             reporter.write_line(on_screen(self._plan.redact(self._junit.message)), red=True, bold=True)
+
+    def _say_page(self, reporter: pytest.TerminalReporter) -> None:
+        """Write where the HTML report is, or why there is none."""
+        if self._page is None:
+            return
+        for line in self._page.lines:
+            reporter.write_line(on_screen(self._plan.redact(line)))
+        if self._page.trouble is not None:
+            reporter.write_line(on_screen(self._plan.redact(f"ERROR: {self._page.trouble}")), red=True, bold=True)
+
+    def _summary_of(self, config: pytest.Config) -> Summary:
+        """Return the present Summary of the session; what takes long to find out is found out once."""
+        from pytest_fcpivot.session.summing_up import summary_of  # noqa: PLC0415 (once, at the end)
+
+        self._summary = summary_of(
+            config,
+            self._plan,
+            self._ledger,
+            status=0 if self._session is None else int(self._session.exitstatus),
+            runs_own_tests=self.runs_own_tests,
+            judge_notes=self.judge_notes,
+            calls_under_way=self.calls_under_way,
+            known=self._summary,
+        )
+        return self._summary
+
+    def _write_summary_file(self, session: pytest.Session) -> None:
+        """Write the summary beside the results, if the session is recorded."""
+        recorder = self._ledger.recorder
+        if not recorder.is_open:
+            return
+        from pytest_fcpivot.report.summary_json import written  # noqa: PLC0415 (only for a run)
+
+        recorder.write_summary(written(self._summary_of(session.config), self._plan.redact))
 
     def _write_step_summary(self, reporter: pytest.TerminalReporter, summary: Summary) -> None:
         """Write the summary for the page of the CI job, if the environment names a file for it."""

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.errors import OptionError, RunError
-from pytest_fcpivot.options.names import flag_of
+from pytest_fcpivot.options.table import flag_of
 from pytest_fcpivot.runs.comparing import matched
 from pytest_fcpivot.runs.early import Bases, EarlyGate, order_of
 from pytest_fcpivot.runs.rewards import Rewards

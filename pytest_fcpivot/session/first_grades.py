@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import AgentError
 from pytest_fcpivot.graders import meaning_of
-from pytest_fcpivot.options.names import flag_of
-from pytest_fcpivot.options.table import TRUE
+from pytest_fcpivot.options.table import TRUE, flag_of
 from pytest_fcpivot.runs.directory import judge_of_run
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparabl
 from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import Rewards
+from pytest_fcpivot.runs.signatures import Changed, signatures_of_run
 from pytest_fcpivot.session.test_names import TestNames
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.record import CaseRecord
     from pytest_fcpivot.runs.recorder import Recorder
     from pytest_fcpivot.runs.rewards import PivotRewards
+    from pytest_fcpivot.runs.signatures import Cause
     from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.plan import Plan
 
@@ -180,6 +182,14 @@ class Gating:
             max_drop=None if drop is None else float(drop.value),
             flips=_FLIPS,
         )
+
+    def changed(self, causes: Iterable[Cause]) -> Changed | None:
+        """Return which signatures are new and which are gone; None if the baseline is no run, or several."""
+        base = None if self.comparison is None else self._base
+        if base is None or base.path is None or base.is_baseline:
+            return None
+        before, _ = signatures_of_run(base.path)  # damaged lines were refused when the baseline was read
+        return Changed.between(before, causes)
 
     def _facts(self) -> Callable[[PivotRewards], Facts | None]:
         """Return what looks up a pivot's depth and number of tools in the session's data."""

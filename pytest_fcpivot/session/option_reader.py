@@ -127,12 +127,28 @@ class OptionReader:
             max_unread=self._error_bound("fc_max_unread"),
             run=None if run in (None, NO_RUN) else Path(self._config.invocation_params.dir, run).expanduser(),
             keep_run=run != NO_RUN,
+            html=self._html(str(run)),
             allow_damaged=self._truth("fc_allow_damaged") or False,
             model=self._model(),
             judge=self._judge(concurrency),
             price=self._price(),
             gate=self._gate(),
         )
+
+    def _html(self, run: str) -> Path | None:
+        """Return the file for the report; raises OptionError if there can be none."""
+        value, source = self.value("fc_html")
+        if value in (None, ""):
+            return None
+        from pytest_fcpivot.report.html.writing import refuse_other_ending  # noqa: PLC0415 (only if asked for)
+
+        if run == NO_RUN:
+            raise OptionError(
+                f"{source}={value}: the report is made from the recorded run; leave out --fc-run={NO_RUN}"
+            )
+        target = Path(self._config.invocation_params.dir, value).expanduser()
+        refuse_other_ending(target, source)
+        return target
 
     def value(self, dest: str) -> tuple[Any, str]:
         """Return an option's raw value (None if it was not given) and its source."""

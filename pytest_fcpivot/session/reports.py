@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.jsontext import on_screen, one_line, well_formed
 from pytest_fcpivot.graders import passes
+from pytest_fcpivot.report.failure import last_turns
 from pytest_fcpivot.runs.record import CaseRecord, shown_category
 from pytest_fcpivot.session.case import CASE, EARLIER_REASONS, FIRST_GRADED
 from pytest_fcpivot.session.compat import let_go_of_frames
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _FAILED = "Failed: "
 _WIDTH = 80
+_IN_DETAIL = 2  # the verbosity of pytest -vv
+_TURNS = "The conversation before"
 
 
 def as_error(report: pytest.TestReport) -> None:
@@ -78,6 +81,9 @@ class Reports:
             error = _error_text(report, item.name) if case.grade is None and report.failed else None
             case.before = item.stash.get(EARLIER_REASONS, None)
             self._put(report, case.record(error=error, own=isinstance(item, PivotItem)))
+            if report.failed and case.grade is not None and item.config.get_verbosity() >= _IN_DETAIL:
+                # a section of the terminal, which JUnit does not have: it stays small
+                report.sections.insert(0, (_TURNS, last_turns(case.pivot)))
             if self._xfails and report.failed and case.grade is not None:
                 self._xfail(report, case.grade)
             elif self._gated and case.grade is not None and self._hides(report, case.grade):

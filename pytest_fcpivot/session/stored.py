@@ -17,8 +17,7 @@ from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import SAMPLE, SAMPLE_PATH
 from pytest_fcpivot.data.files import is_data_file
 from pytest_fcpivot.graders import is_bundled, meaning_of
-from pytest_fcpivot.options.names import flag_of
-from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, as_arguments, without
+from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, LATEST, as_arguments, flag_of, without
 from pytest_fcpivot.runs import made_here
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.damage import listed, would_be_missing

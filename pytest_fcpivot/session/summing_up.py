@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from pytest_fcpivot.session.nothing_ran import why_nothing_ran
 from pytest_fcpivot.session.rerun import rerun_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.session.gating import Gating
@@ -42,17 +42,26 @@ def summary_of(
     runs_own_tests: bool,
     judge_notes: Iterable[str],
     calls_under_way: int,
+    known: Summary | None = None,
 ) -> Summary:
     """Return a session's Summary; `status` is its exit code, `runs_own_tests`: a user's own tests run over the data.
 
-    `calls_under_way` counts the calls for tests that were not run.
+    `calls_under_way` counts the calls for tests that were not run. The figures and the comparison of a Summary that is
+    `known`, from earlier in the session's end, are taken over; other plugins, and workers that end late, may have
+    changed the rest.
     """
-    figures, recorder, ending, book = Figures.of(ledger.tally), ledger.recorder, ledger.ending, plan.book
-    path = None if recorder.path is None else plan.shown_path(recorder.path)
-    nothing_ran = not figures.selected and not figures.skipped
+    recorder, ending, book = ledger.recorder, ledger.ending, plan.book
     gating, verdict = ledger.gating, None if ledger.gating is None else ledger.gating.verdict
+    path = None if recorder.path is None else plan.shown_path(recorder.path)
+    if known is None:
+        figures = Figures.of(ledger.tally)
+        changed = None if gating is None else gating.changed(figures.causes)
+        compared = _comparison(plan, gating, path)
+    else:
+        figures, changed = known.figures, known.changed
+        compared = known.comparison, known.comparison_page, known.comparison_figures
+    nothing_ran = not figures.selected and not figures.skipped
     xfails = gating is not None and gating.options.xfails  # pytest does not remember these as failures
-    compared, page = _comparison(plan, gating, path)
     left_out = book.damages.losses() if plan.replays and book is not None and book.damages else None
     return Summary(
         subject=subject_of(plan),
@@ -71,28 +80,32 @@ def summary_of(
         calls_under_way=calls_under_way,
         exit_note=None if verdict is None else _exit_note(verdict, status),
         saved=None if gating is None else gating.saved,
-        comparison=compared,
-        comparison_page=page,
+        changed=changed,
+        comparison=compared[0],
+        comparison_page=compared[1],
+        comparison_figures=compared[2],
         not_saved=None if gating is None or gating.trouble is None else plan.redact(gating.trouble),
     )
 
 
-def _comparison(plan: Plan, gating: Gating | None, run: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the lines on the comparison with the baseline, as text and in Markdown; none without one.
+def _comparison(
+    plan: Plan, gating: Gating | None, run: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, Any] | None]:
+    """Return the comparison with the baseline: its lines as text and in Markdown, and its figures; none without one.
 
     `run` is where the session is recorded.
     """
     report = None if gating is None else gating.report()
     if report is None:
-        return (), ()
-    from pytest_fcpivot.report.comparison import lines, markdown  # noqa: PLC0415 (only for a comparison)
+        return (), (), None
+    from pytest_fcpivot.report.comparison import as_figures, lines, markdown  # noqa: PLC0415 (only for a comparison)
 
     more = []
     if run is not None and gating is not None and len(gating.options.baselines) == 1:
         runs = shlex.join(["fcpivot", "compare", report.found.base.name, run])
         more = [f"all flips and groups:  {runs} --show-flips --verbose"]
     text = (*lines(report), *more)
-    return tuple(map(plan.redact, text)), tuple(map(plan.redact, markdown([report])))
+    return tuple(map(plan.redact, text)), tuple(map(plan.redact, markdown([report]))), as_figures(report)
 
 
 def _exit_note(verdict: Verdict, status: int) -> str | None:

@@ -1031,6 +1031,33 @@ def test_closing_when_a_call_has_just_made_tasks() -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
+def test_an_awaitable_after_closing() -> None:
+    """A plain function that returns a coroutine after `close` gets no event loop, and no warning is made of it."""
+    under_way, release, returned = threading.Event(), threading.Event(), threading.Event()
+
+    async def answer() -> str:
+        return "too late"
+
+    def agent(_pivot: PivotView) -> Awaitable[str]:
+        under_way.set()
+        assert release.wait(LONG)
+        returned.set()
+        return answer()
+
+    before = set(threading.enumerate())
+    with calling(agent) as caller, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        start(caller, 1)
+        assert under_way.wait(LONG)
+        caller.close()
+        release.set()
+        assert returned.wait(LONG)
+        join(before)
+        gc.collect()
+        assert caller._loop is None
+    assert [str(warning.message) for warning in warned] == []
+
+
 def test_an_answer_while_closing() -> None:
     """An answer that comes when the caller is closed is told to the log, though nobody reads it any more."""
     under_way = threading.Event()

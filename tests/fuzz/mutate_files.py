@@ -4,7 +4,8 @@
 
 A real session records a run, which is the pattern; each round damages one file of a copy of it (`run.json`,
 `results.jsonl`, a call file, `crashes.json`), or a file of data, of rollouts or of verdicts, and lets the commands read
-it that such a file is for: merge, audit, compare, gate, replay and resume, or conformance, info, lint and prepare.
+it that such a file is for: merge, audit, compare, gate, show, export, replay and resume, or conformance, info, lint,
+prepare and show.
 Damage is flipped bits, bytes that are gone, put in or doubled, lines that are gone, doubled or in another order, values
 of other types, names that are gone, nesting without end, huge numbers, invalid UTF-8 and zero bytes.
 
@@ -404,6 +405,31 @@ class Reader:
             found = "told" if self._command("gate", "run", *rules, "--allow-damaged") != "refused" else found
         return found
 
+    def show(self, name: str) -> str:
+        """Show the first pivots of the run, or of a file of data."""
+        whole = (line for _, line in results_in(self.here / "other" / "results.jsonl") if not isinstance(line, Damage))
+        ids = list(dict.fromkeys(line.pivot_id for line in whole))[:_SHOWN]
+        target = name if name.startswith(("data.", "rows.")) else "run"
+        found = {self._command("show", target, each, "--full") for each in ids}
+        return "read" if "read" in found else "refused"
+
+    def export(self, _: str) -> str:
+        """Write the run as a table, with a row for each test, and with its damaged lines left out if it must be."""
+        found = self._command("export", "run", "--to=parquet", "-o", "out.parquet")
+        if found == "refused":
+            again = self._command("export", "run", "--to=parquet", "-o", "out.parquet", "--allow-damaged")
+            found = "told" if again != "refused" else found
+        table = self.here / "out.parquet"
+        if found == "refused":
+            if table.exists():
+                raise Fault("refused, and there is a table")
+            return found
+        rows = pq.read_table(table, columns=["test", "outcome"]).to_pylist()
+        table.unlink()
+        if len({row["test"] for row in rows}) != len(rows):
+            raise Fault(f"a test has several rows: {rows}")
+        return found
+
     def replay(self, name: str) -> str:
         """Begin to replay the run, or rollouts, and read every answer."""
         target = name if name == "rollouts.jsonl" else "run"
@@ -478,6 +504,7 @@ class Reader:
             told = made.pytest_report_header()
             self._read_all(made)
             made.ledger.recorder.finish(2, complete=False)
+            made.ledger.recorder.close()
         except (FcPivotError, pytest.UsageError):
             return "refused"
         finally:
@@ -519,20 +546,22 @@ def _marked(data: bytes) -> bytes:
 
 
 COMMANDS = {
-    "run.json": ("merge", "audit", "compare", "gate", "replay", "resume"),
-    "results.jsonl": ("merge", "audit", "compare", "gate", "replay", "resume"),
+    "run.json": ("merge", "audit", "compare", "gate", "show", "export", "replay", "resume"),
+    "results.jsonl": ("merge", "audit", "compare", "gate", "show", "export", "replay", "resume"),
     "saved.jsonl": ("compare",),
     "calls/main-1.jsonl": ("merge", "replay", "resume"),
     "calls/crashes.json": ("resume",),
     "rollouts.jsonl": ("audit", "replay", "prepare", "info"),
-    "data.jsonl": ("prepare", "info", "lint"),
+    "data.jsonl": ("prepare", "info", "lint", "show"),
     "talks.jsonl": ("prepare", "info", "lint"),
     "data.jsonl.gz": ("prepare", "info", "lint"),
-    "data.parquet": ("prepare", "info", "lint"),
+    "data.parquet": ("prepare", "info", "lint", "show"),
     "rows.parquet": ("prepare", "info", "lint"),
     "verdicts.jsonl": ("conformance",),
 }
 
+
+_SHOWN = 3  # pivots
 
 # `info` starts a process of its own for each file, which takes twenty times as long as all the rest.
 INFO_OF_EACH = 20

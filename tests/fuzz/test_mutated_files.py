@@ -43,7 +43,20 @@ def test_damaged_files(rounds: Rounds, number: int) -> None:
 def test_every_command_has_a_part() -> None:
     """No command that reads files is left out."""
     assert {command for commands in COMMANDS.values() for command in commands} == {
-        *("merge", "audit", "compare", "gate", "replay", "resume", "prepare", "info", "lint", "conformance"),
+        *(
+            "merge",
+            "audit",
+            "compare",
+            "gate",
+            "show",
+            "export",
+            "replay",
+            "resume",
+            "prepare",
+            "info",
+            "lint",
+            "conformance",
+        ),
     }
 
 

@@ -17,6 +17,7 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas  # noqa: F401, ICN001 (pyarrow loads it, and during a session pytester would forget what came in)
 import pytest
 from doc_pages import PAGES, ROOT, Block, blocks
 

@@ -28,8 +28,11 @@ pytest_plugins = ["pivot_project", "counting_agent", "model_service"]
 NOT_SEEN = {
     "run": {"grader.package", "data[].note", "merged[].damaged"},
     "results": {"further_paths", "redacted"},
+    "summary": {"grader.package"},
     "calls": {"began"} | {f"usage.{kind}_tokens" for kind in ("input", "cached", "output", "reasoning")},
 }
+# Members of a summary that need more pivots; a test of the writer has them.
+OF_MANY_PIVOTS = ("comparison.groups[].", "comparison.if_missing_", "sometimes.pivots[].")
 GRADER = """
 from pytest_fcpivot import Grade
 
@@ -120,7 +123,7 @@ def test_runs(counted: Counted, model: Model) -> None:
     telling = ["--fc-agent=telling:answer", "--fc-price=1/1/1", "--fc-model=any"]
     for name, more in {
         "plain": ["--fc-repeats=2"],
-        "telling": telling,
+        "telling": [*telling, "--fc-baseline=plain", "--fc-max-drop=0.1"],
         "agentic": ["--fc-grader=agentic", "--fc-judge=off"],
         "judged": ["--fc-grader=agentic", "--fc-judge=puppet-judge", f"--fc-judge-base-url={model.url}"],
         "decided": ["--fc-fail-under=0.9", "--fc-min-pivots=1", "--fc-stop-when-decided"],
@@ -138,7 +141,10 @@ def test_runs(counted: Counted, model: Model) -> None:
     assert len(runs) == 11
     described = _hold("run", (json.loads((run / "run.json").read_bytes()) for run in runs))
     results = _hold("results", (line for run in runs for line in _lines(run / "results.jsonl")))
+    summaries = _hold("summary", (json.loads((run / "summary.json").read_bytes()) for run in runs))
     assert set(_declared(_schema("run"))) - described == NOT_SEEN["run"]
+    unseen = set(_declared(_schema("summary"))) - summaries
+    assert {name for name in unseen if not name.startswith(OF_MANY_PIVOTS)} == NOT_SEEN["summary"]
     assert set(_declared(_schema("results"))) - results == NOT_SEEN["results"]
 
 
@@ -165,7 +171,7 @@ def test_members_that_are_read(name: str, line: type[msgspec.Struct]) -> None:
 
 def test_the_schemas_allow_new_members() -> None:
     """A member that a later version adds is no error under the published schemas: readers have to pass over it."""
-    for name in ("run", "results", "calls"):
+    for name in ("run", "results", "summary", "calls"):
         validator = Draft202012Validator({**_schema(name), "required": []})
         value = {"new": 1} | ({"began": "x"} if name == "calls" else {})
         assert not list(validator.iter_errors(value))

@@ -63,7 +63,7 @@ def test_a_run_by_default(counted: Counted) -> None:
     result = counted.run_here(*options, "-q")
     run = counted.only_run
     assert re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{6}", run.name)
-    assert sorted(path.name for path in run.iterdir()) == ["results.jsonl", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["results.jsonl", "run.json", "summary.json"]
     assert "*" in (run.parent / ".gitignore").read_text().splitlines()
     result.stdout.fnmatch_lines([f"run recorded in .fcpivot/{run.name}"])
     found = {line["pivot_id"]: line for line in counted.lines(run)}

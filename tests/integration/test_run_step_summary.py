@@ -33,7 +33,7 @@ def cells(html: str) -> list[str]:
 def test_figures_on_the_page_of_a_job(
     project: Project, monkeypatch: pytest.MonkeyPatch, plugin_args: list[str]
 ) -> None:
-    """The figures, worst tools and categories are tables, written once, whatever the number of processes."""
+    """Figures, signatures, worst tools and categories are tables, written once, whatever the number of processes."""
     page = project.path / "page.md"
     page.write_text("from another step\n")
     monkeypatch.setenv(STEP, str(page))
@@ -47,9 +47,11 @@ def test_figures_on_the_page_of_a_job(
     assert text.startswith("from another step\n### Function")
     html = rendered(text)
     found = cells(html)
-    assert html.count("<table>") == 3
+    assert html.count("<table>") == 4
     for name, value in [("mean reward", "<strong>0.5000</strong>"), ("passed", "1"), ("failed", "1"), ("errors", "1")]:
         assert found[found.index(name) + 1] == value
+    signature = ["<code>add</code> <code>$.a</code>: the value differs", "1", "1", "<code>pivots.jsonl::wrong</code>"]
+    assert found[found.index(signature[0]) :][:4] == signature
     assert found[found.index("<code>add</code>") :][:3] == ["<code>add</code>", "1", "2"]
     assert "--fc-agent=puppet:answer" in html.partition('<code class="language-sh">')[2]
 
@@ -66,8 +68,9 @@ def test_names_are_no_markup(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert "<img" not in html.replace("&lt;img", "")
     assert "<a " not in html
     assert "<em>" not in html
-    (name,) = [cell for cell in cells(html) if "img" in cell]
+    signature, name = [cell for cell in cells(html) if "img" in cell]
     assert name == "<code>a|b`c``d &lt;img src=x&gt; @team [x](http://y) | *b*</code>"
+    assert signature == f"{name} → nothing: neither a call nor a message"
     assert "my_*data*|x.jsonl</h3>" in html
 
 

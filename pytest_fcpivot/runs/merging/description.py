@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.options.names import flag_of
+from pytest_fcpivot.options.table import flag_of
 from pytest_fcpivot.runs.described import DECIDED
 from pytest_fcpivot.runs.merging.part import BY_MEANING, SHARD, selected_by
 

@@ -35,7 +35,7 @@ from pytest_fcpivot.runs.tally import Tally
 from pytest_fcpivot.runs.trust import find_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_fcpivot.runs.merging.part import Part
@@ -62,12 +62,18 @@ class Merged:
     made_here: bool
 
 
-def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) -> Merged:
+def merge(
+    runs: Sequence[Path],
+    target: Path,
+    *,
+    allow_damaged: bool = False,
+    summarize: Callable[[Merged], bytes] | None = None,
+) -> Merged:
     """Join runs into a new one at `target`, which appears complete or not at all.
 
-    The last line of each test counts. Lines are in the order of the shards, and within a run in the run's order. Raises
-    RunError if the runs overlap or are about different things, if `target` is not new or empty, or if lines are damaged
-    and `allow_damaged` is false.
+    The last line of each test counts. Lines are in the order of the shards, and within a run in the run's order. What
+    `summarize` makes of the merged run becomes its `summary.json`. Raises RunError if the runs overlap or are about
+    different things, if `target` is not new or empty, or if lines are damaged and `allow_damaged` is false.
     """
     key = find_key()
     parts = open_parts(runs, target, key)
@@ -92,13 +98,17 @@ def merge(runs: Sequence[Path], target: Path, *, allow_damaged: bool = False) ->
         strangers = [part.name for part in parts if not part.made_here]
         # The merged run names what its parts name, so it counts as made here only if all of them do.
         directory.write_description(description, None if strangers else key)
-    if strangers:
-        notes.append(
-            f"these runs are not marked as made here: {several(strangers)}; so the merged run is not marked either, "
-            "and to resume or replay it, its agent, data and addresses have to be given again"
-        )
-    remarks = *left_out(parts), *notes
-    return Merged(target, description, tally, len(places), tuple(missing(parts)), remarks, made_here=not strangers)
+        if strangers:
+            notes.append(
+                f"these runs are not marked as made here: {several(strangers)}; so the merged run is not marked "
+                "either, and to resume or replay it, its agent, data and addresses have to be given again"
+            )
+        remarks, made_here = (*left_out(parts), *notes), not strangers
+        gaps = tuple(missing(parts))
+        merged = Merged(target, description, tally, len(places), gaps, remarks, made_here=made_here)
+        if summarize is not None:
+            directory.write_summary(summarize(merged))
+    return merged
 
 
 def _places(parts: Sequence[Part]) -> dict[str, int]:

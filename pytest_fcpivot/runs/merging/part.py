@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.errors import OptionError, RunError
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.graders import meaning_of
-from pytest_fcpivot.options.names import flag_of
-from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK
+from pytest_fcpivot.options.table import ABOUT_THE_RUN, DEFAULT_PASS_MARK, flag_of
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import COMPARED_BY_MEANING, RunDirectory, ended_early, judge_of_run

@@ -1,0 +1,99 @@
+"""`fcpivot report`: write the report of a run as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pytest_fcpivot.cli.say import say
+from pytest_fcpivot.cli.shared import add_allow_damaged
+
+_MOST_MEGABYTES = 2000
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its options."""
+    command = commands.add_parser(
+        "report",
+        help="write the report of a run as one HTML file",
+        description="Writes the report of a run as one HTML file, which needs no network and nothing beside it.",
+    )
+    command.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="the run to report, which is the last of several; the first of several is what it is compared with, and "
+        "all are among the earlier runs that are shown",
+    )
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html")
+    command.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="data file of the run, if it was moved; may be given several times",
+    )
+    command.add_argument(
+        "--baseline",
+        metavar="BASE",
+        help="compare with this run: its directory, or a saved baseline's file or name (default: the first of several "
+        "RUNs)",
+    )
+    command.add_argument(
+        "--max-size",
+        type=_megabytes,
+        default="25",
+        metavar="MB",
+        help="the most megabytes that the file may have (default: 25): what does not fit is left out, conversations of "
+        "passed pivots first",
+    )
+    add_allow_damaged(command)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    from pytest_fcpivot.report.html.building import Asked, build  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.report.html.writing import refuse_other_ending, said, write  # noqa: PLC0415
+    from pytest_fcpivot.runs.baseline import read_side  # noqa: PLC0415
+    from pytest_fcpivot.runs.comparing import Side, refuse_different  # noqa: PLC0415
+    from pytest_fcpivot.runs.described import read_description  # noqa: PLC0415
+    from pytest_fcpivot.runs.rewards import Rewards  # noqa: PLC0415
+
+    target: Path = options.output
+    refuse_other_ending(target)
+    *others, named = options.runs
+    path = Path(named)
+    if path.name == "results.jsonl":
+        path = path.parent
+    compared = options.baseline if options.baseline is not None else others[0] if others else None
+    base = None if compared is None else read_side(compared, Path.cwd(), allow_damaged=options.allow_damaged)
+    if base is not None:
+        description = read_description(path)
+        refuse_different(base, Side(named, path, description, Rewards()))
+    asked = Asked(
+        run=path,
+        name=path.resolve().name,
+        path=str(path),
+        data=options.data,
+        allow_damaged=options.allow_damaged,
+        max_size=options.max_size,
+        base=base,
+        others=[each for each in map(Path, others) if each.is_dir()],
+    )
+    built = build(asked)
+    size = write(target, built.texts)
+    for line in said(str(target), built, size):
+        say(line)
+    return 0
+
+
+def _megabytes(text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= _MOST_MEGABYTES:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number of megabytes, as in 25")
+    return int(value * 1_000_000)

@@ -1,0 +1,175 @@
+"""Draw the small pictures of the first screen as SVG, with presentation attributes that do without a style sheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_fcpivot.report.html.escape import Markup, element
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_fcpivot.report.html.model import Mark, PastRun
+    from pytest_fcpivot.stats.interval import Interval
+
+INK, PALE, ACCENT, BAD = "#1f2328", "#8c959f", "#0969da", "#b3261e"
+_AXIS, _EDGE = 560, 20
+_STEP, _STRIP = 26, 110
+
+
+def _svg(width: int, height: int, label: str, *children: Markup) -> Markup:
+    """Return a picture with a text in its place for those who cannot see it."""
+    return element(
+        "svg",
+        element("title", label),
+        *children,
+        width=width,
+        height=height,
+        viewbox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=label,
+    )
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def axis(interval: Interval, marks: Sequence[Mark], label: str) -> Markup:
+    """Draw a mean reward with its interval on an axis from 0 to 1, and marks on the same axis."""
+
+    def at(value: float) -> float:
+        return _EDGE + value * _AXIS
+
+    shapes = [
+        element("line", x1=_EDGE, x2=_EDGE + _AXIS, y1=34, y2=34, stroke=PALE, stroke_width=1, class_="axis"),
+        *(
+            element(
+                "text",
+                f"{tick / 10:g}",
+                x=_n(at(tick / 10)),
+                y=52,
+                font_size=11,
+                text_anchor="middle",
+                fill=INK,
+                class_="tick",
+            )
+            for tick in (0, 2, 4, 6, 8, 10)
+        ),
+        element(
+            "rect",
+            x=_n(at(interval.low)),
+            y=27,
+            width=_n(max(1.0, (interval.high - interval.low) * _AXIS)),
+            height=14,
+            fill=ACCENT,
+            fill_opacity="0.35",
+            class_="interval",
+        ),
+        element("circle", cx=_n(at(interval.mean)), cy=34, r=5, fill=ACCENT, class_="mean"),
+    ]
+    for number, mark in enumerate(marks):
+        x = _n(at(min(1.0, max(0.0, mark.value))))
+        y = 10 if number % 2 == 0 else 22
+        colour = BAD if mark.kind == "gate" else INK
+        dashes = None if mark.kind == "gate" else "3 2"
+        shapes.append(
+            element(
+                "line",
+                x1=x,
+                x2=x,
+                y1=y,
+                y2=44,
+                stroke=colour,
+                stroke_width=2,
+                stroke_dasharray=dashes,
+                class_=f"mark {mark.kind}",
+            )
+        )
+        end = mark.value > 0.5  # noqa: PLR2004 (the half of the axis)
+        shapes.append(
+            element(
+                "text",
+                _short(mark.name),
+                x=_n(at(mark.value) + (-4 if end else 4)),
+                y=y + 4,
+                font_size=11,
+                text_anchor="end" if end else "start",
+                fill=INK,
+                class_="mark-name",
+            )
+        )
+    return _svg(_AXIS + 2 * _EDGE, 58, label, *shapes)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:39]}…"  # noqa: PLR2004 (characters beside a mark)
+
+
+def bar(share: float, label: str, width: int = 240) -> Markup:
+    """Draw a bar whose length is a share of the width."""
+    return _svg(
+        width,
+        12,
+        label,
+        element("rect", x=0, y=0, width=width, height=12, fill=PALE, fill_opacity="0.15", class_="ground"),
+        element("rect", x=0, y=0, width=_n(max(1.0, share * width)), height=12, fill=BAD, class_="lost"),
+    )
+
+
+def whiskers(interval: Interval, label: str, *, pale: bool, width: int = 160) -> Markup:
+    """Draw a mean with its interval on a short axis from 0 to 1; pale if there are few answers behind it."""
+    opacity = "0.4" if pale else None
+    return _svg(
+        width,
+        14,
+        label,
+        element("rect", x=0, y=6, width=width, height=2, fill=PALE, fill_opacity="0.3", class_="ground"),
+        element(
+            "rect",
+            x=_n(interval.low * width),
+            y=4,
+            width=_n(max(1.0, (interval.high - interval.low) * width)),
+            height=6,
+            fill=ACCENT,
+            fill_opacity="0.15" if pale else "0.4",
+            class_="interval",
+        ),
+        element("circle", cx=_n(interval.mean * width), cy=7, r=4, fill=ACCENT, fill_opacity=opacity, class_="mean"),
+    )
+
+
+def strip(runs: Sequence[PastRun], label: str) -> Markup:
+    """Draw runs from the oldest to the newest: a dot and its interval for each, with a ring around the subject."""
+
+    def y(value: float) -> str:
+        return _n(8 + (1 - value) * (_STRIP - 16))
+
+    shapes = []
+    width = 40 + _STEP * len(runs)
+    for tick in (0.0, 0.5, 1.0):
+        shapes.append(element("line", x1=30, x2=width, y1=y(tick), y2=y(tick), stroke=PALE, stroke_opacity="0.3"))
+        shapes.append(
+            element("text", f"{tick:g}", x=24, y=_n(float(y(tick)) + 4), font_size=11, text_anchor="end", fill=INK)
+        )
+    for number, run in enumerate(runs):
+        x = 30 + _STEP // 2 + _STEP * number
+        interval = run.interval
+        about = f"{run.name}: {interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f}), {run.agent}"
+        shapes.append(
+            element(
+                "g",
+                element("title", about),
+                element(
+                    "line", x1=x, x2=x, y1=y(interval.low), y2=y(interval.high), stroke=ACCENT, stroke_opacity="0.5"
+                ),
+                element("circle", cx=x, cy=y(interval.mean), r=4, fill=ACCENT, class_="mean"),
+                element(
+                    "circle", cx=x, cy=y(interval.mean), r=8, fill="none", stroke=INK, stroke_width=2, class_="ring"
+                )
+                if run.is_subject
+                else None,
+                class_="run",
+            )
+        )
+    return _svg(width, _STRIP, label, *shapes)
