@@ -6,12 +6,22 @@ results never change. A test fails for each attribute that the installed pytest 
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+
+
+def _place_of_none() -> Generator[None]:
+    """Have a frame that no other frame called, as only a generator's has, for a traceback that leads nowhere."""
+    yield
+
+
+_PLACE = _place_of_none()
+_NOWHERE = TracebackType(None, _PLACE.gi_frame, 0, _PLACE.gi_frame.f_lineno)  # type: ignore[attr-defined] # typed as any
 
 
 def shared_fixtures(item: pytest.Function) -> dict[str, Any]:
@@ -128,3 +138,17 @@ def begin_line(writer: Any) -> None:
     """
     if hasattr(writer, "_current_line"):
         writer._current_line = ""  # noqa: SLF001
+
+
+def let_go_of_frames(raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Give an exception that is shown already a traceback of one place that leads nowhere.
+
+    A plugin may keep the exceptions of all failures to the end. Their frames hold the conversations, and all that
+    pytest had on its stack when it ran the test. Fallback: the outermost frame stays, and with it those that called it.
+    """
+    raised.tb.tb_next = None
+    held = getattr(raised, "_excinfo", None)
+    if held is not None:
+        raised.value.__traceback__ = _NOWHERE
+        raised._excinfo = (*held[:2], _NOWHERE)  # noqa: SLF001
+    raised.traceback = pytest.ExceptionInfo.from_exc_info((raised.type, raised.value, raised.tb)).traceback

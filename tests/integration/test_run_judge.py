@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -970,7 +969,7 @@ def test_ctrl_c(court: Court, workers: list[str]) -> None:
     court.model.configure(slow=[{"match": f"{SAID} 1", "seconds": 600}])
     options = [*court.messages(20), *court.options, "--fc-concurrency=4", *workers]
     results = court.project.path / "the-run" / "results.jsonl"
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "pytest", *options]
+    command = court.project.process(*options)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # a terminal sends Ctrl-C to all processes of the group
     with subprocess.Popen(command, cwd=court.project.path, start_new_session=True, **pipes) as run:

@@ -195,7 +195,7 @@ def _install(project: Project, where: Path, name: str, entry: str) -> None:
 def site(project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty directory of installed packages, on the sessions' path."""
     where = tmp_path_factory.mktemp("site")
-    # -I keeps PYTHONPATH out; pytest's own option is there before plugins look for anything, in workers too
+    # pytest's own option, which is there before plugins look for anything, in workers too
     project.write("pytest.ini", f"[pytest]\npythonpath = {where}\n")
     return where
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,28 @@ def test_ids_are_taken_apart(item: pytest.Function) -> None:
     other = pytest.Function.from_parent(item.parent, name="pivot[r2]", callobj=item.obj)
     compat.take_id_apart(other)
     assert other.id == type(other.id).parse(other.nodeid)
+
+
+def test_frames_are_let_go() -> None:
+    """An exception whose traceback is cut has its words and one place, and holds nothing of where it was raised."""
+
+    class Held:
+        pass
+
+    def fails() -> None:
+        held = Held()
+        held_there.append(weakref.ref(held))
+        raise ValueError("what was wrong")
+
+    held_there: list[weakref.ref[Held]] = []
+    with pytest.raises(ValueError, match="what was wrong") as raised:
+        fails()
+    assert held_there[0]() is not None
+    compat.let_go_of_frames(raised)
+    assert held_there[0]() is None
+    assert raised.tb.tb_frame.f_back is None
+    assert len(raised.traceback) == 1
+    assert raised.exconly() == "ValueError: what was wrong"
 
 
 def test_standard_streams(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> None:

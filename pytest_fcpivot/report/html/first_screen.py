@@ -424,7 +424,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
         for column, n in zip(confusion.columns, row.counts, strict=True):
             query = None
             if n and column.filter is not None:
-                query = urlencode({"tool": row.tool, column.filter[0]: column.filter[1]})
+                query = _tool_query(row.tool, column.filter)
             right = column.filter == ("called", row.tool)
             kind = "zero" if not n else "right" if right else "wrong"
             cells.append(element("td", f"{n:,}", class_=kind, data_filter=query))
@@ -432,7 +432,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
             element(
                 "tr",
                 element("th", shown_name(row.tool, 60), scope="row"),
-                element("td", f"{row.n:,}", data_filter=urlencode({"tool": row.tool})),
+                element("td", f"{row.n:,}", data_filter=_tool_query(row.tool)),
                 element("td", f"{row.lost:,.1f}"),
                 *cells,
             )
@@ -442,6 +442,14 @@ def _tools(screen: Screen) -> Iterator[Markup]:
     )
     if confusion.more:
         yield element("p", f"{count_of(confusion.more, 'further tool')} lost reward too.")
+
+
+def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
+    """Return the filter of a tool; None if a name has lone surrogates, which a query cannot hold."""
+    try:
+        return urlencode({"tool": tool} | ({other[0]: other[1]} if other else {}))
+    except UnicodeEncodeError:
+        return None
 
 
 def _schema(screen: Screen) -> Iterator[Markup]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INK, PALE, ACCENT, BAD = "#1f2328", "#8c959f", "#0969da", "#b3261e"
 _AXIS, _EDGE = 560, 20
-_STEP, _STRIP = 26, 110
+_STEP, _STRIP = 26, 150
 
 
 def _svg(width: int, height: int, label: str, *children: Markup) -> Markup:

@@ -7,15 +7,12 @@ the thread while it runs, beside which no test could start one of its own.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-
-from pytest_fcpivot.cli import main
+from made_pages import report_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +41,7 @@ def browser() -> Iterator[Browser]:
 def window(browser: Browser) -> Iterator[Page]:
     """Return the page in which the tests of a module open reports; a new one takes a process of its own each time."""
     context = browser.new_context(reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(15_000)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     yield context.new_page()
     context.close()
@@ -105,27 +102,6 @@ def visit(browser: Browser, window: Page) -> Iterator[Visit]:
         context.close()
     assert [url for url in requests if url.split("#", maxsplit=1)[0] not in allowed] == []
     assert complaints == []
-
-
-def report_of_run(folder: Path, agent: str, *options: str) -> Path:
-    """Run a session in a folder, and write the report of its run."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--tb=no",
-        f"--fc-agent={agent}",
-        *options,
-    ]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
-    (run,) = (folder / ".fcpivot").glob("2*")
-    report = folder / "report.html"
-    assert main(["report", str(run), "-o", str(report)]) == 0
-    return report
 
 
 @pytest.fixture(scope="module")

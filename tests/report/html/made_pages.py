@@ -1,20 +1,23 @@
-"""Pages with rows that a test chooses, and a server that they come from."""
+"""Reports of real runs, pages with rows that a test chooses, and a server that they come from."""
 
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.cli import main
 from pytest_fcpivot.report.html import payload
 from pytest_fcpivot.report.html.escape import element, join
 from pytest_fcpivot.report.html.page import page
 from pytest_fcpivot.report.html.parts import encoded, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -42,6 +45,27 @@ def served(folder: Path, headers: Mapping[str, str] = {}) -> Iterator[str]:
         server.server_close()
 
 
+def report_of_run(folder: Path, agent: str, *options: str) -> Path:
+    """Run a session in a folder, and write the report of its run."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--tb=no",
+        f"--fc-agent={agent}",
+        *options,
+    ]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode in (0, 1), ended.stdout + ended.stderr
+    (run,) = (folder / ".fcpivot").glob("2*")
+    report = folder / "report.html"
+    assert main(["report", str(run), "-o", str(report)]) == 0
+    return report
+
+
 def call(name: str, arguments: str) -> dict[str, Any]:
     """Return an action with one call."""
     return {"type": "function_call", "name": name, "arguments": arguments}
@@ -49,18 +73,28 @@ def call(name: str, arguments: str) -> dict[str, Any]:
 
 def compared(expected: str, actual: str) -> list[dict[str, Any]]:
     """Return the rows of two calls that differ in the member `date`, and are equal in four others."""
-    both = [("from", '"BRE"'), ("to", '"OSL"'), ("seats", "2"), ("class", '"economy"')]
-    root = {"named": False, "remark": "", "inner": 5, "folded": False}
-    leaf = {**root, "inner": 0}
+
+    def row(key: str, texts: tuple[str, str], *, depth: int = 1, inner: int = 0, named: bool = False) -> dict[str, Any]:
+        return {
+            "depth": depth,
+            "key": key,
+            "path": f"$.calls[0].{'arguments.' if depth else ''}{key}",
+            "expected": texts[0],
+            "actual": texts[1],
+            "state": "equal" if texts[0] == texts[1] and not inner else "differs",
+            "named": named,
+            "remark": "",
+            "inner": inner,
+            "folded": False,
+        }
+
+    same = [("from", '"BRE"'), ("to", '"OSL"'), ("seats", "2"), ("class", '"economy"')]
     return [
-        {"depth": 0, "key": "arguments", "path": "$.calls[0].arguments", "expected": "5 keys", "actual": "5 keys", "state": "differs", **root},
-        {"depth": 1, "key": "date", "path": "$.calls[0].arguments.date", "expected": expected, "actual": actual, "state": "differs", **leaf, "named": True},
-        *[
-            {"depth": 1, "key": key, "path": f"$.calls[0].arguments.{key}", "expected": text, "actual": text, "state": "equal", **leaf}
-            for key, text in both
-        ],
-        {"depth": 0, "key": "name", "path": "$.calls[0].name", "expected": "search_flights", "actual": "search_flights", "state": "equal", **leaf},
-    ]  # fmt: skip
+        row("arguments", ("5 keys", "5 keys"), depth=0, inner=5),
+        row("date", (expected, actual), named=True),
+        *[row(key, (text, text)) for key, text in same],
+        row("name", ("search_flights", "search_flights"), depth=0),
+    ]
 
 
 def detailed_pivot(number: int) -> dict[str, Any]:
@@ -160,6 +194,7 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
         "outcome": [(0, 0, 1, 1)[kind] for kind in kinds],
         "reward": [(1.0, 1.0, 0.25, 0.0)[kind] for kind in kinds],
         "before": [(1.0, 0.0, 1.0, None)[kind] for kind in kinds],
+        "flip": [(0, 1, -1, 0)[kind] for kind in kinds],
         "signature": [(-1, -1, 0, 1)[kind] for kind in kinds],
         "cell": [
             number(("call/right tool", "call/right tool", "call/right tool", "call/message")[kind]) for kind in kinds
@@ -224,35 +259,36 @@ def made_page(
 
 def _first_screen(index: Mapping[str, Any]) -> Any:
     """Return a first screen with each kind of figure that stands for rows."""
-    signatures: Sequence[Mapping[str, Any]] = index["signatures"]
     items = [
         element(
             "li",
             element(
                 "details",
-                element("summary", each["label"]),
+                element("summary", element("span", each["label"], class_="label")),
                 element("p", "an example"),
                 class_="signature",
                 data_signature=number,
             ),
+            data_filter=f"signature={number}",
         )
-        for number, each in enumerate(signatures)
+        for number, each in enumerate(index["signatures"])
     ]
-    message = sum(
-        1
-        for outcome, signature in zip(index["columns"]["outcome"], index["columns"]["signature"], strict=True)
-        if outcome == 1 and signature == 1
-    )
     cells = [
-        element("td", message, data_filter="cell=call%2Fmessage"),
+        element("td", index["signatures"][1]["n"], data_filter="cell=call%2Fmessage"),
         element("td", "tool_1", data_filter="tool=tool_1&called=tool_1"),
         element("td", "valid but different", data_filter="schema=valid&match=no"),
-        element("td", "depth 2–3", data_filter="depth=2-3"),
+        element("td", "depth 2 to 3", data_filter="depth=2-3"),
         element("td", "0", data_filter="cell=call%2Fnothing"),
     ]
+    signatures = element("ol", *items, class_="signatures")
     return join(
-        element("main", element("h1", "A run"), element("section", element("h2", "Where the reward went"), element("ol", *items), id="signatures"),
-                element("section", element("h2", "Cells"), element("table", element("tr", *cells)), id="matrix"), id="first-screen"),
-        element("section", element("p", "The table of all results needs the script of this page.", class_="needs-script"), id="results"),
+        element("header", element("h1", "A run")),
+        element(
+            "main",
+            element("section", element("h2", "Where the reward went"), signatures, id="signatures"),
+            element("section", element("h2", "Cells"), element("table", element("tr", *cells)), id="matrix"),
+            id="first-screen",
+        ),
+        element("section", element("p", "The table needs the script.", class_="needs-script"), id="results"),
         element("section", id="pivot", hidden=True),
-    )  # fmt: skip
+    )

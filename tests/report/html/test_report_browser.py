@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_pages import detailed_pivot, made_page, served
+from made_pages import detailed_pivot, made_page, report_of_run, served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(page: Page) -> str:
+    """Return what the page says of the number of rows."""
     return page.locator("#results .count").inner_text()
 
 
@@ -47,6 +48,16 @@ def opened_pivot(page: Page) -> str:
     return page.locator("#pivot h1 span").last.inner_text()
 
 
+def reloaded(page: Page, remembers: str) -> None:
+    """Load a page again, until it has what it kept: the browser holds that in another process, which may lag behind."""
+    for _ in range(10):
+        page.reload()
+        page.wait_for_selector("html[data-ready]", state="attached")
+        if page.evaluate(remembers):
+            return
+    pytest.fail(f"the page did not keep it: {remembers}")
+
+
 # ---------------------------------------------------------------- ways to open it
 
 
@@ -54,6 +65,8 @@ def test_a_real_run_opens_from_disk(visit: Visit, sample_report: Path) -> None:
     """The report of the sample opens as a file, and a pivot shows its conversation, tools and comparison."""
     page = visit(sample_report)
     assert shown(page) == "60 rows"
+    page.keyboard.press("f")
+    page.get_by_text("the report has no baseline").wait_for()
     page.locator("#results [data-place]").first.click()
     opened_pivot(page)
     for title in ("Conversation", "Tools on offer", "Expected and actual", "Grade"):
@@ -71,7 +84,7 @@ def test_over_http(visit: Visit, made: Path) -> None:
 def test_in_a_sandboxed_frame(visit: Visit, made: Path) -> None:
     """Inside another page's frame without an origin, the table filters and triage says that it is not kept."""
     (made.parent / "frame.html").write_text(
-        '<!doctype html><title>outer</title><iframe sandbox="allow-scripts" src="report.html" width="1300" height="850">',
+        '<!doctype html><title>outer</title><iframe sandbox="allow-scripts" src="report.html" width=1300 height=850>',
         encoding="utf-8",
     )
     with served(made.parent) as address:
@@ -95,7 +108,7 @@ def test_without_script_the_first_screen_is_readable(
     with served(sample_report.parent, headers) as address:
         page = visit(f"{address}/report.html", script=bool(headers), bare=True)
         assert page.get_by_role("heading", name="Where the reward went").is_visible()
-        assert page.get_by_text("The table of all results needs the script of this page.").is_visible()
+        assert page.get_by_text("The table of all results and the conversations need").is_visible()
         first = page.locator("details.signature").first
         first.locator("summary").click()
         assert first.locator("dd").first.is_visible()
@@ -132,15 +145,17 @@ def test_figures_of_the_first_screen_filter(visit: Visit, made: Path) -> None:
     assert page.get_by_role("button", name="Remove the filter cell: call/message").is_visible()
     page.get_by_role("button", name="Show in the table: search_flights $.date").click()
     assert shown(page) == "50 of 200 rows"
-    assert page.locator(".chip").all_inner_texts() == ["search_flights $.date: the value differs ×"]
+    assert page.locator(".chip").all_inner_texts() == ["search_flights $.date: the value differs \u00d7"]
     page.get_by_role("button", name="valid but different").click()
     assert shown(page) == "50 of 200 rows"
     assert page.locator(".chip").count() == 2
     page.get_by_role("button", name="Remove the filter matches: no").click()
     assert shown(page) == "150 of 200 rows"
-    page.get_by_role("button", name="depth 2–3").click()
+    page.get_by_role("button", name="depth 2 to 3").click()
     assert shown(page) == "44 of 200 rows"
     assert page.locator("#matrix button", has_text="0").all_inner_texts() == ["50"]
+    page.get_by_role("button", name="Remove the filter depth").click()
+    assert shown(page) == "200 rows"
 
 
 def test_search_filters_and_order(visit: Visit, made: Path) -> None:
@@ -168,7 +183,7 @@ def test_search_filters_and_order(visit: Visit, made: Path) -> None:
 
 
 def test_flips_of_the_baseline(visit: Visit, made: Path) -> None:
-    """Flips are pivots that pass on one side of the pass mark only, in both directions."""
+    """Flips are the pivots that were lost or won since the baseline, together or apart."""
     page = visit(made)
     page.keyboard.press("f")
     assert shown(page) == "100 of 200 rows"
@@ -216,12 +231,14 @@ def test_keys(visit: Visit, made: Path) -> None:
 def test_keys_of_single_letters_can_be_turned_off(visit: Visit, made: Path) -> None:
     """People who speak to their computer can turn the single letters off."""
     page = visit(made)
+    page.keyboard.press("f")
+    assert shown(page) == "100 of 200 rows"
+    page.keyboard.press("f")
     page.get_by_text("Keys", exact=True).click()
     page.get_by_label("Use the keys of single letters").uncheck()
     page.keyboard.press("f")
     assert shown(page) == "200 rows"
-    page.reload()
-    page.wait_for_selector("html[data-ready]", state="attached")
+    reloaded(page, "!fcReport.keys.checked")
     page.keyboard.press("f")
     assert shown(page) == "200 rows"
 
@@ -327,8 +344,7 @@ def test_triage_is_kept_and_taken_away(visit: Visit, made: Path) -> None:
     page.get_by_role("button", name="Next").click()
     page.wait_for_function("document.querySelector('#pivot-title').textContent.includes('p6')")
     page.get_by_role("radio", name="agent").check()
-    page.reload()
-    page.wait_for_selector("html[data-ready]", state="attached")
+    reloaded(page, "fcReport.triage.entries.size === 2")
     assert opened_pivot(page) == "p6"
     assert page.get_by_role("radio", name="agent").is_checked()
     page.keyboard.press("Escape")
@@ -359,8 +375,17 @@ ATTACKS = (
     "' onmouseover=globalThis.broken=1 x='",
     "{{constructor.constructor('globalThis.broken=1')()}}",
 )
-AS_SHOWN = ("</script><script>globalThis.broken", "<img src=x onerror=", "javascript:globalThis", "\\u001b[31mred", "\\u202eright",
-            "nul\\u0000nul", "lone\\ud800surrogate", "' onmouseover=", "{{constructor")  # fmt: skip
+AS_SHOWN = (
+    "</script><script>globalThis.broken",
+    "<img src=x onerror=",
+    "javascript:globalThis",
+    "\\u001b[31mred",
+    "\\u202eright",
+    "nul\\u0000nul",
+    "lone\\ud800surrogate",
+    "' onmouseover=",
+    "{{constructor",
+)
 
 
 def test_hostile_texts_are_shown_and_do_nothing(visit: Visit, tmp_path: Path) -> None:
@@ -412,6 +437,46 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Visit, tmp_path: Path) ->
     assert opened_pivot(visit(link)) == title  # though no address can hold its id
 
 
+HOSTILE_AGENT = """
+import json
+
+def answer(pivot):
+    with open("texts.json") as stream:
+        hostile = json.load(stream)
+    if pivot.id.endswith("0"):
+        raise RuntimeError(hostile)
+    return hostile if pivot.id.endswith("1") else {"name": hostile, "arguments": json.dumps({hostile: hostile})}
+"""
+
+
+def test_a_hostile_run_is_shown_and_does_nothing(visit: Visit, tmp_path: Path) -> None:
+    """A real run in which data and agent wrote such texts wherever they can opens, and nothing of it is obeyed."""
+    hostile = " ".join(ATTACKS)
+    tool = {"type": "function", "name": "look", "description": hostile, "parameters": {"properties": {hostile: {}}}}
+    rows = [
+        {
+            "id": f"{hostile.split(maxsplit=1)[0]} {number}",
+            "responses_create_params": {"input": [{"role": "user", "content": hostile}], "tools": [tool]},
+            "expected_action": {"type": "function_call", "name": "look", "arguments": json.dumps({hostile: hostile})},
+        }
+        for number in range(4)
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "texts.json").write_text(json.dumps(hostile), encoding="utf-8")
+    (tmp_path / "hostile.py").write_text(HOSTILE_AGENT, encoding="utf-8")
+    page = visit(report_of_run(tmp_path, "hostile:answer", "data.jsonl"))
+    assert shown(page) == "4 rows"
+    for number in range(4):
+        page.locator(f"#results [data-place='{number}']").press("Enter")
+        opened_pivot(page)
+        text = page.locator("#pivot").inner_text()
+        assert "\\u202eright" in text
+        assert "<img src=x onerror=" in text
+        page.keyboard.press("Escape")
+    assert page.evaluate("globalThis.broken") is None
+    assert page.locator("img, iframe, object, embed, a[href], [onerror], [onmouseover], [style*=url]").count() == 0
+
+
 # ---------------------------------------------------------------- for everybody
 
 
@@ -426,23 +491,24 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing(visit: Visit, sample_report: Path, made: Path, theme: str, width: int) -> None:
     """First screen, table and pivot are sound to axe-core, light and dark, wide and narrow; nothing is cut off."""
-    for report in (sample_report, made):
-        page = visit(report, width=width, theme=theme)
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.get_by_label("Outcome").select_option("failed")
-        page.locator("#results [data-place]").first.press("Enter")
-        opened_pivot(page)
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = visit(sample_report, width=width, theme=theme)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#results [data-place]").first.press("Enter")
+    opened_pivot(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = visit(made.as_uri() + "#pivot=p2", width=width, theme=theme)
+    opened_pivot(page)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_what_is_pressed_is_large_enough(visit: Visit, made: Path, width: int) -> None:
     """Buttons, fields and rows are 24 pixels or more in both directions, in the table and in a pivot."""
     page = visit(made, width=width)
-    small = """[...document.querySelectorAll("button, select, input:not([type=checkbox], [type=radio]), .choice, summary, [data-place]")]
-        .filter((each) => each.checkVisibility() && !each.classList.contains("off-screen"))
+    small = """[...document.querySelectorAll("button, select, input[type=search], .choice, summary, [data-place]")]
+        .filter((each) => each.checkVisibility())
         .filter((each) => each.getBoundingClientRect().height < 24 || each.getBoundingClientRect().width < 24)
         .map((each) => each.outerHTML.slice(0, 120))"""
     assert page.evaluate(small) == []
@@ -469,7 +535,7 @@ def test_light_and_dark(visit: Visit, made: Path) -> None:
     page.get_by_role("button", name="Theme: automatic").click()
     light = page.evaluate(ground)
     assert dark != light == "rgb(255, 255, 255)"
-    page.reload()
+    reloaded(page, "document.documentElement.dataset.theme === 'light'")
     page.get_by_role("button", name="Theme: light").click()
     assert page.evaluate(ground) == dark
 
@@ -478,7 +544,10 @@ def test_details_of_the_made_pages_are_as_real_ones(sample_report: Path, visit: 
     """The pages that these tests make have the members that real pages have, so that they test what users get."""
     page = visit(sample_report)
     index, pivot = page.evaluate(
-        "(async () => [await unpacked('fc-index'), (await unpacked('fc-part-1')).pivots?.[0] ?? (await unpacked('fc-part-0')).pivots[0]])()"
+        """(async () => {
+            const parts = await Promise.all([0, 1].map((number) => unpacked(`fc-part-${number}`)));
+            return [await unpacked("fc-index"), parts.find((part) => part.pivots !== undefined).pivots[0]];
+        })()"""
     )
     made = detailed_pivot(0)
     assert set(pivot) == set(made)

@@ -20,7 +20,6 @@ class Rows {
     this.numbers = new Map(index.strings.map((text, number) => [text, number]));
     this.orders = new Map();
     this.searched = null;
-    this.mark = index.run?.pass_mark ?? null;
     this.hasBefore = this.columns.before?.some((value) => value !== null) ?? false;
     this.hasRepeats = this.columns.steady?.some((value) => value !== null && value[1] > 1) ?? false;
   }
@@ -42,14 +41,9 @@ class Rows {
     return after === null || before === null ? null : after - before;
   }
 
-  /** Return -1 for a pivot that passed in the baseline and no longer does, 1 for the reverse, else 0. */
+  /** Return -1 for a pivot that was lost since the baseline, 1 for one that was won, else 0. */
   flip(row) {
-    if (this.columns.flip !== undefined) return this.columns.flip[row] ?? 0;
-    const before = this.columns.before?.[row] ?? null;
-    const code = this.columns.outcome[row];
-    if (before === null || code > 1) return 0;
-    const mark = this.mark ?? 1;
-    return (code === 0) - (before >= mark);
+    return this.columns.flip[row];
   }
 
   /** Return whether some of the pivot's repeats passed, and some did not. */

@@ -11,6 +11,7 @@ const COLUMNS = [
   { key: "schema", label: "Schema", title: "Whether the arguments meet the JSON Schema of their tool" },
 ];
 const SPARE_ROWS = 8;
+const MOST_ROWS = 300; // in the page at once, also where a server forbids the style sheet
 const MARKS = { passed: "✓", failed: "✗", error: "!", "not run": "–" };
 
 /** Write a reward or a change of it with as many digits as it needs, at most three. */
@@ -109,6 +110,7 @@ class Table {
     const first = Math.max(0, Math.floor(this.grid.scrollTop / height) - SPARE_ROWS);
     const last = Math.min(
       this.shown.length,
+      first + MOST_ROWS,
       Math.ceil((this.grid.scrollTop + this.grid.clientHeight) / height) + SPARE_ROWS,
     );
     // The row with the focus stays in the page, wherever it is.
@@ -156,12 +158,13 @@ class Table {
       flip === 0
         ? null
         : el("span", { class: "flip" }, flip < 0 ? " ↓" : " ↑", el("span", { class: "off-screen" }, " flipped"));
-    const titles = { answer: `${expected} → ${actual ?? instead}`, signature: signature?.label };
+    const label = signature === null ? null : short(signature.label, 300);
+    const titles = { answer: `${expected} → ${actual ?? instead}`, signature: label };
     const contents = {
       id: [
         el("span", { class: `mark ${outcome.replace(" ", "-")}` }, MARKS[outcome]),
         el("span", { class: "off-screen" }, `${outcome} `),
-        el("span", { class: "name", title: rows.ids[row] }, rows.ids[row]),
+        el("span", { class: "name", title: short(rows.ids[row], 500) }, short(rows.ids[row], 200)),
         repeat > 1 || rows.hasRepeats ? el("span", { class: "repeat" }, ` r${repeat}`) : null,
       ],
       answer:
@@ -172,7 +175,7 @@ class Table {
               el("span", { class: "arrow" }, " → "),
               el("span", { class: "actual" }, actual === null ? instead : fromDifference(expected, actual)),
             ],
-      signature: signature?.label ?? (outcome === "error" ? cause : null),
+      signature: label ?? (outcome === "error" ? cause : null),
       reward: reward === null ? null : amount(reward),
       delta: delta === null ? null : [change(delta), turned],
       steady:

@@ -22,11 +22,6 @@ function treeOf(rows) {
   return root.inner;
 }
 
-/** Return whether nothing differs in a node, so that it may be folded. */
-function isEqual(node) {
-  return node.row.state === "equal" && !node.row.named && node.inner.every(isEqual);
-}
-
 /** Return the two sides of a value with the part marked in which two texts differ. */
 function marked(text, other) {
   if (text === null || other === null || text === other || text.length > 2000 || other.length > 2000) return text;
@@ -50,6 +45,12 @@ function comparisonElement(rows, baseline, leftOut) {
   const hasBaseline = baseline !== null && baseline !== undefined;
   const known = new Set(all.map((row) => row.path));
   const body = el("tbody");
+  // Nothing differs in such a node, neither in the answer nor in the baseline's, so that it may be folded.
+  const isEqual = ({ row, inner }) =>
+    row.state === "equal" &&
+    !row.named &&
+    ["equal", "accepted"].includes(before.get(row.path)?.state ?? "equal") &&
+    inner.every(isEqual);
   const width = hasBaseline ? 4 : 3;
 
   const line = (node, hidden) => {
@@ -84,15 +85,11 @@ function comparisonElement(rows, baseline, leftOut) {
       side(row.actual, row.expected, "actual"),
     );
     if (hasBaseline) {
-      const other = before.get(row.path);
+      const answer = before.get(row.path)?.actual ?? null;
       element.append(
-        el(
-          "td",
-          { class: `baseline ${other?.state ?? "absent"}` },
-          other === undefined || other.actual === null
-            ? el("span", { class: "absent" }, "–")
-            : el("span", { class: "value", dir: "auto" }, other.actual),
-        ),
+        answer === null
+          ? el("td", { class: "baseline none" }, el("span", { class: "absent" }, "–"))
+          : el("td", { class: "baseline" }, el("span", { class: "value", dir: "auto" }, answer)),
       );
     }
     body.append(element);

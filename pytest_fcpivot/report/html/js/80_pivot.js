@@ -113,12 +113,14 @@ function usageText(usage) {
     .join(", ");
 }
 
+const JUDGES = { asked: "the judge", cached: "the judge, earlier", keyword: "keyword overlap in its place" };
+
 function judgeElement(judge) {
   if (judge === null || judge === undefined) return null;
   return el(
     "dl",
     { class: "facts" },
-    fact("Asked", judge.by),
+    fact("Scored by", JUDGES[judge.by] ?? judge.by),
     fact("Score", judge.score === null || judge.score === undefined ? null : amount(judge.score)),
     fact("Reason", judge.reason === null || judge.reason === undefined ? null : longText(judge.reason)),
     fact("Fault", judge.cause),
@@ -353,7 +355,7 @@ class PivotView {
     );
     const tools = el(
       "div",
-      { class: "tools" },
+      { class: "on-offer" },
       part(
         "Tools on offer",
         pivot.tools === null && pivot.conversation === null ? null : toolsElement(pivot, result),

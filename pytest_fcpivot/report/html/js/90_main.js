@@ -200,7 +200,7 @@ class App {
       const place = element.tagName === "TR" ? element.cells[0] : element;
       if (
         place.namespaceURI !== "http://www.w3.org/1999/xhtml" ||
-        place.textContent.trim() === "0" ||
+        (place.tagName === "TD" && place.textContent.trim() === "0") ||
         place.querySelector("button, details") !== null
       )
         continue;
@@ -388,7 +388,9 @@ class App {
       j: () => (isOpen ? this.step(1) : this.table.select(inTable ? this.table.current + 1 : this.table.current)),
       k: () => (isOpen ? this.step(-1) : this.table.select(inTable ? this.table.current - 1 : this.table.current)),
       f: () => {
-        if (!isOpen && this.rows.hasBefore) this.flips.click();
+        if (isOpen) return;
+        if (this.rows.hasBefore) this.flips.click();
+        else announce("There are no flips, since the report has no baseline to compare with.");
       },
     };
     if (Object.hasOwn(actions, event.key)) {
@@ -410,6 +412,7 @@ async function main() {
     for (const sentence of document.querySelectorAll(".needs-script")) sentence.hidden = true;
     results.hidden = false;
     globalThis.fcReport = new App(payload, index);
+    performance.mark("fc-ready");
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
     results.hidden = false;
