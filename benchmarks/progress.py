@@ -26,9 +26,9 @@ from startup import install, packages
 
 CASES = {
     "plain": (True, ["--fc-agent=agent:right"]),
-    "-v": (True, ["--fc-agent=agent:right", "-v"]),
-    "a third fails, with a gate": (True, ["--fc-agent=agent:third_wrong", "--fc-fail-under=0.5"]),
-    "plain, in a log": (False, ["--fc-agent=agent:right"]),
+    "verbose": (True, ["--fc-agent=agent:right", "-v"]),
+    "a third fails, and a gate": (True, ["--fc-agent=agent:third_wrong", "--fc-fail-under=0.5"]),
+    "in a log": (False, ["--fc-agent=agent:right"]),
 }
 
 

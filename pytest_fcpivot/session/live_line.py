@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -145,20 +146,14 @@ class Under:
 
     def __init__(self, file: Any, line: LiveLine) -> None:
         self.file = file
-        self._line = line
-
-    def write(self, text: str) -> int:
-        """Write text, and the line under it."""
-        return self._line.write(self.file, text)
+        # not methods: each of thousands of tests writes several times
+        self.write: Callable[[str], int] = partial(line.write, file)
+        self.flush: Callable[[], None] = partial(line.flush, file)
 
     def writelines(self, lines: list[str]) -> None:
         """Write several texts."""
         for line in lines:
             self.write(line)
-
-    def flush(self) -> None:
-        """Write out what waits in the buffer."""
-        self._line.flush(self.file)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
