@@ -156,6 +156,38 @@ def test_the_first_screen_and_the_rows_say_what_the_run_did(project: Project) ->
     assert result["rerun"].startswith(f"pytest {wrong['test']} ")
 
 
+def test_the_page_says_whether_the_model_or_the_matcher_is_at_fault(project: Project) -> None:
+    """A sentence says whose the failures are, in the words and with the figures of the audit of that run."""
+    rows = [
+        project.row('call add {"a": "Blue"}', 'call add {"a": "BLUE"}'),
+        project.row('call add {"a": "Blue"}', 'call add {"a": "green"}'),
+        project.row('call add {"a": "Blue"}', "say no"),
+        project.row('call add {"a": "Blue"}'),
+    ]
+    recorded(project, rows, "run", "--fc-grader=nemo-gym:first-call")
+    audited = "\n".join(project.command("audit", "run").outlines)
+    shown = report(project, "run").texts["schema"]
+    assert "verdict: mostly the model, and partly the matcher's strictness\n  of 3 that fail" in audited
+    assert "1 (33.3%) pass under lenient" in audited
+    assert "At fault: mostly the model, and partly the matcher's strictness. Of 3 failed answers, 1 would pass" in shown
+    assert "and 2 would fail there too" in shown
+
+
+def test_the_page_names_the_cost_and_the_options_as_they_are_written(project: Project) -> None:
+    """The cost has its currency, and the options of the run stand as on a command line."""
+    project.write(
+        "priced.py",
+        "def answer(pivot):\n    usage = {'prompt_tokens': 1000000, 'completion_tokens': 500000}\n"
+        "    message = {'role': 'assistant', 'content': 'hello'}\n"
+        "    return {'object': 'chat.completion', 'choices': [{'message': message}], 'usage': usage}\n",
+    )
+    project.data(project.rows({"p0": ("say hello", None)}), "my pivots.jsonl")
+    project.run_here("--fc-agent=priced:answer", "--fc-data=my pivots.jsonl", "--fc-price=2/8 EUR", "--fc-run=run")
+    page = report(project, "run")
+    assert "6.0000 EUR" in page.texts["figures"]
+    assert "--fc-agent=priced:answer '--fc-data=my pivots.jsonl' '--fc-price=2/8 EUR'" in page.texts["provenance"]
+
+
 def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -> None:
     """--fc-html writes the page at the session's end, with workers too, and says where it is."""
     options = project.puppet(project.mixed_rows(12))

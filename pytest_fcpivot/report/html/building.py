@@ -106,7 +106,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
             changed = Changed.between(base.results.tally.signatures.ranked(), causes)
-    ladder = climb(run, asked.most_rows)
+    ladder, faults = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
     rows = len(order.entries)
@@ -117,6 +117,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
         comparison=comparison,
         changed=changed,
         ladder=ladder,
+        faults=faults,
         strip=past,
         strip_note=note,
         unlisted=unlisted,

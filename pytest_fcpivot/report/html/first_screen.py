@@ -6,6 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from pytest_fcpivot.audit.comparators import LENIENT
+from pytest_fcpivot.audit.report import who_fails
 from pytest_fcpivot.core.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
@@ -18,7 +20,7 @@ from pytest_fcpivot.runs.signatures import grouped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_fcpivot.report.html.model import Screen, Signed, Slice
+    from pytest_fcpivot.report.html.model import Faults, Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
     from pytest_fcpivot.runs.signatures import CauseGroup
 
@@ -110,7 +112,7 @@ def _sections(screen: Screen) -> Iterator[object]:
 def _verdict(screen: Screen) -> Iterator[Markup]:
     figures, verdict = screen.figures, screen.verdict
     if verdict is None:
-        sentence = f"{figures.passed:,} of {figures.graded:,} graded answers passed; there was no gate to decide."
+        sentence = f"{figures.passed:,} of {figures.graded:,} graded answers passed; no gate was set."
         yield element("p", element("strong", "NO GATE", class_="word none"), " ", sentence)
     else:
         kind = "fails" if verdict.fails else "pass" if verdict.word == "PASS" else "open"
@@ -168,7 +170,7 @@ def _reward(screen: Screen) -> Iterator[Markup]:
 def _change(screen: Screen) -> Iterator[Markup]:
     found = screen.comparison
     if found is None or found.difference is None:
-        yield element("p", "No baseline: name one with --baseline, or give an earlier run before this one.")
+        yield element("p", "This run is not compared with another one.")
         return
     change = found.difference
     yield element("p", element("b", f"{change.change:+.4f}", class_="value"))
@@ -220,7 +222,8 @@ def _cost(screen: Screen) -> Iterator[Markup]:
     tokens = figures.tokens
     if figures.answers_with_tokens:
         if price is not None:
-            rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):,.4f}"))
+            cost = price.of(tokens.read, tokens.cached, tokens.written)
+            rows.append(("cost", f"{cost:,.4f} {price.currency}"))
         rows.append(("tokens in", f"{tokens.read:,}"))
         rows.append(("of them cached", f"{tokens.cached:,}"))
         rows.append(("tokens out", f"{tokens.written:,}"))
@@ -452,7 +455,24 @@ def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
         return None
 
 
+def _faults(faults: Faults) -> Iterator[Markup]:
+    """Say in a sentence whose the failures are, in the words of the audit."""
+    failed = faults.matcher + faults.model
+    if not failed and not faults.messages:
+        return
+    sentence = ""
+    if failed:
+        sentence = (
+            f" Of {count_of(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
+            f"({LENIENT.name}), and {faults.model:,} would fail there too."
+        )
+    if faults.messages:
+        sentence += f" Messages that were scored too low, which only agentic judges here: {faults.messages:,}."
+    yield element("p", element("strong", f"At fault: {who_fails(faults.matcher, failed)}."), sentence, class_="fault")
+
+
 def _schema(screen: Screen) -> Iterator[Markup]:
+    yield from _faults(screen.faults)
     counts = screen.schema
     head = element(
         "tr",

@@ -100,6 +100,17 @@ class Rung:
     is_own: bool
 
 
+class Faults(NamedTuple):
+    """Whose the recorded failures are: `matcher` pass under the comparator lenient, `model` fail there too.
+
+    `messages` are those that only the run's own grader scores.
+    """
+
+    matcher: int
+    model: int
+    messages: int
+
+
 class Bar(NamedTuple):
     """The answers of one bin with their mean reward; None without any."""
 
@@ -145,6 +156,7 @@ class Screen:
     schema: Mapping[tuple[bool, bool], int]
     unchecked: int
     ladder: tuple[Rung, ...]
+    faults: Faults
     slices: tuple[Slice, ...]
     strip: tuple[PastRun, ...]
     strip_note: str
