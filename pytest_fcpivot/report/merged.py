@@ -18,6 +18,7 @@ from pytest_fcpivot.report.terminal import (
     detail_lines,
     figure_lines,
     how_to_go_on,
+    how_to_look,
     identity_line,
     summary_title,
 )
@@ -45,6 +46,9 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     else:
         yield "fcpivot: no pivot was run"
     yield f"run recorded in {merged.path}"
+    look = how_to_look(str(merged.path), figures)
+    if look is not None:
+        yield look
     if merged.missing or figures.errors:
         yield (
             how_to_go_on(str(merged.path), marked=merged.made_here)
