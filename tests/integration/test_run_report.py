@@ -222,6 +222,9 @@ def test_changes_since_a_baseline(project: Project) -> None:
     page = report(project, "before", "after")
     assert "↓3 lost, ↑0 won" in page.texts["figures"]
     assert "new" in page.texts["signatures"]
+    assert "a message in place of a call30" in page.texts["signatures"]  # three now, and none before
+    mended = report(project, "after", "before").texts["signatures"]
+    assert "1 signature of the baseline is goneadd → a message" in mended
     assert "after (this run)" in page.texts["history"]
     assert page.texts["history"].count("puppet:answer") == 2  # in the picture and in the table
     flipped = next(row for row in page.rows() if row["id"] == "p1")

@@ -86,7 +86,9 @@ def test_the_rerun_command(project: Project, plugin_args: list[str]) -> None:
 
 def test_the_command_that_shows_a_failure(project: Project, plugin_args: list[str]) -> None:
     """The summary has a command that shows a failure, word for word; where nothing failed, there is none."""
-    options = project.puppet(project.rows({"fine": ("say no", None), "wrong": ("say no", "nothing")}), "my data/p.jsonl")
+    options = project.puppet(
+        project.rows({"fine": ("say no", None), "wrong": ("say no", "nothing")}), "my data/p.jsonl"
+    )
     result = project.run_here(*options, *plugin_args)
     line = next(line for line in result.outlines if line.startswith("look at a failure:"))
     program, *words = shlex.split(line.partition(":")[2])

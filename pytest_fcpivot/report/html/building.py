@@ -93,7 +93,7 @@ def _read_and_built(asked: Asked) -> Built:
 
 def _built(asked: Asked, run: RunRead) -> Built:
     redact = Redactor()
-    base, comparison, changed = None, None, None
+    base, comparison, changed, before_causes = None, None, None, None
     causes = run.results.tally.signatures.ranked()
     if asked.base is not None:
         base = read_base(asked.base, run.results.rewards.places)
@@ -105,7 +105,10 @@ def _built(asked: Asked, run: RunRead) -> Built:
             key = entry.place, entry.pivot_id
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
-            changed = Changed.between(base.results.tally.signatures.ranked(), causes)
+            causes_of_base = base.results.tally.signatures.ranked()
+            changed = Changed.between(causes_of_base, causes)
+            if len(base.results.entries) == len(run.results.entries):  # else their numbers cannot be compared
+                before_causes = causes_of_base
     ladder, faults = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
@@ -116,6 +119,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
         redact,
         comparison=comparison,
         changed=changed,
+        before=before_causes,
         ladder=ladder,
         faults=faults,
         strip=past,

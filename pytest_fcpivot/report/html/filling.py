@@ -56,6 +56,7 @@ def screen_of(
     *,
     comparison: Comparison | None = None,
     changed: Changed | None = None,
+    before: tuple[Cause, ...] | None = None,
     ladder: tuple[Rung, ...] = (),
     faults: Faults = _NO_FAULTS,
     strip: tuple[PastRun, ...] = (),
@@ -64,7 +65,8 @@ def screen_of(
 ) -> Screen:
     """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline.
 
-    `unlisted` counts the results that have no row in the table.
+    `before` has all signatures of the baseline, if it is a run of as many tests. `unlisted` counts the results that
+    have no row in the table.
     """
     figures = Figures.of(run.results.tally)
     entries = [entry for entry in run.results.entries.values() if entry.answered is not None]
@@ -82,6 +84,7 @@ def screen_of(
         comparison=comparison,
         signatures=tuple(_signed(run, figures.causes, changed, redact)),
         gone=() if changed is None else changed.gone,
+        before=before,
         matrix=_matrix(entries),
         confusion=_confusion(entries),
         schema=Counter((entry.schema == "valid", entry.outcome == 0) for entry in _checked(entries)),

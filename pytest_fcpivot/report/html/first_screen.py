@@ -18,11 +18,11 @@ from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, 
 from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_fcpivot.report.html.model import Faults, Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
-    from pytest_fcpivot.runs.signatures import CauseGroup
+    from pytest_fcpivot.runs.signatures import Cause, CauseGroup
 
 _OPEN = 10  # signatures that are listed at once
 _FEW = 30
@@ -272,7 +272,11 @@ def _history(screen: Screen) -> Iterator[Markup]:
 def _signatures(screen: Screen) -> Iterator[Markup]:
     signed = screen.signatures
     if not signed:
-        yield element("p", "All graded answers have the whole reward.")
+        if screen.figures.graded:
+            yield element("p", "All graded answers have the whole reward.")
+        else:
+            yield element("p", "There is no graded answer.")
+        yield from _gone(screen.gone)
         return
     total = sum(each.cause.lost for each in signed)
     answers = sum(each.cause.count for each in signed)
@@ -281,8 +285,12 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
         f"{answers:,} answers lost {total:,.1f} of {screen.figures.graded:,} in reward, in "
         f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
         "The table adds them up by what went wrong, and the list has those that cost the most.",
+        _told_before(screen),
     )
-    yield _groups(grouped(each.cause for each in signed))
+    yield _groups(
+        grouped(each.cause for each in signed),
+        None if screen.before is None else {group.heading: group.count for group in grouped(screen.before)},
+    )
     most = signed[0].cause.lost
     shown = [each for each in signed if each.example is not None]
     yield element("ol", *(_signature(each, most) for each in shown[:_OPEN]), class_="signatures")
@@ -290,24 +298,42 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     if more:
         yield element(
             "details",
-            element("summary", f"{len(more)} more signatures"),
+            element("summary", count_of(len(more), "more signature")),
             element("ol", *(_signature(each, most) for each in more), start=_OPEN + 1, class_="signatures"),
         )
     if len(signed) > len(shown):
         rest = sum(each.cause.lost for each in signed[len(shown) :])
-        yield element("p", f"{len(signed) - len(shown):,} further signatures lost {rest:,.1f}; the table has them all.")
-    if screen.gone:
-        items = [element("li", _label(cause.signature.label), f" ({cause.count})") for cause in screen.gone[:_GONE]]
-        left = len(screen.gone) - _GONE
         yield element(
-            "details",
-            element("summary", f"{len(screen.gone)} signatures of the baseline are gone"),
-            element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
+            "p", f"{count_of(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
         )
+    yield from _gone(screen.gone)
 
 
-def _groups(groups: Sequence[CauseGroup]) -> Markup:
-    """Write the causes by what went wrong, which is short also where every function has causes of its own."""
+def _gone(gone: Sequence[Cause]) -> Iterator[Markup]:
+    """Write the signatures of the baseline that this run has no more."""
+    if not gone:
+        return
+    items = [element("li", _label(cause.signature.label), f" ({cause.count})") for cause in gone[:_GONE]]
+    left = len(gone) - _GONE
+    verb = "is" if len(gone) == 1 else "are"
+    yield element(
+        "details",
+        element("summary", f"{count_of(len(gone), 'signature')} of the baseline {verb} gone"),
+        element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
+    )
+
+
+def _told_before(screen: Screen) -> str | None:
+    if screen.before is None or screen.comparison is None:
+        return None
+    return f" The column “before” counts the answers of {one_line(screen.comparison.base.name, _WIDTH)}."
+
+
+def _groups(groups: Sequence[CauseGroup], before: Mapping[str, int] | None) -> Markup:
+    """Write the causes by what went wrong, which is short also where every function has causes of its own.
+
+    `before` has the numbers of the baseline's answers by heading.
+    """
     of_category = Counter(category for group in groups for category in _categories(group))
     rows = []
     most = groups[0].lost
@@ -324,11 +350,13 @@ def _groups(groups: Sequence[CauseGroup]) -> Markup:
                 ),
                 element("th", one_line(group.heading, _WIDTH), scope="row"),
                 element("td", f"{group.count:,}", **filters),
+                None if before is None else element("td", f"{before.get(group.heading, 0):,}"),
                 element("td", f"{group.lost:,.1f}"),
                 element("td", f"{len(group.causes):,}"),
             )
         )
-    heads = [element("th", name, scope="col") for name in ("share", "what went wrong", "answers", "lost", "signatures")]
+    names = ("share", "what went wrong", "answers", *(() if before is None else ("before",)), "lost", "signatures")
+    heads = [element("th", name, scope="col") for name in names]
     return element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="causes")
 
 

@@ -134,9 +134,10 @@ class Screen:
     """The first screen of the report of a run.
 
     `early` says how the run ended if that was early, and `no_data` why its data are not at hand; `notes` are remarks on
-    what was left out. `matrix` counts the answers by the cell, as in `call/right tool`. `schema` counts calls by
-    whether they fit their tool's schema and whether they passed; `unchecked` are calls whose schema could not be used.
-    `strip_note` says which runs the strip leaves out. `provenance` has terms and their texts.
+    what was left out. `before` has the baseline's signatures, if they can be counted against those of the run. `matrix`
+    counts the answers by the cell, as in `call/right tool`. `schema` counts calls by whether they fit their tool's
+    schema and whether they passed; `unchecked` are calls whose schema could not be used. `strip_note` says which runs
+    the strip leaves out. `provenance` has terms and their texts.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Screen:
     comparison: Comparison | None
     signatures: tuple[Signed, ...]
     gone: tuple[Cause, ...]
+    before: tuple[Cause, ...] | None
     matrix: Mapping[str, Count]
     confusion: Confusion
     schema: Mapping[tuple[bool, bool], int]

@@ -247,12 +247,13 @@ class PivotView {
     const repeats = this.repeats(row);
     const reward = rows.columns.reward[row];
     const delta = rows.delta(row);
+    const base = rows.index.run?.base ?? "the baseline";
     const facts = el(
       "p",
       { class: "summary-line" },
       el("span", {}, outcome),
       reward === null ? null : el("span", {}, `reward ${amount(reward)}`),
-      delta === null ? null : el("span", {}, `${change(delta)} against ${rows.index.run?.base ?? "the baseline"}`),
+      delta === null ? null : el("span", {}, delta === 0 ? `as in ${base}` : `${change(delta)} since ${base}`),
       signature === null ? null : el("span", {}, signature.label),
       el("span", { class: "test" }, rows.tests[row]),
     );
