@@ -344,7 +344,12 @@ def test_what_cannot_be_reported(project: Project, args: list[str], words: str) 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--fc-html=report.txt"], "ends in .html"), (["--fc-html=report.html", "--fc-run=none"], "recorded run")],
+    [
+        (["--fc-html=report.txt"], "--fc-html=report.txt: the report is a page, so the name of its file ends in .html"),
+        (["--fc-html=report.html", "--fc-run=none"], "recorded run"),
+        (["--fc-html=."], "--fc-html=.: this is a directory"),
+        (["--fc-html=puppet.py/report.html"], "nothing can be written into"),
+    ],
 )
 def test_a_session_refuses_a_report_that_cannot_be(project: Project, options: list[str], words: str) -> None:
     """Before any test runs, a session refuses a report without a run, or with a name that is not a page's."""
@@ -355,8 +360,12 @@ def test_a_session_refuses_a_report_that_cannot_be(project: Project, options: li
 
 def test_a_report_that_cannot_be_written_fails_the_session(project: Project) -> None:
     """Where the file cannot be written at the end, the session says so, and its exit code is not that of success."""
-    project.write("taken", "")
+    project.write("taking.py", "def answer(pivot):\n    open('taken', 'w').close()\n    return 'hello'\n")
     options = project.puppet(project.rows({"p0": ("say hello", None)}))
-    result = project.run_here(*options, "--fc-html=taken/report.html", "-q")
-    result.stdout.fnmatch_lines(["ERROR: the report taken*report.html cannot be written: *"])
+    result = project.run_here(
+        options[0], "--fc-agent=taking:answer", "--fc-html=taken/report.html", "--fc-run=run", "-q"
+    )
+    result.stdout.fnmatch_lines(
+        ["ERROR: the report taken*report.html cannot be written: *; write it from the run:  fcpivot report run -o *"]
+    )
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
