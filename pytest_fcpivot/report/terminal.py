@@ -245,7 +245,7 @@ def figure_lines(subject: Subject, figures: Figures, *, decided: bool = False) -
     if interval is not None:
         lines.append(
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
-            f"{interval.n} pivots in {trajectories(interval.clusters)})"
+            f"{count_of(interval.n, 'pivot')} in {trajectories(interval.clusters)})"
         )
     lines.append(_counts_line(subject, figures, decided=decided))
     lines += [

@@ -164,6 +164,10 @@ def test_which_run(project: Project) -> None:
     assert "no such run or data file" in refused(project, "nowhere", "right")
     assert "this file is neither" in refused(project, "puppet.py", "right")
     assert "not a run's directory" in refused(project, ".", "right")
+    in_order(refused(project, ".fcpivot", "right"), "runs in it: ", run.parent.name)
+    for name in (".fcpivot/" + run.parent.name, "pivots.jsonl", "sample"):
+        assert f"name a pivot too, as in fcpivot show {name} PIVOT" in refused(project, name)
+        assert f"comes first: fcpivot show {name} right" in refused(project, "right", name)
 
 
 def test_passing_and_errors(project: Project) -> None:
