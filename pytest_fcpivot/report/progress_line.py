@@ -153,7 +153,7 @@ def _number(count: int) -> str:
     """Write a number of tokens with three digits: 812, 34.1k, 1.24M."""
     if count < _THOUSAND:
         return str(count)
-    unit, letter = (_THOUSAND, "k") if count < _MILLION else (_MILLION, "M")
+    unit, letter = (_THOUSAND, "k") if round(count / _THOUSAND) < _THOUSAND else (_MILLION, "M")
     value = count / unit
     digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0  # noqa: PLR2004 (three digits in all)
     return f"{value:.{digits}f}{letter}"

@@ -503,8 +503,8 @@ def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
 
 
 def how_to_look(run: str, figures: Figures) -> str | None:
-    """Return the line with the command that shows an answer of the costliest cause; None if no id can be typed."""
-    examples = (cause.example for cause in figures.causes)
+    """Return the line with the command that shows the first example of the causes; None if no id can be typed."""
+    examples = (cause.example for group in grouped(figures.causes) for cause in group.causes)
     example = next((test for test in examples if shows_as_it_is(test) and len(test) <= _TYPED), None)
     return None if example is None else f"look at a failure:  {shlex.join(['fcpivot', 'show', run, example])}"
 
