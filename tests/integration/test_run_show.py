@@ -159,6 +159,8 @@ def test_which_run(project: Project) -> None:
     in_order(shown(project, "right"), "pivots.jsonl::right  PASSED", "Run it again", "--fc-replay=", "asks no agent")
     assert shown(project, str(run), "right").count("PASSED") == 1
     assert project.command("compare", str(run.parent), "--save-baseline=saved.jsonl", "--allow-errors").ret == 0
+    project.run_here(*options, "-k", "right")
+    in_order(shown(project, "wrong"), "wrong  NO RESULT", "this is the latest run:", "name an earlier one")
     assert "this is a saved baseline" in refused(project, "saved.jsonl", "right")
     assert "PIVOT is empty" in refused(project, "")
     assert "no such run or data file" in refused(project, "nowhere", "right")
