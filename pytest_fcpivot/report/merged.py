@@ -89,11 +89,12 @@ def subject_of_run(description: Mapping[str, Any]) -> Subject:
         grader=grader if is_bundled(str(grader["name"])) else redact.within(grader),
         judge=redact.within(description.get("judge")),
         mark=None if is_binary(grader) else description.get("pass_mark", DEFAULT_PASS_MARK),
-        price=_price(description["options"]),
+        price=price_of(description["options"]),
     )
 
 
-def _price(options: Mapping[str, Any]) -> Price | None:
+def price_of(options: Mapping[str, Any]) -> Price | None:
+    """Return the prices of tokens among a run's options; None if there are none."""
     try:
         return Price.of_text(str(options["fc_price"]))
     except (KeyError, ValueError):

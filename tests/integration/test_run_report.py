@@ -185,6 +185,9 @@ def test_the_page_names_the_cost_and_the_options_as_they_are_written(project: Pr
     project.run_here("--fc-agent=priced:answer", "--fc-data=my pivots.jsonl", "--fc-price=2/8 EUR", "--fc-run=run")
     page = report(project, "run")
     assert "6.0000 EUR" in page.texts["figures"]
+    assert page.unpacked("fc-index")["run"]["currency"] == "EUR"
+    told = "\n".join(project.command("show", "run", "p0").outlines)
+    assert "1,000,000 tokens read, 500,000 written, cost 6 EUR" in told
     assert "--fc-agent=priced:answer '--fc-data=my pivots.jsonl' '--fc-price=2/8 EUR'" in page.texts["provenance"]
 
 
@@ -296,6 +299,8 @@ def test_without_the_data(project: Project) -> None:
     (project.path / "pivots.jsonl").unlink()
     page = report(project, "run")
     assert "data of the run are not at hand" in page.texts["verdict"]
+    told = project.command("report", "run", "-o", "report.html").outlines
+    assert "without conversations and expected actions, since the data are not at hand" in told[1]
     assert "pivots.jsonl" in page.texts["verdict"]
     assert "6 of 10 graded answers passed" in page.texts["verdict"]
     row = page.rows()[1]

@@ -59,12 +59,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """The page as texts, and what is told about it: rows, those without their details, and results without a row."""
+    """The page as texts, and what is told about it: rows, those without their details, and results without a row.
+
+    `no_data` says why the data of the run are not at hand.
+    """
 
     texts: Iterable[str]
     rows: int
     left_out: int
     unlisted: int
+    no_data: str | None = None
 
 
 def build(asked: Asked) -> Built:
@@ -143,7 +147,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     left_out = sum(part < 0 for part, _ in places)
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
-    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted)
+    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted, no_data=screen.no_data)
 
 
 def _details(

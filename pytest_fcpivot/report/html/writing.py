@@ -56,7 +56,9 @@ def write(target: Path, texts: Iterable[str]) -> int:
 def said(target: str, built: Built, size: int) -> Iterator[str]:
     """Yield the lines that say what was written, and what had no room."""
     yield f"report written to {target}: {count_of(built.rows, 'result')}, {size / 1e6:.1f} MB"
-    if built.left_out:
+    if built.no_data is not None:
+        yield f"  without conversations and expected actions, since the data are not at hand: {built.no_data}"
+    elif built.left_out:
         yield (
             f"  without the conversations of {count_of(built.left_out, 'result')}, for which there was no room "
             "(--max-size); fcpivot show has them"
