@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         help="the run to report, which is the last of several; the first of several is what it is compared with, and "
         "all are among the earlier runs that are shown",
     )
-    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html")
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html", help="the file to write")
     command.add_argument(
         "--data",
         action="append",

@@ -11,7 +11,6 @@ from pytest_fcpivot.audit.report import who_fails
 from pytest_fcpivot.core.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.html import svg
 from pytest_fcpivot.report.html.escape import Markup, element, join
 from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, OTHER_TOOL, RIGHT_TOOL
@@ -29,6 +28,11 @@ _FEW = 30
 _GONE = 50
 _WIDTH = 300
 _DASH = "\u2013"
+
+
+def _many(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number of things as all numbers of this page are written."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def title_of(screen: Screen) -> str:
@@ -160,7 +164,7 @@ def _reward(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"95 % interval {interval.low:.4f} to {interval.high:.4f}, over {interval.n:,} answers in "
-        f"{trajectories(interval.clusters)}{marks}",
+        f"{_many(interval.clusters, 'trajectory', 'trajectories')}{marks}",
     )
     figures, mark = screen.figures, screen.subject.mark
     at = "" if mark is None else f" at a reward of {mark:.12g} or more"
@@ -176,8 +180,8 @@ def _change(screen: Screen) -> Iterator[Markup]:
     yield element("p", element("b", f"{change.change:+.4f}", class_="value"))
     yield element(
         "p",
-        f"interval {change.lowest:+.4f} to {change.highest:+.4f} at {100 * (1 - change.alpha):g} %, over "
-        f"{count_of(change.n, 'pivot')} that {found.base.name} has too",
+        f"{100 * (1 - change.alpha):g} % interval {change.lowest:+.4f} to {change.highest:+.4f}, over "
+        f"{_many(change.n, 'pivot')} that {found.base.name} has too",
     )
     yield element(
         "p",
@@ -188,7 +192,7 @@ def _change(screen: Screen) -> Iterator[Markup]:
     )
     for count, what in ((len(found.only_base), found.base.name), (len(found.only_new), "this run")):
         if count:
-            yield element("p", f"{count_of(count, 'pivot')} only in {what}")
+            yield element("p", f"{_many(count, 'pivot')} only in {what}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
@@ -283,7 +287,7 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"{answers:,} answers lost {total:,.1f} of {screen.figures.graded:,} in reward, in "
-        f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
+        f"{_many(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
         "The table adds them up by what went wrong, and the list has those that cost the most.",
         _told_before(screen),
     )
@@ -298,13 +302,13 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     if more:
         yield element(
             "details",
-            element("summary", count_of(len(more), "more signature")),
+            element("summary", _many(len(more), "more signature")),
             element("ol", *(_signature(each, most) for each in more), start=_OPEN + 1, class_="signatures"),
         )
     if len(signed) > len(shown):
         rest = sum(each.cause.lost for each in signed[len(shown) :])
         yield element(
-            "p", f"{count_of(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
+            "p", f"{_many(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
         )
     yield from _gone(screen.gone)
 
@@ -318,7 +322,7 @@ def _gone(gone: Sequence[Cause]) -> Iterator[Markup]:
     verb = "is" if len(gone) == 1 else "are"
     yield element(
         "details",
-        element("summary", f"{count_of(len(gone), 'signature')} of the baseline {verb} gone"),
+        element("summary", f"{_many(len(gone), 'signature')} of the baseline {verb} gone"),
         element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
     )
 
@@ -472,7 +476,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
         "div", element("table", element("thead", head), element("tbody", *rows), class_="tools"), class_="wide"
     )
     if confusion.more:
-        yield element("p", f"{count_of(confusion.more, 'further tool')} lost reward too.")
+        yield element("p", f"{_many(confusion.more, 'further tool')} lost reward too.")
 
 
 def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
@@ -491,7 +495,7 @@ def _faults(faults: Faults) -> Iterator[Markup]:
     sentence = ""
     if failed:
         sentence = (
-            f" Of {count_of(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
+            f" Of {_many(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
             f"({LENIENT.name}), and {faults.model:,} would fail there too."
         )
     if faults.messages:
@@ -518,7 +522,7 @@ def _schema(screen: Screen) -> Iterator[Markup]:
     yield element("table", element("thead", head), element("tbody", *rows), class_="schema")
     if screen.unchecked:
         yield element(
-            "p", f"{count_of(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them."
+            "p", f"{_many(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them."
         )
     if not screen.ladder:
         yield element("p", "The audit needs the data of the run.")
