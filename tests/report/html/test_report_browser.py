@@ -158,6 +158,33 @@ def test_figures_of_the_first_screen_filter(visit: Visit, made: Path) -> None:
     assert shown(page) == "200 rows"
 
 
+def test_each_figure_is_as_many_rows_as_it_says(visit: Visit, tmp_path: Path) -> None:
+    """With errors, and a grader whose category says nothing of the reward, a figure's filter has as many rows."""
+    (tmp_path / "mine.py").write_text(
+        "from pytest_fcpivot import FunctionCall, Grade\n\n\n"
+        "def answer(pivot):\n"
+        "    turn = len(pivot.input) % 4\n"
+        "    if turn == 0:\n"
+        "        raise ValueError('no answer')\n"
+        "    return 'hello' if turn == 1 else FunctionCall(pivot.tools[0]['name'], '{}')\n\n\n"
+        "def grade(expected, action):\n"
+        "    return Grade(float(bool(expected.calls) == bool(action.calls)), 'SCORED')\n"
+    )
+    page = visit(report_of_run(tmp_path, "mine:answer", "--fc-grader=mine:grade", "--fc-limit=60"))
+    figures = page.evaluate("""async () => {
+        const rows = new Rows(await Payload.ofPage().index());
+        return [...document.querySelectorAll("#first-screen [data-filter]")].map((each) => {
+            const { view, problems } = viewOf(each.dataset.filter, rows);
+            const text = each.matches("#slices th") ? each.closest("tr").querySelector(".n").textContent
+                : each.matches("li") ? each.querySelector(".n").textContent : each.textContent;
+            return [each.dataset.filter, Number(text.replace(/[n, ]/g, "")), rows.shown(view).length, problems.length];
+        });
+    }""")
+    filters = "\n".join(name for name, *_ in figures)
+    assert all(each in filters for each in ("outcome=error", "category=SCORED", "cell=", "tool=", "schema=", "depth="))
+    assert [each for each in figures if each[1] != each[2] or each[3]] == []
+
+
 def test_search_filters_and_order(visit: Visit, made: Path) -> None:
     """Words must all be found, in any case; filters combine with them; each column sorts both ways."""
     page = visit(made)
