@@ -8,6 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+# numpy's threads, one for each core, spin for a while when they begin: in every process, and for nothing.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The first command of the README runs here too, in an environment without what only the tests need.
 with suppress(ImportError):
     from hypothesis import settings

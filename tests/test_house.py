@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,10 +46,14 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported_by(path: Path) -> list[str]:
-    """Return the full names of what a file imports, be it in a function or for type checkers alone."""
+MODULES = modules()
+
+
+@cache
+def imported_by(module: str) -> list[str]:
+    """Return the full names of what a module imports, be it in a function or for type checkers alone."""
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -57,13 +62,9 @@ def imported_by(path: Path) -> list[str]:
     return names
 
 
-MODULES = modules()
-IMPORTED = {module: imported_by(path) for module, path in MODULES.items()}
-
-
 def ours(module: str) -> Iterator[str]:
     """Yield the modules of the package that a module imports."""
-    for name in IMPORTED[module]:
+    for name in imported_by(module):
         package, _, rest = name.partition(".")
         if package == pytest_fcpivot.__name__:
             yield rest if rest in MODULES else rest.rpartition(".")[0]
@@ -102,5 +103,5 @@ def test_direction() -> None:
 )
 def test_who_knows_pytest(package: str, allowed: frozenset[str]) -> None:
     """What speaks to pytest, or to pytest-xdist, does so in its own place."""
-    importers = {module for module, names in IMPORTED.items() if package in map(folder, names)}
+    importers = {module for module in MODULES if package in map(folder, imported_by(module))}
     assert {module for module in importers if module not in allowed and folder(module) not in allowed} == set()

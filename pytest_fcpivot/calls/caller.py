@@ -61,6 +61,11 @@ class Caller:
         self._loop: Loop | None = None
         self._closed = False
 
+    @property
+    def limit(self) -> CallLimit:
+        """The limit on the attempts in flight, which counts them."""
+        return self._limit
+
     def start(self, question: Any, key: str = "", then: Callable[[Any], None] | None = None) -> Call:
         """Start a call, or queue it behind earlier ones; `finish` returns its result.
 

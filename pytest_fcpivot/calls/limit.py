@@ -26,6 +26,17 @@ class CallLimit:
         self._free = threading.Condition()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def under_way(self) -> int:
+        """How many attempts are in flight now."""
+        return self._under_way
+
+    @property
+    def lowered_to(self) -> int | None:
+        """How many attempts may be in flight, if overload has lowered that; None if it has not."""
+        level = int(self._level)
+        return level if level < self.most else None
+
     def enter(self) -> float:
         """Wait for a place, in a thread; return the time at which the attempt begins."""
         with self._free:

@@ -133,7 +133,7 @@ def _lines(plans: Sequence[tuple[Planned, int]], tokens: Tokens | None, price: P
             cost = "; the tokens of a call are unknown, so is their cost: give them as --tokens=IN/OUT"
         else:
             each = f"{tokens.read / tokens.answers:,.0f} tokens read and {tokens.written / tokens.answers:,.0f} written"
-            cost = f", at {each} each: {tokens.cost(calls, price):,.2f}"
+            cost = f", at {each} each: {tokens.cost(calls, price):,.2f} {price.currency}"
     yield f"a whole run makes {calls:,} calls{cost}"
 
 
@@ -212,7 +212,7 @@ def _price(options: argparse.Namespace) -> Price | None:
     except ValueError:
         raise OptionError(
             f"--price={options.price}: write the prices of a million tokens as INPUT/CACHED/OUTPUT, as in "
-            "1.25/0.125/10, or INPUT/OUTPUT"
+            "1.25/0.125/10, or INPUT/OUTPUT, and after a space a currency of three letters if it is not USD"
         ) from None
 
 

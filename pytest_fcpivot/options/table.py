@@ -255,8 +255,16 @@ OPTIONS = (
     Option(
         "fc_price",
         "IN/CACHED/OUT",
-        "prices of a million tokens of input, cached input and output, as in 1.25/0.125/10; shows the cost of the run",
+        "prices of a million tokens of input, cached input and output, as in 1.25/0.125/10, in USD, or in another "
+        "currency that is named after them, as in '1.25/0.125/10 EUR'; shows the cost of the run",
         of_run="takes over",
+    ),
+    Option(
+        "fc_progress",
+        "auto|off|log|SECONDS",
+        "how far the run is, while it runs: auto (default), a live line on a terminal, and otherwise a line of the log "
+        "every 30 seconds; log or a number of seconds for such a line in any case; or off",
+        of_run="no",
     ),
     Option(
         "fc_fail_under",
@@ -356,6 +364,7 @@ DEFAULT_PASS_MARK = 1.0
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_CONCURRENCY = 16
 MOST_REPEATS = 1000
+LOG_EVERY_S = 30.0
 NO_RUN = "none"
 FROM_RUN = "run.json"  # for messages: the source of an option that comes from a stored run
 TRUE = {"1", "true", "yes", "on"}

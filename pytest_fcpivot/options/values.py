@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.data.selection import Selection
     from pytest_fcpivot.options.gate import GateOptions
 
+DEFAULT_CURRENCY = "USD"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -48,6 +50,7 @@ class Options:
     model: ModelOptions
     judge: JudgeOptions
     price: Price | None
+    progress: str | float  # auto, off, or a line in the log every that many seconds
     gate: GateOptions | None
 
     def openai_settings(self) -> dict[str, Any]:
@@ -72,20 +75,27 @@ class ErrorBound:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Prices of a million tokens."""
+    """Prices of a million tokens, in a currency that is named by three letters."""
 
     input: float
     cached: float
     output: float
-    currency: str = "USD"
+    currency: str = DEFAULT_CURRENCY
 
     @classmethod
     def of_text(cls, text: str) -> Price:
-        """Read prices written as INPUT/CACHED/OUTPUT, or INPUT/OUTPUT; raises ValueError for another text."""
-        prices = [float(part) for part in text.split("/")]
+        """Read prices written as INPUT/CACHED/OUTPUT, or INPUT/OUTPUT, and a currency such as EUR after them.
+
+        Raises ValueError for another text.
+        """
+        numbers, _, currency = text.strip().partition(" ")
+        currency = currency.strip() or DEFAULT_CURRENCY
+        prices = [float(part) for part in numbers.split("/")]
         if len(prices) not in (2, 3) or any(not 0 <= price < float("inf") for price in prices):
             raise ValueError(text)
-        return cls(prices[0], prices[-2], prices[-1])
+        if not (len(currency) == len(DEFAULT_CURRENCY) and currency.isascii() and currency.isalpha()):
+            raise ValueError(text)
+        return cls(prices[0], prices[-2], prices[-1], currency.upper())
 
     def of(self, read: int, cached: int, written: int) -> float:
         """Return the cost of tokens: `read` of input, of which `cached` came from a cache, and `written` of output."""

@@ -13,7 +13,14 @@ from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.options.values import Price
 from pytest_fcpivot.report.summary import Figures, Recorded, Subject, Summary
 from pytest_fcpivot.report.summary_json import written
-from pytest_fcpivot.report.terminal import how_to_go_on, identity_line, summary_lines, summary_title
+from pytest_fcpivot.report.terminal import (
+    RESULT,
+    detail_lines,
+    figure_lines,
+    how_to_go_on,
+    identity_line,
+    summary_title,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +36,9 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     if figures.graded or figures.errors:
         subject = subject_of_run(description)
         yield _heading(summary_title(subject))
-        yield from summary_lines(subject, figures)
+        yield from detail_lines(subject, figures)
+        yield _heading(RESULT, "-")
+        yield from figure_lines(subject, figures)
         identity = identity_line(subject, figures)
         if identity is not None:
             yield identity
@@ -87,9 +96,9 @@ def _price(options: Mapping[str, Any]) -> Price | None:
         return None
 
 
-def _heading(title: str) -> str:
+def _heading(title: str, sign: str = "=") -> str:
     """Write a title line that fills the terminal's width, as pytest does."""
     width = shutil.get_terminal_size((_WIDTH, 0)).columns
     width = width if width >= _LEAST_WIDTH else _WIDTH
-    side = "=" * max((width - len(title) - 2) // 2, 1)
-    return f"{side} {title} {side}".ljust(width, "=")
+    side = sign * max((width - len(title) - 2) // 2, 1)
+    return f"{side} {title} {side}".ljust(width, sign)

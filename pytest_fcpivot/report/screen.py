@@ -81,6 +81,8 @@ def _broken(line: str, width: int) -> Iterator[str]:
             if used + more > width and current.strip(" "):
                 yield current
                 current, used = indent, len(indent)
+            if used + more > width:  # a wide letter beside an indentation
+                current, used = "", 0
             current, used = current + character, used + more
     if current.strip(" "):
         yield current.rstrip(" ")

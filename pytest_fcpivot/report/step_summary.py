@@ -87,7 +87,7 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
     if figures.answers_with_tokens:
         rows.append(("tokens", f"{tokens.read:,} in, {tokens.written:,} out"))
         if price is not None:
-            rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):.4f}"))
+            rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):.4f} {price.currency}"))
     return table(("figure", "value"), rows, right=(1,))
 
 

@@ -1,12 +1,12 @@
-"""Write the summary in the terminal, and limit the failures that pytest shows."""
+"""Write the summary in the terminal, the figures last, and limit the failures that pytest shows."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import textwrap
 from collections import Counter
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pytest_fcpivot.core.answer_flags import (
     CALL_LIKE,
@@ -25,51 +25,111 @@ from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.graders.settings_text import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
+from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     import pytest
 
     from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
+    from pytest_fcpivot.runs.signatures import Cause, CauseGroup, Changed
     from pytest_fcpivot.stats.noise import Noise
 
+RESULT = "result"  # the title of the figures, which come last
 _TOOLS_SHOWN = 5
 _FLAKY_SHOWN = 5
 _CAUSES_SHOWN = 5
 _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
+_GROUPS_SHOWN, _CAUSES_OF_GROUP, _GONE_SHOWN = 8, 3, 3
 _LATENCY_SHOWN_FROM_S = 0.05
-# The most characters that are shown of a name (which models, servers or data choose), and of an error.
-_NAME, _ERROR = 80, 400
+# The most characters that are shown of a name (which models, servers or data choose), of a cause, and of an error.
+_NAME, _CAUSE, _ERROR = 80, 160, 400
 
 
 def _write(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
-    """Write lines, with control characters escaped that data, models and servers may have put into them."""
-    reporter.write_line(on_screen(text), **markup)
+    """Write lines, with control characters escaped that data, models and servers may have put into them.
 
-
-@contextmanager
-def few_failures(reporter: pytest.TerminalReporter, examples: Container[str]) -> Generator[None, None, None]:
-    """Make pytest show only a few examples of failures per category, unless --tb is set; its counts stay complete.
-
-    A benchmark has thousands of failures, and pytest searches all reports for each of them, which is quadratic.
+    On a terminal, a long line is wrapped between words; in a log it stays one line, which programs can find.
     """
-    stats: dict[str, list[Any]] = reporter.stats
-    kept: dict[str, list[Any]] = {name: stats[name] for name in ("failed", "error", "") if name in stats}
-    if "" in stats:
-        stats[""] = [report for report in stats[""] if getattr(report, "sections", None)]
-    if reporter.config.getoption("tbstyle", "auto") == "auto":
-        for name in ("failed", "error"):
-            if len(stats.get(name, ())) > _ALWAYS_SHOWN:
-                stats[name] = [r for r in stats[name] if not hasattr(r, "fcpivot") or r.nodeid in examples]
-    hidden = sum(len(kept[name]) - len(stats[name]) for name in ("failed", "error") if name in kept)
-    try:
-        yield
-    finally:
-        stats.update(kept)
-        if hidden:
-            _write(reporter, f"… and {hidden} more like these; --tb=short shows every one")
+    width = reporter.config.get_terminal_writer().fullwidth if reporter.isatty() else 0
+    for line in on_screen(text).split("\n"):
+        for part in wrapped(line, width):
+            reporter.write_line(part, **markup)
+
+
+def _write_command(reporter: pytest.TerminalReporter, text: str) -> None:
+    """Write a line with a command or a path, which is not wrapped, so that it can be copied."""
+    reporter.write_line(on_screen(text))
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line in parts of at most `width` columns, the later ones indented; whole if the width is 0."""
+    if not width or len(line) <= width:
+        return [line]
+    indent = len(line) - len(line.lstrip()) + 2
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=" " * min(indent, width // 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    )
+
+
+class FewFailures:
+    """Makes pytest show only a few examples of failures, and no line for each of thousands; its counts stay complete.
+
+    A benchmark has thousands of failures, and pytest searches all reports for each of them, which is quadratic. With
+    --tb, everything is shown. A line for each failure is shown if -r or --tb asks for it; the summary counts failures
+    by their causes in place of these lines. `examples` are the tests whose failures are shown, and `unexplained` those
+    whose failures the summary does not count by a cause.
+    """
+
+    def __init__(
+        self, reporter: pytest.TerminalReporter, examples: Container[str], unexplained: Container[str], *, asked: str
+    ) -> None:
+        self._reporter = reporter
+        self._stats: dict[str, list[Any]] = reporter.stats
+        self._examples = examples
+        self._unexplained = unexplained
+        self._asked = asked
+        self._kept: dict[str, list[Any]] = {
+            name: self._stats[name] for name in ("failed", "error", "") if name in self._stats
+        }
+        style = reporter.config.getoption("tbstyle", "auto")
+        self._limits = style == "auto"
+        self._lists = style not in ("auto", "no")
+
+    def __enter__(self) -> Self:
+        stats = self._stats
+        if "" in stats:
+            stats[""] = [report for report in stats[""] if getattr(report, "sections", None)]
+        if self._limits:
+            for name in ("failed", "error"):
+                if len(stats.get(name, ())) > _ALWAYS_SHOWN:
+                    stats[name] = [r for r in stats[name] if not hasattr(r, "fcpivot") or r.nodeid in self._examples]
+        return self
+
+    def short(self) -> None:
+        """Go on to the lines of one failure each, once the examples are shown."""
+        kept, stats = self._kept, self._stats
+        hidden = sum(len(kept[name]) - len(stats[name]) for name in ("failed", "error") if name in kept)
+        if hidden and not self._reporter.no_summary:
+            _write(self._reporter, f"… and {hidden} more like these; --tb=short shows every one")
+        for name, letter in (("failed", "f"), ("error", "E")):
+            if name in kept:
+                all_of_them = self._lists or letter in self._asked
+                stats[name] = kept[name] if all_of_them else [r for r in kept[name] if not self._is_counted(r)]
+
+    def _is_counted(self, report: Any) -> bool:
+        return hasattr(report, "fcpivot") and report.nodeid not in self._unexplained
+
+    def __exit__(self, *_: object) -> None:
+        self._stats.update(self._kept)
 
 
 def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
@@ -82,25 +142,27 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
         _write_uncollected(reporter, summary.uncollected)
         return
     reporter.write_sep("=", summary_title(subject), bold=True)
-    _write_verdict(reporter, summary)
-    decided = summary.verdict is not None and summary.verdict.stopped is not None
-    for line in summary_lines(subject, figures, decided=decided):
+    for line in detail_lines(subject, figures, summary.changed):
         _write(reporter, line)
     for label, note in subject.data.items():
         if note is not None:
             _write(reporter, f"data {label}: {note}")
     for note in summary.notes:
         _write(reporter, note)
-    if summary.left_out is not None:
-        _write(reporter, f"left out of these figures: {summary.left_out}", red=True)
-    identity = identity_line(subject, figures)
-    if identity is not None:
-        _write(reporter, identity, red=figures.identity.broken, bold=figures.identity.broken)
     if summary.comparison:
         reporter.write_sep("-", "comparison")
         for line in summary.comparison:
             _write(reporter, line)
-        reporter.write_sep("-")
+    reporter.write_sep("-", RESULT)
+    _write_verdict(reporter, summary)
+    decided = summary.verdict is not None and summary.verdict.stopped is not None
+    for line in figure_lines(subject, figures, decided=decided):
+        _write(reporter, line)
+    identity = identity_line(subject, figures)
+    if identity is not None:
+        _write(reporter, identity, red=figures.identity.broken, bold=figures.identity.broken)
+    if summary.left_out is not None:
+        _write(reporter, f"left out of these figures: {summary.left_out}", red=True)
     _write_reruns(reporter, summary)
     _write_lost(reporter, summary)
     _write_uncollected(reporter, summary.uncollected)
@@ -110,7 +172,7 @@ def write_summary(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     if summary.not_saved is not None:
         _write(reporter, f"ERROR: {summary.not_saved}", red=True, bold=True)
     if summary.rerun is not None:
-        _write(reporter, summary.rerun)
+        _write_command(reporter, summary.rerun)
 
 
 def _write_verdict(reporter: pytest.TerminalReporter, summary: Summary) -> None:
@@ -137,7 +199,7 @@ def _write_verdict(reporter: pytest.TerminalReporter, summary: Summary) -> None:
         _write(reporter, summary.exit_note, red=True)
     warning = github_warning(verdict) if os.environ.get("GITHUB_ACTIONS") == "true" else None
     if warning is not None:
-        _write(reporter, warning)
+        _write_command(reporter, warning)
 
 
 def summary_title(subject: Subject) -> str:
@@ -146,13 +208,38 @@ def summary_title(subject: Subject) -> str:
     return f"pivots: {data} | {agent} | {one_line(subject.grader['name'], _ERROR)}"
 
 
-def summary_lines(subject: Subject, figures: Figures, *, decided: bool = False) -> list[str]:
+def detail_lines(subject: Subject, figures: Figures, changed: Changed | None = None) -> list[str]:
+    """Return the lines on what happened: the causes of lost reward first, then what was expected and answered.
+
+    `changed` tells which causes are new, and which are gone, since a baseline.
+    """
+    settings = settings_line(subject.grader)
+    lines = [] if settings is None else [settings]
+    lines += cause_lines(subject, figures, changed)
+    if figures.graded:
+        lines += _confusion_lines(figures)
+        lines += _judge_lines(subject, figures)
+        lines.append("categories (what decided each reward)")
+        lines += [f"  {count:>7}  {one_line(name, _NAME)}" for name, count in _ranked(figures.categories)]
+        lines += _schema_lines(figures)
+        lines += _tool_lines(figures)
+        lines += _flag_lines(figures)
+    if figures.redacted:
+        lines.append(
+            f"answers with a secret in them, recorded with {HIDDEN} in its place: {figures.redacted}; "
+            "their first grade is kept, as what is left cannot be graded again"
+        )
+    if figures.errors:
+        lines += _error_lines(figures)
+    return lines
+
+
+def figure_lines(subject: Subject, figures: Figures, *, decided: bool = False) -> list[str]:
     """Return the lines with a run's figures; at least one test must have been reported.
 
     `decided`: tests were not run because the verdict was certain.
     """
-    settings = settings_line(subject.grader)
-    lines = [] if settings is None else [settings]
+    lines = []
     interval = figures.interval
     if interval is not None:
         lines.append(
@@ -165,23 +252,52 @@ def summary_lines(subject: Subject, figures: Figures, *, decided: bool = False) 
         for each in figures.pass_at
     ]
     lines += _flaky_lines(figures)
-    if figures.graded:
-        lines += _confusion_lines(figures)
-        lines += _judge_lines(subject, figures)
-        lines.append("categories")
-        lines += [f"  {count:>7}  {one_line(name, _NAME)}" for name, count in _ranked(figures.categories)]
-        lines += _schema_lines(figures)
-        lines += _tool_lines(figures)
-        lines += _flag_lines(figures)
-    if figures.redacted:
-        lines.append(
-            f"answers with a secret in them, recorded with {HIDDEN} in its place: {figures.redacted}; "
-            "their first grade is kept, as what is left cannot be graded again"
-        )
     lines += _call_lines(subject, figures)
-    if figures.errors:
-        lines += _error_lines(figures)
     return lines
+
+
+def cause_lines(subject: Subject, figures: Figures, changed: Changed | None = None) -> list[str]:
+    """Return lines that count what was not fully rewarded by its cause, each with a test as an example."""
+    groups, lines = grouped(figures.causes), []
+    if groups:
+        answers = count_of(sum(group.count for group in groups), "answer")
+        partly = "" if subject.mark is None else " a part or all of"
+        lines.append(f"{answers} lost{partly} the reward, the costliest causes first, each with an example")
+        for group in groups[:_GROUPS_SHOWN]:
+            lines.append(f"  {group.count:>7}  {one_line(group.heading, _CAUSE)}{_lost(subject, group.lost)}")
+            lines += [_cause_line(subject, group, cause, changed) for cause in group.causes[:_CAUSES_OF_GROUP]]
+            lines += _other_causes(group.causes[_CAUSES_OF_GROUP:])
+        if len(groups) > _GROUPS_SHOWN:
+            rest = groups[_GROUPS_SHOWN:]
+            lines.append(f"  {sum(group.count for group in rest):>7}  of {count_of(len(rest), 'other kind')}")
+    if changed is not None and changed.gone:
+        shown = ", ".join(f"{one_line(c.signature.label, _CAUSE)} ({c.count})" for c in changed.gone[:_GONE_SHOWN])
+        more = len(changed.gone) - _GONE_SHOWN
+        rest_of = f", and {more} more" if more > 0 else ""
+        lines.append(f"causes that are gone since the baseline: {shown}{rest_of}")
+    return lines
+
+
+def _cause_line(subject: Subject, group: CauseGroup, cause: Cause, changed: Changed | None) -> str:
+    """Return the line on a cause below that of its group, which says what went wrong if it is the same for all."""
+    label = cause.signature.label
+    if len({each.signature.problem for each in group.causes}) == 1:
+        label = label.removesuffix(f": {cause.signature.problem}")
+    label = one_line(label, _CAUSE)
+    new = " (new since the baseline)" if changed is not None and cause.signature in changed.new else ""
+    lost = _lost(subject, cause.lost) if len(group.causes) > 1 else ""
+    return f"  {'':7}  {cause.count:>5}  {label}{lost}{new}  ({on_screen(cause.example)})"
+
+
+def _other_causes(causes: Sequence[Cause]) -> list[str]:
+    if not causes:
+        return []
+    return [f"  {'':7}  {sum(cause.count for cause in causes):>5}  by {count_of(len(causes), 'other cause')}"]
+
+
+def _lost(subject: Subject, lost: float) -> str:
+    """Return how much reward was lost, which is the number of answers unless there is partial credit."""
+    return "" if subject.mark is None else f" (reward lost: {lost:.2f})"
 
 
 def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:
@@ -229,12 +345,13 @@ def _schema_lines(figures: Figures) -> list[str]:
         return []
     calls = sum(n for name, n in figures.schemas.items() if name not in ("no-call", ""))
     details = ", ".join(f"{one_line(name, _NAME)} {n}" for name, n in sorted(broken.items()))
-    return [f"schemas: {figures.schemas.get('valid', 0)} of {calls} calls valid; {details}"]
+    valid = f"{figures.schemas.get('valid', 0)} of {calls} calls valid under their tool's JSON Schema"
+    return [f"schemas: {valid}; {details}"]
 
 
 def _error_lines(figures: Figures) -> list[str]:
     """Return lines that count errors by group, with the text of one error of each."""
-    lines = ["errors"]
+    lines = ["errors (no answer to grade)"]
     ranked = sorted(figures.error_groups, key=lambda group: (-group.count, group.cause))
     for group in ranked[:_CAUSES_SHOWN]:
         text = group.text
@@ -313,7 +430,7 @@ def _call_lines(subject: Subject, figures: Figures) -> list[str]:
         tokens, price = figures.tokens, subject.price
         details = f"tokens: {_shown_tokens(tokens)}"
         if price is not None:
-            details += f"; cost {price.of(tokens.read, tokens.cached, tokens.written):.4f}"
+            details += f"; cost {price.of(tokens.read, tokens.cached, tokens.written):.4f} {price.currency}"
         missing = figures.calls - figures.answers_with_tokens
         details += f"; {missing} answers came without token counts" if missing > 0 else ""
         lines.append(details)
@@ -376,9 +493,9 @@ def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
         _write(reporter, recorded.trouble, red=True)
     if recorded.path is None:
         return
-    _write(reporter, f"run recorded in {recorded.path}")
+    _write_command(reporter, f"run recorded in {recorded.path}")
     if summary.to_complete:
-        _write(reporter, how_to_go_on(recorded.path, marked=recorded.marked))
+        _write_command(reporter, how_to_go_on(recorded.path, marked=recorded.marked))
 
 
 def how_to_go_on(run: str, *, marked: bool) -> str:
@@ -421,4 +538,4 @@ def identity_line(subject: Subject, figures: Figures) -> str | None:
             f"their rewards sum to {identity.rewards:g}. A hook, a plugin or a mark changed outcomes; do not trust "
             "this run's pass rate."
         )
-    return f"pass rate = mean reward: checked over {identity.tests} pivots"
+    return f"counts agree: pytest's pass rate is the grader's mean reward ({count_of(identity.tests, 'test')})"

@@ -27,6 +27,7 @@ from pytest_fcpivot.runs.gate import (
     shown,
     verdict_of,
 )
+from pytest_fcpivot.runs.standing import Standing
 from pytest_fcpivot.stats.stopping import MeanAgainstMark, WordAgainstBaseline, Zone, large_from
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ class EarlyGate:
             self._decide(rewards)
         return self.verdict is not None
 
+    def standings(self) -> list[Standing]:
+        """Return where each rule stands by what was seen; one that decides nothing is left out."""
+        return [found for rule in self._rules if (found := rule.standing()) is not None]
+
     def _decide(self, rewards: Rewards) -> None:
         rules = [rule.verdict(f"{self._answers_seen:,} of {self._answers:,} answers") for rule in self._rules]
         stopped = Stopped(
@@ -201,6 +206,14 @@ class _OfMark:
         if self._too_few:
             return not self._fails_anyway
         return self._question.passing >= 1 / self._errors[1]
+
+    def standing(self) -> Standing | None:
+        """Return where the mark stands; None if it decides nothing, or is over no pivot."""
+        if not self._pivots or self._too_few:
+            return None
+        high = self._question.bounds(self._errors[0])[1]
+        low = self._question.bounds(self._errors[1])[0]
+        return Standing(rule=self._mark.text, needed=float(self._mark.least.value), low=low, high=high)
 
     @property
     def _measure(self) -> str:
@@ -331,6 +344,14 @@ class _OfDrop:
     def passes(self) -> bool:
         """Whether it is decided that the drop does not make the gate fail."""
         return self._question.zone is not None and not self.fails
+
+    def standing(self) -> Standing | None:
+        """Return where the drop stands; None without any pivot to compare."""
+        if not self._pairs:
+            return None
+        low, high = self._question.bounds(self._error)
+        needed = -float(self._drop.value)
+        return Standing(rule=f"drop {self._drop.text}", needed=needed, low=low, high=high, is_change=True)
 
     def verdict(self, after: str) -> RuleVerdict:
         """Return the verdict on the drop; INCONCLUSIVE if it is not decided."""

@@ -54,6 +54,7 @@ class Tally:
         self.tools_failed: Counter[str] = Counter()
         self.signatures = Signatures()
         self.example_ids: set[str] = set()
+        self.unexplained: set[str] = set()  # tests that failed with the whole reward, for reasons of their own
         self._rewards: dict[str, list[float]] = {}
         self._own_passed = 0
         self._own_rewards: list[float] = []
@@ -111,6 +112,8 @@ class Tally:
             self.tools_failed[record.tool] += not passed
         if not passed:
             self._keep_example(record.category or "", test)
+            if record.reward >= 1.0:
+                self.unexplained.add(test)
 
     def _add_call(self, record: CaseRecord) -> None:
         if record.attempts:
@@ -162,6 +165,15 @@ class Tally:
         """Share of passed tests among those graded."""
         return self.passed / self.graded if self.graded else None
 
+    @property
+    def total_reward(self) -> float:
+        """The sum of all rewards."""
+        return math.fsum(r for values in self._rewards.values() for r in values)
+
+    def rewards_so_far(self) -> dict[str, tuple[float, ...]]:
+        """Return a copy of the rewards by trajectory; may be called by any thread."""
+        return {trajectory: tuple(rewards) for trajectory, rewards in list(self._rewards.items())}
+
     def mean_reward(self) -> Interval | None:
         """Mean reward over the graded, with its interval."""
         return mean_interval(self._rewards)
@@ -169,7 +181,7 @@ class Tally:
     def mean_with_errors(self) -> float | None:
         """Mean reward with every error counted as 0."""
         total = self.graded + self.errors
-        return math.fsum(r for values in self._rewards.values() for r in values) / total if total else None
+        return self.total_reward / total if total else None
 
     def latency_quantiles(self, *shares: float) -> list[float]:
         """Return quantiles of the calls' latencies in seconds, nearest rank; an empty list without calls."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-class _Stream:
-    """Replaces a standard stream: holds what agents write, and passes on other text, cleaned by `redact` if given."""
+class Stream:
+    """Replaces a standard stream: holds what agents write, and passes on other text, cleaned by `redact` if given.
+
+    `stream` is where other text goes.
+    """
 
     def __init__(self, name: str, stream: Any, redact: Callable[[str], str] | None) -> None:
         self.name_in_sys = name
@@ -32,6 +35,7 @@ class _Stream:
         self._redact = redact
 
     def write(self, text: str) -> int:
+        """Write text, or hold it if it is an agent's."""
         output = current_output.get()
         if output is None:
             self.stream.write(text if self._redact is None else self._redact(text))
@@ -45,6 +49,7 @@ class _Stream:
         return type(self.stream)
 
     def writelines(self, lines: list[str]) -> None:
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -78,10 +83,14 @@ def _not_an_agents(_record: logging.LogRecord) -> bool:
 
 
 class OutputRouter:
-    """Separates the output of agents from all other output, from its creation until `remove`."""
+    """Separates the output of agents from all other output, from its creation until `remove`.
+
+    `shown` are the streams whose text is shown, rather than captured.
+    """
 
     def __init__(self, config: pytest.Config, redact: Callable[[str], str]) -> None:
         self._undo: list[tuple[Any, str, Any]] = []
+        self.shown: list[Stream] = []
         self._holder = _RecordHolder()
         logging.getLogger().addHandler(self._holder)
         plugin = config.pluginmanager.getplugin("logging-plugin")
@@ -102,11 +111,17 @@ class OutputRouter:
             self._undo.append((owner, attribute, stream))
             if attribute == "tmpfile":
                 captured.append(stream)
-            setattr(owner, attribute, _Stream(name, stream, None if attribute == "tmpfile" else redact))
+            replaced = Stream(name, stream, None if attribute == "tmpfile" else redact)
+            if attribute != "tmpfile":
+                self.shown.append(replaced)
+            setattr(owner, attribute, replaced)
         for name in ("stdout", "stderr"):
             present = getattr(sys, name)
             captures = any(present is stream for stream in captured)
-            setattr(sys, name, _Stream(name, present, None if captures else redact))
+            replaced = Stream(name, present, None if captures else redact)
+            if not captures:
+                self.shown.append(replaced)
+            setattr(sys, name, replaced)
 
     def remove(self) -> None:
         """Restore the streams and the log handlers."""
@@ -114,7 +129,7 @@ class OutputRouter:
             setattr(owner, attribute, stream)
         for name in ("stdout", "stderr"):
             present = getattr(sys, name)
-            if type(present) is _Stream:  # of the two streams, the one that pytest uses now
+            if type(present) is Stream:  # of the two streams, the one that pytest uses now
                 setattr(sys, name, present.stream)
         logging.getLogger().removeHandler(self._holder)
         for handler in self.log_handlers:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.calls.call import Call, CallLog
     from pytest_fcpivot.calls.servers import Servers
     from pytest_fcpivot.core.model import Pivot
+    from pytest_fcpivot.session.agent_output import Stream
     from pytest_fcpivot.session.case import Case
     from pytest_fcpivot.session.grading import Grading
     from pytest_fcpivot.session.judging import Judging
@@ -239,6 +240,21 @@ class Asker:
             case.call.then = None  # no test would read the judge's verdict
             self._ahead.calls -= 1
             case.call = None
+
+    # ---------------------------------------------------------------- what is to be shown of them
+
+    def under_way(self) -> tuple[int, int | None]:
+        """Return how many calls are under way in this process, and what their number is limited to by overload.
+
+        The limit is None if there is no overload. May be called by any thread.
+        """
+        limits = [caller.limit for _, caller in list(self._callers.values())]
+        lowered = [limit.lowered_to for limit in limits if limit.lowered_to is not None]
+        return sum(limit.under_way for limit in limits), min(lowered, default=None)
+
+    def terminal_streams(self) -> list[Stream]:
+        """Return the streams that lead to where the session's output is shown, with nothing captured."""
+        return [] if self._router is None else self._router.shown
 
     # ---------------------------------------------------------------- the end
 

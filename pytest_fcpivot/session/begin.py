@@ -19,6 +19,7 @@ from pytest_fcpivot.session.hooks import PivotSession
 from pytest_fcpivot.session.kept_calls import KeptCalls
 from pytest_fcpivot.session.ledger import Ledger
 from pytest_fcpivot.session.plan import make_plan
+from pytest_fcpivot.session.quick_exit import end_quickly
 from pytest_fcpivot.session.redaction import Redaction
 from pytest_fcpivot.session.stored_answers import StoredAnswers
 from pytest_fcpivot.session.worker_plan import is_worker
@@ -45,6 +46,7 @@ def begin(config: pytest.Config) -> PivotSession:
         raise pytest.UsageError(forked.WHY_NOT)
     config.pluginmanager.register(session, "fcpivot-session")
     config.add_cleanup(gc.unfreeze)
+    end_quickly()
     return session
 
 

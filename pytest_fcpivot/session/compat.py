@@ -6,12 +6,22 @@ results never change. A test fails for each attribute that the installed pytest 
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+
+
+def _place_of_none() -> Generator[None]:
+    """Have a frame that no other frame called, as only a generator's has, for a traceback that leads nowhere."""
+    yield
+
+
+_PLACE = _place_of_none()
+_NOWHERE = TracebackType(None, _PLACE.gi_frame, 0, _PLACE.gi_frame.f_lineno)  # type: ignore[attr-defined] # typed as any
 
 
 def shared_fixtures(item: pytest.Function) -> dict[str, Any]:
@@ -102,3 +112,43 @@ def standard_streams(config: pytest.Config) -> Iterator[tuple[str, Any, str]]:
 def shown_interrupt(config: pytest.Config) -> Any | None:
     """Return the traceback of a Ctrl-C that pytest's reporter keeps for the end; None if it is not found."""
     return getattr(config.pluginmanager.getplugin("terminalreporter"), "_keyboardinterrupt_memo", None)
+
+
+def terminal_file(config: pytest.Config) -> tuple[Any, Any] | None:
+    """Return pytest's writer to the terminal, and the file that it writes to, which is the writer's `_file`.
+
+    Fallback: None, and no line under pytest's output shows how far a session is.
+    """
+    if config.pluginmanager.getplugin("terminalreporter") is None:
+        return None
+    writer = config.get_terminal_writer()
+    file = getattr(writer, "_file", None)
+    return None if file is None else (writer, file)
+
+
+def write_to(writer: Any, file: Any) -> None:
+    """Make pytest's writer to the terminal write to another file."""
+    writer._file = file  # noqa: SLF001
+
+
+def begin_line(writer: Any) -> None:
+    """Tell pytest's writer to the terminal that its present line is empty, since somebody else has ended it.
+
+    Fallback: pytest takes the line to be longer than it is, and ends it earlier.
+    """
+    if hasattr(writer, "_current_line"):
+        writer._current_line = ""  # noqa: SLF001
+
+
+def let_go_of_frames(raised: pytest.ExceptionInfo[BaseException]) -> None:
+    """Give an exception that is shown already a traceback of one place that leads nowhere.
+
+    A plugin may keep the exceptions of all failures to the end. Their frames hold the conversations, and all that
+    pytest had on its stack when it ran the test. Fallback: the outermost frame stays, and with it those that called it.
+    """
+    raised.tb.tb_next = None
+    held = getattr(raised, "_excinfo", None)
+    if held is not None:
+        raised.value.__traceback__ = _NOWHERE
+        raised._excinfo = (*held[:2], _NOWHERE)  # noqa: SLF001
+    raised.traceback = pytest.ExceptionInfo.from_exc_info((raised.type, raised.value, raised.tb)).traceback

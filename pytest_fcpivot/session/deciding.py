@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.comparing import Side
     from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.runs.rewards import PivotRewards
+    from pytest_fcpivot.runs.standing import Standing
     from pytest_fcpivot.session.plan import Plan
 
 STOPS = "fc_stop_when_decided"
@@ -141,6 +142,10 @@ class Deciding:
             return False
         self.stopped = True
         return True
+
+    def standings(self) -> list[Standing]:
+        """Return where each rule stands by the trajectories that count so far."""
+        return [] if self._early is None else self._early.standings()
 
     def ends(self, error: BaseException) -> bool:
         """Return whether an interrupt is how pytest, or pytest-xdist, ends the loop of a session that was stopped here.

@@ -17,6 +17,7 @@ from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import Rewards
 from pytest_fcpivot.runs.signatures import Changed, signatures_of_run
+from pytest_fcpivot.runs.standing import standings
 from pytest_fcpivot.session.test_names import TestNames
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.recorder import Recorder
     from pytest_fcpivot.runs.rewards import PivotRewards
     from pytest_fcpivot.runs.signatures import Cause
+    from pytest_fcpivot.runs.standing import SoFar, Standing
     from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.plan import Plan
 
@@ -97,6 +99,10 @@ class Gating:
         deciding.begin(
             tests, self._holds, self._base, lambda rewards: Side(THIS_RUN, recorder.path, description, rewards)
         )
+
+    def standings(self, so_far: SoFar) -> list[Standing]:
+        """Return where each rule stands, for a gate that decides at the end."""
+        return standings(self.options, so_far, self._holds, self._base, self._side({}, None))
 
     # ---------------------------------------------------------------- the end
 

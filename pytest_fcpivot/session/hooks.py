@@ -15,9 +15,11 @@ from pytest_fcpivot.session.case import CASE, Case
 from pytest_fcpivot.session.closing import Closing
 from pytest_fcpivot.session.heading import heading
 from pytest_fcpivot.session.items import PivotFile, PivotItem
+from pytest_fcpivot.session.progress import progress_of
 from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
+from pytest_fcpivot.session.short_summary import ShortSummary
 from pytest_fcpivot.session.stopping import stopping
 from pytest_fcpivot.session.test_names import TestNames
 from pytest_fcpivot.session.worker_plan import is_worker, send_calls_under_way, send_notes
@@ -67,6 +69,7 @@ class PivotSession:
         self._judging = judging
         self._reports = Reports(plan, asker, is_worker=is_worker(config))
         self._session: pytest.Session | None = None
+        self._short = ShortSummary()
 
     # ---------------------------------------------------------------- the beginning
 
@@ -81,9 +84,14 @@ class PivotSession:
                 raise pytest.UsageError(on_screen(self.plan.redact(str(error)))) from error
             self.closing.begin(session)
         plugins = self.config.pluginmanager
+        plugins.register(self._short, "fcpivot-short-summary")
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(ShortMemory(reporter, {dataset.label for dataset in self.plan.datasets}))
+        if not is_worker(self.config):
+            progress = progress_of(self.config, self.plan, self.ledger, self.asker, self.closing)
+            if progress is not None:
+                plugins.register(progress, "fcpivot-progress")
         if self.plan.reruns.runners and not is_worker(self.config):
             OneCaseEach.register(self.config, self.names.find)
 
@@ -233,9 +241,7 @@ class PivotSession:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
-        from pytest_fcpivot.report.terminal import few_failures  # noqa: PLC0415 (once, at the end)
-
-        with few_failures(terminalreporter, self.ledger.tally.example_ids):
+        with self._short.shown(terminalreporter, self.ledger.tally):
             yield
         self.closing.summarize(terminalreporter)
 

@@ -16,6 +16,7 @@ from pytest_fcpivot.options.table import (
     DEFAULT_TIMEOUT_S,
     FALSE,
     FROM_RUN,
+    LOG_EVERY_S,
     MADE_HERE_ONLY,
     MOST_REPEATS,
     NO_RUN,
@@ -132,6 +133,7 @@ class OptionReader:
             model=self._model(),
             judge=self._judge(concurrency),
             price=self._price(),
+            progress=self._progress(),
             gate=self._gate(),
         )
 
@@ -303,6 +305,20 @@ class OptionReader:
             headers[name.strip()] = _VARIABLE.sub(lambda found: os.environ[found[1]], value.strip())
         return headers or None
 
+    def _progress(self) -> str | float:
+        text, where = self.value("fc_progress")
+        if text is None or text in ("auto", "off"):
+            return text or "auto"
+        if text == "log":
+            return LOG_EVERY_S
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            raise OptionError(f"{where}={text}: choose auto, off, log, or a number of seconds, as in 60")
+        return seconds
+
     def _gate(self) -> GateOptions | None:
         values = {dest: self.value(dest) for dest in OF_GATES}
         if all(value is None for value, _ in values.values()):
@@ -320,5 +336,5 @@ class OptionReader:
         except ValueError:
             raise OptionError(
                 f"{where}={text}: write the prices of a million tokens as INPUT/CACHED/OUTPUT, as in 1.25/0.125/10, "
-                "or INPUT/OUTPUT"
+                "or INPUT/OUTPUT, and after a space a currency of three letters if it is not USD"
             ) from None

@@ -9,6 +9,7 @@ from pytest_fcpivot.graders import passes
 from pytest_fcpivot.report.failure import last_turns
 from pytest_fcpivot.runs.record import CaseRecord, shown_category
 from pytest_fcpivot.session.case import CASE, EARLIER_REASONS, FIRST_GRADED
+from pytest_fcpivot.session.compat import let_go_of_frames
 from pytest_fcpivot.session.items import PivotItem, pivot_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Reports:
             if self._plan.reruns.may_follow(item):
                 _remember(item, case)
             elif case.raised is not None and isinstance(item, PivotItem):
-                _let_go_of_frames(case.raised)
+                # pytest-rerunfailures keeps those of all failures: a run in which a third failed took twice as long
+                let_go_of_frames(case.raised)
             return
         case.raised = call.excinfo
         if call.when == "setup":
@@ -121,15 +123,6 @@ def _remember(item: pytest.Item, case: Case) -> None:
         item.stash.setdefault(FIRST_GRADED, case.graded())
     else:
         item.stash[EARLIER_REASONS] = case.reasons()
-
-
-def _let_go_of_frames(raised: pytest.ExceptionInfo[BaseException]) -> None:
-    """Cut a traceback whose report is written: its frames hold the conversation, and some plugins keep it to the end.
-
-    pytest-rerunfailures keeps those of all failures, with which a run in which a third fails took twice as long.
-    """
-    raised.traceback = raised.traceback[:1]
-    raised.tb.tb_next = None
 
 
 def _make_sendable(report: pytest.TestReport) -> None:

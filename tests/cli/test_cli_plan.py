@@ -74,7 +74,7 @@ def test_with_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert re.search(taken, text, re.MULTILINE)
     assert text.index("--fc-fail-under=0.6\n") < text.index("--fc-max-drop=0.05\n")
     # 314 calls of 600 new tokens, 400 cached ones, and 50 written
-    assert "a whole run makes 314 calls, at 1,000 tokens read and 50 written each: 0.41\n" in text
+    assert "a whole run makes 314 calls, at 1,000 tokens read and 50 written each: 0.41 USD\n" in text
 
 
 def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ def test_tokens_that_are_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["plan", "sample", "--fail-under=0.8", f"--baseline={run}", "--price=1/10"]) == 0
     assert "are unknown, so is their cost: give them as --tokens=IN/OUT" in capsys.readouterr().out
     assert main(["plan", "sample", "--fail-under=0.8", "--price=1/10", "--tokens=1000/100"]) == 0
-    assert capsys.readouterr().out.endswith("at 1,000 tokens read and 100 written each: 0.63\n")
+    assert capsys.readouterr().out.endswith("at 1,000 tokens read and 100 written each: 0.63 USD\n")
 
 
 @pytest.mark.parametrize(

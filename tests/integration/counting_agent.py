@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -166,7 +165,7 @@ class Counted:
         """Start a session in the background."""
         self._next()
         path = self.project.path / f"output-{self._number}.txt"
-        command = [sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args]
+        command = self.project.process(*args)
         with path.open("wb") as output:
             process = subprocess.Popen(command, cwd=self.project.path, stdout=output, stderr=subprocess.STDOUT)
         self._sessions.append(Session(process, path))

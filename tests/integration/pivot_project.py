@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -31,14 +32,14 @@ from pytest_fcpivot.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from syrupy.assertion import SnapshotAssertion
     from syrupy.location import PyTestLocation
 
 Row = dict[str, Any]
 
-_NOT_OURS = {"CI", "BUILD_NUMBER", "PYTHONPATH"}
+_NOT_OURS = {"CI", "BUILD_NUMBER"}
+_BARE = Path(__file__).parent / "bare"
 _PATIENCE_S = 120  # for a session that ends, on a machine with much else to do
 
 # An agent that does as the last user turn tells it: `say TEXT`, `call NAME JSON`, several calls joined by ` & `.
@@ -243,13 +244,18 @@ class Project:
         self.data(rows, name)
         return [f"--fc-data={name}", "--fc-agent=puppet:answer"]
 
+    @staticmethod
+    def process(*args: str) -> list[str]:
+        """Return the command of pytest as a process of its own, which imports nothing from where it runs."""
+        return [sys.executable, "-P", "-s", "-X", "utf8", "-m", "pytest", *args]
+
     def run(self, *args: str) -> pytest.RunResult:
-        """Run pytest in a process of its own, with nothing on its path that a user's `pytest` would not have.
+        """Run pytest in a process of its own.
 
         A session with workers skips its test where pytest-xdist is not installed.
         """
         _needs_xdist(args)
-        return self.pytester.run(sys.executable, "-I", "-X", "utf8", "-m", "pytest", *args, timeout=_PATIENCE_S)
+        return self.pytester.run(*self.process(*args), timeout=_PATIENCE_S)
 
     def change(self, run: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Change a run's run.json, which breaks its mark."""
@@ -431,8 +437,9 @@ def project(
 ) -> Project:
     """Return an empty project, in an environment without settings of the user's."""
     for name in list(os.environ):
-        if name.startswith(("FC_", "PYTEST_XDIST", "PYTEST_DISABLE", "GITHUB_")) or name in _NOT_OURS:
+        if name.startswith(("FC_", "PYTHON", "PYTEST_XDIST", "PYTEST_DISABLE", "GITHUB_")) or name in _NOT_OURS:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", str(_BARE))
     monkeypatch.setenv("FC_CACHE_DIR", str(tmp_path_factory.mktemp("fc-cache")))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))  # nobody's own key is used, or made
     monkeypatch.setenv("COLUMNS", "100")

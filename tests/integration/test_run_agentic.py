@@ -83,7 +83,7 @@ def test_partial_rewards(project: Project) -> None:
     result.stdout.fnmatch_lines(
         ["fcpivot: *; grader agentic", f"mean reward {sum(REWARDS.values()) / len(REWARDS):.4f} *"]
     )
-    assert "pass rate = mean reward" not in result.stdout.str()
+    assert "counts agree" not in result.stdout.str()
     assert json.loads((project.path / "run" / "run.json").read_text("utf-8"))["grader"]["name"] == "agentic"
 
 

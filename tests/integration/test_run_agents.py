@@ -261,7 +261,7 @@ def test_overriding_the_other_fixtures(project: Project, fixture: str) -> None:
     )
     result = project.run_here(_expect(project, "fixture"), "--fc-agent=mine:answer")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["pass rate = mean reward: checked over 2 pivots"])
+    result.stdout.fnmatch_lines(["counts agree: pytest's pass rate is the grader's mean reward (2 tests)"])
 
 
 def test_autouse_fixtures_come_first(project: Project) -> None:

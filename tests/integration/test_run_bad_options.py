@@ -115,6 +115,10 @@ def test_agent(project: Project, spec: str, parts: list[str]) -> None:
         ("--fc-where=colour=red", "--fc-where=colour=red: there is no column colour; columns: id, split, "),
         ("--fc-where=depth", "--fc-where=depth: write COLUMN=VALUE"),
         ("--fc-ids=nowhere.txt", "nowhere.txt: cannot be read: No such file or directory"),
+        *(
+            (f"--fc-progress={text}", f"--fc-progress={text}: choose auto, off, log, or a number of seconds, as in 60")
+            for text in ("always", "0", "-1", "nan", "inf")
+        ),
         ("--fc-bad-rows=keep", "--fc-bad-rows=keep: choose refuse or skip"),
         ("--fc-grader=judge", "unknown grader 'judge'; known: nemo-gym, nemo-gym:first-call, nemo-gym:any-order"),
         ("--fc-grader=nemo-gym:all", "unknown version 'all' of grader nemo-gym; known: first-call, any-order"),

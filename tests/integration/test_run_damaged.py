@@ -55,9 +55,9 @@ def test_a_replay_refuses_damaged_lines(project: Project, damaged: Path) -> None
             "fcpivot:   *run/results.jsonl:2: an object is needed, not a list",
             "fcpivot:   *run/results.jsonl:4: retried: a list is needed, not a whole number",
             "fcpivot: its last line is incomplete (* bytes) and is left out",
-            "passed 3, failed 0, errors 1; *",
-            "errors",
+            "errors (no answer to grade)",
             "*its stored answer cannot be read (line 4): retried: a list is needed, not a whole number",
+            "passed 3, failed 0, errors 1; *",
             "left out of these figures: 2 damaged lines *",
         ]
     )

@@ -96,7 +96,7 @@ def test_data_outside_the_project(project: Project, monkeypatch: pytest.MonkeyPa
     project.puppet([*project.trajectories(2), project.row("say hello", "nothing", id="silent")], "elsewhere/p.jsonl")
     project.write("home/pytest.ini", "[pytest]\npythonpath = ..\n")
     monkeypatch.chdir(project.path / "home")
-    result = project.run_here("--fc-data=../elsewhere/p.jsonl", "--fc-agent=puppet:answer")
+    result = project.run_here("--fc-data=../elsewhere/p.jsonl", "--fc-agent=puppet:answer", "-rf")
     result.assert_outcomes(passed=2, failed=1)
     failed = next(line.split()[1] for line in result.outlines if line.startswith("FAILED "))
     project.run_here(failed, "--fc-agent=puppet:answer").assert_outcomes(failed=1)

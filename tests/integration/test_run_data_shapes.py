@@ -75,8 +75,8 @@ def test_answers_that_were_read_differently(project: Project) -> None:
     result = project.run_here("--fc-replay=run", "--fc-run=none", "--junitxml=cases.xml")
     result.stdout.fnmatch_lines(
         [
-            "passed 2, failed 2, *",
             "*      2  answers read differently than when they were recorded; graded as they are read now",
+            "passed 2, failed 2, *",
         ]
     )
     properties = {each.get("name"): each.get("value") for each in project.junit().iter("property")}

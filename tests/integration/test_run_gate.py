@@ -50,7 +50,7 @@ def write(project: Project, told: str) -> list[str]:
 def verdict_line(result: pytest.RunResult) -> str:
     """Return the line below the title of the summary."""
     lines: list[str] = result.outlines
-    title = next(number for number, line in enumerate(lines) if re.match(r"=+ pivots: ", line))
+    title = next(number for number, line in enumerate(lines) if re.match(r"-+ result -+$", line))
     return lines[title + 1]
 
 

@@ -53,7 +53,8 @@ def answer(pivot):
 SSH = """#!/bin/sh
 test "$1" = -C || exit 255
 cd "{homes}/$2" 2>/dev/null || exit 255
-exec env -i PATH="$PATH" HOME="$PWD" FC_CACHE_DIR="$PWD/.cache" PYTEST_ADDOPTS="$PYTEST_ADDOPTS" sh -c "$3"
+exec env -i PATH="$PATH" PYTHONPATH="$PYTHONPATH" HOME="$PWD" \\
+    FC_CACHE_DIR="$PWD/.cache" PYTEST_ADDOPTS="$PYTEST_ADDOPTS" sh -c "$3"
 """
 
 

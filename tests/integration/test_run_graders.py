@@ -80,7 +80,7 @@ def test_batches_in_any_order(project: Project, settings: list[str], failing: se
     )
     assert outcomes == {name: "failure" if name in failing else "passed" for name in BATCHES}
     result.stdout.fnmatch_lines([f"mean reward {mean} *"])
-    identity = "pass rate = mean reward: checked over 5 pivots"
+    identity = "counts agree: pytest's pass rate is the grader's mean reward (5 tests)"
     assert (identity in result.stdout.str()) == ("f1" not in " ".join(settings))
 
 
@@ -109,12 +109,14 @@ def test_schema_verdicts_change_no_reward(project: Project) -> None:
     """What the tools' schemas forbid is counted beside the reward, and does not change it."""
     result, outcomes = project.run_cases(*project.puppet(project.rows(SCHEMAS)))
     assert [name for name, outcome in outcomes.items() if outcome != "passed"] == ["wrong"]
-    result.stdout.fnmatch_lines(["schemas: 1 of 4 calls valid; invalid 2, unknown-tool 1"])
+    result.stdout.fnmatch_lines(
+        ["schemas: 1 of 4 calls valid under their tool's JSON Schema; invalid 2, unknown-tool 1"]
+    )
 
 
 def test_strict_schema(project: Project) -> None:
     """--fc-strict-schema gives no reward for arguments that break their schema, and names that as the category."""
     result, outcomes = project.run_cases(*project.puppet(project.rows(SCHEMAS)), "--fc-strict-schema")
     assert {name for name, outcome in outcomes.items() if outcome == "failure"} == {"invalid", "unknown", "wrong"}
-    result.stdout.fnmatch_lines(["mean reward 0.4000 *", "*2  SCHEMA_INVALID", "pass rate = mean reward: *"])
+    result.stdout.fnmatch_lines(["*2  SCHEMA_INVALID", "mean reward 0.4000 *", "counts agree: *"])
     assert "SCHEMA_INVALID: schema: invalid at $.a (type); 'one' is not of type 'integer'" in result.stdout.str()

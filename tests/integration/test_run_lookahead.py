@@ -367,7 +367,7 @@ def test_live_logs(project: Project) -> None:
     data = pivots(project, 4)
     option = agent(project, f"{TALKATIVE}\nanswer = by_thread\n")
     result = project.run_here(data, option, "--fc-concurrency=4", "-olog_cli=true", "--tb=no", "-rN")
-    shown = re.findall(r"jsonl::(p\d)|<before log (p\d)>", result.stdout.str())
+    shown = re.findall(r"jsonl::(p\d)|<before log (p\d)>", result.stdout.str().partition("= pivots: ")[0])
     assert [test or log for test, log in shown] == ["p0", "p0", "p1", "p1", "p2", "p2", "p3", "p3"]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -303,7 +303,7 @@ def test_the_job_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch, kind: 
             "import pytest\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
             f"    report = yield\n{hook}    return report\n",
         )
-    command = command.replace("pytest -n 4", f'"{sys.executable}" -I -m pytest {workers}', 1)
+    command = command.replace("pytest -n 4", f"{shlex.join(project.process())} {workers}", 1)
     job = subprocess.run(["sh", "-c", command], cwd=project.path, capture_output=True, text=True, check=False)
     assert (job.returncode == 0) is passes, job.stdout + job.stderr
     assert (project.path / "run" / "results.jsonl").stat().st_size > 0

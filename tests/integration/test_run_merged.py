@@ -106,7 +106,16 @@ def test_four_shards_are_the_whole(counted: Counted) -> None:
     assert _lines(Path("merged")) == _lines(Path("whole"))
     assert merged.results == len(_lines(Path("whole")))
     assert _report(counted, merged) == _summary(counted, whole)
-    for shown in ("errors", "retries: ", "tokens: ", "schemas: ", "pass@2 ", "categories", "worst tools", "pass rate"):
+    for shown in (
+        "errors",
+        "retries: ",
+        "tokens: ",
+        "schemas: ",
+        "pass@2 ",
+        "categories",
+        "worst tools",
+        "counts agree",
+    ):
         assert any(line.startswith(shown) for line in _report(counted, merged)), shown
     assert list(merged_lines(merged))[-1] == f"merged: 4 runs, {merged.results} results"
 

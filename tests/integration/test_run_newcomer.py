@@ -322,7 +322,9 @@ def test_errors_by_place(project: Project, workers: list[str]) -> None:
     )
     project.data(project.trajectories(*[4] * 5))
     result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=mine:answer", *workers)
-    result.stdout.fnmatch_lines(["errors", "       20  ValueError at mine.py:5 in ask, such as: no idea: talk0-d0"])
+    result.stdout.fnmatch_lines(
+        ["errors (no answer to grade)", "       20  ValueError at mine.py:5 in ask, such as: no idea: talk0-d0"]
+    )
 
 
 def test_forked(project: Project) -> None:

@@ -138,7 +138,7 @@ def test_tokens_latency_and_cost(project: Project, model: Model) -> None:
     assert {name: line["attempts"] for name, line in found.items()} == {"calls": 1, "says": 2, "wrong": 1}
     cost = (22 * 10_000 + 4 * 5_000 + 6 * 20_000) / 1e6
     result.stdout.fnmatch_lines(
-        ["latency: median 0.* s, 95 % within * s, longest * s", f"tokens: 26 in (4 cached), 6 out; cost {cost:.4f}"]
+        ["latency: median 0.* s, 95 % within * s, longest * s", f"tokens: 26 in (4 cached), 6 out; cost {cost:.4f} USD"]
     )
 
 
@@ -221,7 +221,7 @@ def test_the_same_rewards_however_the_model_is_asked(
         costs[agent] = (tokens[0] + 2 * tokens[2]) / 1e6
         assert model.stats()["statuses"] == {"200": SAMPLED}
         result.stdout.fnmatch_lines(
-            [f"tokens: {tokens[0]:,} in (0 cached), {tokens[2]:,} out; cost {costs[agent]:.4f}"]
+            [f"tokens: {tokens[0]:,} in (0 cached), {tokens[2]:,} out; cost {costs[agent]:.4f} USD"]
         )
     assert rewards["openai"] == rewards["openai-chat"] == rewards["own:answer"]
     assert len(rewards["openai"]) == SAMPLED
@@ -253,6 +253,8 @@ def _refused(model: Model, result: pytest.RunResult) -> str:
         ("--fc-price=1", "--fc-price=1: write the prices"),
         ("--fc-price=1/2/3/4", "--fc-price=1/2/3/4: write the prices"),
         ("--fc-price=1/-2/3", "--fc-price=1/-2/3: write the prices"),
+        ("--fc-price=1/2 euros", "--fc-price=1/2 euros: write the prices"),
+        ("--fc-price=1/2 €", "--fc-price=1/2 €: write the prices"),
         ("--fc-price=nan/1", "--fc-price=nan/1: write the prices"),
         ("--fc-price=inf/1", "--fc-price=inf/1: write the prices"),
         ("--fc-concurrency=0", "--fc-concurrency=0: must be 1 or more"),

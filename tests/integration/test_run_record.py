@@ -276,6 +276,7 @@ def pytest_runtest_logreport(report):
     unwritten = "ERROR: the JUnit file /dev/full cannot be written: *"
     result.stdout.fnmatch_lines([f"*{trouble}*", unwritten, f"!* *{trouble}*", "*passed in*"])
     limit.unlink()
+    counted.pauses(0)
     result = counted.run_here("--fc-resume=run", "--junitxml=/dev/full")
     result.assert_outcomes(passed=120)
     result.stdout.fnmatch_lines([f"{unwritten}; the results are recorded: *--fc-replay=run --junitxml=FILE*"])

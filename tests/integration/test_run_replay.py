@@ -175,13 +175,13 @@ def test_rollouts_of_nemo_gym(project: Project, how: str) -> None:
     assert outcomes == OF_ROLLOUTS
     result.stdout.fnmatch_lines(
         [
+            "rewards equal to the file's own: 2 of 4",
+            "  others: one (0 in the file, 1 here), two (0 in the file, 1 here)",
+            "rollouts without a recorded reward: 1",
             "passed 3, failed 2, errors 1; *",
             "pass@1 0.5556 *pass^1 0.5556 *(over 3 pivots)",
             "pass@3 1.0000 *pass^3 0.0000 *(over 1 pivots)",
             "tokens: 500 in (0 cached), 100 out*",
-            "rewards equal to the file's own: 2 of 4",
-            "  others: one (0 in the file, 1 here), two (0 in the file, 1 here)",
-            "rollouts without a recorded reward: 1",
         ]
     )
     assert "the rollout has no response" in result.stdout.str()

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +97,7 @@ def _interrupted(
 
     Returns its exit status and what it wrote.
     """
-    command = [sys.executable, "-I", "-X", "utf8", "-m", "pytest", *options]
+    command = project.process(*options)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=project.path, start_new_session=True, **pipes) as run:
         try:

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
+from terminal import Terminal
 
 from pytest_fcpivot.runs.ending import UNTRUSTED
 
@@ -122,7 +123,7 @@ def test_a_broken_identity(project: Project, workers: list[str]) -> None:
     result.stdout.fnmatch_lines(
         ["ERROR: the pass rate is not the mean reward: 2 of 2 pivots passed, but their rewards sum to 1*"]
     )
-    result.stdout.no_fnmatch_line("pass rate = mean reward*")
+    result.stdout.no_fnmatch_line("counts agree*")
 
 
 def test_expected_failures(project: Project) -> None:
@@ -145,14 +146,14 @@ def pytest_collection_modifyitems(items):
     result.stdout.fnmatch_lines(
         [
             "passed 1, failed 0, errors 0; *; not counted: skipped or expected to fail 1",
-            "pass rate = mean reward: checked *",
+            "counts agree: *",
         ]
     )
     assert result.ret == pytest.ExitCode.OK
 
 
 def test_many_failures(project: Project, workers: list[str]) -> None:
-    """Of many failures a few of each category are shown, the counts are whole, and --tb=short shows all."""
+    """Of many failures a few of each category are shown, and all are counted by their causes, with the figures last."""
     rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(40)}
     rows |= {f"message-{n}": ('call add {"a": 1}', "say which number?") for n in range(20)}
     rows |= {f"error-{n}": ("say hello", "raises no connection") for n in range(15)}
@@ -163,16 +164,80 @@ def test_many_failures(project: Project, workers: list[str]) -> None:
     assert text.count("  actual:   add") == 3
     assert text.count("  actual:   message") == 3
     assert text.count("\nthe agent raised RuntimeError") == 3
-    assert text.count("\nFAILED ") == 6
-    assert text.count("\nERROR ") == 3
+    assert "short test summary" not in text
     result.stdout.fnmatch_lines(
-        ["* and 66 more like these; --tb=short shows every one", "passed 0, failed 60, errors 15; *"]
+        [
+            "* and 66 more like these; --tb=short shows every one",
+            "60 answers lost the reward, the costliest causes first, each with an example",
+            "       40  another value in the arguments",
+            "              40  add $.a  (pivots.jsonl::value-0)",
+            "       20  a message in place of a call",
+            "              20  add → a message  (pivots.jsonl::message-0)",
+            "errors (no answer to grade)",
+            "       15  RuntimeError *",
+            "-* result -*",
+            "passed 0, failed 60, errors 15; *",
+        ]
     )
-    if not workers:
-        full = project.run_here(*options, "--tb=short")
-        assert full.stdout.str().count("  actual:   ") == 60
-        assert full.stdout.str().count("\nFAILED ") == 60
-        full.stdout.no_fnmatch_line("*more like these*")
+
+
+@pytest.mark.parametrize(
+    ("args", "failed", "errors"),
+    [(["-rf"], 12, 0), (["-rE"], 0, 1), (["-ra", "--tb=no"], 12, 1), (["--tb=short"], 12, 1), (["--tb=no"], 0, 0)],
+    ids=str,
+)
+def test_a_line_for_each_failure(project: Project, args: list[str], failed: int, errors: int) -> None:
+    """A line for each failed test is there if -r or --tb asks for it; --tb=short shows every failure too."""
+    rows = {f"value-{n}": ('call add {"a": 1}', 'call add {"a": 2}') for n in range(12)}
+    options = project.puppet(project.rows(rows | {"error": ("say hello", "raises no connection")}))
+    result = project.run_here(*options, *args)
+    lines = result.outlines
+    assert sum(line.startswith("FAILED pivots.jsonl::value-") for line in lines) == failed
+    assert sum(line.startswith("ERROR pivots.jsonl::error") for line in lines) == errors
+    if "--tb=short" in args:
+        assert result.stdout.str().count("  actual:   ") == 12
+        result.stdout.no_fnmatch_line("*more like these*")
+
+
+def test_lines_of_other_tests(project: Project) -> None:
+    """Tests without a pivot, and such as fail although the answer is right, keep their lines."""
+    options = project.puppet(project.rows({"one": ("say hello", None), "two": ("say hello", "nothing")}))
+    project.write(
+        "test_mine.py",
+        """
+def test_without():
+    assert 1 == 2
+
+def test_over(pivot, fc_action, fc_grade):
+    fc_grade(fc_action)
+    assert pivot.id != "one"
+""",
+    )
+    result = project.run_here("test_mine.py", "pivots.jsonl", *options)
+    result.assert_outcomes(passed=1, failed=4)
+    lines = [line.partition(" - ")[0] for line in result.outlines if line.startswith("FAILED ")]
+    assert lines == ["FAILED test_mine.py::test_without", "FAILED test_mine.py::test_over[one]"]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_on_a_terminal(project: Project, columns: int) -> None:
+    """On a terminal, lines are wrapped between words, but for commands and paths, which one copies."""
+    options = [*project.puppet(_mixed(project)), "--fc-fail-under=0.9", "--fc-min-pivots=1", "-pno:cacheprovider"]
+    with Terminal(project, *options, columns=columns, rows=140) as terminal:
+        assert terminal.end() == pytest.ExitCode.TESTS_FAILED
+        lines = terminal.lines
+    start = next(n for n, line in enumerate(lines) if line.strip("= ").startswith("pivots: "))
+    ours = [line for line in lines[start + 1 :] if not line.startswith(("run the tests", "rerun", "="))]
+    counts = ours.index(next(line for line in ours if line.startswith("passed 3, failed 6")))
+    if columns == 80:
+        assert ours[counts : counts + 2] == [
+            "passed 3, failed 6, errors 3; pass rate 0.3333 of those graded; mean reward",
+            "  0.2500 with errors as 0",
+        ]
+    else:
+        assert ours[counts].endswith("; mean reward 0.2500 with errors as 0")
+    result = next(n for n, line in enumerate(ours) if line.strip("- ") == "result")
+    assert ours[result + 1].startswith("FAIL")
 
 
 def test_no_failure_summary(project: Project) -> None:

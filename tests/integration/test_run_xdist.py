@@ -39,11 +39,11 @@ def test_a_worker_that_dies(project: Project) -> None:
     result.assert_outcomes(passed=10, failed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
+            "errors (no answer to grade)",
+            "*1  *crashed while running 'pivots.jsonl::pivot-7'",
             "mean reward 0.9091 *",
             "passed 10, failed 1, errors 1; *",
-            "errors",
-            "*1  *crashed while running 'pivots.jsonl::pivot-7'",
-            "pass rate = mean reward: checked over 11 pivots",
+            "counts agree: pytest's pass rate is the grader's mean reward (11 tests)",
         ]
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_fcpivot.core.jsontext import printable
@@ -42,6 +42,7 @@ def test_wrapping(text: str, width: int, lines: list[str]) -> None:
 
 
 @given(st.text(max_size=60), st.integers(2, 20))
+@example(" \u5b57", 2)  # a wide letter does not fit beside its indentation
 def test_nothing_is_lost(text: str, width: int) -> None:
     """Whatever is wrapped keeps all of its letters, and no line is wider than the room."""
     text = printable(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +83,28 @@ def test_ids_are_taken_apart(item: pytest.Function) -> None:
     assert other.id == type(other.id).parse(other.nodeid)
 
 
+def test_frames_are_let_go() -> None:
+    """An exception whose traceback is cut has its words and one place, and holds nothing of where it was raised."""
+
+    class Held:
+        pass
+
+    def fails() -> None:
+        held = Held()
+        held_there.append(weakref.ref(held))
+        raise ValueError("what was wrong")
+
+    held_there: list[weakref.ref[Held]] = []
+    with pytest.raises(ValueError, match="what was wrong") as raised:
+        fails()
+    assert held_there[0]() is not None
+    compat.let_go_of_frames(raised)
+    assert held_there[0]() is None
+    assert raised.tb.tb_frame.f_back is None
+    assert len(raised.traceback) == 1
+    assert raised.exconly() == "ValueError: what was wrong"
+
+
 def test_standard_streams(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> None:
     """Both places of both streams are found while pytest captures, one of them what sys.stdout is."""
     with capfd.disabled():
@@ -119,3 +143,22 @@ def test_shown_interrupt(pytester: pytest.Pytester) -> None:
     path: Path = pytester.makepyfile("def test_one(): pass")
     result = pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", path)
     result.stdout.fnmatch_lines(["*shown: ExceptionChainRepr"])
+
+
+def test_the_writer_to_the_terminal(pytestconfig: pytest.Config) -> None:
+    """What pytest writes to the terminal can be sent to another file, and its line be told to be empty."""
+    found = compat.terminal_file(pytestconfig)
+    if found is None:
+        pytest.skip("this session has no terminal reporter")
+    writer, file = found
+    other = io.StringIO()
+    compat.write_to(writer, other)
+    before = writer.width_of_current_line
+    try:
+        writer.write("half a line")
+        assert writer.width_of_current_line == before + 11
+        compat.begin_line(writer)
+        assert writer.width_of_current_line == 0
+    finally:
+        compat.write_to(writer, file)
+    assert other.getvalue() == "half a line"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import statsmodels.stats.contingency_tables
-import statsmodels.stats.multitest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from pytest_fcpivot.stats.clusters import Totals
 from pytest_fcpivot.stats.paired import difference, holm, mcnemar
@@ -66,9 +63,11 @@ def test_five_trajectories_that_differ_are_chance() -> None:
 
 def test_one_pivot_a_trajectory_is_students_paired_test() -> None:
     """With one pivot a trajectory and many that changed, the p-value is that of Student's t test, to three digits."""
+    from scipy.stats import ttest_1samp  # noqa: PLC0415 (a second, where few tests need it)
+
     values = [-1.0] * 40 + [1.0] * 25 + [0.0] * 60
     found = difference([Totals(1, value) for value in values])
-    expected = stats.ttest_1samp(values, 0)
+    expected = ttest_1samp(values, 0)
     assert found.p == pytest.approx(expected.pvalue, abs=1e-3)
     low, high = expected.confidence_interval()
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-3)
@@ -121,16 +120,18 @@ def test_how_many_trajectories_a_drop_needs() -> None:
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemars_test_is_that_of_statsmodels(lost: int, won: int) -> None:
     """The exact p-value is statsmodels' own."""
-    expected = (
-        statsmodels.stats.contingency_tables.mcnemar([[0, lost], [won, 0]], exact=True).pvalue if lost + won else 1
-    )
+    from statsmodels.stats import contingency_tables  # noqa: PLC0415 (a second, where few tests need it)
+
+    expected = contingency_tables.mcnemar([[0, lost], [won, 0]], exact=True).pvalue if lost + won else 1
     assert mcnemar(lost, won) == pytest.approx(expected, abs=1e-9)
 
 
 def test_holms_method_is_that_of_statsmodels() -> None:
     """Adjusted p-values are statsmodels' own, in the order given, with ties."""
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 (a second, where few tests need it)
+
     p_values = [0.04, 0.001, 0.2, 0.01, 0.01, 0.9, 0.03, 0.0, 1.0]
-    expected = statsmodels.stats.multitest.multipletests(p_values, method="holm")[1]
+    expected = multipletests(p_values, method="holm")[1]
     assert holm(p_values) == pytest.approx(list(expected), abs=1e-12)
 
 
