@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from pytest_fcpivot.report.html.parts import Parts, packed
 from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, side_of
 from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.runs.comparing import compare
 from pytest_fcpivot.runs.signatures import Changed
 
@@ -124,7 +124,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     written = first_screen(screen)
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
-    about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
+    about = payload.about(screen, run.shown, show_command(run.shown))
     bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
     assets = len(style_sheet().encode()) + len(script().encode())
     needed = len(written.encode()) + assets + len(bare) + _PER_ROW * rows + _FRAME

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from pytest_fcpivot.report.html.model import (
 )
 from pytest_fcpivot.report.html.results import CALL, MALFORMED, MESSAGE, NOTHING
 from pytest_fcpivot.report.merged import subject_of_run
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.report.summary import Figures
 from pytest_fcpivot.runs.damage import listed
 from pytest_fcpivot.runs.directory import ended_early
@@ -148,7 +148,7 @@ def _signed(
                     expected=entry.expected or entry.tool or entry.wanted,
                     actual=entry.actual,
                     difference=redact(line.explanation or ""),
-                    show=shlex.join(["fcpivot", "show", run.shown, entry.test]),
+                    show=show_command(run.shown, entry.test),
                 )
             yield Signed(number=number, cause=cause, state=state, example=example)
 

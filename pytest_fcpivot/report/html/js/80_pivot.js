@@ -12,7 +12,8 @@ function showCommand(rows, row) {
   const id = rows.ids[row];
   if (show === undefined || show === null || id !== visible(id) || /[\t\n]/.test(id)) return null;
   const repeat = rows.columns.repeat[row];
-  return `${show} ${shellQuoted(rows.hasRepeats ? `${id}[r${repeat}]` : id)}`;
+  const apart = id.startsWith("-") && !show.startsWith("fcpivot show -- ") ? "-- " : "";
+  return `${show} ${apart}${shellQuoted(rows.hasRepeats ? `${id}[r${repeat}]` : id)}`;
 }
 
 /** Return a command in a block, with a button that copies it. */
