@@ -198,6 +198,35 @@ def test_changes_since_a_baseline(project: Project) -> None:
     assert result["baseline"]["action"]["arguments"] == '{"a": 1}'
 
 
+def test_what_only_one_run_was_asked_is_neither_new_nor_gone(project: Project) -> None:
+    """Signatures on pivots that one of the runs has no grade for are not told as new or gone, also by the session."""
+    told = {
+        "both": ("say a", "nothing"),
+        "error": ("say b", "raises no"),
+        "mended": ('call add {"a": 1}', 'call add {"a": 2}'),
+        "before": ('call add {"a": 1}', "say c"),
+        "after": ('call find {"filters": []}', "say d"),
+    }
+    project.puppet(project.rows(told))
+    project.write(
+        "other.py",
+        "import puppet\n\nOTHERS = {'error': 'call add {}', 'mended': 'call add {\"a\": 1}'}\n\n\n"
+        "def answer(pivot):\n"
+        "    if pivot.id in OTHERS:\n        pivot.input[-1]['content'] = OTHERS[pivot.id]\n"
+        "    return puppet.answer(pivot)\n",
+    )
+    for run, agent, ids in (("old", "puppet", "both error mended before"), ("new", "other", "both error mended after")):
+        project.write("ids", ids.replace(" ", "\n"))
+        options = [f"--fc-agent={agent}:answer", f"--fc-run={run}", *(["--fc-baseline=old"] if run == "new" else [])]
+        project.run_here("--fc-data=pivots.jsonl", "--fc-ids=ids", "-q", *options)
+    summary = json.loads((project.path / "new" / "summary.json").read_text("utf-8"))
+    assert len(summary["signatures"]) == 3
+    assert [each["label"] for each in summary["signatures"] if each["new"]] == []
+    assert [each["label"] for each in summary["gone_signatures"]] == ["add $.a: the value differs"]
+    found = report(project, "old", "new").unpacked("fc-index")["signatures"]
+    assert sorted(each["state"] for each in found) == ["gone", "same", "same", "same"]
+
+
 def test_size(project: Project) -> None:
     """With too little room, conversations of failures are kept before those of passes, and what is left out is told."""
     noise = [Random(n).randbytes(30_000).hex() for n in range(20)]  # noqa: S311 (texts that cannot be compressed)

@@ -20,7 +20,7 @@ from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
 from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.runs.comparing import compare
-from pytest_fcpivot.runs.signatures import Changed
+from pytest_fcpivot.runs.signatures import Changed, Signatures, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.report.html.reading import RunRead
+    from pytest_fcpivot.report.html.results import Results
     from pytest_fcpivot.runs.comparing import Side
+    from pytest_fcpivot.runs.signatures import Cause, Keys
 
 MAX_SIZE = 25_000_000  # bytes
 _PER_ROW = 4  # characters that a row's place in the parts takes in the index
@@ -105,7 +107,12 @@ def _built(asked: Asked, run: RunRead) -> Built:
             key = entry.place, entry.pivot_id
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
-            changed = Changed.between(base.results.tally.signatures.ranked(), causes)
+            changed = Changed.between(
+                base.results.tally.signatures.ranked(),
+                causes,
+                in_both_before=_on(base.results, keys_of(pair.base for pair in comparison.pairs)),
+                in_both_now=_on(run.results, keys_of(pair.new for pair in comparison.pairs)),
+            )
     ladder = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
@@ -139,6 +146,15 @@ def _built(asked: Asked, run: RunRead) -> Built:
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
     return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted)
+
+
+def _on(results: Results, pivots: Keys) -> tuple[Cause, ...]:
+    """Return the causes of a run on some of its pivots."""
+    found = Signatures()
+    for entry in results.entries.values():
+        if entry.signature is not None and (entry.place, entry.pivot_id) in pivots:
+            found.count(entry.signature, entry.reward or 0.0, entry.test, passed=entry.outcome == 0)
+    return found.ranked()
 
 
 def _details(
