@@ -66,6 +66,8 @@ def keyword_overlap(expected: str, answer: str) -> float:
     """
     if not answer.strip():
         return 0.0
+    if answer == expected:  # the same result as below, at once
+        return 1.0
     wanted = keywords(expected)
     if not wanted:
         return 1.0

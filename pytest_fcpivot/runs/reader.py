@@ -34,6 +34,7 @@ LONGEST = 64 << 20  # bytes of a line, the same limit as for a row of data
 DEEPEST = 500  # nested values; well below Python's recursion limit, of which pytest's own calls take a part
 MOST_REPEATS = 1_000_000
 _WIDTH = 200
+_AT_ONCE = 1 << 14  # bytes that are read for a line of unknown length
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
@@ -423,9 +424,23 @@ def lines_of(
 
 
 def line_at(stream: BinaryIO, offset: int) -> bytes:
-    """Return the line at an offset in bytes."""
-    stream.seek(offset)
-    return stream.readline(LONGEST + 1)
+    """Return the line at an offset in bytes, without the stream's buffer, which is slow for lines here and there."""
+    raw = stream.raw  # type: ignore[attr-defined] # a BufferedReader, as `open` makes them
+    raw.seek(offset)
+    data: bytes = raw.read(_AT_ONCE)
+    end = data.find(b"\n") + 1
+    if end:
+        return data[:end]
+    found = [data]
+    size = len(data)
+    while data and size <= LONGEST:
+        data = raw.read(min(len(data) * 2, LONGEST + 1 - size))
+        end = data.find(b"\n") + 1
+        found.append(data[:end] if end else data)
+        size += len(data)
+        if end:
+            break
+    return b"".join(found)
 
 
 def _pass_line(stream: BinaryIO) -> tuple[int, bool]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pandas as pd
+import pandas.core.arrays.arrow.extension_types
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

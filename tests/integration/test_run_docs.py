@@ -17,7 +17,8 @@ import sys
 import tomllib
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas  # noqa: F401, ICN001 (pyarrow loads it, and during a session pytester would forget what came in)
+# pyarrow loads pandas, part of which cannot be imported twice: during a session, pytester forgets what came in.
+import pandas.core.arrays.arrow.extension_types  # noqa: F401
 import pytest
 from doc_pages import PAGES, ROOT, Block, blocks
 

@@ -9,7 +9,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
@@ -495,3 +495,17 @@ def test_lines_in_any_order(tmp_path: Path) -> None:
     path = write(tmp_path / "results.jsonl", *(text(test=f"t{n}") if kind else b"{]\n" for n, kind in enumerate(kinds)))
     whole = [name for name in told(path) if name.startswith("t")]
     assert whole == [f"t{n}" for n, kind in enumerate(kinds) if kind]
+
+
+@given(sizes=st.lists(st.integers(0, 200_000), min_size=1, max_size=5), ends=st.booleans())
+@example(sizes=[(1 << 14) - 1, 1 << 14, 3 << 14], ends=False)
+def test_a_line_at_its_place(tmp_path_factory: pytest.TempPathFactory, sizes: list[int], *, ends: bool) -> None:
+    """Lines of any length are read at their offsets, in any order, also a last one without its newline."""
+    lines = [b"%d" % number * (size // len(str(number))) + b"\n" for number, size in enumerate(sizes)]
+    if not ends:
+        lines[-1] = lines[-1][:-1]
+    path = tmp_path_factory.mktemp("lines") / "results.jsonl"
+    path.write_bytes(b"".join(lines))
+    with path.open("rb") as stream:
+        for number in reversed(range(len(lines))):
+            assert line_at(stream, sum(map(len, lines[:number]))) == lines[number]
