@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zlib
 from html.parser import HTMLParser
 from random import Random
@@ -160,7 +162,7 @@ def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -
     """--fc-html writes the page at the session's end, with workers too, and says where it is."""
     options = project.puppet(project.mixed_rows(12))
     result = project.run_here(*options, *plugin_args, "--fc-html=new/report.html", "--fc-fail-under=0.9", "-q")
-    result.stdout.fnmatch_lines([f"report written to new{os.sep}report.html: 12 results, * MB"])
+    result.stdout.fnmatch_lines([f"report written to new{os.sep}report.html: 12 tests, * MB"])
     page = Page(project.path / "new" / "report.html")
     assert page.meta["rows"] == 12
     assert re.search("FAIL|UNTRUSTED|INCONCLUSIVE", page.texts["verdict"])
@@ -169,9 +171,11 @@ def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -
 
 def test_a_stopped_session_has_the_tests_that_did_not_run(project: Project) -> None:
     """After -x the report says that the run is not complete, and its rows have those that were not run."""
-    recorded(project, project.mixed_rows(12), "run", "-x", "--fc-html=report.html")
+    options = project.puppet(project.mixed_rows(12))
+    result = project.run_here(*options, "--fc-run=run", "-q", "-x", "--fc-html=report.html")
     page = Page(project.path / "report.html")
     outcomes = [row["outcome"] for row in page.rows()]
+    result.stdout.fnmatch_lines([f"report written to report.html: 12 tests, {outcomes.count(3)} of them not run, * MB"])
     assert outcomes.count(1) == 1
     assert outcomes.count(3) == 12 - len([each for each in outcomes if each != 3])
     assert "The run is not complete" in page.texts["verdict"]
@@ -223,7 +227,10 @@ def test_what_only_one_run_was_asked_is_neither_new_nor_gone(project: Project) -
     assert len(summary["signatures"]) == 3
     assert [each["label"] for each in summary["signatures"] if each["new"]] == []
     assert [each["label"] for each in summary["gone_signatures"]] == ["add $.a: the value differs"]
-    found = report(project, "old", "new").unpacked("fc-index")["signatures"]
+    page = report(project, "old", "new")
+    for told_of in ("1 pivot only in old", "1 pivot only in this run", "1 pivot without a graded answer in old, and"):
+        assert told_of in page.texts["figures"]
+    found = page.unpacked("fc-index")["signatures"]
     assert sorted(each["state"] for each in found) == ["gone", "same", "same", "same"]
 
 
@@ -334,6 +341,25 @@ def test_what_cannot_be_reported(project: Project, args: list[str], words: str) 
     assert words in "\n".join(result.errlines)
     assert not (project.path / "report.html").exists()
     assert not list(project.path.glob("*.part"))
+
+
+def test_a_full_disk(project: Project) -> None:
+    """Where the disk is full the command names the file, an earlier report stays, and nothing half written is left."""
+    resource = pytest.importorskip("resource", reason="files can be limited on Unix alone")
+    recorded(project, project.mixed_rows(4))
+    earlier = project.write("report.html", "the report of yesterday")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest_fcpivot.cli", "report", "run", "-o", "report.html"],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)),
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "fcpivot: report.html: cannot be written: File too large\n"
+    assert earlier.read_text("utf-8") == "the report of yesterday"
+    assert not list(project.path.glob(".*.part"))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pytest_fcpivot.report.html.ladder import climb
 from pytest_fcpivot.report.html.page import page, script, style_sheet
 from pytest_fcpivot.report.html.parts import Parts, packed
 from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, side_of
+from pytest_fcpivot.report.html.results import NOT_RUN
 from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
 from pytest_fcpivot.report.show_command import show_command
@@ -61,10 +62,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """The page as texts, and what is told about it: rows, those without their details, and results without a row."""
+    """The page as texts, and what is told about it.
+
+    `rows` counts the tests in the table, `not_run` those of them without a result, `left_out` those without their
+    details, and `unlisted` the tests that are not in the table.
+    """
 
     texts: Iterable[str]
     rows: int
+    not_run: int
     left_out: int
     unlisted: int
 
@@ -145,7 +151,8 @@ def _built(asked: Asked, run: RunRead) -> Built:
     left_out = sum(part < 0 for part, _ in places)
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
-    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted)
+    not_run = sum(entry.outcome == NOT_RUN for entry in order.entries)
+    return Built(texts=texts, rows=rows, not_run=not_run, left_out=left_out, unlisted=unlisted)
 
 
 def _on(results: Results, pivots: Keys) -> tuple[Cause, ...]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 EXAMPLES = 100  # signatures that are shown with an example; all others are in the table
 _TOOLS = 12
 _COLUMNS = 10
+_VERDICTS = frozenset(("valid", "invalid", "unknown-tool"))
 _TITLES = {"depth": "depth", "tools": "tools on offer", "context": "characters of the conversation", "type": "type"}
 
 
@@ -165,7 +166,7 @@ def _matrix(entries: Iterable[Entry]) -> dict[str, Count]:
 
 def _checked(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yield the answers that are calls, and whose schema could be used."""
-    return (entry for entry in entries if entry.called is not None and entry.schema not in (None, "unusable-schema"))
+    return (entry for entry in entries if entry.called is not None and entry.schema in _VERDICTS)
 
 
 def _confusion(entries: Iterable[Entry]) -> Confusion:

@@ -184,9 +184,16 @@ def _change(screen: Screen) -> Iterator[Markup]:
         element("span", f"↑{len(found.won):,}", class_="won", data_filter="flip=won"),
         " won",
     )
-    for count, what in ((len(found.only_base), found.base.name), (len(found.only_new), "this run")):
+    if screen.description["repeats"] > 1:
+        yield element("p", "These are pivots; each of a pivot's repeats has a row in the table.", class_="hint")
+    for count, where in (
+        (len(found.only_base), f"only in {found.base.name}"),
+        (len(found.only_new), "only in this run"),
+        (len(found.errors_base), f"without a graded answer in {found.base.name}, and left out"),
+        (len(found.errors_new), "without a graded answer in this run, and left out"),
+    ):
         if count:
-            yield element("p", f"{count_of(count, 'pivot')} only in {what}")
+            yield element("p", f"{count_of(count, 'pivot')} {where}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
