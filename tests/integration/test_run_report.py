@@ -351,6 +351,7 @@ def test_a_full_disk(project: Project) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "pytest_fcpivot.cli", "report", "run", "-o", "report.html"],
         cwd=project.path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # compiled modules would be cut off as well
         capture_output=True,
         text=True,
         check=False,
