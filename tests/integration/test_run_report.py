@@ -234,6 +234,22 @@ def test_what_only_one_run_was_asked_is_neither_new_nor_gone(project: Project) -
     assert sorted(each["state"] for each in found) == ["gone", "same", "same", "same"]
 
 
+def test_cost_has_its_currency(project: Project) -> None:
+    """With prices, the page has the cost in the currency that they were given in."""
+    project.data(project.rows({"p0": ("say hello", None)}))
+    project.write(
+        "counting.py",
+        "def answer(pivot):\n"
+        "    text = {'type': 'output_text', 'text': 'hello'}\n"
+        "    message = {'type': 'message', 'role': 'assistant', 'content': [text]}\n"
+        "    usage = {'input_tokens': 2_000_000, 'output_tokens': 1_000_000, 'total_tokens': 3_000_000}\n"
+        "    return {'object': 'response', 'status': 'completed', 'output': [message], 'usage': usage}\n",
+    )
+    options = ["--fc-data=pivots.jsonl", "--fc-agent=counting:answer", "--fc-price=1/10 EUR", "--fc-html=report.html"]
+    project.run_here(*options, "-q")
+    assert "cost12.0000 EUR" in Page(project.path / "report.html").texts["figures"]
+
+
 def test_size(project: Project) -> None:
     """With too little room, conversations of failures are kept before those of passes, and what is left out is told."""
     noise = [Random(n).randbytes(30_000).hex() for n in range(20)]  # noqa: S311 (texts that cannot be compressed)

@@ -227,7 +227,8 @@ def _cost(screen: Screen) -> Iterator[Markup]:
     tokens = figures.tokens
     if figures.answers_with_tokens:
         if price is not None:
-            rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):,.4f}"))
+            cost = price.of(tokens.read, tokens.cached, tokens.written)
+            rows.append(("cost", f"{cost:,.4f} {price.currency}"))
         rows.append(("tokens in", f"{tokens.read:,}"))
         rows.append(("of them cached", f"{tokens.cached:,}"))
         rows.append(("tokens out", f"{tokens.written:,}"))
