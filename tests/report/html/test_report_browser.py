@@ -384,9 +384,40 @@ def test_triage_is_kept_and_taken_away(visit: Visit, made: Path) -> None:
         page.get_by_role("button", name="Download JSON").click()
     written = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert written["triage"] == [
-        {"pivot_id": "p2", "repeat": 1, "label": "matcher", "note": "the time zone\nis ignored"},
-        {"pivot_id": "p6", "repeat": 1, "label": "agent", "note": ""},
+        {
+            "pivot_id": "p2",
+            "repeat": 1,
+            "test": "flights.jsonl::p2",
+            "label": "matcher",
+            "note": "the time zone\nis ignored",
+        },
+        {"pivot_id": "p6", "repeat": 1, "test": "flights.jsonl::p6", "label": "agent", "note": ""},
     ]
+
+
+def test_pivots_of_one_id_are_told_apart(visit: Visit, tmp_path: Path) -> None:
+    """In tests of one's own over two data sets with the same id, triage is of one test, and repeats are found."""
+    row = {
+        "id": "same",
+        "responses_create_params": {"input": "Hello", "tools": []},
+        "expected_action": {"type": "message", "content": "Hi."},
+    }
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "mine.py").write_text("def answer(pivot):\n    return None\n")
+    (tmp_path / "test_mine.py").write_text("def test_it(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    options = ("test_mine.py", "--fc-data=one.jsonl", "--fc-data=two.jsonl", "--fc-repeats=2")
+    report = report_of_run(tmp_path, "mine:answer", *options)
+    page = visit(report.as_uri() + "#row=1")
+    opened_pivot(page)
+    assert page.locator("#pivot .repeats button").all_inner_texts() == ["\u2717 r1", "\u2717 r2"]
+    page.get_by_role("radio", name="gold").check()
+    page.get_by_role("button", name="Next").click()
+    for _ in range(3):
+        opened_pivot(page)
+        assert not page.get_by_role("radio", name="gold").is_checked()
+        page.keyboard.press("j")
+    assert page.evaluate("[...fcReport.triage.entries.keys()]") == ["test_mine.py::test_it[same]"]
 
 
 # ---------------------------------------------------------------- hostile texts

@@ -277,7 +277,8 @@ class PivotView {
   /** Return links to the pivot's other repeats, or null if it was asked once. */
   repeats(row) {
     const { columns, tests } = this.rows;
-    const withoutRepeat = (other) => tests[other].replace(/\[r\d+\]$/, "");
+    // The repeat is at the end, or inside the brackets of a user's own test.
+    const withoutRepeat = (other) => tests[other].replace(`[r${columns.repeat[other]}]`, "");
     const others = [];
     for (let other = 0; other < this.rows.count; other += 1) {
       if (columns.id[other] === columns.id[row] && withoutRepeat(other) === withoutRepeat(row)) others.push(other);
