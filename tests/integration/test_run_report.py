@@ -304,6 +304,16 @@ def test_hostile_texts_are_text(project: Project) -> None:
     assert "\u202e" not in (project.path / "report.html").read_text("utf-8")
 
 
+def test_texts_of_an_example_are_bounded(project: Project) -> None:
+    """However long an explanation and a node id are, the first screen can be read; the pivot has all of it."""
+    recorded(project, project.rows({"p0": ("say hello", "nothing")}))
+    project.change_lines("run", lambda line: line.update(explanation="why " * 100_000, test="x" * 50_000 + "::p0"))
+    page = report(project, "run")
+    assert 2_000 < len(page.texts["signatures"]) < 10_000
+    (row,) = page.rows()
+    assert len(page.pivot(row)["results"][0]["explanation"]) == 400_000
+
+
 # -------------------------------------------------------------------- bad input
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.options.gate import parse_share
 from pytest_fcpivot.report.html.bins import BINS, TYPES, bin_of
 from pytest_fcpivot.report.html.model import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 100  # signatures that are shown with an example; all others are in the table
 _TOOLS = 12
+_LONGEST = 2000  # characters of a text of an example
 _COLUMNS = 10
 _VERDICTS = frozenset(("valid", "invalid", "unknown-tool"))
 _TITLES = {"depth": "depth", "tools": "tools on offer", "context": "characters of the conversation", "type": "type"}
@@ -145,11 +147,11 @@ def _signed(
                 entry = run.results.entries[cause.example]
                 line = result_line(line_at(stream, entry.offset or 0))
                 example = Example(
-                    test=entry.test,
+                    test=shorten(entry.test, _LONGEST),
                     expected=entry.expected or entry.tool or entry.wanted,
                     actual=entry.actual,
-                    difference=redact(line.explanation or ""),
-                    show=show_command(run.shown, entry.test),
+                    difference=shorten(redact(line.explanation or ""), _LONGEST),
+                    show=show_command(run.shown, entry.test) if len(entry.test) <= _LONGEST else "",
                 )
             yield Signed(number=number, cause=cause, state=state, example=example)
 

@@ -373,7 +373,7 @@ def _signature(each: Signed, most: float) -> Markup:
         inside = join(
             element("p", "Example: ", element("code", example.test)),
             element("dl", *(join(element("dt", term), element("dd", text)) for term, text in terms if text)),
-            element("p", element("code", example.show)),
+            element("p", element("code", example.show)) if example.show else None,
         )
     return element(
         "li",
