@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.options.gate import parse_share
 from pytest_fcpivot.report.html.bins import BINS, TYPES, bin_of
 from pytest_fcpivot.report.html.model import (
@@ -24,6 +24,7 @@ from pytest_fcpivot.report.html.model import (
 )
 from pytest_fcpivot.report.html.results import CALL, MALFORMED, MESSAGE, NOTHING
 from pytest_fcpivot.report.merged import subject_of_run
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.report.summary import Figures
 from pytest_fcpivot.runs.damage import listed
 from pytest_fcpivot.runs.directory import ended_early
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = 100  # signatures that are shown with an example; all others are in the table
 _TOOLS = 12
+_LONGEST = 2000  # characters of a text of an example
 _COLUMNS = 10
+_VERDICTS = frozenset(("valid", "invalid", "unknown-tool"))
 _TITLES = {"depth": "depth", "tools": "tools on offer", "context": "characters of the conversation", "type": "type"}
 
 
@@ -144,11 +147,11 @@ def _signed(
                 entry = run.results.entries[cause.example]
                 line = result_line(line_at(stream, entry.offset or 0))
                 example = Example(
-                    test=entry.test,
+                    test=shorten(entry.test, _LONGEST),
                     expected=entry.expected or entry.tool or entry.wanted,
                     actual=entry.actual,
-                    difference=redact(line.explanation or ""),
-                    show=shlex.join(["fcpivot", "show", run.shown, entry.test]),
+                    difference=shorten(redact(line.explanation or ""), _LONGEST),
+                    show=show_command(run.shown, entry.test) if len(entry.test) <= _LONGEST else "",
                 )
             yield Signed(number=number, cause=cause, state=state, example=example)
 
@@ -165,7 +168,7 @@ def _matrix(entries: Iterable[Entry]) -> dict[str, Count]:
 
 def _checked(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yield the answers that are calls, and whose schema could be used."""
-    return (entry for entry in entries if entry.called is not None and entry.schema not in (None, "unusable-schema"))
+    return (entry for entry in entries if entry.called is not None and entry.schema in _VERDICTS)
 
 
 def _confusion(entries: Iterable[Entry]) -> Confusion:

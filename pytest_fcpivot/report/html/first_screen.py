@@ -16,7 +16,7 @@ from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, 
 from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_fcpivot.report.html.model import Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
@@ -184,9 +184,16 @@ def _change(screen: Screen) -> Iterator[Markup]:
         element("span", f"↑{len(found.won):,}", class_="won", data_filter="flip=won"),
         " won",
     )
-    for count, what in ((len(found.only_base), found.base.name), (len(found.only_new), "this run")):
+    if screen.description["repeats"] > 1:
+        yield element("p", "These are pivots; each of a pivot's repeats has a row in the table.", class_="hint")
+    for count, where in (
+        (len(found.only_base), f"only in {found.base.name}"),
+        (len(found.only_new), "only in this run"),
+        (len(found.errors_base), f"without a graded answer in {found.base.name}, and left out"),
+        (len(found.errors_new), "without a graded answer in this run, and left out"),
+    ):
         if count:
-            yield element("p", f"{count_of(count, 'pivot')} only in {what}")
+            yield element("p", f"{count_of(count, 'pivot')} {where}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
@@ -220,7 +227,8 @@ def _cost(screen: Screen) -> Iterator[Markup]:
     tokens = figures.tokens
     if figures.answers_with_tokens:
         if price is not None:
-            rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):,.4f}"))
+            cost = price.of(tokens.read, tokens.cached, tokens.written)
+            rows.append(("cost", f"{cost:,.4f} {price.currency}"))
         rows.append(("tokens in", f"{tokens.read:,}"))
         rows.append(("of them cached", f"{tokens.cached:,}"))
         rows.append(("tokens out", f"{tokens.written:,}"))
@@ -279,7 +287,7 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
         f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
         "The table adds them up by what went wrong, and the list has those that cost the most.",
     )
-    yield _groups(grouped(each.cause for each in signed))
+    yield _groups(grouped(each.cause for each in signed), screen.figures.categories)
     most = signed[0].cause.lost
     shown = [each for each in signed if each.example is not None]
     yield element("ol", *(_signature(each, most) for each in shown[:_OPEN]), class_="signatures")
@@ -303,15 +311,22 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
         )
 
 
-def _groups(groups: Sequence[CauseGroup]) -> Markup:
-    """Write the causes by what went wrong, which is short also where every function has causes of its own."""
+def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int]) -> Markup:
+    """Write the causes by what went wrong, which is short also where every function has causes of its own.
+
+    `answers` counts all graded answers by category; a user's own grader may give one with the whole reward, too.
+    """
     of_category = Counter(category for group in groups for category in _categories(group))
     rows = []
     most = groups[0].lost
     for group in groups:
         categories = _categories(group)
-        alone = len(categories) == 1 and of_category[min(categories)] == 1
-        filters = {"data_filter": urlencode({"category": min(categories)})} if alone else {}
+        filters = {}
+        if len(categories) == 1 and of_category[min(categories)] == 1:
+            query = {"category": min(categories)}
+            if answers.get(query["category"]) != group.count:
+                query["lost"] = "yes"
+            filters["data_filter"] = urlencode(query)
         rows.append(
             element(
                 "tr",
@@ -358,7 +373,7 @@ def _signature(each: Signed, most: float) -> Markup:
         inside = join(
             element("p", "Example: ", element("code", example.test)),
             element("dl", *(join(element("dt", term), element("dd", text)) for term, text in terms if text)),
-            element("p", element("code", example.show)),
+            element("p", element("code", example.show)) if example.show else None,
         )
     return element(
         "li",
@@ -447,7 +462,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
 def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
     """Return the filter of a tool; None if a name has lone surrogates, which a query cannot hold."""
     try:
-        return urlencode({"tool": tool} | ({other[0]: other[1]} if other else {}))
+        return urlencode({"tool": tool} | ({other[0]: other[1]} if other else {"graded": "yes"}))
     except UnicodeEncodeError:
         return None
 
@@ -517,7 +532,7 @@ def _slice(found: Slice) -> Markup:
         rows.append(
             element(
                 "tr",
-                element("th", each.label, scope="row", data_filter=urlencode({found.kind: each.key})),
+                element("th", each.label, scope="row", data_filter=urlencode({found.kind: each.key, "graded": "yes"})),
                 element("td", svg.whiskers(each.interval, label, pale=pale)),
                 element("td", f"{each.interval.mean:.3f}"),
                 element("td", f"n {each.n:,}", class_="n"),
