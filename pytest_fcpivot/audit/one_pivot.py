@@ -9,7 +9,7 @@ import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from pytest_fcpivot.data import has_hash, open_store, resolve_data
 from pytest_fcpivot.graders.base import ROUNDING
 from pytest_fcpivot.graders.categories import SCHEMA_INVALID
 from pytest_fcpivot.runs.damage import Damages
+from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, ended_early
 from pytest_fcpivot.runs.reader import Damage, ResultLine, output_of, results_in
@@ -43,7 +44,6 @@ _COMPARED = 20_000  # ids that are compared with an unknown one; more would take
 _LISTED = 12
 _REPEAT = re.compile(r"(.+)\[r(\d{1,7})\]", re.DOTALL)
 _IN_NAME = re.compile(r"\[r\d{1,7}(?:\]|$)")
-_ALSO_IN = re.compile(r"@(\d{1,4})(?:\[r\d+\])?(?:-|\]|$)")
 _WIDTH = 400
 
 
@@ -140,7 +140,7 @@ class _Finding:
             return self._without_result()
         test = self._choose(lines)
         line = lines[test]
-        store_name, pivot, data_path = self._pivot_of(line.pivot_id, test)
+        store_name, pivot, data_path = self._pivot_of(line)
         others = tuple(
             OtherRepeat(each.test, each.repeat, each.outcome, each.reward)
             for each in lines.values()
@@ -277,21 +277,26 @@ class _Finding:
 
     # ---------------------------------------------------------------- the pivot
 
-    def _pivot_of(self, pivot_id: str, test: str) -> tuple[str | None, Pivot | None, Path | None]:
+    def _pivot_of(self, line: ResultLine) -> tuple[str | None, Pivot | None, Path | None]:
         """Return the data set's name, the pivot and the file; None for what is not at hand, which a note says."""
+        pivot_id, test = line.pivot_id, line.test
         recorded = self._description.get("data") or []
         own = [each for each in recorded if test.startswith(f"{each['name']}::")]
         stores = self._open(own[:1] if own else recorded)
         try:
-            found = [(name, store, row) for name, store in stores if (row := _row_of(store, pivot_id)) is not None]
-            if not found:
+            told = partial(Told, line.trajectory_id, line.expected, line.tool)
+            found = DataOfTests(stores, {pivot_id}).find(test, pivot_id, told)
+            if found is None:
                 if stores:
-                    self._notes.append(f"the run's data do not have the pivot {pivot_id}")
+                    known = any(_row_of(store, pivot_id) is not None for _, store in stores)
+                    self._notes.append(
+                        f"the run's data have several pivots {pivot_id}, and none is as the result tells of it"
+                        if known and not own
+                        else f"the run's data do not have the pivot {pivot_id}"
+                    )
                 return (own[0]["name"] if own else None), None, None
-            # in a user's own test, @2 after the id means that of the second data set with it
-            number = _ALSO_IN.search(test.partition(pivot_id)[2]) if not own else None
-            name, store, row = found[min(int(number[1]) if number else 1, len(found)) - 1]
-            return name, store.read(row), self._file_of(name, store)
+            name, store = stores[found[0]]
+            return name, store.read(found[1]), self._file_of(name, store)
         except DataError as error:
             self._notes.append(f"its row cannot be read: {error}")
             return None, None, None

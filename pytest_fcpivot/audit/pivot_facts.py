@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.audit.run_data import RunData
 from pytest_fcpivot.data import has_hash, resolve_data
+from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.trust import Origin, find_key
 
@@ -40,27 +42,24 @@ def given_for(side: Side, given: Iterable[str]) -> list[str]:
 
 
 def facts_of(side: Side, given: Sequence[str]) -> Callable[[PivotRewards], Facts | None]:
-    """Return a function that looks up a pivot's depth and number of tools; raises as `open_data` does.
-
-    A user's own test is looked up in the first data set that has its pivot.
-    """
-    by_data: dict[str, dict[str, Facts]] = {}
-    wanted = {pivot.pivot_id for pivot in side.rewards}
+    """Return a function that looks up a pivot's depth and number of tools; raises as `open_data` does."""
     stores = open_data(side, given)
     try:
-        for name, store in stores:
-            columns = zip(store.each("id"), store.each("depth"), store.each("n_tools"), strict=True)
-            by_data[name] = {id_: (depth, tools) for id_, depth, tools in columns if id_ in wanted}
+        data = DataOfTests(stores, {pivot.pivot_id for pivot in side.rewards})
+        columns = [list(zip(store.each("depth"), store.each("n_tools"), strict=True)) for _, store in stores]
+        places = [(pivot, data.find(pivot.test, pivot.pivot_id, partial(_told, pivot))) for pivot in side.rewards]
+        known = {
+            (pivot.place, pivot.pivot_id): columns[place[0]][place[1]] for pivot, place in places if place is not None
+        }
     finally:
         for _, store in stores:
             store.close()
-    only = next(iter(by_data.values())) if len(by_data) == 1 else None
 
     def facts(pivot: PivotRewards) -> Facts | None:
-        if only is not None:
-            return only.get(pivot.pivot_id)
-        if pivot.place in by_data:
-            return by_data[pivot.place].get(pivot.pivot_id)
-        return next((found[pivot.pivot_id] for found in by_data.values() if pivot.pivot_id in found), None)
+        return known.get((pivot.place, pivot.pivot_id))
 
     return facts
+
+
+def _told(pivot: PivotRewards) -> Told:
+    return Told(pivot.trajectory_id, pivot.expected, pivot.tool)

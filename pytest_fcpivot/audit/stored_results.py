@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.audit.answers import Result
@@ -23,6 +24,7 @@ from pytest_fcpivot.graders.sets import FIRST
 from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK, TRUE
 from pytest_fcpivot.runs.damage import Damages
+from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory, ended_early
 from pytest_fcpivot.runs.reader import (
@@ -119,7 +121,7 @@ class StoredResults:
                 yield f"{count} of {selected * repeats} tests of {name} have a result"
 
     def _read(self, lines: _Lines, places: dict[str, tuple[str, int]]) -> Iterator[Result]:
-        found, unknown = self._in_order(places)
+        found, unknown = self._in_order(lines, places)
         if unknown:
             self.notes.append(f"results left out because the data do not contain their pivots: {unknown}")
         changed = odd = 0
@@ -154,21 +156,16 @@ class StoredResults:
                 "changed them, or the reading has changed); the audit uses the graded action"
             )
 
-    def _in_order(self, places: dict[str, tuple[str, int]]) -> tuple[list[tuple[int, int, int, bool]], int]:
+    def _in_order(
+        self, lines: _Lines, places: dict[str, tuple[str, int]]
+    ) -> tuple[list[tuple[int, int, int, bool]], int]:
         """Return (data file, row, offset, whether it is the pivot's own test), sorted, and the number not found."""
-        wanted = {pivot_id for pivot_id, _ in places.values()}
-        rows = [
-            {pivot_id: row for row, pivot_id in enumerate(store.each("id")) if pivot_id in wanted}
-            for _, store in self._stores
-        ]
-        numbers = {f"{name}::": number for number, (name, _) in enumerate(self._stores)}
+        data = DataOfTests(self._stores, {pivot_id for pivot_id, _ in places.values()})
         found: list[tuple[int, int, int, bool]] = []
         for test, (pivot_id, offset) in places.items():
-            number = next((number for prefix, number in numbers.items() if test.startswith(prefix)), None)
-            among = range(len(rows)) if number is None else (number,)
-            place = next((other for other in among if pivot_id in rows[other]), None)
+            place = data.find(test, pivot_id, partial(lines.told, offset))
             if place is not None:
-                found.append((place, rows[place][pivot_id], offset, number is not None))
+                found.append((*place, offset, data.own_data(test) is not None))
         return sorted(found), len(places) - len(found)
 
 
@@ -196,6 +193,11 @@ class _Lines:
             return data, result_line(data)
         except DamagedLineError as error:
             raise RunError(f"{self._path}: changed while it was read: {error}") from error
+
+    def told(self, offset: int) -> Told:
+        """Return what the result of a line tells of its pivot."""
+        _, line = self.read(offset)
+        return Told(line.trajectory_id, line.expected, line.tool)
 
     def close(self) -> None:
         self._stream.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_fcpivot.cli.say import say
 from pytest_fcpivot.cli.shared import add_allow_damaged
+from pytest_fcpivot.core.errors import RunError
 
 _MOST_MEGABYTES = 2000
 
@@ -83,7 +84,10 @@ def run(options: argparse.Namespace) -> int:
         others=[each for each in map(Path, others) if each.is_dir()],
     )
     built = build(asked)
-    size = write(target, built.texts)
+    try:
+        size = write(target, built.texts)
+    except OSError as error:
+        raise RunError(f"{target}: cannot be written: {error.strerror or error}") from error
     for line in said(str(target), built, size):
         say(line)
     return 0

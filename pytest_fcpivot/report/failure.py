@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.core.apart import nearly_the_same, shown_name, texts_apart
 from pytest_fcpivot.core.chat import content_text
 from pytest_fcpivot.core.error_bodies import with_reason
-from pytest_fcpivot.core.jsontext import on_screen, one_line
+from pytest_fcpivot.core.jsontext import on_screen, one_line, shows_as_it_is
 from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.report.turns import turns
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def last_turns(pivot: Pivot) -> str:
     if len(shown) > _MOST_TURNS:  # the user's turn, and the end of what followed it
         left_out = len(shown) - _MOST_TURNS
         shown = [shown[0], *shown[-_MOST_TURNS + 1 :]]
-    lines = [f"before:   {count_of(first, 'turn')}; fcpivot show {one_line(pivot.id)} shows them"] if first else []
+    command = show_command(pivot.id) if shows_as_it_is(pivot.id) else "fcpivot show"
+    lines = [f"before:   {count_of(first, 'turn')}; {command} shows them"] if first else []
     for number, turn in enumerate(shown):
         if number == 1 and left_out:
             lines.append(f"…         {count_of(left_out, 'more turn')}")

@@ -74,7 +74,7 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
         rows += [
             ("mean reward", f"**{interval.mean:.4f}**"),
             ("95 % interval", f"{interval.low:.4f} to {interval.high:.4f}"),
-            ("pivots", f"{interval.n} in {trajectories(interval.clusters)}"),
+            ("answers", f"{interval.n} in {trajectories(interval.clusters)}"),
         ]
     if figures.pass_rate is not None:
         mark = summary.subject.mark

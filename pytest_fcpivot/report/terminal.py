@@ -245,7 +245,7 @@ def figure_lines(subject: Subject, figures: Figures, *, decided: bool = False) -
     if interval is not None:
         lines.append(
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
-            f"{count_of(interval.n, 'pivot')} in {trajectories(interval.clusters)})"
+            f"{count_of(interval.n, 'answer')} in {trajectories(interval.clusters)})"
         )
     lines.append(_counts_line(subject, figures, decided=decided))
     lines += [
@@ -433,7 +433,7 @@ def _call_lines(subject: Subject, figures: Figures) -> list[str]:
         if price is not None:
             details += f"; cost {price.of(tokens.read, tokens.cached, tokens.written):.4f} {price.currency}"
         missing = figures.calls - figures.answers_with_tokens
-        details += f"; {missing} answers came without token counts" if missing > 0 else ""
+        details += f"; {missing} calls came without token counts" if missing > 0 else ""
         lines.append(details)
     return lines
 

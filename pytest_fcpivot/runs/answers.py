@@ -5,8 +5,9 @@ Only the file offset of each answer is held in memory; the answer is read when i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from pytest_fcpivot.core.errors import RowProblem, RunError
 from pytest_fcpivot.core.model import Grade
@@ -25,6 +26,7 @@ from pytest_fcpivot.runs.reader import (
     result_line,
     results_in,
 )
+from pytest_fcpivot.runs.rewards import place_of
 from pytest_fcpivot.runs.rollouts import (
     RolloutRepeats,
     is_without_answer,
@@ -89,11 +91,27 @@ class _Source:
     stream: BinaryIO | None = None
 
 
+class _DataNamed(NamedTuple):
+    """What a node id says of the data set: its name, or for a user's own test the @2 in it, if any."""
+
+    is_own: bool
+    data: str
+
+
+def _data_named(test: str, pivot_id: str) -> _DataNamed:
+    place = place_of(test, pivot_id)
+    if "::" not in place:
+        return _DataNamed(is_own=False, data=place)
+    also = re.search(r"(?<=[\[-])@\d+(?=[-\]])", place)
+    return _DataNamed(is_own=True, data="" if also is None else also[0])
+
+
 class AnswerBook:
     """An index of stored answers by test; a later line of a test replaces an earlier one.
 
     With `replays`, errors of the agent count as answers, and a test without an answer under its node id gets the answer
-    of its pivot and repeat, even if the run had that pivot from another file.
+    of its pivot and repeat, even if the run had that pivot from another file; but not if the run had several pivots of
+    that id, from several files.
     """
 
     def __init__(self, *, replays: bool) -> None:
@@ -101,6 +119,7 @@ class AnswerBook:
         self._sources: list[_Source] = []
         self._by_test: dict[str, tuple[int, int]] = {}
         self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
+        self._of_several: set[str] = set()  # ids of pivots in several data sets of a run that is replayed
         # The rewards that the rollouts record for their answers; None where they have none.
         self.own_rewards: dict[tuple[str, int], float | None] = {}
         self.repeats = 1
@@ -147,13 +166,24 @@ class AnswerBook:
                 continue
             if line.redacted and not line.has_no_answer:
                 self._redacted.add(line.test)
+            before = self._by_test.get(line.test)
             self._by_test[line.test] = source, offset
             if self._replays:
-                self._by_pivot[line.pivot_id, line.repeat] = source, offset
+                key = line.pivot_id, line.repeat
+                other = self._by_pivot.get(key)
+                if other not in (None, before) and self._is_of_other_data(line, other):
+                    self._of_several.add(line.pivot_id)
+                self._by_pivot[key] = source, offset
             self.repeats = max(self.repeats, line.repeat)
         if lost:
             self._by_pivot = {pivot: place for pivot, place in self._by_pivot.items() if place not in lost}
         self.reported = sum(place[0] == source for place in self._by_test.values())
+
+    def _is_of_other_data(self, line: ResultLine, place: tuple[int, int]) -> bool:
+        """Return whether the result at a place is about a pivot of the same id in another data set."""
+        other = result_line(line_at(self._stream(place[0]), place[1]))
+        one, two = (_data_named(each.test, each.pivot_id) for each in (line, other))
+        return one.is_own == two.is_own and one.data != two.data
 
     def _forget_error(self, line: ResultLine, source: int) -> None:
         """Drop the answer of a test that ended in an error, so that it is asked again, unless a newer one is in calls/.
@@ -212,19 +242,20 @@ class AnswerBook:
         place = self._by_test.get(test)
         if place is not None or self.damages.of_test(test) is not None:
             return place  # the lost answer of this test is not replaced by that of another test over the same pivot
-        return self._by_pivot.get((pivot_id, repeat))
+        return None if pivot_id in self._of_several else self._by_pivot.get((pivot_id, repeat))
 
     def has(self, test: str, pivot_id: str, repeat: int) -> bool:
         """Return whether there is an answer for a test."""
         return self._place(test, pivot_id, repeat) is not None
 
     def had(self, test: str, pivot_id: str, repeat: int) -> bool:
-        """Return whether a test has an answer, or a damaged line, which a replay reports as an error.
+        """Return whether a test has an answer, or one that cannot be told or read, which a replay reports as an error.
 
         An incomplete last line does not count: like the tests after it, that one was not recorded before the kill.
         """
         damage = self.damages.of_test(test)
-        return self.has(test, pivot_id, repeat) or (damage is not None and not damage.torn)
+        lost = damage is not None and not damage.torn
+        return lost or self.has(test, pivot_id, repeat) or pivot_id in self._of_several
 
     def read(self, test: str, pivot_id: str, repeat: int) -> StoredAnswer | None:
         """Read the answer for a test, by its node id, or else by its pivot and repeat; None if there is none."""
@@ -232,19 +263,28 @@ class AnswerBook:
         if place is None:
             return None
         source = self._sources[place[0]]
-        if source.stream is None:
-            source.stream = source.path.open("rb")
         try:
-            stored = source.read(line_at(source.stream, place[1]))
+            stored = source.read(line_at(self._stream(place[0]), place[1]))
         except DamagedLineError as error:
             stored = StoredAnswer(error=f"{source.path}: changed while it was read: {error}")
         return replace(stored, judged=None) if self._replays else stored
 
-    def why_none(self, test: str) -> str:
+    def _stream(self, number: int) -> BinaryIO:
+        source = self._sources[number]
+        if source.stream is None:
+            source.stream = source.path.open("rb")
+        return source.stream
+
+    def why_none(self, test: str, pivot_id: str = "") -> str:
         """Return the reason why a replay has no answer for a test."""
         damage = self.damages.of_test(test)
         if damage is not None:
             return f"its stored answer cannot be read (line {damage.number}): {damage.reason}"
+        if pivot_id in self._of_several:
+            return (
+                "the run that is replayed had several pivots of this id, from several data files, and none of them has "
+                "the name of this one; give the data under the names that they had"
+            )
         if self.damages:
             return "there is no stored answer for this test that can be read"
         return "there is no stored answer for this test; it was not part of the run that is replayed"

@@ -13,12 +13,14 @@ from pytest_fcpivot.graders import categories as names
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.reader import Damage, ResultLine, results_in
+from pytest_fcpivot.runs.rewards import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from pytest_fcpivot.runs.record import CaseRecord
+    from pytest_fcpivot.runs.rewards import PivotRewards
 
 A_MESSAGE, NOTHING, UNREADABLE = "a message", "nothing", "unreadable output"
 _MORE = " + …"
@@ -137,10 +139,13 @@ class Signatures:
     def add(self, result: CaseRecord | ResultLine, test: str, *, passed: bool) -> None:
         """Count the graded answer of a test (a node id), unless it has the whole reward."""
         signature = signature_of(result)
-        if signature is None or result.reward is None:
-            return
+        if signature is not None and result.reward is not None:
+            self.count(signature, result.reward, test, passed=passed)
+
+    def count(self, signature: Signature, reward: float, test: str, *, passed: bool) -> None:
+        """Count an answer of a signature."""
         found = self._found.setdefault(signature, _Found())
-        found.lost.append(1.0 - result.reward)
+        found.lost.append(1.0 - reward)
         found.failed += not passed
         found.example = test if found.example is None else min(found.example, test)
 
@@ -208,22 +213,45 @@ def grouped(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
     return tuple(sorted(groups, key=lambda group: (-group.lost, -group.count, group.heading)))
 
 
+Keys = frozenset[tuple[str, str]]  # pivots by what ran them and their ids
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """The signatures of a run beside those of another one: which are new, and which of the other's are gone."""
+    """The signatures of a run beside those of another one: which are new, and which of the other's are gone.
+
+    A signature is new if the other run has no such answer, and gone if this one has none, on the pivots that both have
+    graded answers to. What only one of them was asked about is neither.
+    """
 
     new: frozenset[Signature]
     gone: tuple[Cause, ...]
 
     @classmethod
-    def between(cls, before: Iterable[Cause], now: Iterable[Cause]) -> Changed:
-        """Compare the causes of two runs."""
+    def between(
+        cls,
+        before: Iterable[Cause],
+        now: Iterable[Cause],
+        *,
+        in_both_before: Iterable[Cause] | None = None,
+        in_both_now: Iterable[Cause] | None = None,
+    ) -> Changed:
+        """Compare the causes of two runs: all, and those on the pivots with graded answers in both (default: all)."""
+        before, now = tuple(before), tuple(now)
         known, found = {cause.signature for cause in before}, {cause.signature for cause in now}
-        return cls(new=frozenset(found - known), gone=tuple(c for c in before if c.signature not in found))
+        return cls(
+            new=frozenset(cause.signature for cause in (now if in_both_now is None else in_both_now)) - known,
+            gone=tuple(c for c in (before if in_both_before is None else in_both_before) if c.signature not in found),
+        )
 
 
-def signatures_of_run(path: Path) -> tuple[tuple[Cause, ...], Damages]:
-    """Read the causes of a stored run, and what could not be read of it.
+def keys_of(pivots: Iterable[PivotRewards]) -> Keys:
+    """Return the keys of pivots."""
+    return frozenset((pivot.place, pivot.pivot_id) for pivot in pivots)
+
+
+def signatures_of_run(path: Path, only: Keys | None = None) -> tuple[tuple[Cause, ...], Damages]:
+    """Read the causes of a stored run, and what could not be read of it; `only` limits them to some pivots.
 
     A later line of a test counts in place of an earlier one. Raises RunError if the file of results cannot be read.
     """
@@ -234,7 +262,7 @@ def signatures_of_run(path: Path) -> tuple[tuple[Cause, ...], Damages]:
             continue
         if isinstance(line, Damage) or signature_of(line) is None:
             last.pop(line.test, None)
-        else:
+        elif only is None or (place_of(line.test, line.pivot_id), line.pivot_id) in only:
             last[line.test] = line
     found = Signatures()
     for test, line in last.items():

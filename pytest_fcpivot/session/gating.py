@@ -16,7 +16,7 @@ from pytest_fcpivot.runs.gate_baseline import read_baselines, refuse_incomparabl
 from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.groups import groups
 from pytest_fcpivot.runs.rewards import Rewards
-from pytest_fcpivot.runs.signatures import Changed, signatures_of_run
+from pytest_fcpivot.runs.signatures import Changed, keys_of, signatures_of_run
 from pytest_fcpivot.runs.standing import standings
 from pytest_fcpivot.session.test_names import TestNames
 
@@ -189,13 +189,22 @@ class Gating:
             flips=_FLIPS,
         )
 
-    def changed(self, causes: Iterable[Cause]) -> Changed | None:
-        """Return which signatures are new and which are gone; None if the baseline is no run, or several."""
-        base = None if self.comparison is None else self._base
-        if base is None or base.path is None or base.is_baseline:
+    def changed(self, causes: Iterable[Cause], run: Path | None) -> Changed | None:
+        """Return which signatures are new and which are gone; None if the baseline is no run, or several.
+
+        `run` is where the session is recorded, None if it is not: then what the baseline was not asked about is new.
+        """
+        found, base = self.comparison, self._base
+        if found is None or base is None or base.path is None or base.is_baseline:
             return None
+        causes = tuple(causes)
         before, _ = signatures_of_run(base.path)  # damaged lines were refused when the baseline was read
-        return Changed.between(before, causes)
+        shared_before, shared_now = before, causes
+        if found.only_base or found.errors_new:
+            shared_before, _ = signatures_of_run(base.path, keys_of(pair.base for pair in found.pairs))
+        if (found.only_new or found.errors_base) and run is not None:
+            shared_now, _ = signatures_of_run(run, keys_of(pair.new for pair in found.pairs))
+        return Changed.between(before, causes, in_both_before=shared_before, in_both_now=shared_now)
 
     def _facts(self) -> Callable[[PivotRewards], Facts | None]:
         """Return what looks up a pivot's depth and number of tools in the session's data."""

@@ -60,7 +60,7 @@ class StoredAnswers:
         stored = self._book.take(node.nodeid, case.pivot.id, case.repeat)
         if stored is None:
             if self._replays:
-                raise AgentError(self._book.why_none(node.nodeid))
+                raise AgentError(self._book.why_none(node.nodeid, case.pivot.id))
             return False
         case.stored = stored
         case.latency_s, case.attempts, case.retried = stored.latency_s, stored.attempts, stored.retried

@@ -55,7 +55,7 @@ def summary_of(
     path = None if recorder.path is None else plan.shown_path(recorder.path)
     if known is None:
         figures = Figures.of(ledger.tally)
-        changed = None if gating is None else gating.changed(figures.causes)
+        changed = None if gating is None else gating.changed(figures.causes, recorder.path)
         compared = _comparison(plan, gating, path)
     else:
         figures, changed = known.figures, known.changed

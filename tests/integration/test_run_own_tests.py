@@ -24,7 +24,7 @@ def test_own_test(project: Project, workers: list[str]) -> None:
     project.write("test_mine.py", OWN)
     result, outcomes = project.run_cases("test_mine.py", *options, "--fc-limit=3", *workers)
     assert outcomes == {f"test_graded[{name}]": "passed" for name in ("talk0-d0", "talk0-d1", "talk1-d0")}
-    result.stdout.fnmatch_lines(["mean reward 1.0000 *, 3 pivots in 2 trajectories)"])
+    result.stdout.fnmatch_lines(["mean reward 1.0000 *, 3 answers in 2 trajectories)"])
 
 
 def test_own_test_over_the_sample(project: Project) -> None:

@@ -117,6 +117,7 @@ def answer(pivot):
 """,
     )
     result = project.run_here("--fc-data=pivots.jsonl", "--fc-agent=moody:answer", "--fc-repeats=2")
+    result.stdout.fnmatch_lines(["mean reward 0.6667 *, 3 answers in 2 trajectories)"])
     assert _figures(result) == [
         "passed 2, failed 1, errors 1; pass rate 0.6667 of those graded; mean reward 0.5000 with errors as 0",
         "pass@1 0.5000  pass^1 0.5000  (over 2 pivots)",

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zlib
 from html.parser import HTMLParser
 from random import Random
@@ -195,7 +197,7 @@ def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -
     """--fc-html writes the page at the session's end, with workers too, and says where it is."""
     options = project.puppet(project.mixed_rows(12))
     result = project.run_here(*options, *plugin_args, "--fc-html=new/report.html", "--fc-fail-under=0.9", "-q")
-    result.stdout.fnmatch_lines([f"report written to new{os.sep}report.html: 12 results, * MB"])
+    result.stdout.fnmatch_lines([f"report written to new{os.sep}report.html: 12 tests, * MB"])
     page = Page(project.path / "new" / "report.html")
     assert page.meta["rows"] == 12
     assert re.search("FAIL|UNTRUSTED|INCONCLUSIVE", page.texts["verdict"])
@@ -204,9 +206,11 @@ def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -
 
 def test_a_stopped_session_has_the_tests_that_did_not_run(project: Project) -> None:
     """After -x the report says that the run is not complete, and its rows have those that were not run."""
-    recorded(project, project.mixed_rows(12), "run", "-x", "--fc-html=report.html")
+    options = project.puppet(project.mixed_rows(12))
+    result = project.run_here(*options, "--fc-run=run", "-q", "-x", "--fc-html=report.html")
     page = Page(project.path / "report.html")
     outcomes = [row["outcome"] for row in page.rows()]
+    result.stdout.fnmatch_lines([f"report written to report.html: 12 tests, {outcomes.count(3)} of them not run, * MB"])
     assert outcomes.count(1) == 1
     assert outcomes.count(3) == 12 - len([each for each in outcomes if each != 3])
     assert "The run is not complete" in page.texts["verdict"]
@@ -234,6 +238,54 @@ def test_changes_since_a_baseline(project: Project) -> None:
     assert (flipped["before"], flipped["reward"], flipped["flip"]) == (1.0, 0.0, -1)
     (result,) = page.pivot(flipped)["results"]
     assert result["baseline"]["action"]["arguments"] == '{"a": 1}'
+
+
+def test_what_only_one_run_was_asked_is_neither_new_nor_gone(project: Project) -> None:
+    """Signatures on pivots that one of the runs has no grade for are not told as new or gone, also by the session."""
+    told = {
+        "both": ("say a", "nothing"),
+        "error": ("say b", "raises no"),
+        "mended": ('call add {"a": 1}', 'call add {"a": 2}'),
+        "before": ('call add {"a": 1}', "say c"),
+        "after": ('call find {"filters": []}', "say d"),
+    }
+    project.puppet(project.rows(told))
+    project.write(
+        "other.py",
+        "import puppet\n\nOTHERS = {'error': 'call add {}', 'mended': 'call add {\"a\": 1}'}\n\n\n"
+        "def answer(pivot):\n"
+        "    if pivot.id in OTHERS:\n        pivot.input[-1]['content'] = OTHERS[pivot.id]\n"
+        "    return puppet.answer(pivot)\n",
+    )
+    for run, agent, ids in (("old", "puppet", "both error mended before"), ("new", "other", "both error mended after")):
+        project.write("ids", ids.replace(" ", "\n"))
+        options = [f"--fc-agent={agent}:answer", f"--fc-run={run}", *(["--fc-baseline=old"] if run == "new" else [])]
+        project.run_here("--fc-data=pivots.jsonl", "--fc-ids=ids", "-q", *options)
+    summary = json.loads((project.path / "new" / "summary.json").read_text("utf-8"))
+    assert len(summary["signatures"]) == 3
+    assert [each["label"] for each in summary["signatures"] if each["new"]] == []
+    assert [each["label"] for each in summary["gone_signatures"]] == ["add $.a: the value differs"]
+    page = report(project, "old", "new")
+    for told_of in ("1 pivot only in old", "1 pivot only in this run", "1 pivot without a graded answer in old, and"):
+        assert told_of in page.texts["figures"]
+    found = page.unpacked("fc-index")["signatures"]
+    assert sorted(each["state"] for each in found) == ["gone", "same", "same", "same"]
+
+
+def test_cost_has_its_currency(project: Project) -> None:
+    """With prices, the page has the cost in the currency that they were given in."""
+    project.data(project.rows({"p0": ("say hello", None)}))
+    project.write(
+        "counting.py",
+        "def answer(pivot):\n"
+        "    text = {'type': 'output_text', 'text': 'hello'}\n"
+        "    message = {'type': 'message', 'role': 'assistant', 'content': [text]}\n"
+        "    usage = {'input_tokens': 2_000_000, 'output_tokens': 1_000_000, 'total_tokens': 3_000_000}\n"
+        "    return {'object': 'response', 'status': 'completed', 'output': [message], 'usage': usage}\n",
+    )
+    options = ["--fc-data=pivots.jsonl", "--fc-agent=counting:answer", "--fc-price=1/10 EUR", "--fc-html=report.html"]
+    project.run_here(*options, "-q")
+    assert "cost12.0000 EUR" in Page(project.path / "report.html").texts["figures"]
 
 
 def test_size(project: Project) -> None:
@@ -288,6 +340,16 @@ def test_hostile_texts_are_text(project: Project) -> None:
     assert len(page.inlined["script"]) == 1
     assert "alert" in page.texts["signatures"]
     assert "\u202e" not in (project.path / "report.html").read_text("utf-8")
+
+
+def test_texts_of_an_example_are_bounded(project: Project) -> None:
+    """However long an explanation and a node id are, the first screen can be read; the pivot has all of it."""
+    recorded(project, project.rows({"p0": ("say hello", "nothing")}))
+    project.change_lines("run", lambda line: line.update(explanation="why " * 100_000, test="x" * 50_000 + "::p0"))
+    page = report(project, "run")
+    assert 2_000 < len(page.texts["signatures"]) < 10_000
+    (row,) = page.rows()
+    assert len(page.pivot(row)["results"][0]["explanation"]) == 400_000
 
 
 # -------------------------------------------------------------------- bad input
@@ -345,6 +407,26 @@ def test_what_cannot_be_reported(project: Project, args: list[str], words: str) 
     assert words in "\n".join(result.errlines)
     assert not (project.path / "report.html").exists()
     assert not list(project.path.glob("*.part"))
+
+
+def test_a_full_disk(project: Project) -> None:
+    """Where the disk is full the command names the file, an earlier report stays, and nothing half written is left."""
+    resource = pytest.importorskip("resource", reason="files can be limited on Unix alone")
+    recorded(project, project.mixed_rows(4))
+    earlier = project.write("report.html", "the report of yesterday")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest_fcpivot.cli", "report", "run", "-o", "report.html"],
+        cwd=project.path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # compiled modules would be cut off as well
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY)),
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "fcpivot: report.html: cannot be written: File too large\n"
+    assert earlier.read_text("utf-8") == "the report of yesterday"
+    assert not list(project.path.glob(".*.part"))
 
 
 @pytest.mark.parametrize(

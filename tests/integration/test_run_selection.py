@@ -69,7 +69,7 @@ def test_selection_is_what_runs(project: Project, plugin_args: list[str]) -> Non
     options = project.puppet(project.rows(ROWS))
     result, outcomes = project.run_cases(*options, "-k", "add", *plugin_args)
     assert outcomes == {"first": "passed", "fourth": "passed"}
-    result.stdout.fnmatch_lines(["mean reward 1.0000 * 2 pivots in 2 trajectories)"])
+    result.stdout.fnmatch_lines(["mean reward 1.0000 * 2 answers in 2 trajectories)"])
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_the_command_that_shows_a_failure(project: Project, plugin_args: list[st
     assert project.command(*words).outlines[0] == "my data/p.jsonl::wrong  FAILED"
     fine = project.run_here(*options, "-k", "fine")
     fine.stdout.no_fnmatch_line("look at a failure:*")
-    fine.stdout.fnmatch_lines(["mean reward 1.0000 *1 pivot in 1 trajectory)"])
+    fine.stdout.fnmatch_lines(["mean reward 1.0000 *1 answer in 1 trajectory)"])
 
 
 def test_the_rerun_command_of_a_rerun(project: Project) -> None:

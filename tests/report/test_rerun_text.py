@@ -69,8 +69,8 @@ def test_an_id_that_cannot_be_seen(pivot_id: str, tmp_path: Path) -> None:
     """An id with control characters goes through a file for --fc-ids, which the first command writes."""
     first, second = commands(**of_run({"fc_agent": "a:b"}, pivot_id))
     subprocess.run(["/bin/sh", "-c", first], cwd=tmp_path, check=True)
-    assert (tmp_path / "ids.txt").read_text("utf-8") == f"{pivot_id}\n"
-    assert second == "pytest d.jsonl --fc-ids=ids.txt --fc-agent=a:b"
+    assert (tmp_path / "fcpivot-id.txt").read_text("utf-8") == f"{pivot_id}\n"
+    assert second == "pytest d.jsonl --fc-ids=fcpivot-id.txt --fc-agent=a:b"
     assert first.isprintable()
 
 
@@ -83,9 +83,44 @@ def test_an_id_that_no_file_can_hold() -> None:
 def test_a_run_from_elsewhere() -> None:
     """What only a foreign run names, such as its agent, is not put into a command; what counts and limits is."""
     found = of_run({"fc_agent": "evil:code", "fc_repeats": "2"}, made_here=False)
-    assert commands(**found) == ["pytest d.jsonl::p1 --fc-repeats=2"]
+    assert commands(**found) == ["pytest d.jsonl::p1 --fc-repeats=2"]  # the user gave the file
     assert "--fc-agent" in notes(**found)
     assert "evil" not in notes(**found)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"test": "-pevil::p1", "data_name": "-pevil", "data_path": Path("evil.jsonl")},
+        {"test": "evil/test_it.py::test_it[p1]", "data_path": Path("evil.jsonl")},
+        {"test": "--junitxml=evil[p1]", "data_name": None, "data_path": None},
+        {"test": "evil.jsonl::p1", "data_name": None, "data_path": None},
+        {"test": "//evil/d.jsonl::p1", "data_name": "//evil/d.jsonl", "data_path": Path("//evil/d.jsonl")},
+    ],
+)
+def test_files_and_tests_of_a_run_from_elsewhere(members: dict[str, Any]) -> None:
+    """No test, data file or replay that only a foreign run names is in a command: pytest would load code beside it."""
+    paths = ["evil.jsonl", "//evil/d.jsonl"]
+    described = {"data": [{"name": path, "path": str(Path(path))} for path in paths], "replays": "evil"}
+    found = of_run({}, made_here=False, described=described, **members)
+    assert commands(**found) == ["pytest DATA::p1"]
+    assert "DATA stands for the data file" in notes(**found)
+    assert "--fc-replay" in notes(**found)
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+def test_values_that_a_terminal_would_not_take(made_here: bool) -> None:
+    """A control character in an option's value ends what is pasted, so that the value is told, and not copied."""
+    found = of_run({"fc_model": "m\x03\ntouch x\n", "fc_repeats": "2"}, made_here=made_here)
+    (command,) = commands(**found)
+    assert command.endswith("::p1 --fc-repeats=2")
+    assert "cannot be seen are not put into the command: --fc-model" in notes(**found)
+
+
+def test_a_data_file_that_looks_like_an_option() -> None:
+    """A file whose name begins with a hyphen is written as a path."""
+    found = of_run({}, test="-x.jsonl::p1", data_name="-x.jsonl", data_path=Path("-x.jsonl"))
+    assert commands(**found) == ["pytest ./-x.jsonl::p1"]
 
 
 def test_tests_of_ones_own() -> None:

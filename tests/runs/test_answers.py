@@ -174,6 +174,31 @@ def test_repeats_of_a_run_that_goes_on(book_of: Callable[..., AnswerBook]) -> No
     assert book_of().repeats == 1
 
 
+def test_pivots_of_one_id_in_several_data_sets(book_of: Callable[..., AnswerBook]) -> None:
+    """A replay over data of other names does not get the answer to another data set's pivot, but the reason."""
+    book = book_of(
+        line("a", "of one", test="one.jsonl::a"),
+        line("b", test="one.jsonl::b"),
+        line("a", "of one again", test="one.jsonl::a"),
+        line("a", "of two", test="two.jsonl::a"),
+        line("c", "of one", test="test_x.py::test_it[c]"),
+        line("c", "of two", test="test_x.py::test_it[c@2]"),
+        line("d", "of one", test="test_x.py::test_it[d-x]"),
+        line("d", "as well", test="test_x.py::test_other[d]"),
+        line("d", "the same", test="one.jsonl::d"),
+        replays=True,
+    )
+    found = {test: book.read(test, test.partition("::")[2], 1) for test in ("one.jsonl::a", "two.jsonl::a", "new::b")}
+    assert [answer and answer.output for answer in found.values()] == ["of one again", "of two", "hello"]
+    for pivot_id in ("a", "c"):
+        assert book.read(f"new.jsonl::{pivot_id}", pivot_id, 1) is None
+        assert book.had(f"new.jsonl::{pivot_id}", pivot_id, 1)
+        assert "several pivots of this id" in book.why_none(f"new.jsonl::{pivot_id}", pivot_id)
+    answer = book.read("new.jsonl::d", "d", 1)
+    assert answer is not None
+    assert answer.output == "the same"
+
+
 @pytest.mark.parametrize("replays", [False, True])
 def test_why_there_is_no_answer(book_of: Callable[..., AnswerBook], replays: bool) -> None:
     """A test without an answer is told whether it was not in the run, or may be among what cannot be read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,12 @@ from pytest_fcpivot.report.html.ladder import climb
 from pytest_fcpivot.report.html.page import page, script, style_sheet
 from pytest_fcpivot.report.html.parts import Parts, packed
 from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, side_of
+from pytest_fcpivot.report.html.results import NOT_RUN
 from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.runs.comparing import compare
-from pytest_fcpivot.runs.signatures import Changed
+from pytest_fcpivot.runs.signatures import Changed, Signatures, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.report.html.reading import RunRead
+    from pytest_fcpivot.report.html.results import Results
     from pytest_fcpivot.runs.comparing import Side
+    from pytest_fcpivot.runs.signatures import Cause, Keys
 
 MAX_SIZE = 25_000_000  # bytes
 _PER_ROW = 4  # characters that a row's place in the parts takes in the index
@@ -59,13 +62,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """The page as texts, and what is told about it: rows, those without their details, and results without a row.
+    """The page as texts, and what is told about it.
 
-    `no_data` says why the data of the run are not at hand.
+    `rows` counts the tests in the table, `not_run` those of them without a result, `left_out` those without their
+    details, and `unlisted` the tests that are not in the table. `no_data` says why the data of the run are not at hand.
     """
 
     texts: Iterable[str]
     rows: int
+    not_run: int
     left_out: int
     unlisted: int
     no_data: str | None = None
@@ -110,8 +115,14 @@ def _built(asked: Asked, run: RunRead) -> Built:
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
             causes_of_base = base.results.tally.signatures.ranked()
-            changed = Changed.between(causes_of_base, causes)
-            if len(base.results.entries) == len(run.results.entries):  # else their numbers cannot be compared
+            changed = Changed.between(
+                causes_of_base,
+                causes,
+                in_both_before=_on(base.results, keys_of(pair.base for pair in comparison.pairs)),
+                in_both_now=_on(run.results, keys_of(pair.new for pair in comparison.pairs)),
+            )
+            same_tests = len(base.results.entries) == len(run.results.entries)
+            if same_tests and not comparison.only_base and not comparison.only_new:  # else the numbers tell nothing
                 before_causes = causes_of_base
     ladder, faults = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
@@ -133,7 +144,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
     written = first_screen(screen)
     signatures = {each.cause.signature: each.number for each in screen.signatures}
     strings, filled = payload.columns(order.entries, signatures, order.steady)
-    about = payload.about(screen, run.shown, shlex.join(["fcpivot", "show", run.shown]))
+    about = payload.about(screen, run.shown, show_command(run.shown))
     bare = packed(payload.index(strings, filled, [(-1, -1)] * rows, about))
     assets = len(style_sheet().encode()) + len(script().encode())
     needed = len(written.encode()) + assets + len(bare) + _PER_ROW * rows + _FRAME
@@ -147,7 +158,24 @@ def _built(asked: Asked, run: RunRead) -> Built:
     left_out = sum(part < 0 for part, _ in places)
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
-    return Built(texts=texts, rows=rows, left_out=left_out, unlisted=unlisted, no_data=screen.no_data)
+    not_run = sum(entry.outcome == NOT_RUN for entry in order.entries)
+    return Built(
+        texts=texts,
+        rows=rows,
+        not_run=not_run,
+        left_out=left_out,
+        unlisted=unlisted,
+        no_data=screen.no_data,
+    )
+
+
+def _on(results: Results, pivots: Keys) -> tuple[Cause, ...]:
+    """Return the causes of a run on some of its pivots."""
+    found = Signatures()
+    for entry in results.entries.values():
+        if entry.signature is not None and (entry.place, entry.pivot_id) in pivots:
+            found.count(entry.signature, entry.reward or 0.0, entry.test, passed=entry.outcome == 0)
+    return found.ranked()
 
 
 def _details(

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.options.gate import parse_share
 from pytest_fcpivot.options.table import OPTIONS, as_arguments
 from pytest_fcpivot.report.html.bins import BINS, TYPES, bin_of
@@ -26,6 +27,7 @@ from pytest_fcpivot.report.html.model import (
 )
 from pytest_fcpivot.report.html.results import CALL, MALFORMED, MESSAGE, NOTHING
 from pytest_fcpivot.report.merged import subject_of_run
+from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.report.summary import Figures
 from pytest_fcpivot.runs.damage import listed
 from pytest_fcpivot.runs.directory import ended_early
@@ -46,7 +48,9 @@ EXAMPLES = 100  # signatures that are shown with an example; all others are in t
 _KNOWN = frozenset(option.dest for option in OPTIONS)
 _NO_FAULTS = Faults(0, 0, 0)
 _TOOLS = 12
+_LONGEST = 2000  # characters of a text of an example
 _COLUMNS = 10
+_VERDICTS = frozenset(("valid", "invalid", "unknown-tool"))
 _TITLES = {"depth": "depth", "tools": "tools on offer", "context": "characters of the conversation", "type": "type"}
 
 
@@ -65,7 +69,7 @@ def screen_of(
 ) -> Screen:
     """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline.
 
-    `before` has all signatures of the baseline, if it is a run of as many tests. `unlisted` counts the results that
+    `before` has all signatures of the baseline, if it is a run of the same tests. `unlisted` counts the results that
     have no row in the table.
     """
     figures = Figures.of(run.results.tally)
@@ -153,11 +157,11 @@ def _signed(
                 entry = run.results.entries[cause.example]
                 line = result_line(line_at(stream, entry.offset or 0))
                 example = Example(
-                    test=entry.test,
+                    test=shorten(entry.test, _LONGEST),
                     expected=entry.expected or entry.tool or entry.wanted,
                     actual=entry.actual,
-                    difference=redact(line.explanation or ""),
-                    show=shlex.join(["fcpivot", "show", run.shown, entry.test]),
+                    difference=shorten(redact(line.explanation or ""), _LONGEST),
+                    show=show_command(run.shown, entry.test) if len(entry.test) <= _LONGEST else "",
                 )
             yield Signed(number=number, cause=cause, state=state, example=example)
 
@@ -174,7 +178,7 @@ def _matrix(entries: Iterable[Entry]) -> dict[str, Count]:
 
 def _checked(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Yield the answers that are calls, and whose schema could be used."""
-    return (entry for entry in entries if entry.called is not None and entry.schema not in (None, "unusable-schema"))
+    return (entry for entry in entries if entry.called is not None and entry.schema in _VERDICTS)
 
 
 def _confusion(entries: Iterable[Entry]) -> Confusion:

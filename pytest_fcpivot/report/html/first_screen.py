@@ -190,9 +190,16 @@ def _change(screen: Screen) -> Iterator[Markup]:
         element("span", f"↑{len(found.won):,}", class_="won", data_filter="flip=won"),
         " won",
     )
-    for count, what in ((len(found.only_base), found.base.name), (len(found.only_new), "this run")):
+    if screen.description["repeats"] > 1:
+        yield element("p", "These are pivots; each of a pivot's repeats has a row in the table.", class_="hint")
+    for count, where in (
+        (len(found.only_base), f"only in {found.base.name}"),
+        (len(found.only_new), "only in this run"),
+        (len(found.errors_base), f"without a graded answer in {found.base.name}, and left out"),
+        (len(found.errors_new), "without a graded answer in this run, and left out"),
+    ):
         if count:
-            yield element("p", f"{_many(count, 'pivot')} only in {what}")
+            yield element("p", f"{_many(count, 'pivot')} {where}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
@@ -293,6 +300,7 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     )
     yield _groups(
         grouped(each.cause for each in signed),
+        screen.figures.categories,
         None if screen.before is None else {group.heading: group.count for group in grouped(screen.before)},
     )
     most = signed[0].cause.lost
@@ -333,9 +341,10 @@ def _told_before(screen: Screen) -> str | None:
     return f" The column “before” counts the answers of {one_line(screen.comparison.base.name, _WIDTH)}."
 
 
-def _groups(groups: Sequence[CauseGroup], before: Mapping[str, int] | None) -> Markup:
+def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int], before: Mapping[str, int] | None) -> Markup:
     """Write the causes by what went wrong, which is short also where every function has causes of its own.
 
+    `answers` counts all graded answers by category; a user's own grader may give one with the whole reward, too.
     `before` has the numbers of the baseline's answers by heading.
     """
     of_category = Counter(category for group in groups for category in _categories(group))
@@ -343,8 +352,12 @@ def _groups(groups: Sequence[CauseGroup], before: Mapping[str, int] | None) -> M
     most = groups[0].lost
     for group in groups:
         categories = _categories(group)
-        alone = len(categories) == 1 and of_category[min(categories)] == 1
-        filters = {"data_filter": urlencode({"category": min(categories)})} if alone else {}
+        filters = {}
+        if len(categories) == 1 and of_category[min(categories)] == 1:
+            query = {"category": min(categories)}
+            if answers.get(query["category"]) != group.count:
+                query["lost"] = "yes"
+            filters["data_filter"] = urlencode(query)
         rows.append(
             element(
                 "tr",
@@ -393,7 +406,7 @@ def _signature(each: Signed, most: float) -> Markup:
         inside = join(
             element("p", "Example: ", element("code", example.test)),
             element("dl", *(join(element("dt", term), element("dd", text)) for term, text in terms if text)),
-            element("p", element("code", example.show)),
+            element("p", element("code", example.show)) if example.show else None,
         )
     return element(
         "li",
@@ -482,7 +495,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
 def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
     """Return the filter of a tool; None if a name has lone surrogates, which a query cannot hold."""
     try:
-        return urlencode({"tool": tool} | ({other[0]: other[1]} if other else {}))
+        return urlencode({"tool": tool} | ({other[0]: other[1]} if other else {"graded": "yes"}))
     except UnicodeEncodeError:
         return None
 
@@ -569,7 +582,7 @@ def _slice(found: Slice) -> Markup:
         rows.append(
             element(
                 "tr",
-                element("th", each.label, scope="row", data_filter=urlencode({found.kind: each.key})),
+                element("th", each.label, scope="row", data_filter=urlencode({found.kind: each.key, "graded": "yes"})),
                 element("td", svg.whiskers(each.interval, label, pale=pale)),
                 element("td", f"{each.interval.mean:.3f}"),
                 element("td", f"n {each.n:,}", class_="n"),

@@ -21,6 +21,7 @@ The contract with the script:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.signatures import Cause, Signature
 
 FORMAT = 1
+_KEY = 32  # digits
 
 
 class _Strings:
@@ -116,6 +118,7 @@ def about(screen: Screen, path: str, show: str) -> dict[str, Any]:
         "run": {
             "name": screen.name,
             "path": path,
+            "key": _key(screen),
             "show": show,
             "base": None if comparison is None else comparison.base.name,
             "pass_mark": screen.subject.mark,
@@ -123,6 +126,13 @@ def about(screen: Screen, path: str, show: str) -> dict[str, Any]:
         },
         "runs": [each.name for each in screen.strip],
     }
+
+
+def _key(screen: Screen) -> str:
+    """Return what tells a run from others in a browser, which keeps all pages of a disk together."""
+    described = screen.description
+    about = [screen.name, described["agent"], described.get("started"), *(each["sha256"] for each in described["data"])]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:_KEY]
 
 
 def _signature(cause: Cause, state: str) -> dict[str, Any]:

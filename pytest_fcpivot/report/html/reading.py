@@ -14,6 +14,7 @@ from pytest_fcpivot.report.failure import describe_action
 from pytest_fcpivot.report.html.results import LINE_WIDTH, NOT_RUN, Entry, Results, read_results
 from pytest_fcpivot.runs.comparing import Side
 from pytest_fcpivot.runs.damage import would_be_missing
+from pytest_fcpivot.runs.data_of_test import DataOfTests
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.trust import Origin, find_key
@@ -128,17 +129,13 @@ def _add_left(run: RunRead) -> None:
 
 def _look_up(run: RunRead) -> None:
     """Find the row of each entry in the data, and take from there what a row of the table shows."""
-    numbers = {name: number for number, (name, _) in enumerate(run.stores)}
-    wanted = {entry.pivot_id for entry in run.results.entries.values()}
-    rows = [{id_: row for row, id_ in enumerate(store.each("id")) if id_ in wanted} for _, store in run.stores]
+    data = DataOfTests(run.stores, {entry.pivot_id for entry in run.results.entries.values()})
     by_row: list[dict[int, list[Entry]]] = [{} for _ in run.stores]
     for entry in run.results.entries.values():
-        number = numbers.get(entry.place)
-        among = range(len(rows)) if number is None else (number,)
-        found = next((each for each in among if entry.pivot_id in rows[each]), None)
+        found = data.find(entry.test, entry.pivot_id, entry.told)
         if found is not None:
-            entry.data, entry.row = found, rows[found][entry.pivot_id]
-            by_row[found].setdefault(entry.row, []).append(entry)
+            entry.data, entry.row = found
+            by_row[entry.data].setdefault(entry.row, []).append(entry)
     for (_, store), entries in zip(run.stores, by_row, strict=True):
         order = sorted(entries)
         facts = zip(

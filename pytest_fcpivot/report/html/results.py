@@ -10,6 +10,7 @@ from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.report.failure import describe_action
 from pytest_fcpivot.runs.damage import Damages
+from pytest_fcpivot.runs.data_of_test import Told
 from pytest_fcpivot.runs.reader import Damage, ResultLine, results_in
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.rewards import Rewards, place_of
@@ -73,6 +74,10 @@ class Entry:
     def cell(self) -> str | None:
         """The cell of the decision matrix, as in `call/right tool`; None without an answer."""
         return None if self.answered is None else f"{self.wanted}/{self.answered}"
+
+    def told(self) -> Told:
+        """Return what the result tells of its pivot."""
+        return Told(self.trajectory_id, self.kind, self.tool)
 
     @property
     def wanted(self) -> str:

@@ -55,7 +55,8 @@ def write(target: Path, texts: Iterable[str]) -> int:
 
 def said(target: str, built: Built, size: int) -> Iterator[str]:
     """Yield the lines that say what was written, and what had no room."""
-    yield f"report written to {target}: {count_of(built.rows, 'result')}, {size / 1e6:.1f} MB"
+    left = f", {built.not_run} of them not run" if built.not_run else ""
+    yield f"report written to {target}: {count_of(built.rows, 'test')}{left}, {size / 1e6:.1f} MB"
     if built.no_data is not None:
         yield f"  without conversations and expected actions, since the data are not at hand: {built.no_data}"
     elif built.left_out:
@@ -65,6 +66,6 @@ def said(target: str, built: Built, size: int) -> Iterator[str]:
         )
     if built.unlisted:
         yield (
-            f"  without {count_of(built.unlisted, 'result')} in its table, since these are too many for a page; the "
+            f"  without {count_of(built.unlisted, 'more test')} in its table, since these are too many for a page; the "
             "figures are of all of them"
         )

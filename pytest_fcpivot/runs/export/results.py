@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError, RunError
@@ -10,6 +11,7 @@ from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data.selection import Condition, Selection, parse_condition, parse_shard
 from pytest_fcpivot.options.table import TRUE
 from pytest_fcpivot.runs.damage import Damages, would_be_missing
+from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.export.columns import FACTS, Row, row_of, row_without_result
 from pytest_fcpivot.runs.reader import Damage, results_in
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.reader import ResultLine
 
 Stores = list[tuple[str, "PivotStore"]]
-_Facts = tuple[Any, ...]
 
 
 class RunTable:
@@ -43,7 +44,8 @@ class RunTable:
         self._stores = stores
         self._read_places(allow_damaged=allow_damaged)
         self.results = len(self._places)
-        self._facts = {name: self._facts_of(store) for name, store in stores}
+        self._data = DataOfTests(stores)
+        self._facts = [list(zip(*(store.each(name) for name in FACTS), strict=True)) for _, store in stores]
         self._missing, self.missing_unknown = self._find_missing()
 
     @property
@@ -98,17 +100,13 @@ class RunTable:
 
     # ---------------------------------------------------------------- what the data say
 
-    def _facts_of(self, store: PivotStore) -> dict[str, _Facts]:
-        columns = zip(store.each("id"), *(store.each(name) for name in FACTS), strict=True)
-        return {id_: tuple(facts) for id_, *facts in columns}
-
     def _put_facts(self, row: Row) -> None:
-        """Put what the data say into a row; a user's own test is looked up in the first data set with its pivot."""
-        facts = self._facts.get(row["place"])
-        sets = self._facts.values() if facts is None else (facts,)
-        found = next((facts[row["pivot_id"]] for facts in sets if row["pivot_id"] in facts), None)
+        """Put what the data say into a row."""
+        told = partial(Told, row["trajectory_id"], row["expected"], row["tool"])
+        found = self._data.find(row["test"], row["pivot_id"], told)
         if found is not None:
-            row.update(zip(FACTS, found, strict=True))
+            number, place = found
+            row.update(zip(FACTS, self._facts[number][place], strict=True))
 
     # ---------------------------------------------------------------- tests without a result
 

@@ -230,6 +230,7 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
         "run": {
             "name": "20260304T101500-abcdef",
             "path": "run",
+            "key": "0123456789abcdef",
             "show": "fcpivot show run",
             "base": "before",
             "pass_mark": 0.5,

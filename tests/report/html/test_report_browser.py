@@ -158,6 +158,33 @@ def test_figures_of_the_first_screen_filter(visit: Visit, made: Path) -> None:
     assert shown(page) == "200 rows"
 
 
+def test_each_figure_is_as_many_rows_as_it_says(visit: Visit, tmp_path: Path) -> None:
+    """With errors, and a grader whose category says nothing of the reward, a figure's filter has as many rows."""
+    (tmp_path / "mine.py").write_text(
+        "from pytest_fcpivot import FunctionCall, Grade\n\n\n"
+        "def answer(pivot):\n"
+        "    turn = len(pivot.input) % 4\n"
+        "    if turn == 0:\n"
+        "        raise ValueError('no answer')\n"
+        "    return 'hello' if turn == 1 else FunctionCall(pivot.tools[0]['name'], '{}')\n\n\n"
+        "def grade(expected, action):\n"
+        "    return Grade(float(bool(expected.calls) == bool(action.calls)), 'SCORED')\n"
+    )
+    page = visit(report_of_run(tmp_path, "mine:answer", "--fc-grader=mine:grade", "--fc-limit=60"))
+    figures = page.evaluate("""async () => {
+        const rows = new Rows(await Payload.ofPage().index());
+        return [...document.querySelectorAll("#first-screen [data-filter]")].map((each) => {
+            const { view, problems } = viewOf(each.dataset.filter, rows);
+            const text = each.matches("#slices th") ? each.closest("tr").querySelector(".n").textContent
+                : each.matches("li") ? each.querySelector(".n").textContent : each.textContent;
+            return [each.dataset.filter, Number(text.replace(/[n, ]/g, "")), rows.shown(view).length, problems.length];
+        });
+    }""")
+    filters = "\n".join(name for name, *_ in figures)
+    assert all(each in filters for each in ("outcome=error", "category=SCORED", "cell=", "tool=", "schema=", "depth="))
+    assert [each for each in figures if each[1] != each[2] or each[3]] == []
+
+
 def test_search_filters_and_order(visit: Visit, made: Path) -> None:
     """Words must all be found, in any case; filters combine with them; each column sorts both ways."""
     page = visit(made)
@@ -369,9 +396,40 @@ def test_triage_is_kept_and_taken_away(visit: Visit, made: Path) -> None:
         page.get_by_role("button", name="Download JSON").click()
     written = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert written["triage"] == [
-        {"pivot_id": "p2", "repeat": 1, "label": "matcher", "note": "the time zone\nis ignored"},
-        {"pivot_id": "p6", "repeat": 1, "label": "agent", "note": ""},
+        {
+            "pivot_id": "p2",
+            "repeat": 1,
+            "test": "flights.jsonl::p2",
+            "label": "matcher",
+            "note": "the time zone\nis ignored",
+        },
+        {"pivot_id": "p6", "repeat": 1, "test": "flights.jsonl::p6", "label": "agent", "note": ""},
     ]
+
+
+def test_pivots_of_one_id_are_told_apart(visit: Visit, tmp_path: Path) -> None:
+    """In tests of one's own over two data sets with the same id, triage is of one test, and repeats are found."""
+    row = {
+        "id": "same",
+        "responses_create_params": {"input": "Hello", "tools": []},
+        "expected_action": {"type": "message", "content": "Hi."},
+    }
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "mine.py").write_text("def answer(pivot):\n    return None\n")
+    (tmp_path / "test_mine.py").write_text("def test_it(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    options = ("test_mine.py", "--fc-data=one.jsonl", "--fc-data=two.jsonl", "--fc-repeats=2")
+    report = report_of_run(tmp_path, "mine:answer", *options)
+    page = visit(report.as_uri() + "#row=1")
+    opened_pivot(page)
+    assert page.locator("#pivot .repeats button").all_inner_texts() == ["\u2717 r1", "\u2717 r2"]
+    page.get_by_role("radio", name="gold").check()
+    page.get_by_role("button", name="Next").click()
+    for _ in range(3):
+        opened_pivot(page)
+        assert not page.get_by_role("radio", name="gold").is_checked()
+        page.keyboard.press("j")
+    assert page.evaluate("[...fcReport.triage.entries.keys()]") == ["test_mine.py::test_it[same]"]
 
 
 # ---------------------------------------------------------------- hostile texts

@@ -106,6 +106,10 @@ class Rows {
         const code = OUTCOMES.indexOf(value);
         return (row) => columns.outcome[row] === code;
       }
+      case "graded":
+        return (row) => columns.reward[row] !== null;
+      case "lost":
+        return (row) => columns.signature[row] >= 0; // which is what answers without the whole reward have
       case "flip": {
         const sign = { lost: -1, won: 1 }[value];
         return (row) => {

@@ -10,6 +10,8 @@ const FILTERS = [
   "schema",
   "match",
   "outcome",
+  "graded",
+  "lost",
   "cause",
   "flip",
   "flaky",

@@ -12,34 +12,32 @@ class Triage {
   constructor(rows, onChange) {
     this.rows = rows;
     this.onChange = onChange;
-    this.key = `fcpivot-triage ${rows.index.run?.path ?? ""} ${rows.index.run?.name ?? ""}`;
+    this.key = `fcpivot-triage ${rows.index.run?.key ?? ""}`;
     this.entries = new Map();
     this.isKept = true;
     try {
       for (const entry of JSON.parse(kept.get(this.key) ?? "[]")) {
-        if (entry.label in TRIAGE || entry.label === null)
-          this.entries.set(this.name(entry.pivot_id, entry.repeat), entry);
+        if (Object.hasOwn(TRIAGE, entry.label) || entry.label === null) this.entries.set(entry.test, entry);
       }
     } catch {
       // What another program left under this key is no triage.
     }
   }
 
-  name(id, repeat) {
-    return JSON.stringify([id, repeat]);
-  }
-
+  /** Return what is kept of a row's test, or null; several tests may have a pivot of the same id. */
   of(row) {
-    return this.entries.get(this.name(this.rows.ids[row], this.rows.columns.repeat[row])) ?? null;
+    return this.entries.get(this.rows.tests[row]) ?? null;
   }
 
   set(row, change) {
-    const id = this.rows.ids[row];
-    const repeat = this.rows.columns.repeat[row];
-    const entry = { pivot_id: id, repeat, label: null, note: "", ...this.of(row), ...change };
-    const name = this.name(id, repeat);
-    if (entry.label === null && entry.note === "") this.entries.delete(name);
-    else this.entries.set(name, entry);
+    const about = {
+      pivot_id: this.rows.ids[row],
+      repeat: this.rows.columns.repeat[row],
+      test: this.rows.tests[row],
+    };
+    const entry = { ...about, label: null, note: "", ...this.of(row), ...change };
+    if (entry.label === null && entry.note === "") this.entries.delete(entry.test);
+    else this.entries.set(entry.test, entry);
     this.isKept = kept.set(this.key, JSON.stringify([...this.entries.values()]));
     this.onChange();
   }

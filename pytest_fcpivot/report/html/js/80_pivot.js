@@ -12,7 +12,8 @@ function showCommand(rows, row) {
   const id = rows.ids[row];
   if (show === undefined || show === null || id !== visible(id) || /[\t\n]/.test(id)) return null;
   const repeat = rows.columns.repeat[row];
-  return `${show} ${shellQuoted(rows.hasRepeats ? `${id}[r${repeat}]` : id)}`;
+  const apart = id.startsWith("-") && !show.startsWith("fcpivot show -- ") ? "-- " : "";
+  return `${show} ${apart}${shellQuoted(rows.hasRepeats ? `${id}[r${repeat}]` : id)}`;
 }
 
 /** Return a command in a block, with a button that copies it. */
@@ -280,7 +281,8 @@ class PivotView {
   /** Return links to the pivot's other repeats, or null if it was asked once. */
   repeats(row) {
     const { columns, tests } = this.rows;
-    const withoutRepeat = (other) => tests[other].replace(/\[r\d+\]$/, "");
+    // The repeat is at the end, or inside the brackets of a user's own test.
+    const withoutRepeat = (other) => tests[other].replace(`[r${columns.repeat[other]}]`, "");
     const others = [];
     for (let other = 0; other < this.rows.count; other += 1) {
       if (columns.id[other] === columns.id[row] && withoutRepeat(other) === withoutRepeat(row)) others.push(other);

@@ -35,6 +35,8 @@ const WORDS = {
   schema: "schema",
   match: "matches",
   outcome: "outcome",
+  graded: "graded",
+  lost: "lost reward",
   cause: "cause",
   flip: "flips",
   flaky: "flaky",
