@@ -230,6 +230,10 @@ def test_changes_since_a_baseline(project: Project) -> None:
     assert "↓3 lost, ↑0 won" in page.texts["figures"]
     assert "new" in page.texts["signatures"]
     assert "a message in place of a call30" in page.texts["signatures"]  # three now, and none before
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=silent", "--fc-run=silent", "-q")
+    silent = report(project, "after", "silent").texts["signatures"]
+    assert "neither a call nor a message80" in silent
+    assert "a message in place of a call03" in silent  # it has gone
     mended = report(project, "after", "before").texts["signatures"]
     assert "1 signature of the baseline is goneadd → a message" in mended
     assert "after (this run)" in page.texts["history"]

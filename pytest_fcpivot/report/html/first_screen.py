@@ -345,7 +345,7 @@ def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int], before: Ma
     """Write the causes by what went wrong, which is short also where every function has causes of its own.
 
     `answers` counts all graded answers by category; a user's own grader may give one with the whole reward, too.
-    `before` has the numbers of the baseline's answers by heading.
+    `before` has the numbers of the baseline's answers by heading; what only the baseline has comes last.
     """
     of_category = Counter(category for group in groups for category in _categories(group))
     rows = []
@@ -372,6 +372,17 @@ def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int], before: Ma
                 element("td", f"{len(group.causes):,}"),
             )
         )
+    now = {group.heading for group in groups}
+    for heading, count in (before or {}).items():
+        if heading not in now:
+            rows.append(
+                element(
+                    "tr",
+                    element("td", svg.bar(0.0, "lost reward 0.0")),
+                    element("th", one_line(heading, _WIDTH), scope="row"),
+                    *(element("td", text) for text in ("0", f"{count:,}", "0.0", "0")),
+                )
+            )
     names = ("share", "what went wrong", "answers", *(() if before is None else ("before",)), "lost", "signatures")
     heads = [element("th", name, scope="col") for name in names]
     return element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="causes")
