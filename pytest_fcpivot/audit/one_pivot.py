@@ -127,6 +127,7 @@ class _Finding:
         self._wanted = wanted
         self._given = data
         self._named = named
+        self._is_latest = is_latest
         self._where = f"{path} (the latest run)" if is_latest else str(path)
         self._description, origin = read_with_origin(path, find_key())
         self._made_here = origin is Origin.HERE
@@ -246,7 +247,8 @@ class _Finding:
             raise RunError(f"{self._where}: {pivot_id} is in several data sets; give one of them:\n{listed}")
         ((data_name, pivot, path),) = found
         if not self._lost:
-            self._notes.insert(0, "this run has no result of it: it was not selected, or not run")
+            another = "; this is the latest run: name an earlier one before the id" if self._is_latest else ""
+            self._notes.insert(0, f"this run has no result of it: it was not selected, or not run{another}")
         return OnePivot(
             pivot_id=pivot_id,
             repeat=repeat,

@@ -155,7 +155,7 @@ def _verdict(audit: Audit) -> Iterator[str]:
     matcher, model = verdict.matcher.total(), verdict.model.total()
     judged = matcher + model
     if verdict.failed:
-        yield f"verdict: {_who(matcher, judged)}"
+        yield f"verdict: {who_fails(matcher, judged)}"
         saved, lost = _ranked(verdict.matcher, _rule_in_words), _ranked(verdict.model, _in_words)
         yield (
             f"  of {verdict.failed} that fail under {grader}, {matcher}{_share(matcher, judged)} pass under "
@@ -172,7 +172,8 @@ def _verdict(audit: Audit) -> Iterator[str]:
         )
 
 
-def _who(matcher: int, judged: int) -> str:
+def who_fails(matcher: int, judged: int) -> str:
+    """Say in words who is at fault for `judged` failures, of which `matcher` pass under the comparator lenient."""
     if not judged:
         return "neither the model's calls nor their matcher"
     share = matcher / judged

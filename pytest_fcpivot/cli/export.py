@@ -95,6 +95,8 @@ def _refuse_odd(options: argparse.Namespace, run: Path, description: dict[str, A
         raise OptionError(f"--spreadsheet: it belongs to --to csv, and not to --to {options.to}")
     output: Path = options.output
     if str(output) == _STDOUT:
+        if options.to == "parquet" and sys.stdout.isatty():
+            raise OptionError("-o -: a terminal cannot show Parquet; name a file, or write it into a pipe")
         return
     ending = output.suffix.removeprefix(".")
     if ending in _TABLES and ending != options.to:

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
         help="the run to report, which is the last of several; the first of several is what it is compared with, and "
         "all are among the earlier runs that are shown",
     )
-    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html")
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html", help="the file to write")
     command.add_argument(
         "--data",
         action="append",
@@ -56,14 +56,14 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     from pytest_fcpivot.report.html.building import Asked, build  # noqa: PLC0415 (only for this command)
-    from pytest_fcpivot.report.html.writing import refuse_other_ending, said, write  # noqa: PLC0415
+    from pytest_fcpivot.report.html.writing import refuse_target, said, write  # noqa: PLC0415
     from pytest_fcpivot.runs.baseline import read_side  # noqa: PLC0415
     from pytest_fcpivot.runs.comparing import Side, refuse_different  # noqa: PLC0415
     from pytest_fcpivot.runs.described import read_description  # noqa: PLC0415
     from pytest_fcpivot.runs.rewards import Rewards  # noqa: PLC0415
 
     target: Path = options.output
-    refuse_other_ending(target)
+    refuse_target(target, f"-o {target}")
     *others, named = options.runs
     path = Path(named)
     if path.name == "results.jsonl":

@@ -93,6 +93,10 @@ def _found(options: argparse.Namespace) -> OnePivot:
     if not options.pivot:
         raise OptionError("PIVOT is empty: give a pivot's id, or a node id as pytest prints it")
     if options.source is None:
+        if _is_source(options.pivot):
+            raise OptionError(
+                f"{options.pivot} is a run or a data file: name a pivot too, as in {_command(options.pivot, 'PIVOT')}"
+            )
         latest = RunDirectory.latest_of_all(Path.cwd(), "no run to show", "fcpivot show RUN PIVOT")
         path = latest.relative_to(Path.cwd())
         return find_in_run(path, options.pivot, options.data, named, is_latest=True)
@@ -109,11 +113,31 @@ def _found(options: argparse.Namespace) -> OnePivot:
                 f"{options.source}: this is a saved baseline, which has no answers; name the run that it was saved from"
             )
         return find_in_data(options.source, options.pivot)
+    if _is_source(options.pivot):
+        raise OptionError(
+            f"{options.pivot} is a run or a data file, and comes first: {_command(options.pivot, options.source)}"
+        )
     if path.exists():
         raise RunError(f"{options.source}: name a run's directory, or a data file; this file is neither")
     raise RunError(
         f"{options.source}: there is no such run or data file; runs are recorded under .fcpivot, or where --fc-run says"
     )
+
+
+def _is_source(text: str) -> bool:
+    """Return whether a text that was given for a pivot names a run or a data file."""
+    from pytest_fcpivot.data import SAMPLE  # noqa: PLC0415 (only for this command)
+    from pytest_fcpivot.data.files import is_data_file  # noqa: PLC0415
+
+    path = Path(text).expanduser()
+    try:
+        return text == SAMPLE or (path / "run.json").is_file() or (path.is_file() and is_data_file(path))
+    except (OSError, ValueError):  # an id that no file can be named by
+        return False
+
+
+def _command(source: str, pivot: str) -> str:
+    return shlex.join(["fcpivot", "show", source, pivot])
 
 
 def _in_colour(wanted: str, *, is_terminal: bool) -> bool:

@@ -18,6 +18,7 @@ from pytest_fcpivot.report.terminal import (
     detail_lines,
     figure_lines,
     how_to_go_on,
+    how_to_look,
     identity_line,
     summary_title,
 )
@@ -45,6 +46,9 @@ def merged_lines(merged: Merged) -> Iterator[str]:
     else:
         yield "fcpivot: no pivot was run"
     yield f"run recorded in {merged.path}"
+    look = how_to_look(str(merged.path), figures)
+    if look is not None:
+        yield look
     if merged.missing or figures.errors:
         yield (
             how_to_go_on(str(merged.path), marked=merged.made_here)
@@ -85,11 +89,12 @@ def subject_of_run(description: Mapping[str, Any]) -> Subject:
         grader=grader if is_bundled(str(grader["name"])) else redact.within(grader),
         judge=redact.within(description.get("judge")),
         mark=None if is_binary(grader) else description.get("pass_mark", DEFAULT_PASS_MARK),
-        price=_price(description["options"]),
+        price=price_of(description["options"]),
     )
 
 
-def _price(options: Mapping[str, Any]) -> Price | None:
+def price_of(options: Mapping[str, Any]) -> Price | None:
+    """Return the prices of tokens among a run's options; None if there are none."""
     try:
         return Price.of_text(str(options["fc_price"]))
     except (KeyError, ValueError):

@@ -13,6 +13,7 @@ from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import SAMPLE_PATH
 from pytest_fcpivot.graders.settings_text import shown_settings
 from pytest_fcpivot.report.aligned import align
+from pytest_fcpivot.report.merged import price_of
 from pytest_fcpivot.report.rerun_text import rerun_lines
 from pytest_fcpivot.report.screen import columns, padded, side_by_side, wrapped
 from pytest_fcpivot.report.turns import Parameter, argument_lines, parameters_of, readable, signature, turns
@@ -422,9 +423,10 @@ class _View:
         usage = line.usage
         parts = [f"{line.latency_s:.2f} s", count_of(line.attempts, "attempt")]
         if usage is not None:
-            parts.append(f"{usage.input} tokens read, {usage.output} written")
+            parts.append(f"{usage.input:,} tokens read, {usage.output:,} written")
         if line.cost is not None:
-            parts.append(f"cost {line.cost:.4g}")
+            price = price_of((self._found.description or {}).get("options") or {})
+            parts.append(f"cost {line.cost:.4g}" + ("" if price is None else f" {price.currency}"))
         yield from self._field("call", ", ".join(parts))
         if line.retried:
             yield from self._field("retried", f"because of {', '.join(line.retried)}", "warn")

@@ -114,7 +114,7 @@ def _parts(progress: Progress) -> list[_Part]:
         full, short = f"about {left} left", f"{left} left"
         if progress.may_stop:
             full, short = f"{full} at most", f"<= {short}"
-        parts.append(_Part(full, short, 4))
+        parts.append(_Part(full, short, 3))
     parts += [_gate(each) for each in progress.gate]
     return parts
 
@@ -133,12 +133,12 @@ def _gate(standing: Standing) -> _Part:
     what = "change " if standing.is_change else ""
     if standing.low is None or standing.high is None:
         now = f"gate {rule}: {what}{standing.now:{sign}.3f}"
-        return _Part(f"{now} so far", now, 3)
+        return _Part(f"{now} so far", now, 4)
     if not standing.is_change and (standing.low >= standing.needed or standing.high < standing.needed):
         word = "reached" if standing.low >= standing.needed else "missed"
-        return _Part(f"gate {rule}: certain to be {word}", f"gate {rule}: {word}", 3)
+        return _Part(f"gate {rule}: certain to be {word}", f"gate {rule}: {word}", 4)
     ends = f"{standing.low:{sign}.3f} to {standing.high:{sign}.3f}"
-    return _Part(f"gate {rule}: open, the run may end at {what}{ends}", f"gate {rule}: {what}{ends}", 3)
+    return _Part(f"gate {rule}: open, the run may end at {what}{ends}", f"gate {rule}: {what}{ends}", 4)
 
 
 def duration(seconds: float) -> str:
@@ -153,7 +153,7 @@ def _number(count: int) -> str:
     """Write a number of tokens with three digits: 812, 34.1k, 1.24M."""
     if count < _THOUSAND:
         return str(count)
-    unit, letter = (_THOUSAND, "k") if count < _MILLION else (_MILLION, "M")
+    unit, letter = (_THOUSAND, "k") if round(count / _THOUSAND) < _THOUSAND else (_MILLION, "M")
     value = count / unit
     digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0  # noqa: PLR2004 (three digits in all)
     return f"{value:.{digits}f}{letter}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.markdown import code, plain, table
 from pytest_fcpivot.report.verdict import stopped_lines
+from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,11 +100,21 @@ def _signatures(causes: Sequence[Cause], changed: Changed | None) -> list[str]:
         since = [] if changed is None else ["since the baseline"]
         head = ("what went wrong", "answers", "reward lost", *since, "example")
         rows = [_signature(cause, changed) for cause in causes[:_SIGNATURES]]
+        if len(causes) > _SIGNATURES:  # where each function has causes of its own, the first ten say little
+            sums = [
+                (plain(group.heading), f"{group.count}", f"{group.lost:.4g}", f"{len(group.causes)}")
+                for group in grouped(causes)
+            ]
+            lines += [
+                "",
+                *table(("what went wrong, in all", "answers", "reward lost", "causes"), sums, right=(1, 2, 3)),
+            ]
+            head = ("the costliest causes", *head[1:])
         lines += ["", *table(head, rows, right=(1, 2))]
         if len(causes) > _SIGNATURES:
             rest = causes[_SIGNATURES:]
             answers, lost = count_of(sum(cause.count for cause in rest), "answer"), sum(cause.lost for cause in rest)
-            lines += ["", f"… and {len(rest)} more ways, of {answers} and {lost:.4g} of the reward"]
+            lines += ["", f"… and {count_of(len(rest), 'more cause')}, of {answers} and {lost:.4g} of the reward"]
     if gone:
         more = f"; and {len(gone) - _GONE} more" if len(gone) > _GONE else ""
         lines += ["", f"Gone since the baseline: {'; '.join(_what(cause.signature) for cause in gone[:_GONE])}{more}"]

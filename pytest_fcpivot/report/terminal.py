@@ -19,7 +19,7 @@ from pytest_fcpivot.core.answer_flags import (
     SYSTEM_MOVED,
 )
 from pytest_fcpivot.core.apart import shown_name
-from pytest_fcpivot.core.jsontext import on_screen, one_line
+from pytest_fcpivot.core.jsontext import on_screen, one_line, shows_as_it_is
 from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.graders.settings_text import settings_line
@@ -44,6 +44,7 @@ _FILES_SHOWN = 5
 _ALWAYS_SHOWN = 10
 _GROUPS_SHOWN, _CAUSES_OF_GROUP, _GONE_SHOWN = 8, 3, 3
 _LATENCY_SHOWN_FROM_S = 0.05
+_TYPED = 200  # characters of an id that a command to copy may have
 # The most characters that are shown of a name (which models, servers or data choose), of a cause, and of an error.
 _NAME, _CAUSE, _ERROR = 80, 160, 400
 
@@ -494,8 +495,18 @@ def _write_run(reporter: pytest.TerminalReporter, summary: Summary) -> None:
     if recorded.path is None:
         return
     _write_command(reporter, f"run recorded in {recorded.path}")
+    look = how_to_look(recorded.path, summary.figures)
+    if look is not None:
+        _write_command(reporter, look)
     if summary.to_complete:
         _write_command(reporter, how_to_go_on(recorded.path, marked=recorded.marked))
+
+
+def how_to_look(run: str, figures: Figures) -> str | None:
+    """Return the line with the command that shows the first example of the causes; None if no id can be typed."""
+    examples = (cause.example for group in grouped(figures.causes) for cause in group.causes)
+    example = next((test for test in examples if shows_as_it_is(test) and len(test) <= _TYPED), None)
+    return None if example is None else f"look at a failure:  {shlex.join(['fcpivot', 'show', run, example])}"
 
 
 def how_to_go_on(run: str, *, marked: bool) -> str:

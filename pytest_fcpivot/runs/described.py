@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_fcpivot.core.errors import RunError
-from pytest_fcpivot.core.jsontext import shown
+from pytest_fcpivot.core.jsontext import one_line, shown
 from pytest_fcpivot.core.usage import MOST
 from pytest_fcpivot.options.table import KINDS
 from pytest_fcpivot.runs import inside
@@ -30,12 +30,19 @@ DECIDED = "decided"  # the member of a run that was stopped because its verdict 
 RUN_FILE = "run.json"
 LARGEST = 16 << 20  # bytes; the run.json of a run merged from a thousand shards has 2 MB
 _DEEPEST = 64
+_RUNS_NAMED = 3
 _WIDTH = 80
 
 
 def read_description(path: Path) -> dict[str, Any]:
     """Read the `run.json` of a run; raises RunError if it is missing, damaged or of another version."""
     return _unmarked(_read(path)[0])
+
+
+def _runs_in(path: Path) -> str:
+    """Name the last runs in a directory that was taken for a run."""
+    names = sorted(file.parent.name for file in path.glob(f"*/{RUN_FILE}"))[-_RUNS_NAMED:]
+    return f"; runs in it: {', '.join(map(one_line, names))}" if names else ""
 
 
 def read_with_origin(path: Path, key: Key) -> tuple[dict[str, Any], Origin]:
@@ -55,7 +62,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = whole_file(file, LARGEST)
     except FileNotFoundError as error:
-        why = f"it has no {RUN_FILE}" if path.exists() else "there is no such directory"
+        why = f"it has no {RUN_FILE}{_runs_in(path)}" if path.exists() else "there is no such directory"
         raise RunError(f"{path}: not a run's directory: {why}") from error
     except NotADirectoryError as error:
         raise RunError(f"{path}: not a run's directory, but a file") from error

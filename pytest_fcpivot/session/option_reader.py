@@ -142,14 +142,14 @@ class OptionReader:
         value, source = self.value("fc_html")
         if value in (None, ""):
             return None
-        from pytest_fcpivot.report.html.writing import refuse_other_ending  # noqa: PLC0415 (only if asked for)
+        from pytest_fcpivot.report.html.writing import refuse_target  # noqa: PLC0415 (only if asked for)
 
         if run == NO_RUN:
             raise OptionError(
                 f"{source}={value}: the report is made from the recorded run; leave out --fc-run={NO_RUN}"
             )
         target = Path(self._config.invocation_params.dir, value).expanduser()
-        refuse_other_ending(target, source)
+        refuse_target(target, f"{source}={value}")
         return target
 
     def value(self, dest: str) -> tuple[Any, str]:

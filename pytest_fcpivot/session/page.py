@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.errors import FcPivotError
@@ -41,12 +42,13 @@ class Page:
             base=None if gating is None or gating.comparison is None else gating.comparison.base,
             stores=tuple((dataset.label, dataset.store) for dataset in self._plan.datasets),
         )
+        again = f"; write it from the run:  fcpivot report {shlex.quote(asked.path)} -o report.html"
         try:
             built = build(asked)
             size = write(self._target, built.texts)
         except FcPivotError as error:
-            self.trouble = f"the report {shown} is not written: {error}"
+            self.trouble = f"the report {shown} is not written: {error}{again}"
         except OSError as error:
-            self.trouble = f"the report {shown} cannot be written: {error.strerror or error}"
+            self.trouble = f"the report {shown} cannot be written: {error.strerror or error}{again}"
         else:
             self.lines = tuple(said(shown, built, size))

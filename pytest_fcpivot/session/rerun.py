@@ -63,8 +63,11 @@ def _again(config: pytest.Config, plan: Plan, run: Path | None) -> list[str] | N
     if options.set_beside_command_line(config, "fc_save_baseline"):
         return None
     starts = any(argument.startswith("--fc-") for argument in arguments)
-    for dest in OF_GATES:
+    # a report of nothing but failures would replace that of the whole
+    for dest in (*OF_GATES, "fc_html"):
         arguments = without(arguments, dest)
+    if options.set_beside_command_line(config, "fc_html"):
+        arguments.append("--fc-html=")
     if starts and not any(argument.startswith("--fc-") for argument in arguments):
         # what only settings name is not run, so the agent is named
         if plan.options.agent is None:

@@ -376,6 +376,18 @@ def test_standard_output(odd_run: Path, capfdbinary: pytest.CaptureFixture[bytes
     assert said.err.startswith(b"-: 12 rows\nnote: ")
 
 
+def test_parquet_in_a_terminal(
+    odd_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parquet, which would confuse a terminal, is not written to one."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb"), os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", terminal)
+        assert main(["export", str(odd_run), "--to", "parquet", "-o", "-"]) == 2
+    assert "a terminal cannot show Parquet" in capsys.readouterr().err
+
+
 def test_a_file_that_is_there(odd_run: Path, tmp_path: Path) -> None:
     """A file that is there is replaced, also by way of a run's results, and nothing is left beside it."""
     target = tmp_path / "new" / "out.csv"

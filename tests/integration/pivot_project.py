@@ -356,7 +356,7 @@ class Project:
         return self.redact("\n".join(shown))
 
 
-_OF_THE_SESSION = ("rerun the failures:", "run the tests that are missing", "latency: ")
+_OF_THE_SESSION = ("rerun the failures:", "look at a failure:", "run the tests that are missing", "latency: ")
 
 
 def _exit_status(args: Sequence[str]) -> int:

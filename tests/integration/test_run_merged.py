@@ -88,7 +88,7 @@ def _summary(counted: Counted, result: pytest.RunResult) -> list[str]:
 
 def _report(counted: Counted, merged: Merged) -> list[str]:
     """Return the same of a merged run."""
-    apart = ("run recorded in", "latency:", "run the tests that are", "merged: ")
+    apart = ("run recorded in", "look at a failure:", "latency:", "run the tests that are", "merged: ")
     return [counted.project.redact(line) for line in merged_lines(merged) if not line.startswith(apart)]
 
 

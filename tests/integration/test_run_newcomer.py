@@ -189,11 +189,13 @@ def _rerun(project: Project, *args: str) -> list[str]:
         ([], "fc_run = 'a run'", ["--fc-run='a run'-2"]),
         (["-k", "wrong or right", "--fc-run=none"], "", ["-k", "wrong or right", "--fc-run=none"]),
         (["--fc-run=a run"], "addopts = --fc-run=other", ["--fc-run=a run-2"]),
+        (["--fc-html=all.html"], "", []),
+        ([], "fc_html = all.html", ["--fc-html="]),
     ],
-    ids=["equals", "two words", "ini", "none", "addopts"],
+    ids=["equals", "two words", "ini", "none", "addopts", "report", "report in ini"],
 )
 def test_the_printed_command(project: Project, args: list[str], ini: str, printed: list[str]) -> None:
-    """The command that is printed reruns the failures as it stands, wherever the run was recorded."""
+    """The command that is printed reruns the failures as it stands, and keeps the run and the report of the whole."""
     project.write("pytest.ini", f"[pytest]\n{ini}\n")
     rows = {"right": ("say hello", None), "wrong": ("say no", "nothing"), "wrong-2": ("say no", "nothing")}
     options = project.puppet(project.rows(rows), "my data/it's.jsonl")

@@ -158,6 +158,41 @@ def test_the_first_screen_and_the_rows_say_what_the_run_did(project: Project) ->
     assert result["rerun"].startswith(f"pytest {wrong['test']} ")
 
 
+def test_the_page_says_whether_the_model_or_the_matcher_is_at_fault(project: Project) -> None:
+    """A sentence says whose the failures are, in the words and with the figures of the audit of that run."""
+    rows = [
+        project.row('call add {"a": "Blue"}', 'call add {"a": "BLUE"}'),
+        project.row('call add {"a": "Blue"}', 'call add {"a": "green"}'),
+        project.row('call add {"a": "Blue"}', "say no"),
+        project.row('call add {"a": "Blue"}'),
+    ]
+    recorded(project, rows, "run", "--fc-grader=nemo-gym:first-call")
+    audited = "\n".join(project.command("audit", "run").outlines)
+    shown = report(project, "run").texts["schema"]
+    assert "verdict: mostly the model, and partly the matcher's strictness\n  of 3 that fail" in audited
+    assert "1 (33.3%) pass under lenient" in audited
+    assert "At fault: mostly the model, and partly the matcher's strictness. Of 3 failed answers, 1 would pass" in shown
+    assert "and 2 would fail there too" in shown
+
+
+def test_the_page_names_the_cost_and_the_options_as_they_are_written(project: Project) -> None:
+    """The cost has its currency, and the options of the run stand as on a command line."""
+    project.write(
+        "priced.py",
+        "def answer(pivot):\n    usage = {'prompt_tokens': 1000000, 'completion_tokens': 500000}\n"
+        "    message = {'role': 'assistant', 'content': 'hello'}\n"
+        "    return {'object': 'chat.completion', 'choices': [{'message': message}], 'usage': usage}\n",
+    )
+    project.data(project.rows({"p0": ("say hello", None)}), "my pivots.jsonl")
+    project.run_here("--fc-agent=priced:answer", "--fc-data=my pivots.jsonl", "--fc-price=2/8 EUR", "--fc-run=run")
+    page = report(project, "run")
+    assert "6.0000 EUR" in page.texts["figures"]
+    assert page.unpacked("fc-index")["run"]["currency"] == "EUR"
+    told = "\n".join(project.command("show", "run", "p0").outlines)
+    assert "1,000,000 tokens read, 500,000 written, cost 6 EUR" in told
+    assert "--fc-agent=priced:answer '--fc-data=my pivots.jsonl' '--fc-price=2/8 EUR'" in page.texts["provenance"]
+
+
 def test_a_session_writes_its_report(project: Project, plugin_args: list[str]) -> None:
     """--fc-html writes the page at the session's end, with workers too, and says where it is."""
     options = project.puppet(project.mixed_rows(12))
@@ -194,6 +229,13 @@ def test_changes_since_a_baseline(project: Project) -> None:
     page = report(project, "before", "after")
     assert "↓3 lost, ↑0 won" in page.texts["figures"]
     assert "new" in page.texts["signatures"]
+    assert "a message in place of a call30" in page.texts["signatures"]  # three now, and none before
+    project.run_here("--fc-data=pivots.jsonl", "--fc-agent=silent", "--fc-run=silent", "-q")
+    silent = report(project, "after", "silent").texts["signatures"]
+    assert "neither a call nor a message80" in silent
+    assert "a message in place of a call03" in silent  # it has gone
+    mended = report(project, "after", "before").texts["signatures"]
+    assert "1 signature of the baseline is goneadd → a message" in mended
     assert "after (this run)" in page.texts["history"]
     assert page.texts["history"].count("puppet:answer") == 2  # in the picture and in the table
     flipped = next(row for row in page.rows() if row["id"] == "p1")
@@ -323,6 +365,8 @@ def test_without_the_data(project: Project) -> None:
     (project.path / "pivots.jsonl").unlink()
     page = report(project, "run")
     assert "data of the run are not at hand" in page.texts["verdict"]
+    told = project.command("report", "run", "-o", "report.html").outlines
+    assert "without conversations and expected actions, since the data are not at hand" in told[1]
     assert "pivots.jsonl" in page.texts["verdict"]
     assert "6 of 10 graded answers passed" in page.texts["verdict"]
     row = page.rows()[1]
@@ -391,7 +435,12 @@ def test_a_full_disk(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--fc-html=report.txt"], "ends in .html"), (["--fc-html=report.html", "--fc-run=none"], "recorded run")],
+    [
+        (["--fc-html=report.txt"], "--fc-html=report.txt: the report is a page, so the name of its file ends in .html"),
+        (["--fc-html=report.html", "--fc-run=none"], "recorded run"),
+        (["--fc-html=."], "--fc-html=.: this is a directory"),
+        (["--fc-html=puppet.py/report.html"], "nothing can be written into"),
+    ],
 )
 def test_a_session_refuses_a_report_that_cannot_be(project: Project, options: list[str], words: str) -> None:
     """Before any test runs, a session refuses a report without a run, or with a name that is not a page's."""
@@ -402,8 +451,12 @@ def test_a_session_refuses_a_report_that_cannot_be(project: Project, options: li
 
 def test_a_report_that_cannot_be_written_fails_the_session(project: Project) -> None:
     """Where the file cannot be written at the end, the session says so, and its exit code is not that of success."""
-    project.write("taken", "")
+    project.write("taking.py", "def answer(pivot):\n    open('taken', 'w').close()\n    return 'hello'\n")
     options = project.puppet(project.rows({"p0": ("say hello", None)}))
-    result = project.run_here(*options, "--fc-html=taken/report.html", "-q")
-    result.stdout.fnmatch_lines(["ERROR: the report taken*report.html cannot be written: *"])
+    result = project.run_here(
+        options[0], "--fc-agent=taking:answer", "--fc-html=taken/report.html", "--fc-run=run", "-q"
+    )
+    result.stdout.fnmatch_lines(
+        ["ERROR: the report taken*report.html cannot be written: *; write it from the run:  fcpivot report run -o *"]
+    )
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR

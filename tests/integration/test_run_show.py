@@ -159,11 +159,17 @@ def test_which_run(project: Project) -> None:
     in_order(shown(project, "right"), "pivots.jsonl::right  PASSED", "Run it again", "--fc-replay=", "asks no agent")
     assert shown(project, str(run), "right").count("PASSED") == 1
     assert project.command("compare", str(run.parent), "--save-baseline=saved.jsonl", "--allow-errors").ret == 0
+    project.run_here(*options, "-k", "right")
+    in_order(shown(project, "wrong"), "wrong  NO RESULT", "this is the latest run:", "name an earlier one")
     assert "this is a saved baseline" in refused(project, "saved.jsonl", "right")
     assert "PIVOT is empty" in refused(project, "")
     assert "no such run or data file" in refused(project, "nowhere", "right")
     assert "this file is neither" in refused(project, "puppet.py", "right")
     assert "not a run's directory" in refused(project, ".", "right")
+    in_order(refused(project, ".fcpivot", "right"), "runs in it: ", run.parent.name)
+    for name in (".fcpivot/" + run.parent.name, "pivots.jsonl", "sample"):
+        assert f"name a pivot too, as in fcpivot show {name} PIVOT" in refused(project, name)
+        assert f"comes first: fcpivot show {name} right" in refused(project, "right", name)
 
 
 def test_passing_and_errors(project: Project) -> None:

@@ -84,6 +84,21 @@ def test_the_rerun_command(project: Project, plugin_args: list[str]) -> None:
     assert "passed" not in outcomes.values()
 
 
+def test_the_command_that_shows_a_failure(project: Project, plugin_args: list[str]) -> None:
+    """The summary has a command that shows a failure, word for word; where nothing failed, there is none."""
+    options = project.puppet(
+        project.rows({"fine": ("say no", None), "wrong": ("say no", "nothing")}), "my data/p.jsonl"
+    )
+    result = project.run_here(*options, *plugin_args)
+    line = next(line for line in result.outlines if line.startswith("look at a failure:"))
+    program, *words = shlex.split(line.partition(":")[2])
+    assert program == "fcpivot"
+    assert project.command(*words).outlines[0] == "my data/p.jsonl::wrong  FAILED"
+    fine = project.run_here(*options, "-k", "fine")
+    fine.stdout.no_fnmatch_line("look at a failure:*")
+    fine.stdout.fnmatch_lines(["mean reward 1.0000 *1 answer in 1 trajectory)"])
+
+
 def test_the_rerun_command_of_a_rerun(project: Project) -> None:
     """The command of a rerun asks for --lf once."""
     options = project.puppet(_mixed(project))

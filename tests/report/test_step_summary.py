@@ -26,14 +26,15 @@ def row_of(html: str, text: str) -> list[str]:
 
 
 def test_the_first_ten() -> None:
-    """The ten signatures that cost the most are shown with an example each, and the others are counted."""
+    """The ten signatures that cost the most have an example each, the others are counted, and the sum is above them."""
     answers = [record(10 * n + k, path=f"$.key{n}") for n in range(12) for k in range(12 - n)]
     html = page(summary_of(answers))
     example = ["<code>find</code> <code>$.key0</code>: the value differs", "12", "12", "<code>data.jsonl::t0-d0</code>"]
     assert row_of(html, "$.key0<") == example
     assert "$.key9<" in html
     assert "$.key10<" not in html
-    assert "… and 2 more ways, of 3 answers and 3 of the reward" in html
+    assert "… and 2 more causes, of 3 answers and 3 of the reward" in html
+    assert row_of(html, "another value in the arguments") == ["another value in the arguments", "78", "78", "12"]
     assert "baseline" not in html
 
 
@@ -45,6 +46,7 @@ def test_beside_a_baseline() -> None:
     answers = [record(0, path="$.key0"), record(1, path="$.fresh")]
     changed = Changed.between(before.ranked(), summary_of(answers).figures.causes)
     html = page(summary_of(answers, changed=changed))
+    assert "in all" not in html
     assert row_of(html, "$.key0<")[3] == ""
     assert row_of(html, "$.fresh<")[3] == "<strong>new</strong>"
     assert "Gone since the baseline: <code>find</code> <code>$.key1</code>: the value differs; " in html

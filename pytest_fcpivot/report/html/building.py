@@ -65,7 +65,7 @@ class Built:
     """The page as texts, and what is told about it.
 
     `rows` counts the tests in the table, `not_run` those of them without a result, `left_out` those without their
-    details, and `unlisted` the tests that are not in the table.
+    details, and `unlisted` the tests that are not in the table. `no_data` says why the data of the run are not at hand.
     """
 
     texts: Iterable[str]
@@ -73,6 +73,7 @@ class Built:
     not_run: int
     left_out: int
     unlisted: int
+    no_data: str | None = None
 
 
 def build(asked: Asked) -> Built:
@@ -101,7 +102,7 @@ def _read_and_built(asked: Asked) -> Built:
 
 def _built(asked: Asked, run: RunRead) -> Built:
     redact = Redactor()
-    base, comparison, changed = None, None, None
+    base, comparison, changed, before_causes = None, None, None, None
     causes = run.results.tally.signatures.ranked()
     if asked.base is not None:
         base = read_base(asked.base, run.results.rewards.places)
@@ -113,13 +114,17 @@ def _built(asked: Asked, run: RunRead) -> Built:
             key = entry.place, entry.pivot_id
             entry.before, entry.flip = before.get(key), flips.get(key, 0)
         if base.results is not None:
+            causes_of_base = base.results.tally.signatures.ranked()
             changed = Changed.between(
-                base.results.tally.signatures.ranked(),
+                causes_of_base,
                 causes,
                 in_both_before=_on(base.results, keys_of(pair.base for pair in comparison.pairs)),
                 in_both_now=_on(run.results, keys_of(pair.new for pair in comparison.pairs)),
             )
-    ladder = climb(run, asked.most_rows)
+            same_tests = len(base.results.entries) == len(run.results.entries)
+            if same_tests and not comparison.only_base and not comparison.only_new:  # else the numbers tell nothing
+                before_causes = causes_of_base
+    ladder, faults = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
     rows = len(order.entries)
@@ -129,7 +134,9 @@ def _built(asked: Asked, run: RunRead) -> Built:
         redact,
         comparison=comparison,
         changed=changed,
+        before=before_causes,
         ladder=ladder,
+        faults=faults,
         strip=past,
         strip_note=note,
         unlisted=unlisted,
@@ -152,7 +159,14 @@ def _built(asked: Asked, run: RunRead) -> Built:
     meta = payload.meta(rows=rows, parts=len(parts), left_out=left_out)
     texts = page(title_of(screen), written, meta, index, parts)
     not_run = sum(entry.outcome == NOT_RUN for entry in order.entries)
-    return Built(texts=texts, rows=rows, not_run=not_run, left_out=left_out, unlisted=unlisted)
+    return Built(
+        texts=texts,
+        rows=rows,
+        not_run=not_run,
+        left_out=left_out,
+        unlisted=unlisted,
+        no_data=screen.no_data,
+    )
 
 
 def _on(results: Results, pivots: Keys) -> tuple[Cause, ...]:

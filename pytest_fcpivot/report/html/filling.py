@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
 from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.options.gate import parse_share
+from pytest_fcpivot.options.table import OPTIONS, as_arguments
 from pytest_fcpivot.report.html.bins import BINS, TYPES, bin_of
 from pytest_fcpivot.report.html.model import (
     Bar,
@@ -16,6 +18,7 @@ from pytest_fcpivot.report.html.model import (
     Confusion,
     Count,
     Example,
+    Faults,
     Mark,
     Screen,
     Signed,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.signatures import Cause, Changed
 
 EXAMPLES = 100  # signatures that are shown with an example; all others are in the table
+_KNOWN = frozenset(option.dest for option in OPTIONS)
+_NO_FAULTS = Faults(0, 0, 0)
 _TOOLS = 12
 _LONGEST = 2000  # characters of a text of an example
 _COLUMNS = 10
@@ -55,14 +60,17 @@ def screen_of(
     *,
     comparison: Comparison | None = None,
     changed: Changed | None = None,
+    before: tuple[Cause, ...] | None = None,
     ladder: tuple[Rung, ...] = (),
+    faults: Faults = _NO_FAULTS,
     strip: tuple[PastRun, ...] = (),
     strip_note: str = "",
     unlisted: int = 0,
 ) -> Screen:
     """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline.
 
-    `unlisted` counts the results that have no row in the table.
+    `before` has all signatures of the baseline, if it is a run of the same tests. `unlisted` counts the results that
+    have no row in the table.
     """
     figures = Figures.of(run.results.tally)
     entries = [entry for entry in run.results.entries.values() if entry.answered is not None]
@@ -80,11 +88,13 @@ def screen_of(
         comparison=comparison,
         signatures=tuple(_signed(run, figures.causes, changed, redact)),
         gone=() if changed is None else changed.gone,
+        before=before,
         matrix=_matrix(entries),
         confusion=_confusion(entries),
         schema=Counter((entry.schema == "valid", entry.outcome == 0) for entry in _checked(entries)),
         unchecked=sum(entry.schema == "unusable-schema" for entry in entries),
         ladder=ladder,
+        faults=faults,
         slices=tuple(_slices(entries)),
         strip=strip,
         strip_note=strip_note,
@@ -237,7 +247,8 @@ def _provenance(run: RunRead) -> Iterator[tuple[str, str]]:
     for name, store in run.stores:
         facts = store.provenance
         for source in facts.get("sources") or [{"source": facts.get("source")}]:
-            parts = [str(source.get("source") or name)]
+            # data that were not prepared beforehand are the file itself, whose copy in the cache may know an older name
+            parts = [str(source.get("source") or name)] if name.endswith(".parquet") else []
             parts += [f"{key} {source[key]}" for key in ("repo", "commit", "split") if source.get(key)]
             licence = source.get("licence") or facts.get("licence")
             parts.append(f"licence {licence}" if licence else "no licence is recorded")
@@ -258,4 +269,9 @@ def _provenance(run: RunRead) -> Iterator[tuple[str, str]]:
     if git:
         yield "git", ", ".join(f"{key} {value}" for key, value in git.items()) if isinstance(git, dict) else str(git)
     given = {name: value for name, value in about["options"].items() if value not in (None, "", [])}
-    yield "options", ", ".join(f"{name} {value}" for name, value in sorted(given.items())) or "none"
+    yield "options", shlex.join(word for name in sorted(given) for word in _as_words(name, given[name])) or "none"
+
+
+def _as_words(name: str, value: Any) -> list[str]:
+    """Return an option as on a command line, also one of another version, which is not known here."""
+    return as_arguments(name, value) if name in _KNOWN else [f"--{name.replace('_', '-')}={value}"]

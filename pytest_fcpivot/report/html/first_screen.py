@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from pytest_fcpivot.audit.comparators import LENIENT
+from pytest_fcpivot.audit.report import who_fails
 from pytest_fcpivot.core.answer_flags import CALL_LIKE, CUT_OFF, MALFORMED
 from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.report.html import svg
 from pytest_fcpivot.report.html.escape import Markup, element, join
 from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, OTHER_TOOL, RIGHT_TOOL
@@ -18,15 +19,20 @@ from pytest_fcpivot.runs.signatures import grouped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pytest_fcpivot.report.html.model import Screen, Signed, Slice
+    from pytest_fcpivot.report.html.model import Faults, Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
-    from pytest_fcpivot.runs.signatures import CauseGroup
+    from pytest_fcpivot.runs.signatures import Cause, CauseGroup
 
 _OPEN = 10  # signatures that are listed at once
 _FEW = 30
 _GONE = 50
 _WIDTH = 300
 _DASH = "\u2013"
+
+
+def _many(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number of things as all numbers of this page are written."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def title_of(screen: Screen) -> str:
@@ -110,7 +116,7 @@ def _sections(screen: Screen) -> Iterator[object]:
 def _verdict(screen: Screen) -> Iterator[Markup]:
     figures, verdict = screen.figures, screen.verdict
     if verdict is None:
-        sentence = f"{figures.passed:,} of {figures.graded:,} graded answers passed; there was no gate to decide."
+        sentence = f"{figures.passed:,} of {figures.graded:,} graded answers passed; no gate was set."
         yield element("p", element("strong", "NO GATE", class_="word none"), " ", sentence)
     else:
         kind = "fails" if verdict.fails else "pass" if verdict.word == "PASS" else "open"
@@ -158,7 +164,7 @@ def _reward(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"95 % interval {interval.low:.4f} to {interval.high:.4f}, over {interval.n:,} answers in "
-        f"{trajectories(interval.clusters)}{marks}",
+        f"{_many(interval.clusters, 'trajectory', 'trajectories')}{marks}",
     )
     figures, mark = screen.figures, screen.subject.mark
     at = "" if mark is None else f" at a reward of {mark:.12g} or more"
@@ -168,14 +174,14 @@ def _reward(screen: Screen) -> Iterator[Markup]:
 def _change(screen: Screen) -> Iterator[Markup]:
     found = screen.comparison
     if found is None or found.difference is None:
-        yield element("p", "No baseline: name one with --baseline, or give an earlier run before this one.")
+        yield element("p", "This run is not compared with another one.")
         return
     change = found.difference
     yield element("p", element("b", f"{change.change:+.4f}", class_="value"))
     yield element(
         "p",
-        f"interval {change.lowest:+.4f} to {change.highest:+.4f} at {100 * (1 - change.alpha):g} %, over "
-        f"{count_of(change.n, 'pivot')} that {found.base.name} has too",
+        f"{100 * (1 - change.alpha):g} % interval {change.lowest:+.4f} to {change.highest:+.4f}, over "
+        f"{_many(change.n, 'pivot')} that {found.base.name} has too",
     )
     yield element(
         "p",
@@ -193,7 +199,7 @@ def _change(screen: Screen) -> Iterator[Markup]:
         (len(found.errors_new), "without a graded answer in this run, and left out"),
     ):
         if count:
-            yield element("p", f"{count_of(count, 'pivot')} {where}")
+            yield element("p", f"{_many(count, 'pivot')} {where}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
@@ -277,17 +283,26 @@ def _history(screen: Screen) -> Iterator[Markup]:
 def _signatures(screen: Screen) -> Iterator[Markup]:
     signed = screen.signatures
     if not signed:
-        yield element("p", "All graded answers have the whole reward.")
+        if screen.figures.graded:
+            yield element("p", "All graded answers have the whole reward.")
+        else:
+            yield element("p", "There is no graded answer.")
+        yield from _gone(screen.gone)
         return
     total = sum(each.cause.lost for each in signed)
     answers = sum(each.cause.count for each in signed)
     yield element(
         "p",
         f"{answers:,} answers lost {total:,.1f} of {screen.figures.graded:,} in reward, in "
-        f"{count_of(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
+        f"{_many(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
         "The table adds them up by what went wrong, and the list has those that cost the most.",
+        _told_before(screen),
     )
-    yield _groups(grouped(each.cause for each in signed), screen.figures.categories)
+    yield _groups(
+        grouped(each.cause for each in signed),
+        screen.figures.categories,
+        None if screen.before is None else {group.heading: group.count for group in grouped(screen.before)},
+    )
     most = signed[0].cause.lost
     shown = [each for each in signed if each.example is not None]
     yield element("ol", *(_signature(each, most) for each in shown[:_OPEN]), class_="signatures")
@@ -295,26 +310,42 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     if more:
         yield element(
             "details",
-            element("summary", f"{len(more)} more signatures"),
+            element("summary", _many(len(more), "more signature")),
             element("ol", *(_signature(each, most) for each in more), start=_OPEN + 1, class_="signatures"),
         )
     if len(signed) > len(shown):
         rest = sum(each.cause.lost for each in signed[len(shown) :])
-        yield element("p", f"{len(signed) - len(shown):,} further signatures lost {rest:,.1f}; the table has them all.")
-    if screen.gone:
-        items = [element("li", _label(cause.signature.label), f" ({cause.count})") for cause in screen.gone[:_GONE]]
-        left = len(screen.gone) - _GONE
         yield element(
-            "details",
-            element("summary", f"{len(screen.gone)} signatures of the baseline are gone"),
-            element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
+            "p", f"{_many(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
         )
+    yield from _gone(screen.gone)
 
 
-def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int]) -> Markup:
+def _gone(gone: Sequence[Cause]) -> Iterator[Markup]:
+    """Write the signatures of the baseline that this run has no more."""
+    if not gone:
+        return
+    items = [element("li", _label(cause.signature.label), f" ({cause.count})") for cause in gone[:_GONE]]
+    left = len(gone) - _GONE
+    verb = "is" if len(gone) == 1 else "are"
+    yield element(
+        "details",
+        element("summary", f"{_many(len(gone), 'signature')} of the baseline {verb} gone"),
+        element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
+    )
+
+
+def _told_before(screen: Screen) -> str | None:
+    if screen.before is None or screen.comparison is None:
+        return None
+    return f" The column “before” counts the answers of {one_line(screen.comparison.base.name, _WIDTH)}."
+
+
+def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int], before: Mapping[str, int] | None) -> Markup:
     """Write the causes by what went wrong, which is short also where every function has causes of its own.
 
     `answers` counts all graded answers by category; a user's own grader may give one with the whole reward, too.
+    `before` has the numbers of the baseline's answers by heading; what only the baseline has comes last.
     """
     of_category = Counter(category for group in groups for category in _categories(group))
     rows = []
@@ -336,11 +367,24 @@ def _groups(groups: Sequence[CauseGroup], answers: Mapping[str, int]) -> Markup:
                 ),
                 element("th", one_line(group.heading, _WIDTH), scope="row"),
                 element("td", f"{group.count:,}", **filters),
+                None if before is None else element("td", f"{before.get(group.heading, 0):,}"),
                 element("td", f"{group.lost:,.1f}"),
                 element("td", f"{len(group.causes):,}"),
             )
         )
-    heads = [element("th", name, scope="col") for name in ("share", "what went wrong", "answers", "lost", "signatures")]
+    now = {group.heading for group in groups}
+    for heading, count in (before or {}).items():
+        if heading not in now:
+            rows.append(
+                element(
+                    "tr",
+                    element("td", svg.bar(0.0, "lost reward 0.0")),
+                    element("th", one_line(heading, _WIDTH), scope="row"),
+                    *(element("td", text) for text in ("0", f"{count:,}", "0.0", "0")),
+                )
+            )
+    names = ("share", "what went wrong", "answers", *(() if before is None else ("before",)), "lost", "signatures")
+    heads = [element("th", name, scope="col") for name in names]
     return element("table", element("thead", element("tr", *heads)), element("tbody", *rows), class_="causes")
 
 
@@ -456,7 +500,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
         "div", element("table", element("thead", head), element("tbody", *rows), class_="tools"), class_="wide"
     )
     if confusion.more:
-        yield element("p", f"{count_of(confusion.more, 'further tool')} lost reward too.")
+        yield element("p", f"{_many(confusion.more, 'further tool')} lost reward too.")
 
 
 def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
@@ -467,7 +511,24 @@ def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
         return None
 
 
+def _faults(faults: Faults) -> Iterator[Markup]:
+    """Say in a sentence whose the failures are, in the words of the audit."""
+    failed = faults.matcher + faults.model
+    if not failed and not faults.messages:
+        return
+    sentence = ""
+    if failed:
+        sentence = (
+            f" Of {_many(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
+            f"({LENIENT.name}), and {faults.model:,} would fail there too."
+        )
+    if faults.messages:
+        sentence += f" Messages that were scored too low, which only agentic judges here: {faults.messages:,}."
+    yield element("p", element("strong", f"At fault: {who_fails(faults.matcher, failed)}."), sentence, class_="fault")
+
+
 def _schema(screen: Screen) -> Iterator[Markup]:
+    yield from _faults(screen.faults)
     counts = screen.schema
     head = element(
         "tr",
@@ -485,7 +546,7 @@ def _schema(screen: Screen) -> Iterator[Markup]:
     yield element("table", element("thead", head), element("tbody", *rows), class_="schema")
     if screen.unchecked:
         yield element(
-            "p", f"{count_of(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them."
+            "p", f"{_many(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them."
         )
     if not screen.ladder:
         yield element("p", "The audit needs the data of the run.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.audit.comparators import LADDER, Case, grades
+from pytest_fcpivot.audit.comparators import LADDER, LENIENT, Agentic, Case, grades
 from pytest_fcpivot.data.rows import expected_action_from_json
 from pytest_fcpivot.data.selection import stable_hash
 from pytest_fcpivot.graders import passes
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
-from pytest_fcpivot.report.html.model import Rung
+from pytest_fcpivot.report.html.model import Faults, Rung
 from pytest_fcpivot.runs.reader import line_at, open_regular, result_line
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.report.html.results import Entry
 
 Rewards = tuple[float | None, ...]
+_LENIENT = LADDER.index(LENIENT)
 
 
 def _some(entries: list[Entry], most: int) -> list[Entry]:
@@ -28,13 +29,15 @@ def _some(entries: list[Entry], most: int) -> list[Entry]:
     return [entries[number] for number in sorted(chosen)]
 
 
-def climb(run: RunRead, most: int) -> tuple[Rung, ...]:
-    """Grade each answer by each rung, and keep the rewards in the entries; () without the data.
+def climb(run: RunRead, most: int) -> tuple[tuple[Rung, ...], Faults]:
+    """Grade each answer by each rung, and keep the rewards in the entries; returns no rungs without the data.
 
-    Answers from which a secret was removed are left out, as in an audit. Of more than `most`, that many are chosen.
+    Failures are counted by whose they are. Answers from which a secret was removed are left out. Both is as in an
+    audit. Of more answers than `most`, that many are chosen.
     """
+    matcher = model = messages = 0
     if not run.stores:
-        return ()
+        return (), Faults(matcher, model, messages)
     mark = float(run.description.get("pass_mark", DEFAULT_PASS_MARK))
     scores = run.description["grader"]["name"] == AgenticGrader().name
     totals, passed, judged = ([0.0] * len(LADDER), [0] * len(LADDER), [0] * len(LADDER))
@@ -58,16 +61,25 @@ def climb(run: RunRead, most: int) -> tuple[Rung, ...]:
                     case = Case(expected, action, tools_json, line.reward if scores and is_message else None)
                     found: Rewards = tuple(None if each is None else each.reward for each in grades(case))
                     entry.rungs = same.setdefault(found, found)
+                    if line.reward is not None and not passes(line.reward, mark):
+                        lenient = found[_LENIENT]
+                        if is_message:
+                            messages += 1
+                        elif lenient is not None and passes(lenient, mark):
+                            matcher += 1
+                        else:
+                            model += 1
                     for place, reward in enumerate(found):
                         if reward is not None:
                             totals[place] += reward
                             judged[place] += 1
                             passed[place] += passes(reward, mark)
     own = run.description["grader"]["name"]
-    return tuple(
+    scored = "as the run scored them" if scores else "by keyword overlap"
+    rungs = tuple(
         Rung(
             name=rung.name,
-            rule=rung.rule,
+            rule=f"{rung.rule}; messages {scored}" if isinstance(rung, Agentic) else rung.rule,
             mean=totals[place] / judged[place] if judged[place] else None,
             passed=passed[place],
             judged=judged[place],
@@ -75,3 +87,4 @@ def climb(run: RunRead, most: int) -> tuple[Rung, ...]:
         )
         for place, rung in enumerate(LADDER)
     )
+    return rungs, Faults(matcher, model, messages)

@@ -100,6 +100,17 @@ class Rung:
     is_own: bool
 
 
+class Faults(NamedTuple):
+    """Whose the recorded failures are: `matcher` pass under the comparator lenient, `model` fail there too.
+
+    `messages` are those that only the run's own grader scores.
+    """
+
+    matcher: int
+    model: int
+    messages: int
+
+
 class Bar(NamedTuple):
     """The answers of one bin with their mean reward; None without any."""
 
@@ -123,9 +134,10 @@ class Screen:
     """The first screen of the report of a run.
 
     `early` says how the run ended if that was early, and `no_data` why its data are not at hand; `notes` are remarks on
-    what was left out. `matrix` counts the answers by the cell, as in `call/right tool`. `schema` counts calls by
-    whether they fit their tool's schema and whether they passed; `unchecked` are calls whose schema could not be used.
-    `strip_note` says which runs the strip leaves out. `provenance` has terms and their texts.
+    what was left out. `before` has the baseline's signatures, if they can be counted against those of the run. `matrix`
+    counts the answers by the cell, as in `call/right tool`. `schema` counts calls by whether they fit their tool's
+    schema and whether they passed; `unchecked` are calls whose schema could not be used. `strip_note` says which runs
+    the strip leaves out. `provenance` has terms and their texts.
     """
 
     name: str
@@ -140,11 +152,13 @@ class Screen:
     comparison: Comparison | None
     signatures: tuple[Signed, ...]
     gone: tuple[Cause, ...]
+    before: tuple[Cause, ...] | None
     matrix: Mapping[str, Count]
     confusion: Confusion
     schema: Mapping[tuple[bool, bool], int]
     unchecked: int
     ladder: tuple[Rung, ...]
+    faults: Faults
     slices: tuple[Slice, ...]
     strip: tuple[PastRun, ...]
     strip_note: str

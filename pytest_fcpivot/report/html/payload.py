@@ -122,6 +122,7 @@ def about(screen: Screen, path: str, show: str) -> dict[str, Any]:
             "show": show,
             "base": None if comparison is None else comparison.base.name,
             "pass_mark": screen.subject.mark,
+            "currency": None if screen.subject.price is None else screen.subject.price.currency,
         },
         "runs": [each.name for each in screen.strip],
     }

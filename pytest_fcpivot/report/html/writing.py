@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 _ENDINGS = (".html", ".htm")
 
 
-def refuse_other_ending(target: Path, option: str = "-o") -> None:
-    """Raise OptionError for a file with another ending: a run or data, named by mistake, is never overwritten."""
-    if target.suffix.lower() not in _ENDINGS:
-        raise OptionError(f"{option} {target}: the report is a page, so the name of its file ends in .html")
+def refuse_target(target: Path, named: str) -> None:
+    """Raise OptionError for a file that cannot be written, or has another ending; `named` is the option with its value.
+
+    By the ending, a run or data that are named by mistake are never overwritten.
+    """
     if target.is_dir():
-        raise OptionError(f"{option} {target}: this is a directory; name a file in it")
+        raise OptionError(f"{named}: this is a directory; name a file in it, as in {target.name or 'out'}/report.html")
+    if target.suffix.lower() not in _ENDINGS:
+        raise OptionError(f"{named}: the report is a page, so the name of its file ends in .html")
+    parent = next((each for each in target.parents if each.exists()), None)
+    if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OptionError(f"{named}: nothing can be written into {parent or target.parent}; choose another place")
 
 
 def write(target: Path, texts: Iterable[str]) -> int:
@@ -51,7 +57,9 @@ def said(target: str, built: Built, size: int) -> Iterator[str]:
     """Yield the lines that say what was written, and what had no room."""
     left = f", {built.not_run} of them not run" if built.not_run else ""
     yield f"report written to {target}: {count_of(built.rows, 'test')}{left}, {size / 1e6:.1f} MB"
-    if built.left_out:
+    if built.no_data is not None:
+        yield f"  without conversations and expected actions, since the data are not at hand: {built.no_data}"
+    elif built.left_out:
         yield (
             f"  without the conversations of {count_of(built.left_out, 'result')}, for which there was no room "
             "(--max-size); fcpivot show has them"

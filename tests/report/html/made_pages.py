@@ -234,6 +234,7 @@ def made_index(rows: int, detailed: int) -> dict[str, Any]:
             "show": "fcpivot show run",
             "base": "before",
             "pass_mark": 0.5,
+            "currency": "EUR",
         },
         "runs": ["20260304T101500-abcdef"],
     }

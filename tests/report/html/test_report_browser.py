@@ -339,6 +339,18 @@ def test_a_pivot_in_two_columns(visit: Visit, made: Path) -> None:
     page.wait_for_function("document.querySelector('#pivot-title').textContent.includes('p10')")
 
 
+def test_a_long_text_with_nothing_beside_it_is_cut(visit: Visit, sample_report: Path) -> None:
+    """Of a long message where a call came, the beginning is shown, so that the call is seen; a click shows all."""
+    page = visit(sample_report.as_uri() + "#pivot=t575-d0")
+    opened_pivot(page)
+    message = page.locator(".comparison .missing .value")
+    assert len(message.inner_text()) == 300
+    assert page.locator(".comparison").get_by_text("find_patient").is_visible()
+    page.locator(".comparison").get_by_role("button", name="Show all").click()
+    assert len(message.inner_text()) > 300
+    assert page.locator(".comparison").get_by_role("button", name="Show all").count() == 0
+
+
 def test_the_command_is_copied(visit: Visit, made: Path) -> None:
     """The command that runs a pivot again is copied as it is shown; where the browser refuses, that is said."""
     page = visit(made.as_uri() + "#pivot=p2")

@@ -62,6 +62,7 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "tokens: 1,000,000 in (0 cached), 500,000 out; cost 6.0000 USD; 2 calls came without token counts",
         "counts agree: pytest's pass rate is the grader's mean reward (2 tests)",
         "run recorded in merged",
+        "look at a failure:  fcpivot show merged data.jsonl::b",
         "run the tests that are missing or ended in an error:  pytest --fc-resume=merged",
         "merged: 1 run, 3 results",
     ]

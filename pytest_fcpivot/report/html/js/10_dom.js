@@ -131,10 +131,10 @@ function folded(summary, content, attributes = {}) {
 
 const LONGEST_TEXT = 6000;
 
-/** Make a block of text; of a long one the beginning, with a button that shows the rest. */
-function longText(text, name = "div", attributes = { class: "text" }) {
-  if (text.length <= LONGEST_TEXT) return el(name, { ...attributes, dir: "auto" }, text);
-  const block = el(name, { ...attributes, dir: "auto" }, text.slice(0, LONGEST_TEXT));
+/** Make a block of text; of one that is longer than `most`, the beginning, with a button that shows the rest. */
+function longText(text, name = "div", attributes = { class: "text" }, most = LONGEST_TEXT) {
+  if (text.length <= most) return el(name, { ...attributes, dir: "auto" }, text);
+  const block = el(name, { ...attributes, dir: "auto" }, text.slice(0, most));
   const more = button(
     `Show all ${NUMBERS.format(text.length)} characters`,
     () => {

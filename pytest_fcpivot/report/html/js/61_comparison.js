@@ -1,6 +1,7 @@
 "use strict";
 // The right side of a pivot: expected and actual as one tree, with the baseline's answer beside them if there is one.
 
+const LONGEST_ALONE = 300;
 const STATES = {
   equal: "equal",
   accepted: "accepted",
@@ -60,6 +61,10 @@ function comparisonElement(rows, baseline, leftOut) {
       if (text === null || text === undefined) {
         cell.classList.add("none");
         return append(cell, el("span", { class: "absent" }, "–"));
+      }
+      // A text with nothing beside it is cut, so that a long message does not hide what came in its place.
+      if (other === null || other === undefined) {
+        return append(cell, longText(text, "span", { class: "value" }, LONGEST_ALONE));
       }
       return append(
         cell,

@@ -129,7 +129,7 @@ function judgeElement(judge) {
 }
 
 /** Return everything under the comparison: why it was graded so, what the model wrote, and how to run it again. */
-function resultParts(result) {
+function resultParts(result, currency) {
   const command = result.rerun ?? null;
   const paths = [...new Set([result.path, ...(result.paths ?? [])])].filter(
     (path) => path !== null && path !== undefined,
@@ -187,7 +187,10 @@ function resultParts(result) {
           typeof result.latency_s === "number" ? `${Math.round(result.latency_s * 1000) / 1000} s` : null,
         ),
         fact("Tokens", usageText(result.usage)),
-        fact("Cost", typeof result.cost === "number" ? String(result.cost) : null),
+        fact(
+          "Cost",
+          typeof result.cost === "number" ? `${Number(result.cost.toPrecision(4))} ${currency ?? ""}`.trim() : null,
+        ),
       ),
     ),
     result.output === null || result.output === undefined || result.output === ""
@@ -248,12 +251,13 @@ class PivotView {
     const repeats = this.repeats(row);
     const reward = rows.columns.reward[row];
     const delta = rows.delta(row);
+    const base = rows.index.run?.base ?? "the baseline";
     const facts = el(
       "p",
       { class: "summary-line" },
       el("span", {}, outcome),
       reward === null ? null : el("span", {}, `reward ${amount(reward)}`),
-      delta === null ? null : el("span", {}, `${change(delta)} against ${rows.index.run?.base ?? "the baseline"}`),
+      delta === null ? null : el("span", {}, delta === 0 ? `as in ${base}` : `${change(delta)} since ${base}`),
       signature === null ? null : el("span", {}, signature.label),
       el("span", { class: "test" }, rows.tests[row]),
     );
@@ -401,7 +405,7 @@ class PivotView {
             ),
       ),
       part("Triage", this.triage.form(row)),
-      result === null ? null : resultParts(result),
+      result === null ? null : resultParts(result, rows.index.run?.currency),
       part("In a terminal", showCommand(rows, row) === null ? null : commandElement(showCommand(rows, row))),
     );
     return el("div", { class: "two" }, left, right, tools);
