@@ -169,6 +169,7 @@ def test_a_worker_dies(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> Non
     _beside("rerunfailures", monkeypatch)
     rows: dict[str, tuple[str, str | None]] = {f"p{n}": ("say hello", None) for n in range(6)}
     rows["p2"] = ("say hello", "dies")
+    monkeypatch.setenv("PAUSE_S", "0.2")  # the tests before it end before it dies, or one is run again by its plugin
     options = [*counted.table(rows), "--fc-run=run", "--junitxml=cases.xml", "--reruns=3", "-n1", "--fc-concurrency=1"]
     result = counted.run_here(*options)
     assert counted.project.outcomes() == dict.fromkeys(rows, "passed") | {"p2": "error"}

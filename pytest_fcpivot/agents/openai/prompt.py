@@ -53,8 +53,10 @@ def prompt_messages(messages: list[dict[str, Any]], offer: Offer) -> list[dict[s
 def render_call(name: str, arguments: Any) -> str:
     """Write a call in the form that the prompt asks the model for; arguments that are not JSON text are encoded."""
     try:
-        json.loads(arguments if isinstance(arguments, str) else "")
+        value = json.loads(arguments if isinstance(arguments, str) else "")
     except (ValueError, RecursionError):
+        value = ""
+    if isinstance(value, str):  # a JSON string would be read as the text in it
         arguments = json.dumps(arguments, ensure_ascii=False)
     return f'{OPEN}\n{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments}}}\n{CLOSE}'
 

@@ -155,6 +155,8 @@ def test_any_text(before: str, after: str) -> None:
 
 
 @given(st.text())
+@example('""')
+@example('"{}"')
 def test_broken_arguments_are_written_as_text(arguments: str) -> None:
     """Earlier arguments that are not JSON are shown as a string, and read back as they were."""
     calls = list(read_calls(render_call("add", arguments), TOOLS).calls)
