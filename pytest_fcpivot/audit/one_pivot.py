@@ -18,7 +18,6 @@ from pytest_fcpivot.audit.run_data import RunData
 from pytest_fcpivot.audit.stored_results import action_of
 from pytest_fcpivot.core.errors import ActionError, DataError, FcPivotError, RunError
 from pytest_fcpivot.core.jsontext import one_line, printable, quoted
-from pytest_fcpivot.core.model import Grade
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import has_hash, open_store, resolve_data
 from pytest_fcpivot.graders.base import ROUNDING
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pytest_fcpivot.audit.grader import Named
-    from pytest_fcpivot.core.model import Action, Pivot, SchemaVerdict
+    from pytest_fcpivot.core.model import Action, Grade, Pivot, SchemaVerdict
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.graders import Grader
 
@@ -346,18 +345,10 @@ class _Finding:
         if action is not None and pivot is not None and not line.redacted:
             verdict = tool_set(pivot.tools_json).check(action)
         choice = choose(self._path, self._description["grader"], self._named, made_here=self._made_here)
-        if line.is_error or line.reward is None:
+        grade = line.grade()
+        if grade is None:
             return replace(found, action=action, verdict=verdict, grader=choice.grader)
         self._notes += choice.notes
-        grade = Grade(
-            line.reward,
-            line.category or "",
-            line.explanation or "",
-            line.path,
-            paths=tuple(line.paths),
-            further_paths=line.further_paths,
-            halves=line.halves,
-        )
         grader = choice.grader
         if line.redacted:
             self._notes.append("a secret was removed from the answer, so that it is not compared by the grader again")

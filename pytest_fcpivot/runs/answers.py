@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from pytest_fcpivot.core.errors import RowProblem, RunError
-from pytest_fcpivot.core.model import Grade
 from pytest_fcpivot.core.usage import usage_of
 from pytest_fcpivot.data.rows import pivot_from_row
 from pytest_fcpivot.runs.damage import Damages
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fcpivot.core.model import Action, SchemaStatus
+    from pytest_fcpivot.core.model import Action, Grade, SchemaStatus
     from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.runs.directory import RunDirectory
     from pytest_fcpivot.runs.record import Scoring
@@ -324,17 +323,9 @@ def _of_result(data: bytes) -> StoredAnswer:
 
 
 def _first_grade(line: ResultLine) -> FirstGrade | None:
-    if line.reward is None or not line.has_action:
+    grade = line.grade()
+    if grade is None or not line.has_action:
         return None
-    grade = Grade(
-        line.reward,
-        line.category or "",
-        line.explanation or "",
-        line.path,
-        paths=tuple(line.paths),
-        further_paths=line.further_paths,
-        halves=line.halves,
-    )
     schema: SchemaStatus = line.schema or "no-call"  # type: ignore[assignment] # shown, and compared with the known ones
     scoring = None if line.judge is None else line.judge.scoring()
     return FirstGrade(grade, line.graded(), schema, tuple(line.flags), scoring)

@@ -20,7 +20,7 @@ import msgspec
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.core.model import Action, FunctionCall
+from pytest_fcpivot.core.model import Action, FunctionCall, Grade
 from pytest_fcpivot.core.usage import Count, Usage  # noqa: TC001 (msgspec reads the annotations)
 from pytest_fcpivot.data.jsonparts import decoded, refuse_long_integers
 from pytest_fcpivot.runs.inside import open_plain
@@ -176,6 +176,20 @@ class ResultLine(msgspec.Struct, gc=False):
     def message(self) -> str | None:
         """The graded message; None if the action was not a message."""
         return self.action.content if isinstance(self.action, _Message) else None
+
+    def grade(self) -> Grade | None:
+        """Return the grade as far as it is recorded, which the pairs of calls are not; None for an error."""
+        if self.reward is None:
+            return None
+        return Grade(
+            self.reward,
+            self.category or "",
+            self.explanation or "",
+            self.path,
+            paths=tuple(self.paths),
+            further_paths=self.further_paths,
+            halves=self.halves,
+        )
 
     def graded(self) -> Action:
         """Return the graded action; an empty Action if there was none, or the line does not have it."""

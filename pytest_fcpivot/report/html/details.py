@@ -13,7 +13,6 @@ from pytest_fcpivot.audit.comparators import LADDER
 from pytest_fcpivot.audit.one_pivot import OnePivot
 from pytest_fcpivot.core.errors import FcPivotError
 from pytest_fcpivot.core.jsontext import printable, shorten
-from pytest_fcpivot.core.model import Grade
 from pytest_fcpivot.report.aligned import TEXT_WIDTH, Row, align
 from pytest_fcpivot.report.html.parts import Details, encoded
 from pytest_fcpivot.report.html.results import OUTCOMES
@@ -165,7 +164,7 @@ class DetailsOf:
             one, other = (shorten(printable(text), TEXT_WIDTH) for text in (wanted, given))
             row = Row(0, "message", "$.message", one, other, "equal" if wanted == given else "accepted")
             return {"rows": [row], "rows_left_out": 0}
-        rows = align(expected, action, _grade(line), self._run.grader, most_rows=_MOST_ROWS)
+        rows = align(expected, action, line.grade(), self._run.grader, most_rows=_MOST_ROWS)
         return {"rows": rows.rows, "rows_left_out": rows.left_out}
 
     def _before(self, entry: Entry, pivot: Pivot) -> dict[str, Any] | None:
@@ -178,14 +177,8 @@ class DetailsOf:
         if line.has_no_answer:
             return None
         action = line.graded()
-        rows = align(pivot.expected_action, action, _grade(line), self._run.grader, most_rows=_MOST_ROWS)
+        rows = align(pivot.expected_action, action, line.grade(), self._run.grader, most_rows=_MOST_ROWS)
         return {"action": _action(action), "reward": line.reward, "category": line.category, "rows": rows.rows}
-
-
-def _grade(line: ResultLine) -> Grade | None:
-    if line.reward is None:
-        return None
-    return Grade(line.reward, line.category or "", path=line.path, paths=tuple(line.paths))
 
 
 def _action(action: Action) -> Any:
