@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         help="show one pivot of a run: its conversation, its tools, both actions side by side, its grade, and why",
         description="Shows one pivot as a person reads it: the conversation, the tools on offer, the expected and the "
         "actual action side by side, the grade, and the command that runs it again. Without RUN, it is the latest run "
-        "under .fcpivot.",
+        "under .fcpivot, in the present directory or the nearest above it.",
     )
     command.add_argument(
         "source",
@@ -82,6 +82,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _base_of_runs() -> Path:
+    """Return the directory under which runs are: the present one, or the nearest above it that has any.
+
+    pytest records runs under its root directory, also if it is called in a folder of the project.
+    """
+    from pytest_fcpivot.runs.directory import RUNS  # noqa: PLC0415 (only for this command)
+
+    here = Path.cwd()
+    return next((each for each in (here, *here.parents) if (each / RUNS).is_dir()), here)
+
+
 def _found(options: argparse.Namespace) -> OnePivot:
     from pytest_fcpivot.audit.one_pivot import find_in_data, find_in_run  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.data import SAMPLE  # noqa: PLC0415
@@ -97,8 +108,9 @@ def _found(options: argparse.Namespace) -> OnePivot:
             raise OptionError(
                 f"{options.pivot} is a run or a data file: name a pivot too, as in {_command(options.pivot, 'PIVOT')}"
             )
-        latest = RunDirectory.latest_of_all(Path.cwd(), "no run to show", "fcpivot show RUN PIVOT")
-        path = latest.relative_to(Path.cwd())
+        base = _base_of_runs()
+        path = RunDirectory.latest_of_all(base, "no run to show", "fcpivot show RUN PIVOT")
+        path = Path(os.path.relpath(path))
         return find_in_run(path, options.pivot, options.data, named, is_latest=True)
     path = Path(options.source).expanduser()
     if path.name in _FOLLOWS and path.with_name("run.json").is_file():

@@ -172,6 +172,15 @@ def test_which_run(project: Project) -> None:
         assert f"comes first: fcpivot show {name} right" in refused(project, "right", name)
 
 
+def test_from_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of the project, the latest run is the project's, where pytest records it."""
+    (project.path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (project.path / "below").mkdir()
+    monkeypatch.chdir(project.path / "below")
+    project.run_here("--fc-agent=baseline", "--fc-limit=1")
+    in_order(shown(project, "sample::t12-d0"), "sample::t12-d0  PASSED", "run       ../.fcpivot/")
+
+
 def test_passing_and_errors(project: Project) -> None:
     """A pass shows the same action on both sides, and an error what the agent raised and no comparison."""
     project.run_here(*project.puppet(project.rows(ROWS)), "--fc-run=first")
