@@ -306,7 +306,8 @@ def test_the_job_in_ci(project: Project, monkeypatch: pytest.MonkeyPatch, kind: 
     command = command.replace("pytest -n 4", f"{shlex.join(project.process())} {workers}", 1)
     job = subprocess.run(["sh", "-c", command], cwd=project.path, capture_output=True, text=True, check=False)
     assert (job.returncode == 0) is passes, job.stdout + job.stderr
-    assert (project.path / "run" / "results.jsonl").stat().st_size > 0, job.stdout + job.stderr
+    # a worker that is told to end before its first test has no result, and neither has the other one, which died
+    assert kind == "lost" or (project.path / "run" / "results.jsonl").stat().st_size > 0
     assert ("exit code is 9" in job.stdout) is (kind == "lost")
 
 
