@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged, add_grader, named_grader
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, named_grader
 
 if TYPE_CHECKING:
     import argparse
@@ -24,13 +24,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "run_path", metavar="RUN", type=Path, help="a run's directory, or NeMo Gym's rollouts as .jsonl"
     )
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the run, if it was moved; may be given several times",
-    )
+    add_data(command)
     add_grader(command, "check the recorded rewards with this grader")
     command.add_argument(
         "--flips",

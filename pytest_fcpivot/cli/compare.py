@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged, add_grader, named_grader
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, named_grader
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
@@ -63,13 +63,7 @@ def add(commands: Any) -> None:
         metavar="X",
         help="a pivot flips, whether it passes or not, if its mean reward changes by X or more (default: 0.5)",
     )
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the runs, if it was moved; may be given several times",
-    )
+    add_data(command, of="the runs")
     command.add_argument(
         "--regrade",
         action="store_true",

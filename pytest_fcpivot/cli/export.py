@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "-o", "--output", required=True, metavar="OUT", type=Path, help="the file, or - for standard output"
     )
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the run, if it was moved, for the columns about the pivots; may be given several times",
-    )
+    add_data(command, ", for the columns about the pivots")
     command.add_argument(
         "--spreadsheet",
         action="store_true",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data
 from pytest_fcpivot.options.table import option_of
 
 if TYPE_CHECKING:
@@ -35,13 +35,7 @@ def add(commands: Any) -> None:
         flag = option.flag.replace("--fc-", "--")
         text = option.help.removeprefix("gate: ")
         command.add_argument(flag, option.flag, dest=dest, metavar=option.metavar, help=text, **others)
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the run, if it was moved, for groups by a condition; may be given several times",
-    )
+    add_data(command, ", for groups by a condition")
     command.add_argument("--format", choices=("text", "json"), default="text", help="how to write it (default: text)")
     add_allow_damaged(command)
     command.set_defaults(run=run)

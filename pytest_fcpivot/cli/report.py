@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data
 from pytest_fcpivot.core.errors import RunError
 
 _MOST_MEGABYTES = 2000
@@ -28,13 +28,7 @@ def add(commands: Any) -> None:
         "all are among the earlier runs that are shown",
     )
     command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html", help="the file to write")
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the run, if it was moved; may be given several times",
-    )
+    add_data(command)
     command.add_argument(
         "--baseline",
         metavar="BASE",

@@ -21,6 +21,17 @@ def add_allow_damaged(command: Any) -> None:
     )
 
 
+def add_data(command: Any, purpose: str = "", *, of: str = "the run") -> None:
+    """Declare --data, for commands that look up pivots; `purpose` says what for, as in ", for groups"."""
+    command.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"data file of {of}, if it was moved{purpose}; may be given several times",
+    )
+
+
 def add_grader(command: Any, purpose: str) -> None:
     """Declare --grader and --grader-option, for commands that grade stored answers again."""
     command.add_argument(

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.cli.shared import add_grader, named_grader
+from pytest_fcpivot.cli.shared import add_data, add_grader, named_grader
 from pytest_fcpivot.core.errors import OptionError, RunError
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def add(commands: Any) -> None:
         metavar="PIVOT",
         help="a pivot's id, or a node id as pytest prints it; [r2] after it picks a repeat",
     )
-    command.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="data file of the run, if it was moved; may be given several times",
-    )
+    add_data(command)
     add_grader(command, "compare the two actions by this grader")
     command.add_argument("--full", action="store_true", help="cut no text, and show every tool and the raw output")
     command.add_argument(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.runs.reader import Damage, ResultLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _Line = TypeVar("_Line")
 SHOWN = 5
@@ -92,6 +94,15 @@ def would_be_missing(damages: Damages) -> str:
     """Write, on several lines, which damaged lines would be missing from the figures."""
     found = "\n".join(f"  {line}" for line in listed([damages]))
     return f"{damages.losses()} would be missing from the figures:\n{found}"
+
+
+def refuse_losses(path: Path, damages: Damages) -> None:
+    """Raise RunError if results of the run at a path are lost, with the lines, and what to do."""
+    if damages:
+        raise RunError(
+            f"{path}: {would_be_missing(damages)}\nresume the run, which runs the tests of these lines again "
+            f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
+        )
 
 
 def listed(damages: Iterable[Damages]) -> Iterator[str]:

@@ -9,8 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.errors import RunError
-from pytest_fcpivot.runs.damage import Damages, would_be_missing
+from pytest_fcpivot.runs.damage import Damages, refuse_losses
 from pytest_fcpivot.runs.described import read_description
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.reader import Damage, results_in
@@ -204,9 +203,6 @@ def rewards_of_run(path: Path, *, allow_damaged: bool = False) -> RunRewards:
             if not isinstance(line, Damage):
                 last[line.test] = line.pivot_id, line.repeat
                 rewards.add(line, line.test)
-    if damages and not allow_damaged:
-        raise RunError(
-            f"{path}: {would_be_missing(damages)}\nresume the run, which runs the tests of these lines again "
-            f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
-        )
+    if not allow_damaged:
+        refuse_losses(path, damages)
     return RunRewards(path, description, rewards, damages)

@@ -13,7 +13,7 @@ from pytest_fcpivot.graders import bundled_grader
 from pytest_fcpivot.report.failure import describe_action
 from pytest_fcpivot.report.html.results import LINE_WIDTH, NOT_RUN, Entry, Results, read_results
 from pytest_fcpivot.runs.comparing import Side
-from pytest_fcpivot.runs.damage import would_be_missing
+from pytest_fcpivot.runs.damage import refuse_losses
 from pytest_fcpivot.runs.data_of_test import DataOfTests
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory
@@ -75,11 +75,8 @@ def read_run(
     description, origin = read_with_origin(path, find_key())
     names = frozenset(each["name"] for each in description["data"])
     results = read_results(RunDirectory(path).results, description["repeats"], names)
-    if results.damages and not allow_damaged:
-        raise RunError(
-            f"{path}: {would_be_missing(results.damages)}\nresume the run, which runs the tests of these lines again "
-            f"(pytest --fc-resume={path}), or leave the lines out with --allow-damaged"
-        )
+    if not allow_damaged:
+        refuse_losses(path, results.damages)
     run = RunRead(path, name, shown, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
     try:
         run.stores = (

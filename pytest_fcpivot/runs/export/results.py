@@ -10,7 +10,7 @@ from pytest_fcpivot.core.errors import OptionError, RunError
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data.selection import Condition, Selection, parse_condition, parse_shard
 from pytest_fcpivot.options.table import TRUE
-from pytest_fcpivot.runs.damage import Damages, would_be_missing
+from pytest_fcpivot.runs.damage import Damages, refuse_losses
 from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.export.columns import FACTS, Row, row_of, row_without_result
@@ -84,11 +84,8 @@ class RunTable:
                 self._places.pop(line.test, None)
             else:
                 self._places[line.test] = offset
-        if self.damages and not allow_damaged:
-            raise RunError(
-                f"{self._path}: {would_be_missing(self.damages)}\nresume the run, which runs the tests of these lines "
-                f"again (pytest --fc-resume={self._path}), or leave the lines out with --allow-damaged"
-            )
+        if not allow_damaged:
+            refuse_losses(self._path, self.damages)
 
     def _last_lines(self) -> Iterator[ResultLine]:
         for offset, line in self._lines():
