@@ -106,6 +106,11 @@ class Terminal:
         assert found is not None, f"no last line like {pattern!r}:\n{self.text}"
         return found
 
+    def wait_for_cursor_in(self, row: str) -> None:
+        """Read until the cursor is in the row with a text."""
+        self._read(lambda: self.cursor_row == row)
+        assert self.cursor_row == row, f"the cursor is in {self.cursor_row!r}:\n{self.text}"
+
     def end(self) -> int:
         """Read until the process has ended; returns its exit code."""
         self._read(lambda: False)

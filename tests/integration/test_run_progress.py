@@ -161,6 +161,7 @@ def test_the_line_of_a_process_that_is_killed(project: Project) -> None:
     """A process that is killed leaves the terminal as it was, with the cursor above the line."""
     with Terminal(project, *_waiting(project, 2)) as terminal:
         terminal.wait_for(r"pivots 0/2 \|")
+        terminal.wait_for_cursor_in("pivots.jsonl")  # a line can be seen before the last of its drawing is written
         terminal.process.send_signal(signal.SIGKILL)
         assert terminal.end() == -signal.SIGKILL
         assert terminal.is_as_before
