@@ -28,11 +28,13 @@ from pytest_fcpivot.core.dialects import (
 )
 from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Find, Tools, quoted
 from pytest_fcpivot.core.dialects.thoughts import is_endless, without_thoughts
+from pytest_fcpivot.core.model import Action, FunctionCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
-__all__ = ["DIALECTS", "Reading", "Tools", "is_endless", "looks_like_call", "read_calls"]
+__all__ = ["DIALECTS", "Reading", "Tools", "is_endless", "looks_like_call", "parse_text", "read_calls"]
 
 # If two match at the same position, the first one that can read the call wins: several dialects use the Hermes tags.
 DIALECTS = (xml, glm, invoke, hermes, kimi, deepseek, mistral, llama, pythonic, harmony)
@@ -84,6 +86,24 @@ def read_calls(text: str, tools: Tools) -> Reading:
         at = attempt.end
     calls = tuple(call for _, attempt in found for call in attempt.calls)
     return Reading((kept + answer[at:]).strip() or None, calls, dialect=dialect)
+
+
+def parse_text(text: str, tools: Iterable[Mapping[str, Any]], dialect: str = "auto") -> Action:
+    """Read a model's text as an action: the calls in it, or a message.
+
+    `tools` are the tools on offer, as flat function tools. Text that attempts a call that cannot be read is a malformed
+    call, and reasoning that never ends is no action at all. Raises ValueError for an unknown dialect.
+    """
+    if dialect != "auto":
+        raise ValueError(f"unknown dialect {dialect!r}; known: auto")
+    reading = read_calls(text, Tools(tools))
+    if reading.endless:
+        return Action()
+    if reading.malformed:
+        return Action(malformed=text)
+    if reading.calls:
+        return Action(tuple(FunctionCall(name, arguments) for name, arguments in reading.calls), reading.text)
+    return Action(message=reading.text or "")
 
 
 def looks_like_call(text: str, tool_names: Iterable[str] = ()) -> str | None:
