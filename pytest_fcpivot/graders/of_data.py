@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fcpivot.core.errors import OptionError
-from pytest_fcpivot.graders import DEFAULT_GRADER, graders_of, sets
+from pytest_fcpivot.graders import DEFAULT_GRADER, find_grader, graders_of, sets
 from pytest_fcpivot.graders.settings_text import shown_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.graders import Grader
 
 
 class Selected(Protocol):
@@ -81,6 +83,24 @@ def settings_of_data(data: Iterable[Selected], given: dict[str, Any], advice: st
         )
     causes = dict.fromkeys(one.cause for _, one in asked)
     return Settings(dict(asked[0][1].settings), sets.listed(list(causes), "and"))
+
+
+def choose(
+    data: Selected, spec: str | None, given: dict[str, Any], *, where: str = "--grader", search: Iterable[Path] = ()
+) -> tuple[Grader, str | None]:
+    """Return the grader of one data file, and why it has its settings, if that follows from the data.
+
+    `spec` and `given` are the grader and the settings that the user named; `where` is the option for them, and `search`
+    lists directories to import a user's own grader from. Raises GraderError and OptionError.
+    """
+    given = dict(given)
+    spec = spec or spec_of_data([data], f"name one for all of them with {where}")
+    if not is_nemo_gym(spec):
+        return find_grader(spec, given, search=search, where=where), None
+    if sets.SET in given:
+        given = sets.settings_of_set(given.pop(sets.SET)) | given
+    found = settings_of_data([data], given, "select those of one set", f"{where}-option")
+    return find_grader(spec, found.values | given, search=search, where=where), found.cause
 
 
 def _asked_by(data: Selected) -> list[sets.Asked]:
