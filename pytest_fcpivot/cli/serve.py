@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
@@ -88,7 +89,6 @@ def run(options: argparse.Namespace) -> int:
     address = serving.Address(options.host, options.port, options.token_env)
     token = serving.token_of(address)
     judge = _judge(options)
-    listener = serving.listen(address)  # before data are opened, which may take a while
     wanted = serving.Wanted(
         options.data,
         selection_of(options),
@@ -96,18 +96,21 @@ def run(options: argparse.Namespace) -> int:
         options.grader,
         dict(settings_of(options.grader_option, "--grader-option")),
     )
-    environments = serving.open_environments(wanted)
-    _refuse_odd(options, environments)
-    app = serving.make_app(environments, options.tools, judge, token=token, idle_s=options.idle)
-    for environment in environments:
-        say(_described(environment, judge, options))
-    if token is None and not options.host.startswith(_LOOPBACK):
-        print(
-            f"warning: {options.host} can be reached from other machines, and everybody may use the server; ask for a "
-            "token with --token-env",
-            file=sys.stderr,
-        )
-    serving.run(app, listener, lambda where: say(f"serving at {where} (Ctrl-C ends it)"))
+    with serving.listen(address) as listener, ExitStack() as opened:  # data may take a while to open, and the port not
+        environments = serving.open_environments(wanted)
+        for environment in environments:
+            opened.callback(environment.store.close)
+        _refuse_odd(options, environments)
+        app = serving.make_app(environments, options.tools, judge, token=token, idle_s=options.idle)
+        for environment in environments:
+            say(_described(environment, judge, options))
+        if token is None and not options.host.startswith(_LOOPBACK):
+            print(
+                f"warning: {options.host} can be reached from other machines, and everybody may use the server; ask "
+                "for a token with --token-env",
+                file=sys.stderr,
+            )
+        serving.run(app, listener, lambda where: say(f"serving at {where} (Ctrl-C ends it)"))
     say("ended")
     return 0
 

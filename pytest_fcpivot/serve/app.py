@@ -408,7 +408,7 @@ class App:
                 if reaping is not None:
                     reaping.cancel()
                 self.sessions.close_all()
-                self._grading.close()
+                await self._grading.aclose()
                 self._pivots.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -68,11 +68,11 @@ class Grading:
         """Return how a message was scored without a judge; None for a grader or an action that needs no judge."""
         return BY_KEYWORDS if environment.scores_messages and _is_judged(task, action) else None
 
-    def close(self) -> None:
-        """End the threads, and the judge's calls."""
+    async def aclose(self) -> None:
+        """End the threads, and the judge's connections."""
         self._threads.shutdown(cancel_futures=True)
         if self._judging is not None:
-            self._judging.close()
+            await self._judging.aclose()
 
     def _asks(self, environment: Environment, task: Task, action: Action, key: str | None) -> bool:
         if self._judging is None or not environment.scores_messages or not self._judging.judges(key):

@@ -165,24 +165,23 @@ def run(app: App, listener: socket.socket, started: Callable[[str], None]) -> No
     """Serve until SIGINT or SIGTERM; `started` is told the address."""
     import uvicorn  # noqa: PLC0415 (only to serve)
 
-    with listener:
-        config = uvicorn.Config(
-            app,
-            loop="auto",  # uvloop and httptools, where they are installed
-            http="auto",
-            ws="none",
-            log_level="warning",
-            access_log=False,  # headers and paths of clients stay out of all logs
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=_LONGEST_WAIT_S,
-        )
-        server = uvicorn.Server(config)
-        host, port = listener.getsockname()[:2]
-        started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        with suppress(KeyboardInterrupt):  # the signal that ended it is raised again
-            server.run(sockets=[listener])
+    config = uvicorn.Config(
+        app,
+        loop="auto",  # uvloop and httptools, where they are installed
+        http="auto",
+        ws="none",
+        log_level="warning",
+        access_log=False,  # headers and paths of clients stay out of all logs
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=_LONGEST_WAIT_S,
+    )
+    server = uvicorn.Server(config)
+    host, port = listener.getsockname()[:2]
+    started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    with suppress(KeyboardInterrupt):  # the signal that ended it is raised again
+        server.run(sockets=[listener])
 
 
 def listen(address: Address) -> socket.socket:
