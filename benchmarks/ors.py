@@ -180,7 +180,7 @@ def main() -> None:
         calls = pivot.expected_action.calls
         given = json.loads(calls[0].arguments) if calls else {"message": pivot.expected_action.message}
         tasks += [(index, calls[0].name if calls else "submit_message", given)] * options.repeats
-    random.Random(1).shuffle(tasks)
+    random.Random(1).shuffle(tasks)  # noqa: S311 (an order)
     print(f"{len(tasks)} sessions of 7 requests, {options.clients} at once, {options.repeats} for each pivot, shuffled")
     with tempfile.TemporaryDirectory() as place:
         other = Path(place, "other.py")
@@ -188,19 +188,19 @@ def main() -> None:
         taken: dict[str, list[float]] = {"ors-sdk": [], "fcpivot serve": []}
         found: dict[str, list[str]] = {}
         for turn in range(options.rounds):
-            for name in taken:
+            for name, each in taken.items():
                 port = 18400 + 2 * turn + (name == "ors-sdk")
                 command = [str(other), options.data, str(port)]
                 if name != "ors-sdk":
                     command = ["-m", "pytest_fcpivot.cli", "serve", f"fcpivot={options.data}", f"--port={port}"]
                 with (
-                    open(os.devnull, "w", encoding="ascii") as nowhere,
+                    Path(os.devnull).open("w", encoding="ascii") as nowhere,
                     subprocess.Popen([sys.executable, *command], stdout=nowhere, stderr=nowhere) as server,
                 ):
                     wait_until_up(port)
                     before = processor_s(server.pid)
                     found[name] = asyncio.run(drive(port, tasks, options.clients))
-                    taken[name].append((processor_s(server.pid) - before) / len(tasks) * 1000)
+                    each.append((processor_s(server.pid) - before) / len(tasks) * 1000)
                     server.terminate()
         assert found["ors-sdk"] == found["fcpivot serve"], "the rewards differ"
     for name, each in taken.items():

@@ -1,4 +1,4 @@
-"""A real server of pivots on loopback, in a thread of the test's process, and requests to it without any client's help."""
+"""A real server of pivots on loopback, in a thread of the test's process, and raw requests to it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-uvicorn = pytest.importorskip("uvicorn")
-
 from pytest_fcpivot.data.selection import Selection
 from pytest_fcpivot.serve.serving import Wanted, make_app, open_environments
+
+uvicorn = pytest.importorskip("uvicorn")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -118,7 +118,7 @@ def test_a_text_that_is_no_call(server: Server) -> None:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_long_results(client: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of any length come back to the byte, wherever their blanks are."""
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 (lengths and places of blanks)
     texts = [
         "".join(
             chance.choice(["x", " ", "   ", "\n", "é", '"', " " * 5000]) for _ in range(chance.randrange(4000, 9000))

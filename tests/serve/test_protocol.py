@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FIND = {"type": "function", "name": "find", "description": None, "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "name": "find", "arguments": '{"city": "Lyon", "seats": 2}'}
 HELLO = {"type": "message", "content": "Hello! How can I help?"}
+TOKEN = "t0ken-for-clients"
 OWN_MESSAGE_TOOL = {"type": "function", "name": "submit_message", "parameters": {"type": "object"}}
 
 
@@ -137,31 +138,31 @@ def test_a_client_that_goes_away(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "reason"),
+    ("method", "path", "body", "refused"),
     [
-        ("POST", "/tasks", {"split": "dev"}, 400, "bad_split"),
-        ("POST", "/tasks", {}, 422, "bad_body"),
-        ("POST", "/tasks", [], 422, "bad_body"),
-        ("POST", "/tasks", b"{", 422, "bad_body"),
-        ("POST", "/tasks", b"[" * 100_000, 422, "bad_body"),
-        ("POST", "/num_tasks", {"split": 3}, 400, "bad_split"),
-        ("POST", "/task", {"split": "train", "index": 2}, 400, "bad_index"),
-        ("POST", "/task", {"split": "train", "index": -1}, 400, "bad_index"),
-        ("POST", "/task", {"split": "train", "index": True}, 400, "bad_index"),
-        ("POST", "/task", {"split": "train", "index": "0"}, 400, "bad_index"),
-        ("POST", "/task_range", {"split": "train", "start": 0.5}, 400, "bad_index"),
-        ("GET", "/elsewhere/tools", None, 404, "no_environment"),
-        ("GET", "/small/nothing", None, 404, "not_found"),
-        ("GET", "/nothing", None, 404, "not_found"),
-        ("GET", "/call", None, 405, "bad_method"),
-        ("POST", "/create", {"split": "train", "index": 0}, 400, "no_session_id"),
-        ("GET", "/prompt", None, 400, "no_session_id"),
+        ("POST", "/tasks", {"split": "dev"}, (400, "bad_split")),
+        ("POST", "/tasks", {}, (422, "bad_body")),
+        ("POST", "/tasks", [], (422, "bad_body")),
+        ("POST", "/tasks", b"{", (422, "bad_body")),
+        ("POST", "/tasks", b"[" * 100_000, (422, "bad_body")),
+        ("POST", "/num_tasks", {"split": 3}, (400, "bad_split")),
+        ("POST", "/task", {"split": "train", "index": 2}, (400, "bad_index")),
+        ("POST", "/task", {"split": "train", "index": -1}, (400, "bad_index")),
+        ("POST", "/task", {"split": "train", "index": True}, (400, "bad_index")),
+        ("POST", "/task", {"split": "train", "index": "0"}, (400, "bad_index")),
+        ("POST", "/task_range", {"split": "train", "start": 0.5}, (400, "bad_index")),
+        ("GET", "/elsewhere/tools", None, (404, "no_environment")),
+        ("GET", "/small/nothing", None, (404, "not_found")),
+        ("GET", "/nothing", None, (404, "not_found")),
+        ("GET", "/call", None, (405, "bad_method")),
+        ("POST", "/create", {"split": "train", "index": 0}, (400, "no_session_id")),
+        ("GET", "/prompt", None, (400, "no_session_id")),
     ],
 )
-def test_requests_that_are_wrong(client: Client, method: str, path: str, body: Any, status: int, reason: str) -> None:
+def test_requests_that_are_wrong(client: Client, method: str, path: str, body: Any, refused: tuple[int, str]) -> None:
     """A wrong request is refused with its reason, and the connection goes on."""
     reply = client.ask(method, path, body)
-    assert (reply.status, reply.json["reason"]) == (status, reason), reply.body
+    assert (reply.status, reply.json["reason"]) == refused, reply.body
     assert reply.json["detail"]
     assert client.ask("GET", "/health").status == 200
 
@@ -303,12 +304,12 @@ def test_nothing_tells_the_answer() -> None:
 
 def test_a_token() -> None:
     """With a token, requests without it are refused, in either header that clients use."""
-    with serving("sample", token="s3cret-t0ken") as server:
+    with serving("sample", token=TOKEN) as server:
         for headers, status in (
             ({}, 401),
             ({"Authorization": "Bearer wrong"}, 401),
-            ({"Authorization": "Bearer s3cret-t0ken"}, 200),
-            ({"X_API_Key": "s3cret-t0ken"}, 200),
+            ({"Authorization": f"Bearer {TOKEN}"}, 200),
+            ({"X_API_Key": TOKEN}, 200),
             ({"X_API_Key": "\u00e9"}, 401),
         ):
             with server.client(**headers) as client:
