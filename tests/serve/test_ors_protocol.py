@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIND = {"type": "function", "name": "find", "description": None, "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "name": "find", "arguments": '{"city": "Lyon", "seats": 2}'}
 HELLO = {"type": "message", "content": "Hello! How can I help?"}
-TOKEN = "t0ken-for-clients"
+TOKEN = "t0ken-for-clients"  # noqa: S105 (nobody else has this)
 OWN_MESSAGE_TOOL = {"type": "function", "name": "submit_message", "parameters": {"type": "object"}}
 
 
