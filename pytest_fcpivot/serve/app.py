@@ -224,8 +224,8 @@ class App:
                         404, "no_environment", f"unknown environment {first!r}; there are {', '.join(self._names)}"
                     )
                 request.environment, first = found, rest
-            else:  # as with other servers of the standard, the first environment is the default
-                request.environment = next(iter(self.environments.values()))
+            else:
+                request.environment = self._default(request)
         handler = handlers.get((method, first))
         if handler is None:
             known = any(name == first for _, name in handlers)
@@ -235,6 +235,15 @@ class App:
                 else RequestProblem(404, "not_found", "Not Found")
             )
         return handler
+
+    def _default(self, request: _Request) -> Environment:
+        """Return the environment of a request that names none in its path.
+
+        It is the first one, as with other servers of the standard, unless the header X-Deployment names another: there
+        a client of the hosted service sends what its user asked it for, and its paths have no name.
+        """
+        named = request.headers.get(b"x-deployment", b"").decode("latin-1").rpartition("/")[2].lower()
+        return self.environments.get(named) or next(iter(self.environments.values()))
 
     async def _refuse(self, request: _Request, status: int, reason: str, detail: str) -> None:
         body = json.dumps({"detail": detail, "reason": reason}).encode()
@@ -300,7 +309,7 @@ class App:
     async def _create(self, request: _Request) -> None:
         asked, sid = await request.object(), request.sid
         name = asked.get("env_name")
-        environment = next(iter(self.environments.values()))
+        environment = self._default(request)
         if name is not None:
             found = self.environments.get(name.lower()) if isinstance(name, str) else None
             if found is None:

@@ -34,6 +34,7 @@ _KINDS: Mapping[str, SplitKind] = {
 }
 _OTHER_KIND: SplitKind = "validation"  # as other servers of the standard have it
 _TASKS_AT_ONCE = 4096
+_NAMES_AT_ONCE, _BLOCKS_KEPT = 256, 64
 _SPEC, _INDEX = "bad_task_spec", "bad_index"
 
 
@@ -66,6 +67,7 @@ class Environment:
         self.left_out = left_out
         self.splits = {split.name: split for split in splits}
         self.scores_messages = hasattr(grader, "grade_message")
+        self._kept_names: dict[int, list[tuple[str, str]]] = {}
 
     def __len__(self) -> int:
         return sum(len(split.rows) for split in self.splits.values())
@@ -88,8 +90,7 @@ class Environment:
 
     def spec(self, split: Split, index: Any) -> dict[str, Any]:
         """Return what is public of a task, without reading its pivot; raises RequestProblem as `row` does."""
-        rows = [self.row(split, index)]
-        own, trajectory = next(self.store.some("id", rows)), next(self.store.some("trajectory_id", rows))
+        own, trajectory = self._names(self.row(split, index))
         return {"id": own, "trajectory_id": trajectory, "split": split.name, "index": index}
 
     def specs(self, split: Split, places: range) -> Iterator[bytes]:
@@ -121,7 +122,7 @@ class Environment:
         own = spec["id"]
         if spec.get("split") is not None and spec.get("index") is not None:
             named = self.row(self.split(spec["split"]), spec["index"])
-            there = next(self.store.some("id", [named]))
+            there, _ = self._names(named)
             if there != own:
                 raise RequestProblem(
                     400,
@@ -141,10 +142,23 @@ class Environment:
         place = bisect_left(order, wanted, key=hashes.__getitem__)
         while place < len(order) and hashes[order[place]] == wanted:
             row = order[place]
-            if next(self.store.some("id", [row])) == own and self._has(row):
+            if self._names(row)[0] == own and self._has(row):
                 return row
             place += 1
         return None
+
+    def _names(self, row: int) -> tuple[str, str]:
+        """Return the ids of the pivot at a row and of its trajectory; those of its neighbours are kept for a while."""
+        block, place = divmod(row, _NAMES_AT_ONCE)
+        found = self._kept_names.get(block)
+        if found is None:
+            first = block * _NAMES_AT_ONCE
+            rows = range(first, min(first + _NAMES_AT_ONCE, len(self.store)))
+            found = list(zip(self.store.some("id", rows), self.store.some("trajectory_id", rows), strict=True))
+            if len(self._kept_names) == _BLOCKS_KEPT:
+                del self._kept_names[next(iter(self._kept_names))]
+            self._kept_names[block] = found
+        return found[place]
 
     def _has(self, row: int) -> bool:
         for split in self.splits.values():

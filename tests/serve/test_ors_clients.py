@@ -23,6 +23,12 @@ CLIENTS = ["ors", "openreward"]
 LONG_RESULTS = 200
 
 
+@pytest.fixture(autouse=True)
+def _without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the client from asking the package index for a newer one of itself."""
+    monkeypatch.setenv("OPENREWARD_DISABLE_UPDATE_CHECK", "1")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """Serve the sample."""

@@ -42,13 +42,15 @@ def tries(pivot: Pivot) -> Iterator[Action]:
 
 def submit(client: Client, mode: Mode, action: Action) -> dict[str, Any]:
     """Do an action by one call of a tool; returns the result."""
+    given = None if action.message is not None else json.loads(action.calls[0].arguments)
     if action.message is not None:
-        return client.call("submit_message", {"message": action.message}).result
-    [call] = action.calls
-    given = json.loads(call.arguments)
-    if mode == "generic":
-        return client.call("call_function", {"name": call.name, "arguments": given}).result
-    return client.call(call.name, given).result
+        reply = client.call("submit_message", {"message": action.message})
+    elif mode == "generic":
+        reply = client.call("call_function", {"name": action.calls[0].name, "arguments": given})
+    else:
+        reply = client.call(action.calls[0].name, given)
+    result: dict[str, Any] = reply.result
+    return result
 
 
 @pytest.mark.parametrize("mode", ["per-task", "generic"])

@@ -74,8 +74,9 @@ def test_secrets_are_shown_nowhere(
     secrets = {"openai_api_key": {"value": KEY}, "api_key": {"value": OTHER}}
     with serving("sample") as server, server.client(X_Secrets=header(secrets).decode(), X_API_Key=OTHER) as client:
         shown = client.open(split="train", index=0, secrets={"openai_api_key": KEY, "other": OTHER}).body
-        [session] = [server.app.sessions.get(client.sid)]
-        assert session.key == KEY
+        session = server.app.sessions.get(client.sid)
+        kept = session.key
+        assert kept == KEY
         assert KEY not in repr(session)
         session.row = 10**9  # as if the data had been replaced
         failed = client.ask("GET", "/prompt")
