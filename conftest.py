@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 # numpy's threads, one for each core, spin for a while when they begin: in every process, and for nothing.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A script's background process, as of `pytest &`, ignores Ctrl-C, and so would the sessions that tests end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first command of the README runs here too, in an environment without what only the tests need.
 with suppress(ImportError):
