@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import DataError, RowProblem
 from pytest_fcpivot.core.jsontext import compact, quoted, shown
-from pytest_fcpivot.data.jsonparts import Fields, as_string, decoded, fields, joined
+from pytest_fcpivot.data.jsonparts import Fields, as_string, decoded, fields, joined, objects
 from pytest_fcpivot.data.rows import (
     EXPECTED,
+    NO_STRICT,
     OWN,
     PARAMS,
     POSITIONS,
@@ -42,24 +43,26 @@ def gym_members(pivot: Pivot) -> Fields:
     Raises DataError for a pivot that would be read back as another one.
     """
     metadata, params = _object(pivot.metadata_json), _object(pivot.params_json)
-    request = {"input": _line(pivot.input_json), "tools": _line(pivot.tools_json), **params}
+    tools = _line(pivot.tools_json)
+    completed = _with_strict(tools)
+    request = {"input": _line(pivot.input_json), "tools": completed or tools, **params}
     row = dict(metadata)
     if pivot.trajectory_id != pivot.id:
         row[TRAJECTORY] = _trajectory(pivot.trajectory_id)
     row[EXPECTED] = expected_action_json(pivot.expected_action).encode()
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {} if completed is None else {NO_STRICT: True}
     if pivot.split is not None and SPLIT in metadata:
         own[SPLIT] = pivot.split
     elif pivot.split is not None:
         row[SPLIT] = as_string(pivot.split)
     found = _read(row, request, own, pivot)
     own |= {name: getattr(pivot, name) for name in POSITIONS if getattr(pivot, name) != getattr(found, name)}
-    if any(name in own for name in POSITIONS):
+    if not own.keys().isdisjoint(POSITIONS):
         found = _read(row, request, own, pivot)
     if found.id != pivot.id:
         own["id"] = pivot.id
         found = _read(row, request, own, pivot)
-    _refuse_other(found, pivot, metadata, params, request)
+    _refuse_other(found, pivot, {"input": request["input"], "tools": tools}, {"params": params, "metadata": metadata})
     members = {PARAMS: joined(request), **row}
     if own:
         members[OWN] = compact(own).encode()
@@ -73,16 +76,26 @@ def _read(row: Fields, request: Fields, own: dict[str, Any], pivot: Pivot) -> St
         raise _refusal(pivot, problem.reason) from problem
 
 
-def _refuse_other(found: StoredPivot, pivot: Pivot, metadata: Fields, params: Fields, request: Fields) -> None:
+def _with_strict(tools: bytes) -> bytes | None:
+    """Return tools that lack `strict` with null in its place; None if no function does, or if some have null already.
+
+    NeMo Gym's model of a request requires the member. Reading takes the nulls out again.
+    """
+    found = objects(tools)
+    if not found or any(tool.get("strict") == b"null" for tool in found):
+        return None
+    lacking = [tool for tool in found if "strict" not in tool and tool.get("type") == b'"function"' and "name" in tool]
+    for tool in lacking:
+        tool["strict"] = b"null"
+    return b"[%s]" % b",".join(map(joined, found)) if lacking else None
+
+
+def _refuse_other(found: StoredPivot, pivot: Pivot, texts: Fields, objects_: dict[str, Fields]) -> None:
     """Raise DataError if what was read is not the pivot that was to be written."""
     other = [name for name in _SAME if getattr(found, name) != getattr(pivot, name)]
-    for name, text, wanted in (
-        ("input", found.input, request["input"]),
-        ("tools", found.tools, request["tools"]),
-        ("params", found.params, joined(params)),
-        ("metadata", found.metadata, joined(metadata)),
-    ):
-        if text != wanted:
+    for name, wanted in (texts | {name: joined(members) for name, members in objects_.items()}).items():
+        text = getattr(found, name)
+        if text != wanted and decoded(text) != decoded(wanted):
             other.append(name)
     if other:
         raise _refusal(pivot, f"its row would be read as a pivot with another {other[0]}")

@@ -143,7 +143,7 @@ def _fault_of_tool(tool: Mapping[str, Any]) -> str | None:
         return "it has no name"
     for name, kind in (("parameters", dict), ("strict", bool)):
         if name not in tool:
-            return f"it has no {name}; null would do"
+            return f"it has no {name}"
         if not isinstance(tool[name], kind | None):
             return f"{name} is {json_type(tool[name])}"
     return None if isinstance(tool.get("description"), str | None) else "description is no text"

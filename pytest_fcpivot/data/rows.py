@@ -2,7 +2,8 @@
 
 A row needs `responses_create_params.input` and `expected_action`; everything else is optional. Unknown fields are kept
 as metadata, which the agent never sees. A `split` that is a text is the pivot's split. Rows that `gym_rows` wrote may
-have a member `_fcpivot` with what cannot be derived from the rest: the id, the split, and the position.
+have a member `_fcpivot` with what cannot be derived from the rest: the id, the split, the position, and that tools got
+a member `strict` only because NeMo Gym requires one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PARAMS, EXPECTED, TRAJECTORY, SPLIT = "responses_create_params", "expected_actio
 # The member in which an exported row says of its pivot what cannot be derived from the rest of the row.
 OWN = "_fcpivot"
 POSITIONS = ("turn", "step", "depth")
+NO_STRICT = "no_strict"
 _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
 _NOT_METADATA = frozenset({PARAMS, EXPECTED, TRAJECTORY, OWN})
 _NOT_METADATA_WITH_SPLIT = _NOT_METADATA | {SPLIT}
@@ -148,6 +150,8 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     input_ = _input(params, line)
     tools, n_tools = _tools(params, line)
     own = _own(row, line) if OWN in row else {}
+    if NO_STRICT in own:
+        tools = _without_strict(tools)
     turn, step, depth = _positions(row, line, own)
     own_id, trajectory = _own_ids(row)
     split = own.get(SPLIT) or split_of(row)
@@ -202,6 +206,8 @@ def _own(row: Mapping[str, bytes], line: int) -> dict[str, Any]:
             fits = isinstance(value, str) and is_usable_id(value)
         elif key == SPLIT:
             fits = isinstance(value, str) and value != ""
+        elif key == NO_STRICT:
+            fits = value is True
         else:
             fits = key in POSITIONS and (value is None or (type(value) is int and abs(value) <= _LARGEST_POSITION))
         if not fits:
@@ -318,6 +324,15 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
     if count is None:
         raise RowProblem(line, "responses_create_params.tools must be a list of objects")
     return raw, count
+
+
+def _without_strict(tools: bytes) -> bytes:
+    """Return tools without their members `strict` that are null."""
+    found = [
+        joined({key: value for key, value in tool.items() if (key, value) != ("strict", b"null")})
+        for tool in objects(tools) or ()
+    ]
+    return b"[%s]" % b",".join(found)
 
 
 def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:
