@@ -7,6 +7,7 @@ before it is written: one that would be another pivot is refused.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import DataError, RowProblem
@@ -22,10 +23,13 @@ from pytest_fcpivot.data.rows import (
     TRAJECTORY,
     StoredPivot,
     expected_action_json,
+    positions_of,
     read_row,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_fcpivot.core.model import Pivot
 
 _SAME = ("id", "trajectory_id", SPLIT, *POSITIONS)
@@ -55,10 +59,9 @@ def gym_members(pivot: Pivot) -> Fields:
         own[SPLIT] = pivot.split
     elif pivot.split is not None:
         row[SPLIT] = as_string(pivot.split)
+    told = zip(POSITIONS, _positions(metadata, pivot), strict=True)
+    own |= {name: getattr(pivot, name) for name, value in told if getattr(pivot, name) != value}
     found = _read(row, request, own, pivot)
-    own |= {name: getattr(pivot, name) for name in POSITIONS if getattr(pivot, name) != getattr(found, name)}
-    if not own.keys().isdisjoint(POSITIONS):
-        found = _read(row, request, own, pivot)
     if found.id != pivot.id:
         own["id"] = pivot.id
         found = _read(row, request, own, pivot)
@@ -69,6 +72,13 @@ def gym_members(pivot: Pivot) -> Fields:
     return members
 
 
+def _positions(metadata: Fields, pivot: Pivot) -> Sequence[int | None]:
+    try:
+        return positions_of(metadata, 1)
+    except RowProblem as problem:
+        raise _refusal(pivot, problem.reason) from problem
+
+
 def _read(row: Fields, request: Fields, own: dict[str, Any], pivot: Pivot) -> StoredPivot:
     try:
         return read_row({**row, OWN: compact(own).encode()} if own else row, 1, request)
@@ -76,6 +86,7 @@ def _read(row: Fields, request: Fields, own: dict[str, Any], pivot: Pivot) -> St
         raise _refusal(pivot, problem.reason) from problem
 
 
+@lru_cache(maxsize=64)  # the pivots of a trajectory have the same tools
 def _with_strict(tools: bytes) -> bytes | None:
     """Return tools that lack `strict` with null in its place; None if no function does, or if some have null already.
 

@@ -127,13 +127,12 @@ def broken_rules(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _expected(row[EXPECTED], params["tools"])
 
 
-def is_strict_json(text: bytes) -> bool:
-    """Return whether a text is JSON by the standard's rules, which are stricter than those of Python's decoder."""
+def strict_json(text: bytes) -> Any:
+    """Decode JSON by the standard's rules; raises ValueError for what only Python's decoder accepts."""
     try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
 
 
 def _fault_of_tool(tool: Mapping[str, Any]) -> str | None:
@@ -195,7 +194,8 @@ def _unpaired(items: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     waiting: Counter[str] = Counter()
     stray: str | None = None
     for item in items:
-        kind, identity = item.get("type"), shown(item.get("call_id"))
+        kind, identity = item.get("type"), item.get("call_id")
+        identity = identity if isinstance(identity, str) else shown(identity)
         if kind == "function_call":
             waiting[identity] += 1
         elif kind == "function_call_output":
@@ -203,18 +203,18 @@ def _unpaired(items: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
                 stray = identity
             waiting[identity] -= 1
     if stray is not None:
-        yield RESULT_WITHOUT_CALL, f"call_id {stray}"
+        yield RESULT_WITHOUT_CALL, f"call_id {one_line(stray, 80)}"
     left = next((identity for identity, count in waiting.items() if count > 0), None)
     if left is not None:
-        yield CALL_WITHOUT_RESULT, f"call_id {left}"
+        yield CALL_WITHOUT_RESULT, f"call_id {one_line(left, 80)}"
 
 
 def _expected(action: Mapping[str, Any], tools: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     calls = action["calls"] if action["type"] == "function_call_batch" else [action]
     names = [call["name"] for call in calls if call["type"] == "function_call"]
     # the validator takes the name of a nested function too
-    offered = {shown((tool.get("function") or tool).get("name")) for tool in tools if _is_tool(tool)}
-    unknown = next((name for name in names if shown(name) not in offered), None)
+    offered = [(tool.get("function") or tool).get("name") for tool in tools if _is_tool(tool)] if names else []
+    unknown = next((name for name in names if name not in offered), None)
     if unknown is not None:
         yield UNKNOWN_TOOL, one_line(unknown, 80)
     if "" in names:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +40,7 @@ PARAMS, EXPECTED, TRAJECTORY, SPLIT = "responses_create_params", "expected_actio
 OWN = "_fcpivot"
 POSITIONS = ("turn", "step", "depth")
 NO_STRICT = "no_strict"
+_NOTHING: Mapping[str, Any] = {}
 _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
 _NOT_METADATA = frozenset({PARAMS, EXPECTED, TRAJECTORY, OWN})
 _NOT_METADATA_WITH_SPLIT = _NOT_METADATA | {SPLIT}
@@ -149,10 +151,10 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     kind, names, expected = _expected_action(row, line)
     input_ = _input(params, line)
     tools, n_tools = _tools(params, line)
-    own = _own(row, line) if OWN in row else {}
+    own = _own(row, line) if OWN in row else _NOTHING
     if NO_STRICT in own:
         tools = _without_strict(tools)
-    turn, step, depth = _positions(row, line, own)
+    turn, step, depth = positions_of(row, line, own)
     own_id, trajectory = _own_ids(row)
     split = own.get(SPLIT) or split_of(row)
     pivot_id = own.get("id", own_id)
@@ -326,6 +328,7 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
     return raw, count
 
 
+@lru_cache(maxsize=64)  # the pivots of a trajectory have the same tools
 def _without_strict(tools: bytes) -> bytes:
     """Return tools without their members `strict` that are null."""
     found = [
@@ -381,8 +384,8 @@ def slug(value: Any) -> str | None:
     return f"{slug or 'id'}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=3).hexdigest()}"
 
 
-def _positions(row: Mapping[str, bytes], line: int, own: Mapping[str, Any]) -> list[int | None]:
-    """Return turn, step and depth, None for each missing one.
+def positions_of(row: Mapping[str, bytes], line: int, own: Mapping[str, Any] = _NOTHING) -> list[int | None]:
+    """Return turn, step and depth, None for each missing one; raises RowProblem for a number that is too large.
 
     They are in `own`, what an exported row says of its pivot, or else in `info` or, as in related datasets,
     `meta_info`.

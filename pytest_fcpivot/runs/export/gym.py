@@ -9,7 +9,7 @@ from pytest_fcpivot.core.jsontext import compact
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data.agent_refs import AGENT_REF
 from pytest_fcpivot.data.gym_rows import gym_members
-from pytest_fcpivot.data.gym_rules import AGENT_TYPE, RULES, STRICT_JSON, UNREACHABLE, broken_rules, is_strict_json
+from pytest_fcpivot.data.gym_rules import AGENT_TYPE, RULES, STRICT_JSON, UNREACHABLE, broken_rules, strict_json
 from pytest_fcpivot.data.jsonparts import Fields, decoded, joined
 from pytest_fcpivot.data.repeated import ROLLOUT_INDEX
 from pytest_fcpivot.graders import NemoGymGrader
@@ -57,9 +57,11 @@ class GymRows:
     def line(self, members: Fields, pivot: Pivot) -> bytes:
         """Return a row as a line of JSON, and note the rules that it breaks."""
         text = joined(members)
-        if not is_strict_json(text):
-            self._note(STRICT_JSON, pivot, "a number or a text is not JSON by its standard")
-        row = decoded(text)
+        try:
+            row = strict_json(text)
+        except ValueError as error:
+            row = decoded(text)
+            self._note(STRICT_JSON, pivot, str(error))
         for rule, detail in broken_rules(row):
             self._note(rule, pivot, detail)
         if pivot.expected_action.calls:
