@@ -119,7 +119,7 @@ def broken_rules(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     fault = next((f"tools[{place}]: {fault}" for place, fault in enumerate(faults) if fault), None)
     if fault is not None:
         yield TOOL_FORM, fault
-    faults = (_fault_of_item(item) for item in params["input"])
+    faults = (fault_of_item(item) for item in params["input"])
     fault = next((f"input[{place}]: {fault}" for place, fault in enumerate(faults) if fault), None)
     if fault is not None:
         yield INPUT_ITEM, fault
@@ -148,7 +148,8 @@ def _fault_of_tool(tool: Mapping[str, Any]) -> str | None:
     return None if isinstance(tool.get("description"), str | None) else "description is no text"
 
 
-def _fault_of_item(item: Mapping[str, Any]) -> str | None:
+def fault_of_item(item: Mapping[str, Any]) -> str | None:
+    """Return why NeMo Gym would refuse an item of an input or an output; None if it would not."""
     kind = item.get("type", "message")
     if kind == "message":
         return _fault_of_message(item)

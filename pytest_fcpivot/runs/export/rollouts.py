@@ -11,6 +11,7 @@ from pytest_fcpivot.core.errors import ActionError, RowProblem, RunError
 from pytest_fcpivot.core.jsontext import compact
 from pytest_fcpivot.core.usage import usage_of
 from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.data.gym_rules import fault_of_item
 from pytest_fcpivot.data.jsonparts import decoded
 from pytest_fcpivot.data.repeated import ROLLOUT_INDEX
 from pytest_fcpivot.data.rows import StoredPivot, pivot_from_row
@@ -138,9 +139,7 @@ def _recorded_items(output: Any, graded: Action) -> list[Any] | None:
         return None
     if not all(isinstance(item, dict) and item.get("type") in _ITEMS for item in items):
         return None
-    if any(item["type"] == "function_call" and not isinstance(item.get("call_id"), str) for item in items):
-        return None
-    if any(item["type"] != "function_call" and not isinstance(item.get("id"), str) for item in items):
+    if any(fault_of_item(item) is not None for item in items):
         return None
     try:
         # a call of submit_message that counted as a message is one to NeMo Gym only if it is written as one
