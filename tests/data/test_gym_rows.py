@@ -63,7 +63,11 @@ ASKED = {"input": [{"role": "user", "content": "go"}], "tools": []}
 ROW = {"responses_create_params": ASKED, "expected_action": {"type": "message", "content": "yes"}}
 TALK = [
     {"role": "user", "content": "Where is it?"},
-    {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"n": 1}}}]},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"n": 1}}}],
+    },
     {"role": "tool", "tool_call_id": "a", "content": {"at": [1.0, None]}},
     {"role": "assistant", "content": "There."},
     {"role": "user", "content": "Thanks"},
@@ -82,7 +86,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "settings": {**ROW, "responses_create_params": {**ASKED, "parallel_tool_calls": False, "text": {"a": [1.0]}}},
     "a conversation": {"messages": TALK, "tools": [TOOL], "uuid": "c7", "licence": "x"},
     "a conversation without an id": {"messages": TALK, "tools": [TOOL], "split": "test"},
-    "a log": {"id": "log", "input": ASKED["input"], "output": [{"type": "message", "role": "assistant", "content": "a"}]},
+    "a log": {
+        "id": "log",
+        "input": ASKED["input"],
+        "output": [{"type": "message", "role": "assistant", "content": "a"}],
+    },
 }
 
 
@@ -132,28 +140,27 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_NAMES, inner, max_size=2),
     max_leaves=4,
 )
+_SPLITS = st.none() | st.text(min_size=1, max_size=5)
 _PLACES = st.none() | st.integers(-(2**31) + 1, 2**31 - 1)
 
 
 @given(
     metadata=st.dictionaries(_NAMES, _VALUES, max_size=3),
     params=st.dictionaries(st.sampled_from(["temperature", "top_p", "text"]), st.floats(0, 1), max_size=2),
-    ids=st.tuples(st.from_regex("[A-Za-z0-9_.-]{1,60}", fullmatch=True), st.text(min_size=1, max_size=20)),
+    ids=st.tuples(st.from_regex("[A-Za-z0-9_.-]{1,60}", fullmatch=True), st.text(min_size=1, max_size=20), _SPLITS),
     places=st.tuples(_PLACES, _PLACES, _PLACES),
-    split=st.none() | st.text(min_size=1, max_size=5),
     calls=st.lists(st.tuples(st.text(max_size=4), st.dictionaries(st.text(max_size=2), _VALUES)), max_size=3),
 )
-def test_any_pivot(  # noqa: PLR0913 (the parts of a pivot)
+def test_any_pivot(
     metadata: dict[str, Any],
     params: dict[str, Any],
-    ids: tuple[str, str],
+    ids: tuple[str, str, str | None],
     places: tuple[int | None, ...],
-    split: str | None,
     calls: list[tuple[str, dict[str, Any]]],
 ) -> None:
     """Whatever a pivot holds, it is read again as the same pivot."""
     actions = tuple(FunctionCall(name, arguments) for name, arguments in calls)
-    own, trajectory = ids
+    own, trajectory, split = ids
     pivot = Pivot(
         id=own,
         trajectory_id=trajectory,
@@ -184,7 +191,7 @@ def test_json_on_several_lines() -> None:
 def test_a_pivot_that_would_be_another(metadata: dict[str, Any]) -> None:
     """A pivot whose metadata would be read as something else is refused with its id."""
     pivot = Pivot("a", "t", Action(message="x"), '[{"role":"user"}]', metadata_json=json.dumps(metadata))
-    with pytest.raises(DataError, match="^a: this pivot cannot be a row of NeMo Gym that is read back as the same"):
+    with pytest.raises(DataError, match=r"^a: this pivot cannot be a row of NeMo Gym that is read back as the same"):
         gym_row(pivot)
 
 
@@ -211,7 +218,7 @@ def test_a_member_of_ours_from_elsewhere(own: Any, reason: str) -> None:
 def test_an_id_twice(tmp_path: Path) -> None:
     """Two rows that claim the same id for themselves are refused, as any two rows with one id."""
     rows = [{**ROW, "trajectory_id": number, OWN: {"id": "same"}} for number in (1, 2)]
-    with pytest.raises(DataError, match="data.jsonl:2: duplicate id 'same', first on line 1"):
+    with pytest.raises(DataError, match=r"data\.jsonl:2: duplicate id 'same', first on line 1"):
         prepared(rows, tmp_path)
 
 
