@@ -288,11 +288,16 @@ def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tu
     spec, settings = (None, None) if named is None else (named.spec, named.settings)
     graders = GraderOfPivots(spec, settings, recorded, search=(Path.cwd(),))
     dialect = options.dialect or _DIALECT
-    rows = (
-        trainer.row(pivot, dialect=dialect, grader=graders.of(chosen, pivot), index=index, split=pivot.split)
-        for index, (chosen, pivot) in enumerate(pivots)
-    )
-    return rows, trainer.SCHEMA
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for index, (chosen, pivot) in enumerate(pivots):
+            grader = graders.of(chosen, pivot)
+            try:
+                yield trainer.row(pivot, dialect=dialect, grader=grader, index=index, split=pivot.split)
+            except ValueError as error:  # an unknown dialect, or one that cannot show what a pivot has
+                raise OptionError(f"--dialect={dialect}: {pivot.id}: {error}") from error
+
+    return rows(), trainer.SCHEMA
 
 
 # -------------------------------------------------------------------- what is read
