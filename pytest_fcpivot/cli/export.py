@@ -238,11 +238,11 @@ class _Run(_Job):
             about = about_run(self.source.path.resolve().name, self._description)
             rows = (about | row for row in self._table)
             return files.write_rows(rows, files.RESULTS, self.target, self.format, spreadsheets=options.spreadsheet)
+        pivots = self._table.pivots()
+        self._several = pivots.several()
         if options.to == _ROLLOUTS:
             self._rollouts = RunRollouts(self._table, self._description, self.gym)
             return files.write_lines(self._rollouts.lines(), self.target)
-        pivots = self._table.pivots()
-        self._several = pivots.several()
         return self.write_pivots(pivots, self._description["grader"])
 
     def counted(self, count: int) -> str:
@@ -272,7 +272,10 @@ class _Run(_Job):
         if self._rollouts is not None:
             yield from self._rollouts.notes()
         if self._several:
-            yield f"{self._several} ids are in several data of the run; one file that has them all is refused as data"
+            yield (
+                f"{self._several} of the pivots' ids are in several data of the run, and a file that has them all is "
+                "refused when it is read as data or replayed; export runs of one data file each"
+            )
 
 
 def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tuple[Iterator[dict[str, Any]], Any]:
