@@ -172,13 +172,16 @@ class _Data(_Job):
 
         super().__init__(options, source)
         self._are_rollouts = source.kind is Kind.ROLLOUTS
-        with Progress.of_file(source.path) as progress:
-            store = open_store(
-                source.path,
-                bad_rows="skip" if options.allow_damaged else "refuse",
-                same_pivot="repeat" if self._are_rollouts else "problem",
-                progress=progress,
-            )
+        try:
+            with Progress.of_file(source.path) as progress:
+                store = open_store(
+                    source.path,
+                    bad_rows="skip" if options.allow_damaged else "refuse",
+                    same_pivot="repeat" if self._are_rollouts else "problem",
+                    progress=progress,
+                )
+        except DataError as error:
+            raise DataError(str(error).replace("--fc-bad-rows=skip", "--allow-damaged"), error.problems) from None
         stack.callback(store.close)
         selection = _selection(options)
         rows = selection.rows(store)
@@ -202,10 +205,12 @@ class _Data(_Job):
         return self.write_pivots(self._pivots)
 
     def notes(self) -> Iterator[str]:
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
+
         yield from super().notes()
         yield from self._given.notes()
         if self._bad_rows and not self._are_rollouts:
-            yield f"the data have {self._bad_rows} rows that could not be read, and are left out"
+            yield f"left out: {count_of(self._bad_rows, 'row')} of the data that cannot be read"
         if self._repeated > 1 and not self._are_rollouts:
             yield f"the data repeat each pivot {self._repeated} times; each is written once"
 
