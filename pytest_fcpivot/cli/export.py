@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
+from pytest_fcpivot.cli.selecting import SELECTING, add_selection, selection_of
 from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, named_grader
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.runs.export.results import RunTable
@@ -51,19 +52,7 @@ def add(commands: Any) -> None:
         "-o", "--output", required=True, metavar="OUT", type=Path, help="the file, or - for standard output"
     )
     add_data(command, ", for the pivots and the columns about them")
-    choose = command.add_argument_group("the pivots of data and of rollouts")
-    choose.add_argument("--split", metavar="NAME", help="only the pivots of this split")
-    choose.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only the pivots that meet this condition, as in --fc-where; may be given several times",
-    )
-    choose.add_argument("--ids", metavar="FILE", type=Path, help="only the pivots with these ids, one on each line")
-    choose.add_argument("--sample", metavar="N", type=_number(1), help="N pivots chosen at random, by --seed")
-    choose.add_argument("--seed", metavar="SEED", type=int, default=0, help="the seed of --sample (default: 0)")
-    choose.add_argument("--limit", metavar="N", type=_number(0), help="only the first N of the pivots")
+    add_selection(command, "which pivots of data and of rollouts, as by the options of pytest that begin with --fc-")
     gym = command.add_argument_group("with --to nemo-gym and nemo-gym-rollouts")
     gym.add_argument(
         "--agent-ref", metavar="NAME", help="the agent of NeMo Gym that runs the rows which name none themselves"
@@ -82,16 +71,6 @@ def add(commands: Any) -> None:
     )
     add_allow_damaged(command)
     command.set_defaults(run=run)
-
-
-def _number(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value}: at least {least} is needed")
-        return value
-
-    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -183,7 +162,7 @@ class _Data(_Job):
         except DataError as error:
             raise DataError(str(error).replace("--fc-bad-rows=skip", "--allow-damaged"), error.problems) from None
         stack.callback(store.close)
-        selection = _selection(options)
+        selection = selection_of(options)
         rows = selection.rows(store)
         if not rows:
             raise DataError(f"{source.path}: {selection.why_nothing(store).replace('--fc-', '--')}")
@@ -311,27 +290,6 @@ def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tu
 # -------------------------------------------------------------------- what is read
 
 
-def _selection(options: argparse.Namespace) -> Any:
-    from pytest_fcpivot.data.selection import (  # noqa: PLC0415 (only for this command)
-        SPLIT,
-        Condition,
-        Selection,
-        parse_condition,
-        read_ids,
-    )
-
-    conditions = [parse_condition(text, "--where") for text in options.where]
-    if options.split is not None:
-        conditions.append(Condition(SPLIT, (), "=", options.split))
-    return Selection(
-        sample=options.sample,
-        seed=options.seed,
-        limit=options.limit,
-        conditions=tuple(conditions),
-        ids=None if options.ids is None else read_ids(options.ids, "--ids"),
-    )
-
-
 def _data_of(path: Path, given: list[str], *, needed: bool) -> tuple[list[tuple[str, PivotStore]], str | None]:
     """Open a run's data, or return why they are not at hand; raises if they are `needed`, or are not those given."""
     from pytest_fcpivot.audit.run_data import data_of_run  # noqa: PLC0415 (only for this command)
@@ -397,7 +355,7 @@ def _refuse_for(options: argparse.Namespace, source: Source) -> None:
                 f"{source.path}: data have no answers, of which rollouts are made; export a run, or ask for --to {_GYM}"
             )
         return
-    chosen = [name for name in ("split", "where", "ids", "sample", "limit") if getattr(options, name) not in (None, [])]
+    chosen = [name for name in SELECTING if getattr(options, name)]
     if chosen:
         raise OptionError(
             f"--{chosen[0]}: {source.path} is a run, which has selected its pivots; select them when it is run, or "

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
 
 if TYPE_CHECKING:
-    import argparse
-
     from pytest_fcpivot.data.selection import Selection
 
 
-def add_selection(command: Any) -> None:
-    """Declare the options that select pivots."""
-    group = command.add_argument_group("selection, as by the options of pytest that begin with --fc-")
+SELECTING = ("split", "where", "ids", "shard", "sample", "stratify", "limit")
+
+
+def add_selection(command: Any, title: str) -> None:
+    """Declare the options that select pivots, under a title."""
+    group = command.add_argument_group(title)
     group.add_argument("--split", metavar="NAME", help="only pivots of this split")
     group.add_argument(
-        "--where", action="append", default=[], metavar="CONDITION", help="only pivots that meet it, as in depth>=2"
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only pivots that meet it, as in depth>=2; may be given several times",
     )
-    group.add_argument("--ids", metavar="FILE", type=Path, help="only pivots whose ids are in this file")
+    group.add_argument("--ids", metavar="FILE", type=Path, help="only pivots with these ids, one on each line")
     group.add_argument("--shard", metavar="I/N", help="only part I of N, with whole trajectories")
     group.add_argument("--sample", metavar="N", type=_whole, help="this many pivots, chosen by --seed")
     group.add_argument("--stratify", action="store_true", help="keep the shares of expected types in a sample")
@@ -57,5 +63,5 @@ def selection_of(options: argparse.Namespace) -> Selection:
 def _whole(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{number}: at least 1 is needed")
     return number

@@ -76,7 +76,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--idle", type=_seconds, default=900.0, metavar="S", help="close sessions silent for so long (default: 900 s)"
     )
-    add_selection(command)
+    add_selection(command, "which pivots, as by the options of pytest that begin with --fc-")
     command.set_defaults(run=run)
 
 
