@@ -59,7 +59,8 @@ def after_space(text: str, at: int) -> int:
 def calls_of(decoded: list[Any], tool_names: frozenset[str] | None = None) -> list[Call]:
     """Read decoded values as calls; returns an empty list if any of them is something else.
 
-    With `tool_names`, only calls of these tools count, and each needs arguments; without, arguments may be missing.
+    With `tool_names`, only calls of these tools count, and each needs arguments; without, arguments may be missing. A
+    tool's definition, which has a description, is no call then.
     """
     calls: list[Call] = []
     for value in decoded:
@@ -78,7 +79,7 @@ def _call(value: Any, *, strict: bool) -> Call | None:
     if isinstance(name, dict):
         return _call(name, strict=strict)  # as Chat Completions nests it
     arguments = [value[key] for key in _ARGUMENT_KEYS if key in value]
-    if not isinstance(name, str) or not name or (strict and not arguments):
+    if not isinstance(name, str) or not name or (strict and (not arguments or "description" in value)):
         return None
     written = arguments[0] if arguments else {}
     return name, written if isinstance(written, str) else json.dumps(written)

@@ -5,13 +5,18 @@ Without the tag, `bare` reads the JSON object.
 
 from __future__ import annotations
 
+import json
 import re
+from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted
 from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_in, values
 from pytest_fcpivot.core.dialects.pythonic import calls_at
 
-NAME = "llama"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "llama3"
 MARKS = ("<|python_tag|>",)
 _MARK = "<|python_tag|>"
 _END = re.compile(r"\s*(?:<\|(?:eom_id|eot_id)\|>)?\s*")
@@ -51,3 +56,11 @@ def _calls(text: str, at: int) -> list[Call]:
             closed = _END.match(text, end)
             return calls if closed and closed.end() == len(text) else []
         at = separator.end()
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write the calls after the tag, which is a special token, with semicolons between them."""
+    written = "; ".join(
+        f'{{"name": {json.dumps(name, ensure_ascii=False)}, "parameters": {arguments}}}' for name, arguments in calls
+    )
+    return f"{_MARK if special else ''}{written}"
