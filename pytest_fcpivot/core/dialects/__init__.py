@@ -84,6 +84,12 @@ AUTO = "auto"
 _ANY = Dialect(_MARKED, _BARE, hermes.write)
 _ANY_MARK = re.compile("|".join(re.escape(mark) for module in _MODULES for mark in module.MARKS))
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_ANY_NAME = re.compile(
+    r"""["'](?:name|function|tool)["']\s*:\s*"([^"\n]{1,200})"|(?<![\w.\-/])([A-Za-z_][\w.\-/]*+)(?=[({])
+    |<tool_call>\s*([\w.\-/]+)\s*</tool_call>""",
+    re.VERBOSE,
+)
+_MOST_NAMES = 1000
 _PLAIN_BEGINNING = re.compile(r"\s*(?:[\w.\-/]+[({:]|[\w.\-/]+\s*\Z|analysis|assistant|commentary|final)")
 
 
@@ -153,12 +159,28 @@ def read_calls(text: str, tools: Tools, dialect: str = AUTO) -> Reading:
     readable = all(attempt.calls for _, attempt in found)
     if readable and rest and asked is not _ANY:
         readable = not any(True for _ in _attempts(rest, tools, _ANY))
-    if readable and rest and not found:
-        readable = not attempts_call(answer, tools)
+    if readable and rest and not found and attempts_call(answer, tools):
+        # Without marks, only a text that is nothing else is a call of a tool that is not on offer.
+        found = _unoffered(answer, tools, asked)
+        readable, rest = bool(found), ""
     if not readable:
         return Reading(answer.strip() or None, malformed=True, dialect=found[0][0] if found else None)
     calls = tuple([call for _, attempt in found for call in attempt.calls])
     return Reading(rest or None, calls, dialect=found[0][0] if found else None)
+
+
+def _unoffered(text: str, tools: Tools, dialect: Dialect) -> list[tuple[str, Attempt]]:
+    """Return the calls, without marks, that are all of a text, whichever tools they name; none if there is more."""
+    names = [next(filter(None, found.groups())) for found in _ANY_NAME.finditer(text)]
+    if not names or len(names) > _MOST_NAMES:
+        return []
+    found = list(_attempts(text, tools.with_names(names), dialect))
+    kept, at = "", 0
+    for _, attempt in found:
+        kept += text[at : attempt.start]
+        at = attempt.end
+    sound = all(_is_json(arguments) for _, attempt in found for _, arguments in attempt.calls)
+    return found if sound and not (kept + text[at:]).strip() else []
 
 
 def _may_attempt_call(text: str) -> bool:

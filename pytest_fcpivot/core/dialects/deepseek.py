@@ -31,7 +31,7 @@ _HEADER = re.compile(
     rf"\s*(?:function\s*{_token('tool', 'sep')}\s*(?P<old>[^<\n]*[^<\s])[ \t]*\r?\n\s*```(?:json)?"
     rf"|(?P<new>[^<\n]*?[^<\s])\s*{_token('tool', 'sep')})\s*"
 )
-_BARE = re.compile(r"function[ \t]*([\w.\-/]+)[ \t]*\r?\n\s{0,9}```(?:json)?\s{0,9}(?=\{)")
+_BARE = re.compile(r"function[ \t]{0,9}([\w.\-/]{1,200}+)[ \t]{0,9}\r?\n\s{0,9}```(?:json)?\s{0,9}(?=\{)")
 _FENCE_END = re.compile(r"\s*(?:```|\Z)")
 _CLOSE = re.compile(rf"\s*(?:```)?\s*(?:{_token('tool', 'call', 'end')}|\Z)")
 _STOP = re.compile(rf"{_token('tool', 'call', 'end')}|(?={_token('tool', 'call', 'begin')})|\Z")

@@ -15,6 +15,7 @@ _NAME = rf"[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:\s*[\"']([^\"'\n]+)[\"']"
 _NAME_ANYWHERE = re.compile(_NAME)
 _NAME_FIRST = re.compile(rf"\s*\[?\s*\{{\s*(?:[\"']type[\"']\s*:\s*[\"']function[\"']\s*,\s*)?{_NAME}")
 _DECODER = json.JSONDecoder()
+_RANGE, _LONGEST_TOKEN = 4096, 16
 # How JSON's containers begin. This rules out other text without the decoder, whose errors count all lines before them.
 _CONTAINER = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"\]\d\-tfnNI]")
 _SPACE = re.compile(r"\s*")
@@ -32,7 +33,7 @@ def values(text: str, at: int) -> tuple[list[Any], int, bool]:
         if not _CONTAINER.match(text, start):
             return found, at, bool(found) and start == len(text)
         try:
-            value, at = _DECODER.raw_decode(text, start)
+            value, at = _decode(text, start)
         except (ValueError, RecursionError):
             return found, at, False
         found.append(value)
@@ -44,10 +45,27 @@ def one_object(text: str, at: int) -> tuple[dict[str, Any], int] | None:
     if text[start : start + 1] != "{" or not _CONTAINER.match(text, start):
         return None
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = _decode(text, start)
     except (ValueError, RecursionError):
         return None
     return value, end
+
+
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    """Decode the JSON value at a position, and return it with its end; raises what the decoder raises.
+
+    An error of the decoder counts all lines of the text before it. Hence a short range is tried first, so that a long
+    text of broken values does not cost O(n²).
+    """
+    if len(text) - start > _RANGE:
+        try:
+            value, end = _DECODER.raw_decode(text[start : start + _RANGE])
+        except json.JSONDecodeError as error:
+            if error.pos < _RANGE - _LONGEST_TOKEN and not error.msg.startswith("Unterminated"):
+                raise
+        else:
+            return value, start + end
+    return _DECODER.raw_decode(text, start)
 
 
 def after_space(text: str, at: int) -> int:

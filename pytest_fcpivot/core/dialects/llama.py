@@ -25,6 +25,7 @@ _SEPARATOR = re.compile(r"\s*;")
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
     """Find the calls after the tag; everything up to the end of the text belongs to them."""
+    tried = False
     while (start := text.find(_MARK, at)) >= 0:
         at = start + len(_MARK)
         if quoted(text, start):
@@ -32,6 +33,9 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
         calls = _calls(text, at)
         if calls:
             return Attempt(start, len(text), tuple(calls))
+        if tried:
+            continue  # what follows was searched at the tag before
+        tried = True
         name = name_in(text[at:])
         if name or not text[:start].strip():
             return Attempt(start, len(text), ((name, text[at:]),) if name else ())

@@ -66,20 +66,22 @@ def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
         begin = listed.start()
         if listed[1] not in tools.names or text[begin - 1] in "`\"'":
             continue
-        found = _bare_at(text, begin, tools)
         # Within a line a broken list may be an example.
-        if found is not None and (text[begin - 1] not in " \t:" or found.calls[0][1].startswith("{")):
+        found = _bare_at(text, begin, tools, broken=text[begin - 1] not in " \t:")
+        if found is not None:
             return found
     return None
 
 
-def _bare_at(text: str, start: int, tools: Tools) -> Attempt | None:
+def _bare_at(text: str, start: int, tools: Tools, *, broken: bool = True) -> Attempt | None:
     first = _first_function(text, start)
     if first not in tools.names or first is None:
         return None
     read = calls_at(text, start)
     if read is not None and _after(text, read[1]) == len(text):
         return Attempt(start, len(text), tuple(read[0])) if all(c[0] in tools.names for c in read[0]) else None
+    if not broken:
+        return None
     # A broken list that begins with a call of a tool is an attempt, and so is a bare call that is cut off; a bare call
     # that is followed by more may be code or prose.
     cut_off = text.startswith("[", start) or (last(text, ")") < start and _CUT_OFF.match(text, start))

@@ -42,7 +42,7 @@ _FURTHER_KEYS = frozenset((*_ALL_KEYS, "call_id", "index"))
 _BEGUN_JSON = re.compile(
     r"""\[?\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?(?:"(?P<key>[a-z_]*)(?:"\s*(?::\s*(?:"(?P<value>[^"\n]*)"?)?)?)?)?\Z"""
 )
-_NAME_THEN_KEY = re.compile(rf'\[?\s*\{{\s*"(?:{"|".join(_NAME_KEYS)})"\s*:\s*"[^"\n]*"\s*,\s*"(\w{{3,}})"?\s*:?\s*\Z')
+_NAME_THEN_KEY = re.compile(rf'\[?\s*\{{\s*"(?:{"|".join(_NAME_KEYS)})"\s*:\s*"[^"\n]*"\s*,\s*(?:"(\w*)"?\s*:?\s*)?\Z')
 _NAME_THEN_ARGUMENTS = re.compile(
     rf"\[?\s*\{{\s*\W{{0,3}}(?:{'|'.join(_NAME_KEYS)})\b(?:(?!description).){{1,200}}?"
     rf"\b(?:{'|'.join(_ARGUMENT_KEYS)})\b\W{{1,6}}\{{",
@@ -52,16 +52,16 @@ _ARGUMENTS = re.compile(rf"[\"'](?:{'|'.join(_ARGUMENT_KEYS)})[\"']")
 _STRING = re.compile(r"[\"']([^\"'\n]{1,200})[\"']")
 _HEAD = 400  # characters of a broken object in which its tool's name stands
 _NAME_AND_OBJECT = re.compile(
-    r"""\s*(?:(?!json\b|JSON\b)[^\s{}"'`]{1,100}\{\s*(?:"|\}|\Z)  # a name and JSON
+    r"""\s*(?:(?!json\b|JSON\b)(?=[^\s{}"'`]{0,99}\w)[^\s{}"'`]{1,100}\{\s*(?:"|\}|\Z)  # a name and JSON
     |[\w.\-/:]{1,100}(?:\{\s*\w+"\s*:|\{?\s*"\w+"\s*:|\{\s*'\w+'\s*:)  # with a character that is missing or wrong
     |<[^<>\n]{1,60}>\s*[\[{]\s*["{])  # a damaged mark, and JSON""",
     re.VERBOSE,
 )
-_LIST_OF_CALLS = re.compile(r"\s*\[[^\s()\[\]]{1,100}\(\s*[A-Za-z_]\w*\s*[\"'=]")
+_LIST_OF_CALLS = re.compile(r"\s*\[[^\s()\[\]]{1,100}\(\s*(?:\)|\Z|[A-Za-z_]\w*\s*(?:[\"'=]|\Z))")
 # The end of a call whose beginning is missing.
 _JSON_KEY, _KEYWORD = re.compile(r"\w[\"']\s*:\s*[\"'\d\[{tfn-]"), re.compile(r"\w=[\"'\d\[{TFN-]")
 _RUBBLE = re.compile(r"[\"'\w.)\]}]\s*(\}|\)\s*\])\s*\Z")
-_RUN_IN = re.compile(r"([\w.\-/]+)\{\s*[\"}]")
+_RUN_IN = re.compile(r"(?<![\w.\-/])([\w.\-/]++)\{\s*[\"}]")
 _NAME_BEGUN = re.compile(r"(?P<list>\[)?\s*(?P<name>[\w.\-/]*)\s*(?P<open>[({])?\Z")
 _NUMBERED = re.compile(r"\s*functions?\.(?:[^\s{]{0,100}\{|[\w.\-/]+(?::\d*)?\s*(?:\{|\Z))")
 _ADDRESSED = re.compile(
@@ -136,10 +136,10 @@ def _is_json_call(text: str, tools: Tools) -> bool:
     elif _NAME_THEN_ARGUMENTS.match(text, begin):
         return True
     elif cut_off := _NAME_THEN_KEY.match(text, begin):
-        return any(key.startswith(cut_off[1]) for key in _ARGUMENT_KEYS)
+        return any(key.startswith(cut_off[1] or "") for key in _ARGUMENT_KEYS)
     head = text[begin : begin + _HEAD]
     named = any(found[1] in tools.names for found in _STRING.finditer(head))
-    return named and _ARGUMENTS.search(text, begin) is not None
+    return named and '"description"' not in head and _ARGUMENTS.search(text, begin) is not None
 
 
 def _has_form_of_call(value: object) -> bool:
