@@ -87,7 +87,7 @@ def test_a_completion_that_is_not_understood(completion: Any) -> None:
 def test_rows_of_another_task() -> None:
     """In mixed data, a row in which all columns of a pivot are empty has no reward, as TRL expects."""
     pivot = pivot_with("function_call")
-    columns = {name: [*values, None] for name, values in trl_columns(pivot).items()}
+    columns: dict[str, Any] = {name: [*values, None] for name, values in trl_columns(pivot).items()}
     assert reward([as_text(pivot.expected_action), "42"], **columns, solution=[None, "42"]) == [1.0, None]
 
 
