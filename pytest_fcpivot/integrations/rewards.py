@@ -17,10 +17,11 @@ from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.dialects import Tools, parse_text
 from pytest_fcpivot.core.errors import ActionError, DataError, GraderError, OptionError
 from pytest_fcpivot.core.jsontext import one_line
+from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.graders import bundled_grader, expected_to_action, make_grader, passes
 
 if TYPE_CHECKING:
-    from pytest_fcpivot.core.model import Action, Grade
+    from pytest_fcpivot.core.model import Grade
     from pytest_fcpivot.graders import Grader
 
 __all__ = ["DIALECT", "GRADER", "TOOLS", "Outcome", "Row", "grader_of", "own_grader", "plain", "text_of"]
@@ -32,6 +33,7 @@ TOOLS, GRADER, DIALECT = "tools_json", "grader_json", "dialect"
 _TEXTS_KEPT = 2048
 _GRADERS_KEPT = 64
 _WIDTH = 80
+_OF_A_CALL = frozenset(("name", "arguments"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,11 @@ class Row:
                 f"a completion has {_shown(after[0])} after the assistant's message, where only the result of a tool "
                 "can follow: it is not clear which message is the action"
             )
+        calls = message.get("tool_calls")
+        if isinstance(calls, list | tuple) and not all(map(_is_whole, calls)):
+            return Action(malformed=json.dumps(calls, ensure_ascii=False, default=repr))
         read = to_action([{"role": "assistant", **message}], self.tools.names)
-        if message.get("tool_calls") or read.message is None:
+        if calls or read.message is None:
             return read
         return self._read_text(read.message)
 
@@ -235,6 +240,18 @@ def _decoded(text: str, column: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{column} is not JSON ({error}): {one_line(text, _WIDTH)!r}") from error
+
+
+def _is_whole(call: Any) -> bool:
+    """Return whether what a chat template found in a text is a call: a name, arguments, and nothing else.
+
+    Templates pass on the JSON object that the model wrote, and trainers give it empty arguments if it has none: with
+    other members, the arguments that the model meant are not among `arguments`.
+    """
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        return True  # of another shape, which `to_action` knows or refuses
+    return isinstance(function.get("name"), str) and function.keys() <= _OF_A_CALL
 
 
 def _shown(value: Any) -> str:

@@ -51,12 +51,15 @@ def reward(
         None if row is None or completion is None else row.outcome(completion, pass_mark)
         for row, completion in zip(_rows(columns, len(completions), chosen), completions, strict=True)
     ]
+    # With a grader of its own, a function may stand beside the plain one, and TRL would mix what both log by one name.
+    beside = "" if chosen is None else f"{chosen.name}/"
     if log_extra is not None:
-        log_extra("category", [None if outcome is None else str(outcome.grade.category) for outcome in outcomes])
-        log_extra("passed", [None if outcome is None else outcome.passed for outcome in outcomes])
+        categories = [None if outcome is None else str(outcome.grade.category) for outcome in outcomes]
+        log_extra(f"{beside}category", categories)
+        log_extra(f"{beside}passed", [None if outcome is None else outcome.passed for outcome in outcomes])
     if log_metric is not None:
         for name, share in _shares([outcome for outcome in outcomes if outcome is not None]).items():
-            log_metric(f"fcpivot/{name}", share)
+            log_metric(f"fcpivot/{beside}{name}", share)
     return [None if outcome is None else outcome.reward for outcome in outcomes]
 
 

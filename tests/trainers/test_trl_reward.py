@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -72,16 +73,34 @@ def test_completions_of_a_call(completion: Any, wanted: float | None) -> None:
         [{"role": "user", "content": "Hello."}],
         [{"role": "assistant", "content": "Hello."}, {"role": "assistant", "content": "Hello."}],
         [{"role": "assistant", "content": 42}],
-        [{"role": "assistant", "tool_calls": [{"type": "function", "function": {"arguments": {}}}]}],
         [{"role": "assistant", "tool_calls": "list_devices()"}],
     ],
-    ids=range(10),
+    ids=range(9),
 )
 def test_a_completion_that_is_not_understood(completion: Any) -> None:
     """What is no text and no assistant's message is an error that names the pivot, not a reward of 0."""
     pivot = pivot_with("message")
     with pytest.raises(ActionError, match=f"completion 2 of 2, pivot {pivot.id}: "):
         reward(["Hello.", completion], **trl_columns(pivot, pivot))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        {"name": "list_devices", "parameters": {"room": "kitchen"}, "arguments": {}},
+        {"name": ["list_devices"], "arguments": {}},
+        {"arguments": {}},
+        {},
+    ],
+    ids=range(4),
+)
+def test_a_call_that_a_template_read_by_halves(function: dict[str, Any]) -> None:
+    """What the model wrote in place of a call is its own fault: a call that cannot be read, worth 0, and no error."""
+    metrics: dict[str, float] = {}
+    pivot = replace(pivot_with("function_call"), expected_action=Action((FunctionCall("list_devices", "{}"),)))
+    completion = [{"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}]
+    assert reward([completion], **trl_columns(pivot), log_metric=metrics.__setitem__) == [0.0]
+    assert metrics["fcpivot/malformed"] == 1.0
 
 
 def test_rows_of_another_task() -> None:
