@@ -77,7 +77,7 @@ def options(path: Path) -> set[str]:
 
 def _options(text: str) -> Iterator[str]:
     above: list[tuple[int, str]] = []
-    for indent, name in re.findall(r"^( *)([A-Za-z_]\w*):", text, flags=re.MULTILINE):
+    for indent, name in re.findall(r"^( *)'?([A-Za-z_]\w*)'?:", text, flags=re.MULTILINE):
         above = [(width, key) for width, key in above if width < len(indent)]
         above.append((len(indent), name))
         yield ".".join(key for _, key in above)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import importlib.util
 import inspect
 import logging
 import math
+import re
 import sys
 from collections import defaultdict
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from call_sites import package, taken
+from call_sites import options, package, parameters, settings, taken
 from trainer_rows import AGENTIC, NEMO_GYM, as_message, as_text, pivot_with, pivots
 
 from pytest_fcpivot import Action, DataError, FunctionCall, Pivot
@@ -45,12 +48,12 @@ def verl_finds(**given: Any) -> Any:
     names = ("_call_with_kwargs", "_call_with_kwargs_async", "get_custom_reward_fn")
     found = taken(verl / "trainer" / "ppo" / "reward.py", *names, inspect=inspect, partial=partial)
     path = "pkg://pytest_fcpivot.integrations.verl"
-    options = {"custom_reward_function": {"path": path, "name": "compute_score", **given}}
+    chosen = {"custom_reward_function": {"path": path, "name": "compute_score", **given}}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("verl", "verl.utils"):
             patch.setitem(sys.modules, name, SimpleNamespace(__path__=[]))
         patch.setitem(sys.modules, "verl.utils.import_utils", module)
-        return found["get_custom_reward_fn"](SimpleNamespace(reward=options))
+        return found["get_custom_reward_fn"](SimpleNamespace(reward=chosen))
 
 
 class Tokenizer:
@@ -285,3 +288,37 @@ def test_names_that_trl_uses_itself() -> None:
     templated = (package("trl") / "data_utils.py").read_text(encoding="utf-8")
     assert not {name for name in columns if f'example.get("{name}"' in templated}
     assert columns.isdisjoint({"prompts", "completions", "completion_ids", "tools", "environment", "images"})
+
+
+# -------------------------------------------------------------------- the documentation
+
+
+def shown(language: str, title: str) -> str:
+    """Return the block of the documentation that cannot be run here and whose title says this."""
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (block,) = re.findall(
+        rf'^```{language} title="[^"\n]*{title}[^"\n]*"\n(.*?)^```$', text, flags=re.MULTILINE | re.DOTALL
+    )
+    return str(block)
+
+
+def test_the_options_of_verl_in_the_documentation() -> None:
+    """Each option in verl's command line is one that verl has."""
+    named = set(re.findall(r"(?<!\S)([a-z_.\d]+)=", shown("sh", "names of the options")))
+    known = options(package("verl") / "trainer" / "config" / "_generated_ppo_trainer.yaml")
+    assert len(named) > 15
+    assert named <= known, named - known
+
+
+def test_the_arguments_of_trl_in_the_documentation() -> None:
+    """Each argument of TRL's trainer and configuration is one that they have."""
+    tree = ast.parse(shown("python", "own call of the function"))
+    named = {
+        node.func.id: {keyword.arg for keyword in node.keywords}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    trainer = package("trl") / "trainer"
+    assert named["GRPOTrainer"] <= parameters(trainer / "grpo_trainer.py", "GRPOTrainer")
+    inherited = {"output_dir", "remove_unused_columns"}  # of transformers' TrainingArguments
+    assert named["GRPOConfig"] - inherited <= settings(trainer / "grpo_config.py", "GRPOConfig")
