@@ -50,12 +50,13 @@ class Outcome:
         return float(self.grade.reward)
 
     @property
-    def flags(self) -> dict[str, float]:
-        """Return, as 1.0 or 0.0, whether the action is a message, and whether it attempts a call that cannot be read.
+    def form(self) -> dict[str, float]:
+        """Return the number of calls, and, as 1.0 or 0.0, whether the answer is a message or a call that was not read.
 
-        A reward that rises with one of them, while fewer answers pass, is being gamed.
+        A reward that rises with one of them, while answers become no better, is being gamed.
         """
         return {
+            "calls": float(len(self.action.calls)),
             "message": float(self.action.kind == "message"),
             "malformed": float(self.action.malformed is not None),
         }

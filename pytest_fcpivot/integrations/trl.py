@@ -39,7 +39,7 @@ def reward(
     rows, one value for each completion. `functools.partial` can fix `grader` (a grader in place of the rows', by name
     or itself), its `settings`, and `pass_mark`, the lowest reward that counts as passed. Through `log_extra`, each
     completion's category and outcome are shown in TRL's table of completions; through `log_metric`, the shares of
-    answers that pass, are messages, and are calls that cannot be read, are logged.
+    answers that pass, are messages, and are calls that cannot be read, and the number of calls are logged as means.
 
     The reward is None, which TRL leaves out of a group's mean, for a completion that is None, and for a row in which
     all columns of a pivot are empty, since it belongs to another task. Raises DataError for any other row that is not
@@ -58,8 +58,8 @@ def reward(
         log_extra(f"{beside}category", categories)
         log_extra(f"{beside}passed", [None if outcome is None else outcome.passed for outcome in outcomes])
     if log_metric is not None:
-        for name, share in _shares([outcome for outcome in outcomes if outcome is not None]).items():
-            log_metric(f"fcpivot/{beside}{name}", share)
+        for name, mean in _means([outcome for outcome in outcomes if outcome is not None]).items():
+            log_metric(f"fcpivot/{beside}{name}", mean)
     return [None if outcome is None else outcome.reward for outcome in outcomes]
 
 
@@ -90,9 +90,9 @@ def _column(columns: Mapping[str, Any], name: str, count: int) -> Sequence[Any]:
     return found
 
 
-def _shares(outcomes: list[Outcome]) -> dict[str, float]:
-    """Return the shares of answers that passed, and of those that are messages or cannot be read; none of no answer."""
+def _means(outcomes: list[Outcome]) -> dict[str, float]:
+    """Return the share of answers that passed, and the means of what tells their form; none of no answer."""
     if not outcomes:
         return {}
-    flags = [{"passed": float(outcome.passed), **outcome.flags} for outcome in outcomes]
-    return {name: sum(each[name] for each in flags) / len(flags) for name in flags[0]}
+    each = [{"passed": float(outcome.passed), **outcome.form} for outcome in outcomes]
+    return {name: sum(values[name] for values in each) / len(each) for name in each[0]}

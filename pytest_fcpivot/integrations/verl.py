@@ -38,8 +38,8 @@ def compute_score(
     `ground_truth` and `extra_info` are those of the exported row. `grader`, `settings` and `pass_mark` come from
     `custom_reward_function.reward_kwargs`: a grader in place of the row's (a name, or `module:attribute`), its
     settings, and the lowest reward that counts as passed. The result has the same members for each row, as verl needs
-    them: `score`, the reward; `acc`, 1.0 if it reaches the pass mark, else 0.0; `category`; `message` and `malformed`,
-    1.0 for an answer that is a message, or a call that cannot be read.
+    them: `score`, the reward; `acc`, 1.0 if it reaches the pass mark, else 0.0; `category`; `calls`, their number;
+    `message` and `malformed`, 1.0 for an answer that is a message, or a call that cannot be read.
 
     Raises DataError for a row that is not understood, OptionError for an unknown setting, GraderError for an unknown
     grader, ActionError for an answer that is no text or has several turns. It never turns such a fault into a reward.
@@ -70,5 +70,5 @@ def compute_score(
         "score": outcome.reward,
         "acc": float(outcome.passed),
         "category": str(outcome.grade.category),
-        **outcome.flags,
+        **outcome.form,
     }

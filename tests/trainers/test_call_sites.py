@@ -29,7 +29,7 @@ from pytest_fcpivot.integrations.trl import reward
 from pytest_fcpivot.integrations.verl import compute_score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 WRONG = Action((FunctionCall("no_such_tool", "{}"),))
 
@@ -180,7 +180,7 @@ def test_verl_sums_up_the_members() -> None:
     members = {name: [score[name] for score in scores] for name in scores[0]}
     metrics = found["process_validation_metrics"](["any"] * 4, ["one"] * 4, members)["any"]
     means = {name: values["mean@4"] for name, values in metrics.items()}
-    assert means == {"score": 0.25, "acc": 0.25, "message": 0.25, "malformed": 0.25}
+    assert means == {"score": 0.25, "acc": 0.25, "calls": 0.5, "message": 0.25, "malformed": 0.25}
 
 
 # -------------------------------------------------------------------- TRL
@@ -215,7 +215,7 @@ TORCH = SimpleNamespace(
 )
 
 
-def trl_rewards(chosen: list[Pivot], completions: list[Any], *functions: Any) -> tuple[list[list[float]], Any]:
+def trl_rewards(chosen: Sequence[Pivot], completions: list[Any], *functions: Any) -> tuple[list[list[float]], Any]:
     """Return the rewards of TRL's GRPOTrainer for a batch, a column for each function, and the trainer."""
     trl = package("trl")
     names = ("get_callable_name", "is_async_callable")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from trainer_rows import AGENTIC, as_message, as_text, pivot_with, pivots, trl_columns
 
 from pytest_fcpivot import Action, ActionError, DataError, FcPivotError, FunctionCall, OptionError, grade
@@ -103,6 +106,26 @@ def test_a_call_that_a_template_read_by_halves(function: dict[str, Any]) -> None
     assert metrics["fcpivot/malformed"] == 1.0
 
 
+NAMES = ("role", "content", "tool_calls", "function", "name", "arguments", "type", "text", "id")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["list_devices", "assistant"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    JSON
+    | st.lists(st.fixed_dictionaries({"role": st.just("assistant")}, optional={"tool_calls": JSON, "content": JSON}))
+)
+def test_any_completion(completion: Any) -> None:
+    """Whatever a completion is, it has a reward from 0 to 1, or none, or is refused as not understood."""
+    with suppress(ActionError):
+        (found,) = reward([completion], **trl_columns(pivot_with("function_call")))
+        assert found is None or 0 <= found <= 1
+        assert (found is None) == (completion is None)
+
+
 def test_rows_of_another_task() -> None:
     """In mixed data, a row in which all columns of a pivot are empty has no reward, as TRL expects."""
     pivot = pivot_with("function_call")
@@ -165,7 +188,8 @@ def test_what_is_logged() -> None:
     assert extra["passed"] == [True, False, None, True]
     assert extra["category"][2] is None
     assert extra["category"][0] == "EXPECTED_TOOL_CALL"
-    assert metrics == pytest.approx({"fcpivot/passed": 2 / 3, "fcpivot/message": 1 / 3, "fcpivot/malformed": 1 / 3})
+    third = {"fcpivot/calls": 1 / 3, "fcpivot/message": 1 / 3, "fcpivot/malformed": 1 / 3}
+    assert metrics == pytest.approx({"fcpivot/passed": 2 / 3, **third})
 
 
 def test_nothing_to_log() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot import load_pivots
@@ -17,9 +18,10 @@ NEMO_GYM = {"name": "nemo-gym:any-order", "settings": {"word_count_similarity_th
 AGENTIC: dict[str, Any] = {"name": "agentic", "settings": {}}
 
 
-def pivots() -> list[Pivot]:
+@cache
+def pivots() -> tuple[Pivot, ...]:
     """Return the pivots of the sample."""
-    return list(load_pivots())
+    return tuple(load_pivots())
 
 
 def pivot_with(kind: str) -> Pivot:
