@@ -15,19 +15,33 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.actions import to_action
 from pytest_fcpivot.core.dialects import Tools, parse_text
-from pytest_fcpivot.core.errors import ActionError, DataError, GraderError, OptionError
+from pytest_fcpivot.core.errors import ActionError, DataError, DialectError, GraderError, OptionError
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.graders import bundled_grader, expected_to_action, make_grader, passes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_fcpivot.core.model import Grade
     from pytest_fcpivot.graders import Grader
 
-__all__ = ["DIALECT", "GRADER", "TOOLS", "Outcome", "Row", "grader_of", "own_grader", "plain", "text_of"]
+__all__ = [
+    "CONVERSATION",
+    "DIALECT",
+    "GRADER",
+    "TOOLS",
+    "Outcome",
+    "Row",
+    "grader_of",
+    "own_grader",
+    "plain",
+    "text_of",
+]
 
-# The names of the columns (of verl's `extra_info`, the members) that both trainers' rows share.
-TOOLS, GRADER, DIALECT = "tools_json", "grader_json", "dialect"
+# The names of the columns (of verl's `extra_info`, the members) that both trainers' rows share. A row has its
+# conversation only if a judge may have to read it.
+TOOLS, GRADER, DIALECT, CONVERSATION = "tools_json", "grader_json", "dialect", "conversation_json"
 
 # A few thousand rows are in flight in a large batch, and their texts have some kilobytes each.
 _TEXTS_KEPT = 2048
@@ -66,7 +80,8 @@ class Outcome:
 class Row:
     """What a training row says about the grading of its completions.
 
-    `place` is the name of the pivot, or what else leads a reader to the row; errors begin with it.
+    `place` is the name of the pivot, or what else leads a reader to the row; errors begin with it. `conversation` is
+    the conversation's column as it is, since only a judge reads it.
     """
 
     expected: Action
@@ -74,6 +89,7 @@ class Row:
     grader: Grader
     dialect: str
     place: str
+    conversation: Any
 
     @classmethod
     def of(
@@ -99,6 +115,7 @@ class Row:
                 grader if grader is not None else grader_of(values[3]),
                 values[2],
                 place,
+                texts.get(CONVERSATION),
             )
         except DataError as error:
             raise DataError(f"{place}: {error}; {advice}") from None
@@ -106,16 +123,29 @@ class Row:
     def outcome(self, output: Any, pass_mark: float) -> Outcome:
         """Grade a completion: its text, or its messages as chat templates return them.
 
-        Raises DataError for an unknown dialect, ActionError for a completion that is not understood, GraderError if the
-        grader cannot judge the expected action, and whatever a user's own grader raises.
+        Raises as `read` and `graded` do.
+        """
+        action = self.read(output)
+        return self.graded(action, lambda: self.grader.grade(self.expected, action), pass_mark)
+
+    def read(self, output: Any) -> Action:
+        """Read a completion; raises DataError for an unknown dialect, ActionError for what is not understood."""
+        try:
+            return self._read(output)
+        except (ActionError, DataError) as error:
+            kind = ActionError if isinstance(error, ActionError) else DataError
+            raise kind(f"{self.place}: {error}") from error
+
+    def graded(self, action: Action, grade: Callable[[], Grade], pass_mark: float) -> Outcome:
+        """Return the outcome of an action by its grade.
+
+        Raises GraderError if the grader cannot judge the expected action, and whatever a user's own grader raises.
         """
         try:
-            action = self._read(output)
-            grade = self.grader.grade(self.expected, action)
-        except (ActionError, DataError, GraderError) as error:
-            kind = next(kind for kind in (ActionError, DataError, GraderError) if isinstance(error, kind))
-            raise kind(f"{self.place}: {error}") from error
-        return Outcome(grade, action, passes(grade.reward, pass_mark))
+            found = grade()
+        except GraderError as error:
+            raise GraderError(f"{self.place}: {error}") from error
+        return Outcome(found, action, passes(found.reward, pass_mark))
 
     def _read(self, output: Any) -> Action:
         output = plain(output)
@@ -147,7 +177,7 @@ class Row:
     def _read_text(self, text: str) -> Action:
         try:
             action = parse_text(text, self.tools, self.dialect)
-        except ValueError as error:
+        except DialectError as error:
             raise DataError(f"{DIALECT}: {error}") from error
         return to_action(action, self.tools.names)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import DataError
-from pytest_fcpivot.integrations.rewards import DIALECT, GRADER, TOOLS, Row, own_grader
+from pytest_fcpivot.integrations.rewards import CONVERSATION, DIALECT, GRADER, TOOLS, Row, own_grader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,8 +49,18 @@ def reward(
     chosen = own_grader(grader, settings, pass_mark)
     outcomes = [
         None if row is None or completion is None else row.outcome(completion, pass_mark)
-        for row, completion in zip(_rows(columns, len(completions), chosen), completions, strict=True)
+        for row, completion in zip(rows_of(columns, len(completions), chosen), completions, strict=True)
     ]
+    return told(outcomes, chosen, log_extra, log_metric)
+
+
+def told(
+    outcomes: list[Outcome | None],
+    chosen: Grader | None,
+    log_extra: Callable[[str, list[Any]], None] | None,
+    log_metric: Callable[[str, float], None] | None,
+) -> list[float | None]:
+    """Log what TRL is told about completions, and return their rewards."""
     # With a grader of its own, a function may stand beside the plain one, and TRL would mix what both log by one name.
     beside = "" if chosen is None else f"{chosen.name}/"
     if log_extra is not None:
@@ -63,10 +73,12 @@ def reward(
     return [None if outcome is None else outcome.reward for outcome in outcomes]
 
 
-def _rows(columns: Mapping[str, Any], count: int, grader: Grader | None) -> list[Row | None]:
+def rows_of(columns: Mapping[str, Any], count: int, grader: Grader | None) -> list[Row | None]:
+    """Return what each row says about the grading, None for one of another task; raises as `reward` does."""
     needed = (EXPECTED, TOOLS, DIALECT) if grader is not None else (EXPECTED, TOOLS, DIALECT, GRADER)
     values = {name: _column(columns, name, count) for name in needed}
     ids = _column(columns, "pivot_id", count) if "pivot_id" in columns else [None] * count
+    talks = _column(columns, CONVERSATION, count) if CONVERSATION in columns else [None] * count
     rows: list[Row | None] = []
     for number in range(count):
         texts = {name: column[number] for name, column in values.items()}
@@ -74,6 +86,7 @@ def _rows(columns: Mapping[str, Any], count: int, grader: Grader | None) -> list
             rows.append(None)
             continue
         place = f"completion {number + 1} of {count}, pivot {ids[number] or '?'}"
+        texts[CONVERSATION] = talks[number]
         rows.append(Row.of(texts, expected=EXPECTED, grader=grader, place=place, advice=_ADVICE))
     return rows
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from pytest_fcpivot.core.jsontext import well_formed
 from pytest_fcpivot.data.rows import expected_action_json
-from pytest_fcpivot.integrations.rewards import DIALECT, GRADER, TOOLS
-from pytest_fcpivot.integrations.row_texts import PROMPT, grader_json, prompt_of
+from pytest_fcpivot.integrations.rewards import CONVERSATION, DIALECT, GRADER, TOOLS
+from pytest_fcpivot.integrations.row_texts import PROMPT, conversation_json, grader_json, prompt_of
 from pytest_fcpivot.integrations.trl import EXPECTED
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema(
     [
         ("prompt", PROMPT),
-        *((name, pa.string()) for name in (EXPECTED, TOOLS, GRADER, DIALECT, "pivot_id", "trajectory_id", "split")),
+        *(
+            (name, pa.string())
+            for name in (EXPECTED, TOOLS, GRADER, DIALECT, CONVERSATION, "pivot_id", "trajectory_id", "split")
+        ),
     ]
 )
 
@@ -30,7 +33,7 @@ SCHEMA = pa.schema(
 def row(pivot: Pivot, *, dialect: str, grader: Mapping[str, Any], index: int, split: str | None) -> dict[str, Any]:  # noqa: ARG001 (as for verl)
     """Return a pivot as a row of `SCHEMA`; `grader` is the grader's description in run.json.
 
-    Raises ValueError for an unknown dialect.
+    Raises DialectError for an unknown dialect, and for earlier calls that it cannot express.
     """
     return {
         "prompt": prompt_of(pivot, dialect),
@@ -38,6 +41,7 @@ def row(pivot: Pivot, *, dialect: str, grader: Mapping[str, Any], index: int, sp
         TOOLS: pivot.tools_json,
         GRADER: grader_json(grader),
         DIALECT: dialect,
+        CONVERSATION: conversation_json(pivot, grader),
         "pivot_id": well_formed(pivot.id),
         "trajectory_id": well_formed(pivot.trajectory_id),
         "split": split,

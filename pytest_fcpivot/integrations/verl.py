@@ -6,10 +6,14 @@ docs/training.md says how to use it. verl itself is not imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import ActionError, DataError, OptionError
 from pytest_fcpivot.integrations.rewards import Row, own_grader, plain, text_of
+
+if TYPE_CHECKING:
+    from pytest_fcpivot.graders import Grader
+    from pytest_fcpivot.integrations.rewards import Outcome
 
 __all__ = ["compute_score"]
 
@@ -44,9 +48,23 @@ def compute_score(
     Raises DataError for a row that is not understood, OptionError for an unknown setting, GraderError for an unknown
     grader, ActionError for an answer that is no text or has several turns. It never turns such a fault into a reward.
     """
-    unknown = sorted(kwargs.keys() - _OF_VERL)
+    chosen = own_grader(grader, settings, pass_mark)
+    refuse_unknown(kwargs, "grader, settings, pass_mark")
+    row, text = row_of(data_source, solution_str, ground_truth, extra_info, chosen)
+    return members_of(row.outcome(text, pass_mark))
+
+
+def refuse_unknown(given: Mapping[str, Any], known: str) -> None:
+    """Raise OptionError for arguments that neither verl passes by itself nor the function knows."""
+    unknown = sorted(given.keys() - _OF_VERL)
     if unknown:
-        raise OptionError(f"unknown reward_kwargs: {', '.join(unknown)}; known: grader, settings, pass_mark")
+        raise OptionError(f"unknown reward_kwargs: {', '.join(unknown)}; known: {known}")
+
+
+def row_of(
+    data_source: Any, solution_str: Any, ground_truth: Any, extra_info: Any, grader: Grader | None
+) -> tuple[Row, str]:
+    """Return what a row says about the grading, and the text to grade; raises as `compute_score` does."""
     about = plain(extra_info)
     if not isinstance(about, Mapping):
         raise DataError(f"extra_info is of type {type(about).__name__}, but must be the row's object; {_ADVICE}")
@@ -58,14 +76,12 @@ def compute_score(
             "multi-turn rollouts"
         )
     text = text_of(solution_str, "solution_str", place, "verl passes the decoded answer")
-    row = Row.of(
-        {**about, GROUND_TRUTH: ground_truth},
-        expected=GROUND_TRUTH,
-        grader=own_grader(grader, settings, pass_mark),
-        place=place,
-        advice=_ADVICE,
-    )
-    outcome = row.outcome(text, pass_mark)
+    texts = {**about, GROUND_TRUTH: ground_truth}
+    return Row.of(texts, expected=GROUND_TRUTH, grader=grader, place=place, advice=_ADVICE), text
+
+
+def members_of(outcome: Outcome) -> dict[str, float | str]:
+    """Return what verl is told about an answer."""
     return {
         "score": outcome.reward,
         "acc": float(outcome.passed),

@@ -9,8 +9,8 @@ import pyarrow as pa
 from pytest_fcpivot.core.jsontext import well_formed
 from pytest_fcpivot.data.agent_refs import agent_of
 from pytest_fcpivot.data.rows import expected_action_json
-from pytest_fcpivot.integrations.rewards import DIALECT, GRADER, TOOLS
-from pytest_fcpivot.integrations.row_texts import PROMPT, grader_json, prompt_of
+from pytest_fcpivot.integrations.rewards import CONVERSATION, DIALECT, GRADER, TOOLS
+from pytest_fcpivot.integrations.row_texts import PROMPT, conversation_json, grader_json, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,10 @@ SCHEMA = pa.schema(
             pa.struct(
                 [
                     ("index", pa.int64()),
-                    *((name, _TEXT) for name in ("split", "pivot_id", "trajectory_id", TOOLS, GRADER, DIALECT)),
+                    *(
+                        (name, _TEXT)
+                        for name in ("split", "pivot_id", "trajectory_id", TOOLS, GRADER, DIALECT, CONVERSATION)
+                    ),
                 ]
             ),
         ),
@@ -41,7 +44,7 @@ def row(pivot: Pivot, *, dialect: str, grader: Mapping[str, Any], index: int, sp
     """Return a pivot as a row of `SCHEMA`; `grader` is the grader's description in run.json.
 
     `data_source`, by which verl groups its metrics, is the agent that the pivot's row names, else `pytest-fcpivot`.
-    Raises ValueError for an unknown dialect.
+    Raises DialectError for an unknown dialect, and for earlier calls that it cannot express.
     """
     return {
         "data_source": agent_of(pivot.metadata_json.encode("utf-8", "backslashreplace")) or "pytest-fcpivot",
@@ -56,5 +59,6 @@ def row(pivot: Pivot, *, dialect: str, grader: Mapping[str, Any], index: int, sp
             TOOLS: pivot.tools_json,
             GRADER: grader_json(grader),
             DIALECT: dialect,
+            CONVERSATION: conversation_json(pivot, grader),
         },
     }

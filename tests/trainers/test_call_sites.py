@@ -37,7 +37,7 @@ WRONG = Action((FunctionCall("no_such_tool", "{}"),))
 # -------------------------------------------------------------------- verl
 
 
-def verl_finds(**given: Any) -> Any:
+def verl_finds(module_name: str = "verl", **given: Any) -> Any:
     """Return the function that verl makes of the options `reward.custom_reward_function`."""
     verl = package("verl")
     place = importlib.util.spec_from_file_location("verl.utils.import_utils", verl / "utils" / "import_utils.py")
@@ -47,7 +47,7 @@ def verl_finds(**given: Any) -> Any:
     place.loader.exec_module(module)
     names = ("_call_with_kwargs", "_call_with_kwargs_async", "get_custom_reward_fn")
     found = taken(verl / "trainer" / "ppo" / "reward.py", *names, inspect=inspect, partial=partial)
-    path = "pkg://pytest_fcpivot.integrations.verl"
+    path = f"pkg://pytest_fcpivot.integrations.{module_name}"
     chosen = {"custom_reward_function": {"path": path, "name": "compute_score", **given}}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("verl", "verl.utils"):
@@ -145,6 +145,16 @@ def truth(pivot: Pivot, grader: dict[str, Any]) -> dict[str, Any]:
     """Return what the row of a pivot says about its grading."""
     row = verl_rows.row(pivot, dialect="hermes", grader=grader, index=3, split="train")
     return {"ground_truth": row["reward_model"]["ground_truth"], "extra_info": row["extra_info"]}
+
+
+def test_verl_awaits_the_function_with_a_judge() -> None:
+    """The function with a judge is found, taken for asynchronous and awaited; a call needs no judge."""
+    pivot = pivot_with("function_call")
+    score = verl_finds("judged", reward_kwargs={"judge": "any", "judge_base_url": "http://127.0.0.1:9/v1"})
+    found = verl_rewards(
+        "naive", "NaiveRewardManager", score, verl_item(pivot, as_text(pivot.expected_action), AGENTIC)
+    )
+    assert found["reward_score"] == 1.0
 
 
 @pytest.mark.parametrize(("manager", "name"), MANAGERS[:3])
