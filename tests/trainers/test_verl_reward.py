@@ -16,6 +16,9 @@ import pytest
 from trainer_rows import AGENTIC, NEMO_GYM, as_text, pivot_with, pivots, verl_row
 
 from pytest_fcpivot import Action, ActionError, DataError, FcPivotError, FunctionCall, GraderError, OptionError, grade
+from pytest_fcpivot.core.dialects import DIALECT_NAMES, Tools
+from pytest_fcpivot.core.dialects.writing import render_action
+from pytest_fcpivot.core.errors import DialectError
 from pytest_fcpivot.integrations.verl import compute_score
 
 GARBAGE = '<tool_call>\n{"na'
@@ -40,6 +43,27 @@ def test_the_reward_is_the_grade_of_the_evaluation(grader: dict[str, Any]) -> No
             assert (score["score"], score["category"]) == (wanted.reward, wanted.category)
             assert score["acc"] == float(wanted.reward == 1.0)
             assert score["message"] == float(answer.message is not None)
+
+
+@pytest.mark.parametrize("dialect", DIALECT_NAMES)
+def test_the_text_of_each_dialect(dialect: str) -> None:
+    """In each dialect, as decoded without its special tokens, right answers earn 1 and wrong ones nothing."""
+    tried = 0
+    for pivot in pivots()[::9]:
+        tools = Tools(pivot.tools)
+        row = verl_row(pivot)
+        row["extra_info"] = row["extra_info"] | {"dialect": dialect}
+        try:
+            text = render_action(pivot.expected_action, dialect, special_tokens=False, tools=tools)
+        except DialectError:  # it cannot express this action
+            continue
+        tried += 1
+        assert compute_score(**row, solution_str=text)["score"] == 1.0
+        call = pivot.expected_action.calls[:1]
+        if call:
+            wrong = Action((FunctionCall("no_such_tool", call[0].arguments),))
+            assert compute_score(**row, solution_str=render_action(wrong, dialect))["score"] == 0.0
+    assert tried > 20
 
 
 def test_the_settings_of_the_row_decide() -> None:
