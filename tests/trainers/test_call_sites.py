@@ -7,11 +7,12 @@ import asyncio
 import functools
 import importlib.util
 import inspect
+import json
 import logging
 import math
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -191,6 +192,44 @@ def test_verl_sums_up_the_members() -> None:
     metrics = found["process_validation_metrics"](["any"] * 4, ["one"] * 4, members)["any"]
     means = {name: values["mean@4"] for name, values in metrics.items()}
     assert means == {"score": 0.25, "acc": 0.25, "calls": 0.5, "message": 0.25, "malformed": 0.25}
+
+
+@pytest.mark.parametrize(("metric", "left_out"), [("acc", {"fails"}), ("reward", set())])
+def test_groups_that_verl_leaves_out(metric: str, left_out: set[str]) -> None:
+    """By the outcome, verl leaves out a group in which nothing passes; by a reward with partial credit, it does not."""
+    pivot = pivot_with("function_call")
+    name, arguments = pivot.expected_action.calls[0].name, json.loads(pivot.expected_action.calls[0].arguments)
+    near = [as_text(Action((FunctionCall(name, json.dumps(arguments | {str(n): n})),))) for n in range(2)]
+    texts = {"fails": [as_text(WRONG), *near], "mixed": [as_text(pivot.expected_action), *near]}
+    fields = {
+        f"{group}_{number}_0": compute_score("any", text, **truth(pivot, AGENTIC))
+        for group, answers in texts.items()
+        for number, text in enumerate(answers)
+    }
+
+    def kept(*, keys: list[str], select_fields: list[str], **_: Any) -> dict[str, Any]:
+        found = [{"reward_extra_info": fields[key]} for key in keys]
+        rewards = [np.array([0.0, fields[key]["score"]]) for key in keys]
+        return {"extra_fields": found, "rm_scores": rewards} if select_fields else {}
+
+    buffer = SimpleNamespace(
+        filter_groups_metric=metric,
+        finished_keys={"train": set(texts)},
+        _dapo_classification_cache={"train": {}},
+        partitions={"train": fields},
+    )
+    names = taken(
+        package("verl") / "trainer" / "ppo" / "v1" / "replay_buffer.py",
+        "_dapo_filtered_keys",
+        inside="ReplayBuffer",
+        FILTER_GROUPS_REWARD_METRIC="reward",
+        Counter=Counter,
+        defaultdict=defaultdict,
+        np=np,
+        tq=SimpleNamespace(kv_batch_get=kept),
+    )
+    found, _ = names["_dapo_filtered_keys"](buffer, "train")
+    assert found == left_out
 
 
 # -------------------------------------------------------------------- TRL

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from trainer_rows import NEMO_GYM, pivot_with, pivots
+from trainer_rows import AGENTIC, NEMO_GYM, pivot_with, pivots
 
 from pytest_fcpivot.graders import expected_to_action
 from pytest_fcpivot.integrations import trl_rows, verl_rows
@@ -68,6 +68,16 @@ def test_rows_name_no_code(module: ModuleType) -> None:
     described = {"name": "mine", "settings": {}, "spec": "my_graders:close", "source_sha256": "ab", "cause": "any"}
     row = module.row(pivot_with("message"), dialect="hermes", grader=described, index=0, split=None)
     assert json.loads(parts(row)["grader_json"]) == {"name": "mine", "settings": {}}
+
+
+@BOTH
+def test_the_conversation_for_a_judge(module: ModuleType) -> None:
+    """A row has its conversation where a judge may have to read it: at a message, under a grader that scores messages."""
+    found = [
+        parts(module.row(pivot_with(kind), dialect="hermes", grader=grader, index=0, split=None))["conversation_json"]
+        for kind, grader in (("message", AGENTIC), ("message", NEMO_GYM), ("function_call", AGENTIC))
+    ]
+    assert found == [pivot_with("message").input_json, None, None]
 
 
 @BOTH
