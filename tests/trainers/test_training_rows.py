@@ -72,7 +72,7 @@ def test_rows_name_no_code(module: ModuleType) -> None:
 
 @BOTH
 def test_the_conversation_for_a_judge(module: ModuleType) -> None:
-    """A row has its conversation where a judge may have to read it: at a message, under a grader that scores messages."""
+    """A row has its conversation where a judge may have to read it: at messages, under a grader that scores them."""
     found = [
         parts(module.row(pivot_with(kind), dialect="hermes", grader=grader, index=0, split=None))["conversation_json"]
         for kind, grader in (("message", AGENTIC), ("message", NEMO_GYM), ("function_call", AGENTIC))
