@@ -57,7 +57,8 @@ def action_of(pivot: Pivot, kind: str) -> dict[str, Any]:
 
 async def over_ors(port: int, split: dict[str, tuple[str, int]], actions: dict[str, Any]) -> dict[str, Verdict]:
     """Submit each action in a session of its own."""
-    client, found = Client(port), {}
+    client = Client(port)
+    found: dict[str, Verdict] = {}
     await client.open()
     for own, action in actions.items():
         sid = (await client.ask("POST", "/create_session", body={})).split(b"data: ")[1].split()[0].decode()
@@ -76,7 +77,8 @@ async def over_ors(port: int, split: dict[str, tuple[str, int]], actions: dict[s
 
 async def places(port: int) -> dict[str, tuple[str, int]]:
     """Return the split and index of each task."""
-    client, found = Client(port), {}
+    client = Client(port)
+    found: dict[str, tuple[str, int]] = {}
     await client.open()
     for split in json.loads(await client.ask("GET", "/splits")):
         tasks = json.loads(await client.ask("POST", "/tasks", body={"split": split["name"]}))["tasks"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, n
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from pytest_fcpivot.data.store import PivotStore
