@@ -58,20 +58,20 @@ def answer_of(line: ResultLine, reward: float) -> Answer:
     """Return what a result with this reward says of its answer."""
     action = line.graded()
     if action.calls:
-        kind, length = CALL, sum(len(call.arguments) for call in action.calls)
+        kind = CALL
     elif action.malformed is not None:
-        kind, length = MALFORMED_OUTPUT, len(action.malformed)
+        kind = MALFORMED_OUTPUT
     elif action.message is not None:
-        kind, length = MESSAGE, len(action.message)
+        kind = MESSAGE
     else:
-        kind, length = NOTHING, 0
+        kind = NOTHING
     content = tuple((call.name, call.arguments) for call in action.calls) or action.message or action.malformed
     return Answer(
         reward=reward,
         kind=kind,
         calls=len(action.calls),
         is_unread=not UNREAD.isdisjoint(line.flags),
-        length=length,
+        length=action.length,
         tokens=None if line.usage is None else line.usage.output,
         digest=hash((kind, content)),
     )

@@ -41,7 +41,7 @@ class CaseRecord:
     instead of the judge), the score, the reason, the tokens, and the fault of a judge that gave no score. `flags` names
     oddities of the answer, as `answer_flags` does. `refusal` has the words in which a server refused the request; in
     the file they are the error. `redacted`: a secret in the answer was replaced by ***, so that it cannot be graded
-    again.
+    again. `length` is that of the answer in characters: of the message, or of all arguments; it is not in the file.
     """
 
     pivot_id: str
@@ -72,6 +72,7 @@ class CaseRecord:
     flags: tuple[str, ...] = ()
     refusal: str | None = None
     redacted: bool = False
+    length: int | None = None
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
@@ -108,6 +109,7 @@ class CaseRecord:
             own=own,
             judge=None if line.judge is None else line.judge.scoring(),
             redacted=line.redacted,
+            length=line.graded().length if line.has_action else None,
         )
 
     def to_builtins(self) -> tuple[Any, ...]:

@@ -16,6 +16,8 @@ from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.report.behaviour_text import behaviour_lines, watch
 from pytest_fcpivot.runs.behaviour import Answers, RunAnswers, read_answers, side_by_side
 from pytest_fcpivot.runs.reader import result_line
+from pytest_fcpivot.runs.record import CaseRecord
+from pytest_fcpivot.runs.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,6 +94,38 @@ def test_what_answers_look_like(tmp_path: Path) -> None:
     assert one.arguments_length.n == 2
     assert (one.arguments_length.mean, one.tokens, one.distinct) == (13.0, 30.0, 1.0)
     assert (other.reward, other.messages) == (one.reward, one.messages)
+
+
+def test_the_summary_of_a_session_says_the_same(tmp_path: Path) -> None:
+    """The counts that a session makes for its summary are the figures that are read from its results later."""
+    lines = [
+        line("t1-d0", message("four"), 1.0, expected="message"),
+        line("t1-d1", message("<tool_call>"), 0.0, flags=["call_like"]),
+        line("t2-d0", RIGHT, 1.0),
+        line("t2-d1", {"type": "function_call_batch", "calls": [RIGHT, WRONG]}, 0.5),
+        line("t3-d0", None, 0.0),
+        line("t3-d1", {"type": "malformed_output", "text": "oops"}, 0.0, flags=["malformed"]),
+        line("t4-d0", None, None, error="timeout"),
+    ]
+    tally = Tally()
+    assert tally.behaviour.shares() is None
+    for each in map(result_line, map(str.encode, lines)):
+        tally.count(CaseRecord.of_line(each, own=True), each.test, passed=each.outcome == "passed")
+    (one, _) = side_by_side([made(name, lines, tmp_path) for name in "ab"]).runs
+    assert one.message_length is not None
+    assert one.arguments_length is not None
+    assert tally.behaviour.shares() == {
+        "answers": one.n,
+        "messages": one.messages,
+        "messages_where_call_expected": one.misplaced,
+        "calls": one.calls,
+        "several_calls": one.several,
+        "no_action": one.nothing,
+        "unreadable": one.unread,
+        "message_length": one.message_length.mean,
+        "arguments_length": one.arguments_length.mean,
+        "output_tokens": None,
+    }
 
 
 def test_the_last_line_of_a_test_counts(tmp_path: Path) -> None:
