@@ -8,6 +8,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.jsontext import quoted, well_formed
 from pytest_fcpivot.core.usage import Usage
 from pytest_fcpivot.graders.categories import OURS
@@ -93,7 +94,7 @@ class CaseRecord:
             expected=line.expected,
             tool=line.tool,
             repeat=line.repeat,
-            actual=line.kind,
+            actual="none" if line.kind == MALFORMED_OUTPUT else line.kind,  # as the action's kind is in a session
             reward=line.reward,
             category=line.category,
             path=line.path if wrong else None,
