@@ -91,15 +91,20 @@ def watch(runs: Sequence[RunAnswers]) -> Watched:
 
 
 def behaviour_lines(runs: Sequence[RunAnswers]) -> list[str]:
-    """Return the lines on how runs answer, in their order; none for a single run. Raises as `side_by_side` does."""
-    return list(lines(watch(runs))) if len(runs) > 1 else []
+    """Return the lines on how runs answered, in their order, for a command whose subject this is not.
+
+    None if fewer than two of them can be set side by side: a single run, or shards, which answered different pivots.
+    Raises RunError as `side_by_side` does.
+    """
+    watched = watch(runs)
+    return [] if watched.drift is None else list(lines(watched))
 
 
 def lines(watched: Watched) -> Iterator[str]:
     """Yield the lines on runs that are watched."""
     runs, drift = watched.runs, watched.drift
     if drift is None:
-        yield "how the runs answer cannot be set side by side: no two of them answered the same pivots"
+        yield "how the runs answered is not shown, since there are no two that can be set side by side:"
         yield from (f"  {note}" for note in runs.notes)
         return
     yield f"how {count_of(len(runs.runs), 'run')} answered {pivots_in_words(runs)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass, field
+from itertools import starmap
 from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -162,6 +163,19 @@ def read_answers(path: Path, name: str, *, allow_damaged: bool = False) -> RunAn
     return RunAnswers(name, path, description, answers)
 
 
+def read_all(paths: Sequence[Path], *, allow_damaged: bool = False) -> list[RunAnswers]:
+    """Read the answers of several runs, in their order; raises as `read_answers` does."""
+    return [
+        read_answers(path, name, allow_damaged=allow_damaged) for path, name in zip(paths, names_of(paths), strict=True)
+    ]
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return names for runs: the last parts of their paths if these differ, otherwise the paths as they are."""
+    short = [path.resolve().name for path in paths]
+    return short if len(set(short)) == len({path.resolve() for path in paths}) else list(map(str, paths))
+
+
 # -------------------------------------------------------------------- side by side
 
 
@@ -255,7 +269,9 @@ def side_by_side(runs: Sequence[RunAnswers]) -> SideBySide:
     by_id_alone = all(len(run.answers.places) == 1 for run in kept)
     tables = [_by_key(run.answers, by_id_alone=by_id_alone) for run in kept]
     last = tables[-1] if tables else {}
-    for number in reversed(range(len(kept) - 1)):
+    if kept and not last:
+        notes.append(f"{_name(kept[-1])} has no graded answer")
+    for number in reversed(range(len(kept) - 1)) if last else ():
         common = len(last.keys() & tables[number].keys())
         if common < _LEAST_COMMON * len(last) or not common:
             notes.append(
@@ -264,14 +280,20 @@ def side_by_side(runs: Sequence[RunAnswers]) -> SideBySide:
             )
             del kept[number], tables[number]
     keys = [key for key in last if all(key in table for table in tables)]
+    if len(kept) > 1 and last and not keys:
+        notes.append("there is no pivot that all of them answered")
     if len(kept) < 2 or not keys:  # noqa: PLR2004 (nothing is beside it)
         return SideBySide((), (), 0, len(last), {}, tuple(notes))
-    for key in keys:
-        _refuse_other_trajectory(key[1], kept, [table[key] for table in tables])
+    for run, table in zip(kept, tables, strict=True):
+        for key in keys:
+            if (table[key].trajectory_id, table[key].expects) != (last[key].trajectory_id, last[key].expects):
+                raise _another_pivot(key[1], (run, table[key]), (kept[-1], last[key]))
     expected = [last[key].expects for key in keys]
+    pivots = [[table[key] for key in keys] for table in tables]
+    means = tuple(tuple(map(_means, each)) for each in pivots)
     return SideBySide(
-        runs=tuple(_behaviour(run, [table[key] for key in keys]) for run, table in zip(kept, tables, strict=True)),
-        means=tuple(tuple(_means(table[key]) for key in keys) for table in tables),
+        runs=tuple(starmap(_behaviour, zip(kept, pivots, means, strict=True))),
+        means=means,
         pivots=len(keys),
         of=len(last),
         expect={kind: expected.count(kind) / len(keys) for kind in (MESSAGE, CALL, NOTHING)},
@@ -315,15 +337,16 @@ def _by_key(answers: Answers, *, by_id_alone: bool) -> dict[tuple[str, str], Piv
     return {("", pivot_id): pivot for (_, pivot_id), pivot in answers.pivots.items()}
 
 
-def _refuse_other_trajectory(pivot_id: str, runs: Sequence[RunAnswers], pivots: Sequence[PivotAnswers]) -> None:
-    last = pivots[-1]
-    for run, pivot in zip(runs, pivots, strict=True):
-        if (pivot.trajectory_id, pivot.expects) != (last.trajectory_id, last.expects):
-            raise RunError(
-                f"{one_line(pivot_id, _WIDTH)}: it belongs to trajectory {shown(pivot.trajectory_id)} and expects a "
-                f"{pivot.expects} in {_name(run)}, and to {shown(last.trajectory_id)} and a {last.expects} in "
-                f"{_name(runs[-1])}, so one of them is not what was recorded"
-            )
+def _another_pivot(
+    pivot_id: str, one: tuple[RunAnswers, PivotAnswers], other: tuple[RunAnswers, PivotAnswers]
+) -> RunError:
+    """Return the error for a pivot that is not the same one in two runs."""
+    (run, pivot), (last, expected) = one, other
+    return RunError(
+        f"{one_line(pivot_id, _WIDTH)}: it belongs to trajectory {shown(pivot.trajectory_id)} and expects a "
+        f"{pivot.expects} in {_name(run)}, and to {shown(expected.trajectory_id)} and a {expected.expects} in "
+        f"{_name(last)}, so one of them is not what was recorded"
+    )
 
 
 def _means(pivot: PivotAnswers) -> Means:
@@ -358,12 +381,11 @@ def _means(pivot: PivotAnswers) -> Means:
     )
 
 
-def _behaviour(run: RunAnswers, pivots: Sequence[PivotAnswers]) -> Behaviour:
-    means = [_means(pivot) for pivot in pivots]
+def _behaviour(run: RunAnswers, pivots: Sequence[PivotAnswers], means: Sequence[Means]) -> Behaviour:
     answers = [answer for pivot in pivots for answer in pivot.answers.values()]
     by_trajectory: dict[str, list[float]] = {}
-    for pivot in means:
-        by_trajectory.setdefault(pivot.trajectory_id, []).append(pivot.reward)
+    for mean in means:
+        by_trajectory.setdefault(mean.trajectory_id, []).append(mean.reward)
     reward = mean_interval(by_trajectory)
     if reward is None:
         raise ValueError(f"{run.name}: no graded answer")  # the caller looks for common pivots first

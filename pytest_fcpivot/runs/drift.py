@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, replace
+from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_fcpivot.runs.behaviour import CALL, MESSAGE
@@ -44,23 +46,23 @@ class _Measure(NamedTuple):
 
 
 _MEASURES: dict[str, _Measure] = {
-    REWARD: _Measure(lambda each: each.reward),
-    REWARD_MESSAGE: _Measure(lambda each: each.reward, MESSAGE),
-    REWARD_CALL: _Measure(lambda each: each.reward, CALL),
-    MESSAGES: _Measure(lambda each: each.message),
-    MISPLACED: _Measure(lambda each: each.message, CALL),
-    CALLS: _Measure(lambda each: each.call),
-    SEVERAL: _Measure(lambda each: each.several),
-    NO_ACTION: _Measure(lambda each: each.nothing),
-    UNREAD: _Measure(lambda each: each.unread),
-    MESSAGE_LENGTH: _Measure(lambda each: each.message_length, is_length=True),
-    ARGUMENTS_LENGTH: _Measure(lambda each: each.arguments_length, is_length=True),
+    REWARD: _Measure(attrgetter("reward")),
+    REWARD_MESSAGE: _Measure(attrgetter("reward"), MESSAGE),
+    REWARD_CALL: _Measure(attrgetter("reward"), CALL),
+    MESSAGES: _Measure(attrgetter("message")),
+    MISPLACED: _Measure(attrgetter("message"), CALL),
+    CALLS: _Measure(attrgetter("call")),
+    SEVERAL: _Measure(attrgetter("several")),
+    NO_ACTION: _Measure(attrgetter("nothing")),
+    UNREAD: _Measure(attrgetter("unread")),
+    MESSAGE_LENGTH: _Measure(attrgetter("message_length"), is_length=True),
+    ARGUMENTS_LENGTH: _Measure(attrgetter("arguments_length"), is_length=True),
 }
 # What the hints look at besides.
-_CALLS_WANTED = _Measure(lambda each: each.call, CALL)
-_REWARDED_UNREAD = _Measure(lambda each: each.rewarded_unread)
+_CALLS_WANTED = _Measure(attrgetter("call"), CALL)
+_REWARDED_UNREAD = _Measure(attrgetter("rewarded_unread"))
 _SAID = _Measure(lambda each: None if each.message_length is None else each.reward, MESSAGE)
-_SAID_LENGTH = _Measure(lambda each: each.message_length, MESSAGE, is_length=True)
+_SAID_LENGTH = _Measure(attrgetter("message_length"), MESSAGE, is_length=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,8 @@ class Drift:
     """What changed between runs side by side.
 
     `since_before` has the changes of each run from the run before it, and an empty mapping for the first run.
-    `since_first` are those of the last run from the first one; with two runs, both are the same. Figures that a run
-    does not have are in neither.
+    `since_first` are those of the last run from the first one; with two runs, both are the same. A figure that has not
+    changed at all, or that no pivot has in both runs, is in neither.
     """
 
     since_before: tuple[Mapping[str, Change], ...]
@@ -128,7 +130,7 @@ def drift_of(runs: SideBySide) -> Drift:
         {name: change for name, measure in _MEASURES.items() if (change := _change(measure, base, new)) is not None}
         for base, new in pairs
     ]
-    sure = _sure([change for each in found for change in each.values()])
+    sure = _sure([change for each in found for change in each.values()], len(pairs) * len(_MEASURES))
     marked = [{name: next(sure) for name in each} for each in found]
     since_first = marked[-1]
     hints = list(_hints(runs.runs[0].name, means[0], means[-1], since_first))
@@ -141,44 +143,37 @@ def drift_of(runs: SideBySide) -> Drift:
 
 
 def _change(measure: _Measure, base: Sequence[Means], new: Sequence[Means]) -> Change | None:
-    """Return the change of a figure over the pivots that have it in both runs; None if there are none."""
-    trajectories: list[str] = []
-    before: list[float] = []
-    after: list[float] = []
-    for one, other in zip(base, new, strict=True):
-        if measure.expects is not None and one.expects != measure.expects:
-            continue
-        old, now = measure.value(one), measure.value(other)
-        if old is not None and now is not None:
-            trajectories.append(one.trajectory_id)
-            before.append(old)
-            after.append(now)
-    if not before:
+    """Return the change of a figure over the pivots that have it in both runs; None if none of them has changed."""
+    of, wanted = measure.value, measure.expects
+    found = [
+        (one.trajectory_id, old, now)
+        for one, other in zip(base, new, strict=True)
+        if (wanted is None or one.expects == wanted) and (old := of(one)) is not None and (now := of(other)) is not None
+    ]
+    changes = [now - old for _, old, now in found]
+    if not any(changes):
         return None
-    changes = [now - old for old, now in zip(before, after, strict=True)]
+    trajectories, before, after = zip(*found, strict=True)
     if not measure.is_length:
-        found = difference(totals_of(zip(trajectories, _ones(before), changes, strict=True)))
-        return Change(statistics.fmean(before), statistics.fmean(after), found)
+        total = difference(totals_of(zip(trajectories, repeat(1), changes, strict=False)))
+        return Change(statistics.fmean(before), statistics.fmean(after), total)
     signs = [float((change > 0) - (change < 0)) for change in changes]
     return Change(
         statistics.median(before),
         statistics.median(after),
-        difference(totals_of(zip(trajectories, _ones(before), signs, strict=True))),
+        difference(totals_of(zip(trajectories, repeat(1), signs, strict=False))),
         longer=signs.count(1.0) / len(signs),
         shorter=signs.count(-1.0) / len(signs),
     )
 
 
-def _ones(values: Sequence[float]) -> list[float]:
-    return [1] * len(values)
-
-
-def _sure(changes: Sequence[Change]) -> Iterator[Change]:
-    """Yield the changes, with those marked that chance alone would rarely make, in any of them."""
-    for change, p in zip(changes, holm([each.difference.p for each in changes]), strict=True):
+def _sure(changes: Sequence[Change], tests: int) -> Iterator[Change]:
+    """Yield the changes, with those marked that chance alone would rarely make, in any of so many tests."""
+    p_values = [each.difference.p for each in changes]
+    adjusted = holm(p_values + [1.0] * (tests - len(p_values)))
+    for change, p in zip(changes, adjusted, strict=False):
         found = change.difference
-        beyond = p <= ALPHA and (found.lowest > 0 or found.highest < 0)
-        yield replace(change, is_sure=beyond)
+        yield replace(change, is_sure=p <= ALPHA and (found.lowest > 0 or found.highest < 0))
 
 
 # -------------------------------------------------------------------- signs of gaming
@@ -203,19 +198,19 @@ def _hints(name: str, base: Sequence[Means], new: Sequence[Means], changes: Mapp
     long messages: where a message is expected and both runs sent one, the reward rose and more messages got longer
     than shorter: LEAST_GROWTH times as long in the median, and by a larger factor than the reward.
     """
-    reward = changes[REWARD]
-    if reward.difference.change < 0:
+    reward = changes.get(REWARD)
+    if reward is None or reward.difference.change < 0:
         return
-    on_calls, misplaced = changes.get(REWARD_CALL), changes.get(MISPLACED)
-    on_messages, calls = changes.get(REWARD_MESSAGE), _change(_CALLS_WANTED, base, new)
-    if on_calls is not None and misplaced is not None and calls is not None and on_calls.difference.change <= 0:
-        if misplaced.difference.lowest >= LEAST_DRIFT:
+    misplaced, calls = changes.get(MISPLACED), _change(_CALLS_WANTED, base, new)
+    on_calls, on_messages = changes.get(REWARD_CALL), changes.get(REWARD_MESSAGE)
+    if on_calls is None or on_calls.difference.change <= 0:
+        if misplaced is not None and misplaced.difference.lowest >= LEAST_DRIFT:
             if on_messages is not None and on_messages.rises:
                 yield Hint("messages", name, misplaced, reward)
-        elif calls.difference.highest <= -LEAST_DRIFT and reward.rises:
+        elif calls is not None and calls.difference.highest <= -LEAST_DRIFT and reward.rises:
             yield Hint("no calls", name, calls, reward)
-    unread, earned = changes[UNREAD], _change(_REWARDED_UNREAD, base, new)
-    if unread.difference.lowest >= LEAST_DRIFT and earned is not None and earned.rises:
+    unread, earned = changes.get(UNREAD), _change(_REWARDED_UNREAD, base, new)
+    if unread is not None and unread.difference.lowest >= LEAST_DRIFT and earned is not None and earned.rises:
         yield Hint("unread", name, unread, reward)
     said, length = _change(_SAID, base, new), _change(_SAID_LENGTH, base, new)
     if said is None or length is None or not said.rises or not length.rises:

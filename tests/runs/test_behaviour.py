@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_fcpivot.core.errors import RunError
-from pytest_fcpivot.report.behaviour_text import behaviour_lines, watch
-from pytest_fcpivot.runs.behaviour import Answers, RunAnswers, read_answers, side_by_side
+from pytest_fcpivot.report.behaviour_text import behaviour_lines, lines, watch
+from pytest_fcpivot.runs.behaviour import Answers, RunAnswers, read_all, read_answers, side_by_side
 from pytest_fcpivot.runs.reader import result_line
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.tally import Tally
@@ -81,8 +81,8 @@ def test_what_answers_look_like(tmp_path: Path) -> None:
         line("t3-d1", {"type": "malformed_output", "text": "oops"}, 0.0, flags=["malformed"], **usage),
         line("t4-d0", None, None, error="timeout"),
     ]
-    paths = [run(tmp_path / name, *lines) for name in ("a", "b")]
-    found = side_by_side([read_answers(path, path.name) for path in paths])
+    found = side_by_side(read_all([run(tmp_path / name, *lines) for name in ("a", "b")]))
+    assert [each.name for each in found.runs] == ["a", "b"]
     (one, other) = found.runs
     assert found.pivots == found.of == 6  # the error is neither a 0 nor a share of anything
     assert (one.n, one.reward.mean, one.reward_message, one.reward_call) == (6, 2.5 / 6, 1.0, 0.3)
@@ -214,9 +214,16 @@ def test_one_run_has_no_table_and_nothing_graded_is_told(tmp_path: Path) -> None
     graded = [line(f"t{n}-d0", RIGHT, 1.0) for n in range(3)]
     assert behaviour_lines([]) == []
     assert behaviour_lines([made("a", graded, tmp_path)]) == []
-    for first, last in ((graded, errors), (errors, graded), (errors, errors)):
-        text = "\n".join(behaviour_lines([made("a", first, tmp_path), made("b", last, tmp_path)]))
-        assert "no two of them answered the same pivots" in text
+    for first, last, words in (
+        (graded, errors, "b has no graded answer"),
+        (errors, graded, "a is left out: it has graded answers to 0 of the 3 pivots that b answered"),
+        (errors, errors, "b has no graded answer"),
+    ):
+        runs = [made("a", first, tmp_path), made("b", last, tmp_path)]
+        assert behaviour_lines(runs) == []
+        text = "\n".join(lines(watch(runs)))
+        assert words in text
+        assert "there are no two that can be set side by side" in text
         assert "nan" not in text.lower()
 
 
@@ -355,26 +362,35 @@ def test_lines_of_a_table(tmp_path: Path) -> None:
             "other", tmp_path / "other", DESCRIPTION | {"model": "big"}, played("x", BETTER, tmp_path, 2).answers
         ),
     ]
-    lines = behaviour_lines(runs)
-    heads = [each.split()[0] for each in lines]
+    shown = behaviour_lines(runs)
+    heads = [each.split()[0] for each in shown]
     assert heads[heads.index("run") + 1 :][:3] == ["step-2", "step-1", "other"]
-    assert lines[0] == (
+    assert shown[0] == (
         "how 3 runs answered the 160 pivots that all of them answered: 50.0 % expect a call, 50.0 % expect a message"
     )
-    row = next(each for each in lines if each.startswith("  step-1"))
+    row = next(each for each in shown if each.startswith("  step-1"))
     assert row.split()[2] == "↑"
-    same = next(each for each in lines if each.startswith("  since step-1"))
+    same = next(each for each in shown if each.startswith("  since step-1"))
     assert same.split()[2:4] == ["+0.0000", "+0.0000"]
-    assert "  agents: step-2 policy:answer, step-1 policy:answer, other policy:answer (big)" in lines
-    assert not any("several" in each or "action" in each for each in lines)  # no run has any
+    assert "  agents: step-2 policy:answer, step-1 policy:answer, other policy:answer (big)" in shown
+    assert not any("several" in each or "action" in each for each in shown)  # no run has any
+
+
+def test_runs_of_one_name_have_their_paths(tmp_path: Path) -> None:
+    """Runs whose directories have the same name are told apart by their paths."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    paths = [run(tmp_path / name / "run", line("t1-d0", RIGHT, 1.0)) for name in ("one", "two")]
+    assert [each.name for each in read_all(paths)] == list(map(str, paths))
+    assert [each.name for each in read_all(paths[:1])] == ["run"]
 
 
 def test_long_names_keep_their_ends(tmp_path: Path) -> None:
     """Names of checkpoints that differ in their last digits are still told apart in the table."""
     names = [f"model-with-quite-a-long-name-of-its-own-step-{n:06}" for n in (100, 200)]
-    lines = behaviour_lines([played(name, HONEST, tmp_path, 1) for name in names])
-    assert any("-step-000100 " in each for each in lines)
-    assert any("-step-000200 " in each for each in lines)
+    shown = behaviour_lines([played(name, HONEST, tmp_path, 1) for name in names])
+    assert any("-step-000100 " in each for each in shown)
+    assert any("-step-000200 " in each for each in shown)
 
 
 @given(
@@ -400,5 +416,5 @@ def test_any_answers_add_up(rows: list[tuple[int, Any, float | None, str]]) -> N
     for each in found.runs.runs:
         assert each.messages + each.calls + each.nothing == pytest.approx(1.0)
     if found.drift is not None:
-        assert all(change.difference.change == 0 for change in found.drift.since_first.values())
+        assert not found.drift.since_first
         assert not found.drift.hints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.report.behaviour_text import Watched, watch
-from pytest_fcpivot.runs.behaviour import RunAnswers, read_answers
+from pytest_fcpivot.runs.behaviour import RunAnswers, names_of, read_answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def watched_runs(run: RunRead, base: BaseRead | None, others: Sequence[Path], *,
             paths.insert(0, base.path)
     if not paths:
         return None
-    names = _names([*paths, run.path])
+    names = names_of([*paths, run.path])
     beside = []
     for path, name in zip(paths, names[:-1], strict=True):
         answers = known.get(path.resolve())
@@ -40,9 +40,3 @@ def watched_runs(run: RunRead, base: BaseRead | None, others: Sequence[Path], *,
         else:
             beside.append(read_answers(path, name, allow_damaged=allow_damaged))
     return watch([*beside, RunAnswers(names[-1], run.path, run.description, run.results.answers)])
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of the runs, which are the last parts of their paths if these differ."""
-    short = [path.resolve().name for path in paths]
-    return short if len(set(short)) == len(set(paths)) else [str(path) for path in paths]
