@@ -103,7 +103,7 @@ def write_rows(rows: Iterable[Row], about: Row, target: Path, to: str, *, spread
     `to` is one of FORMATS. A file that is there is replaced. Raises RunError if it cannot be written.
     """
     make: Callable[[IO[bytes]], Table] = _ForSpreadsheets if spreadsheets else FORMATS[to]
-    with _in_one_step(target) as stream:
+    with in_one_step(target) as stream:
         return _write(rows, about, make(stream))
 
 
@@ -142,7 +142,7 @@ def _no_formula(value: Any) -> Any:
 
 
 @contextmanager
-def _in_one_step(target: Path) -> Iterator[IO[bytes]]:
+def in_one_step(target: Path) -> Iterator[IO[bytes]]:
     """Yield a stream to a hidden file beside the target, which takes its place at the end, or is removed."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
