@@ -202,7 +202,7 @@ def _open_data(sources: Sequence[Source], given: list[str]) -> list[tuple[str, P
     from pytest_fcpivot.audit.pivot_facts import open_data  # noqa: PLC0415 (only for this command)
 
     first: Exception | None = None
-    for source in sorted(sources, key=lambda source: source.order()):
+    for source in sources:
         assert source.side is not None  # noqa: S101 (only runs have data)
         try:
             stores = open_data(source.side, given)

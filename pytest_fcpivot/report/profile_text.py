@@ -329,6 +329,8 @@ def _kept(chosen: Chosen, output: str | None) -> Iterator[str]:
         f"{count_of(len(kept), 'pivot')} in {several} {where}: {len(kept) - messages:,} where a call is expected, "
         f"{messages:,} where a message is"
     )
+    if not kept and chosen.steps[0][1]:
+        yield "warning: nothing is left of them; choose another --max-mean, --message-share or --limit"
     if rules.split is not None:
         yield from _splits(chosen)
 

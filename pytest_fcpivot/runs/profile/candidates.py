@@ -14,7 +14,7 @@ from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.graders import passes
 from pytest_fcpivot.runs.export.results import selected_rows
 from pytest_fcpivot.runs.profile.rollouts import content_of, pivot_at
-from pytest_fcpivot.runs.profile.sources import Source, test_of
+from pytest_fcpivot.runs.profile.sources import Source, in_order, test_of
 from pytest_fcpivot.runs.unfinished import tests_without_result
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def candidates_of_runs(sources: Sequence[Source], stores: Stores) -> Candidates:
     The data of all runs have the same content; `stores` are by the hash that the runs record. Pivots that a run
     selected and has no result of are candidates too, if its options tell which these are; if not, a note says so.
     """
-    sources = sorted(sources, key=Source.order)
+    sources = in_order(sources)
     index = [store.index() for _, store in stores]
     rows = [{entry.id: entry.row for entry in entries} for entries in index]
     depths = [list(store.each("depth")) for _, store in stores]
@@ -197,7 +197,7 @@ def candidates_of_runs(sources: Sequence[Source], stores: Stores) -> Candidates:
 
 def candidates_of_rollouts(sources: Sequence[Source]) -> Candidates:
     """Put the rollouts of files together by the ids of their pivots; raises RunError for one id with other content."""
-    sources = sorted(sources, key=Source.order)
+    sources = in_order(sources)
     found: dict[str, Candidate] = {}
     contents: dict[str, bytes] = {}
     for number, source in enumerate(sources):

@@ -6,8 +6,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.actions import to_action
-from pytest_fcpivot.core.errors import ActionError, RowProblem, RunError
-from pytest_fcpivot.core.jsontext import shown
+from pytest_fcpivot.core.errors import ActionError, FcPivotError, RowProblem, RunError
+from pytest_fcpivot.core.jsontext import one_line, shown
+from pytest_fcpivot.core.redact import Redactor
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data import file_hash
 from pytest_fcpivot.data.repeated import ROLLOUT_INDEX, rollout_index
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.core.model import Action, Pivot
 
     Regrade = Callable[[Pivot, Action], float]
+
+_ERROR_WIDTH = 400
 
 
 def read_rollouts(path: Path, regrade: Regrade | None = None, *, allow_damaged: bool = False) -> Source:
@@ -66,6 +69,7 @@ class _Reading:
         self._first: dict[str, int] = {}
         self._answers: dict[str, Answer] = {}
         self._models: set[str] = set()
+        self._grader_error: str | None = None
         self._without_answer = self._without_response = self._without_reward = self._unread = 0
 
     def source(self, *, allow_damaged: bool) -> Source:
@@ -110,6 +114,8 @@ class _Reading:
         ):
             if number:
                 found.append(f"{count_of(number, 'rollout')} {what}")
+        if self._grader_error is not None:
+            found.append(f"  the grader raised an error, first for {self._grader_error}")
         return found
 
     def _add(self, row: dict[str, Any], number: int, offset: int, repeats: RolloutRepeats) -> None:
@@ -153,12 +159,23 @@ class _Reading:
             return None
         if isinstance(response, dict) and isinstance(response.get("model"), str):
             self._models.add(response["model"])
-        reward = reward_of(row) if self._regrade is None else self._regrade(pivot, action)
+        reward = reward_of(row) if self._regrade is None else self._graded_again(pivot, action)
         if reward is None:
             self._without_reward += 1
         else:
             self._answers[test_of(found.place, pivot.id, repeat)] = Answer(hash_of(action), offset)
         return reward
+
+    def _graded_again(self, pivot: Pivot, action: Action) -> float | None:
+        assert self._regrade is not None  # noqa: S101 (it is given)
+        try:
+            return self._regrade(pivot, action)
+        except FcPivotError as error:
+            text = str(error)
+        except Exception as error:  # noqa: BLE001 (a user's own grader may raise anything)
+            text = f"{type(error).__name__}: {error}"
+        self._grader_error = self._grader_error or f"{pivot.id}: {one_line(Redactor()(text), _ERROR_WIDTH)}"
+        return None
 
     def _refuse_unlike(self, pivot: Pivot, row: dict[str, Any], number: int) -> None:
         content = content_of(pivot)

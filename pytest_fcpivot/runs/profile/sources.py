@@ -58,10 +58,16 @@ class Source:
     content: str = ""
     notes: list[str] = field(default_factory=list)
 
-    def order(self) -> tuple[str, str, str]:
-        """Return what sources are sorted by, which is the same however they were named or given."""
-        started = "" if self.side is None else str(self.side.description.get("started"))
-        return self.agent or "", started, self.content or self.rewards.fingerprint()
+
+def in_order(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources in an order that does not depend on the one in which they were given."""
+
+    def key(source: Source) -> tuple[str, ...]:
+        started = "" if source.side is None else str(source.side.description.get("started"))
+        content = source.content or source.rewards.fingerprint()
+        return source.agent or "", started, content, str(source.path.resolve())
+
+    return sorted(sources, key=key) if len(sources) > 1 else list(sources)
 
 
 def test_of(place: str, pivot_id: str, repeat: int) -> str:
@@ -79,7 +85,7 @@ def read_run(path: Path, *, allow_damaged: bool = False) -> Source:
     answers: dict[str, Answer] = {}
 
     def see(offset: int, line: ResultLine | Damage) -> None:
-        if isinstance(line, Damage) or line.is_error:
+        if isinstance(line, Damage) or line.reward is None:
             answers.pop(str(line.test), None)
         else:
             answers[line.test] = Answer(hash_of(line.graded()), offset)
