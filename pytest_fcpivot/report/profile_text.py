@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.profile.choosing import Chosen
 
 _NAME, _ID = 60, 80
-_ROWS = 15
+_ROWS = 10
 _LISTED = 5
 _KS_SHOWN = 8
 
