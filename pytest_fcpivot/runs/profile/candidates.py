@@ -180,8 +180,11 @@ def candidates_of_runs(sources: Sequence[Source], stores: Stores) -> Candidates:
                     seen.add(row)
             unknown = unknown or asked is None
             silent += [(place, row) for row in asked or () if row not in seen]
-        if len(silent) * source.repeats > (_without_result(source) or 0):
-            silent, unknown = [], True  # pytest's own options left tests out, or skipped them
+        left = _without_result(source)
+        if left == 0:  # what else is selected was left out by pytest's own options
+            silent, unknown = [], False
+        elif len(silent) * source.repeats > (left or 0):
+            silent, unknown = [], True
         for place, row in silent:
             at(place, row).planned += source.repeats
         if lost:
