@@ -25,6 +25,7 @@ LAYERS = (
     ("graders",),
     ("options",),
     ("runs",),
+    ("integrations",),
     ("audit",),
     ("report",),
     ("session",),

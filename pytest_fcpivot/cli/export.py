@@ -1,40 +1,79 @@
-"""`fcpivot export`: write a run as one flat table, for programs that know nothing of runs."""
+"""`fcpivot export`: write data, a run or rollouts in the form that another program reads."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
-from pytest_fcpivot.cli.shared import add_allow_damaged, add_data
+from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, named_grader
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable, Iterator
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.runs.export.results import RunTable
+    from pytest_fcpivot.runs.export.source import Source
 
 _TABLES = ("parquet", "csv", "jsonl")
+_TRAINERS = ("verl", "trl")
+_GYM, _ROLLOUTS = "nemo-gym", "nemo-gym-rollouts"
+# The formats of each target; the first one is used where the name of the output does not say which.
+_FORMATS = {
+    _GYM: ("jsonl",),
+    _ROLLOUTS: ("jsonl",),
+    **dict.fromkeys(_TRAINERS, ("parquet", "jsonl")),
+    **{table: (table,) for table in _TABLES},
+}
 _STDOUT = "-"
+_FINDING = 1
+_DIALECT = "hermes"
 
 
 def add(commands: Any) -> None:
     """Declare the command and its options."""
     command = commands.add_parser(
         "export",
-        help="write a run as one flat table, with a row for each pivot and repeat",
-        description="Writes a run as one flat table with a row for each pivot and repeat: Parquet, CSV or JSON Lines, "
-        "all with the same columns, whose types do not depend on the rows. The last result of each test counts. A file "
-        "that is there is replaced.",
+        help="write data, a run or rollouts for a trainer, NeMo Gym, or as a flat table",
+        description="Writes the pivots of data, or the results of a run or of rollouts, in the form that another "
+        "program reads: rows or rollouts of NeMo Gym, rows of verl or TRL, or a flat table whose columns do not depend "
+        "on the rows. What the input is, is recognised. A file that is there is replaced.",
     )
-    command.add_argument("run_path", metavar="RUN", type=Path, help="a run's directory")
-    command.add_argument("--to", required=True, choices=_TABLES, help="the format of the table")
+    command.add_argument(
+        "input", metavar="INPUT", help="a data file (or sample), a run's directory, or NeMo Gym's rollouts as .jsonl"
+    )
+    command.add_argument("--to", required=True, choices=tuple(_FORMATS), help="what to write")
     command.add_argument(
         "-o", "--output", required=True, metavar="OUT", type=Path, help="the file, or - for standard output"
     )
-    add_data(command, ", for the columns about the pivots")
+    add_data(command, ", for the pivots and the columns about them")
+    choose = command.add_argument_group("the pivots of data and of rollouts")
+    choose.add_argument("--split", metavar="NAME", help="only the pivots of this split")
+    choose.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only the pivots that meet this condition, as in --fc-where; may be given several times",
+    )
+    choose.add_argument("--ids", metavar="FILE", type=Path, help="only the pivots with these ids, one on each line")
+    choose.add_argument("--sample", metavar="N", type=_number(1), help="N pivots chosen at random, by --seed")
+    choose.add_argument("--seed", metavar="SEED", type=int, default=0, help="the seed of --sample (default: 0)")
+    choose.add_argument("--limit", metavar="N", type=_number(0), help="only the first N of the pivots")
+    gym = command.add_argument_group("with --to nemo-gym and nemo-gym-rollouts")
+    gym.add_argument(
+        "--agent-ref", metavar="NAME", help="the agent of NeMo Gym that runs the rows which name none themselves"
+    )
+    gym.add_argument(
+        "--ng-fields", action="store_true", help="write _ng_task_index and _ng_rollout_index, as rollouts of a run have"
+    )
+    trainer = command.add_argument_group("with --to verl and trl")
+    trainer.add_argument("--dialect", help=f"how the prompt shows tools and calls (default: {_DIALECT})")
+    add_grader(trainer, "the grader of the rewards (default: that of the run; for data, as a session chooses it)")
     command.add_argument(
         "--spreadsheet",
         action="store_true",
@@ -45,104 +84,320 @@ def add(commands: Any) -> None:
     command.set_defaults(run=run)
 
 
+def _number(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value}: at least {least} is needed")
+        return value
+
+    return number
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    from pytest_fcpivot.runs.described import read_description  # noqa: PLC0415 (only for this command)
-    from pytest_fcpivot.runs.export.columns import about_run  # noqa: PLC0415
-    from pytest_fcpivot.runs.export.files import write_rows, write_stream  # noqa: PLC0415
-    from pytest_fcpivot.runs.export.results import RunTable  # noqa: PLC0415
+    from pytest_fcpivot.runs.export.source import Kind, recognised  # noqa: PLC0415 (only for this command)
 
-    path = _run_directory(options.run_path)
-    description = read_description(path)
-    _refuse_odd(options, path, description)
-    stores, why_none = _data(path, options.data)
-    try:
-        table = RunTable(path, description, stores, allow_damaged=options.allow_damaged)
-        about = about_run(path.resolve().name, description)
-        to_stdout = str(options.output) == _STDOUT
-        if to_stdout:
-            count = write_stream(table, about, sys.stdout.buffer, options.to, spreadsheets=options.spreadsheet)
-        else:
-            count = write_rows(table, about, options.output, options.to, spreadsheets=options.spreadsheet)
-    finally:
+    _refuse_odd(options)
+    source = recognised(options.input)
+    _refuse_for(options, source)
+    with ExitStack() as stack:
+        job = (_Run if source.kind is Kind.RUN else _Data)(options, source, stack)
+        count = job.write()
+        stream = sys.stderr if str(options.output) == _STDOUT else None
+        say(f"{options.output}: {job.counted(count)}", stream)
+        for note in job.notes():
+            say(f"note: {note}", stream)
+        return _FINDING if job.broken else 0
+
+
+# -------------------------------------------------------------------- what is written
+
+
+class _Job:
+    """Writes one input as one target; `broken`: rows break rules of those that they are for."""
+
+    def __init__(self, options: argparse.Namespace, source: Source) -> None:
+        from pytest_fcpivot.runs.export.gym import GymRows  # noqa: PLC0415 (only for this command)
+
+        self.options = options
+        self.source = source
+        self.target: Path | None = None if str(options.output) == _STDOUT else options.output
+        self.gym = GymRows(options.agent_ref)
+        self.format = _format(options)
+        self.noun = "row"
+
+    @property
+    def broken(self) -> bool:
+        return bool(self.gym.broken)
+
+    def counted(self, count: int) -> str:
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
+
+        return count_of(count, self.noun)
+
+    def write(self) -> int:
+        """Write the target; returns the number of rows."""
+        raise NotImplementedError
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is to be told after the number of rows."""
+        yield from self.gym.notes()
+
+    def write_pivots(self, pivots: Any, recorded: dict[str, Any] | None = None) -> int:
+        """Write pivots as rows of NeMo Gym, verl or TRL, or as a table."""
+        from pytest_fcpivot.runs.export import files  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.runs.export.pivots import pivot_rows  # noqa: PLC0415
+
+        options = self.options
+        if options.to == _GYM:
+            return files.write_lines(self.gym.lines(pivots, indexes=options.ng_fields), self.target)
+        if options.to in _TRAINERS:
+            rows, schema = _trainer_rows(options, pivots, recorded)
+            return files.write_rows(rows, files.Layout(schema), self.target, self.format)
+        return files.write_rows(
+            pivot_rows(pivots), files.PIVOTS, self.target, self.format, spreadsheets=options.spreadsheet
+        )
+
+
+class _Data(_Job):
+    """Data, or rollouts, whose rows are pivots too."""
+
+    def __init__(self, options: argparse.Namespace, source: Source, stack: ExitStack) -> None:
+        from pytest_fcpivot.data import open_store  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.data.progress import Progress  # noqa: PLC0415
+        from pytest_fcpivot.runs.export.pivots import Chosen, Pivots  # noqa: PLC0415
+        from pytest_fcpivot.runs.export.rollouts import GivenRollouts  # noqa: PLC0415
+        from pytest_fcpivot.runs.export.source import Kind  # noqa: PLC0415
+
+        super().__init__(options, source)
+        self._are_rollouts = source.kind is Kind.ROLLOUTS
+        with Progress.of_file(source.path) as progress:
+            store = open_store(
+                source.path,
+                bad_rows="skip" if options.allow_damaged else "refuse",
+                same_pivot="repeat" if self._are_rollouts else "problem",
+                progress=progress,
+            )
+        stack.callback(store.close)
+        selection = _selection(options)
+        rows = selection.rows(store)
+        if not rows:
+            raise DataError(f"{source.path}: {selection.why_nothing(store).replace('--fc-', '--')}")
+        self._repeated = int(store.provenance.get("each_repeated", 1))
+        self._bad_rows = int(store.provenance.get("bad_rows", 0))
+        self._pivots = Pivots([Chosen(source.path.name, store, rows)])
+        some = None if len(rows) == len(store) else frozenset(store.some("id", rows))
+        self._given = GivenRollouts(source.path, some, allow_damaged=options.allow_damaged)
+
+    def write(self) -> int:
+        from pytest_fcpivot.runs.export import files  # noqa: PLC0415 (only for this command)
+
+        options = self.options
+        if self._are_rollouts and options.to == _ROLLOUTS:
+            return files.write_lines(self._given.lines(indexes=options.ng_fields), self.target)
+        if self._are_rollouts and options.to in _TABLES:
+            rows = self._given.rows()
+            return files.write_rows(rows, files.RESULTS, self.target, self.format, spreadsheets=options.spreadsheet)
+        return self.write_pivots(self._pivots)
+
+    def notes(self) -> Iterator[str]:
+        yield from super().notes()
+        yield from self._given.notes()
+        if self._bad_rows and not self._are_rollouts:
+            yield f"the data have {self._bad_rows} rows that could not be read, and are left out"
+        if self._repeated > 1 and not self._are_rollouts:
+            yield f"the data repeat each pivot {self._repeated} times; each is written once"
+
+
+class _Run(_Job):
+    """A run, with its data if they are at hand."""
+
+    def __init__(self, options: argparse.Namespace, source: Source, stack: ExitStack) -> None:
+        from pytest_fcpivot.runs.described import read_description  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.runs.export.results import RunTable  # noqa: PLC0415
+
+        super().__init__(options, source)
+        path = source.path
+        self._description = read_description(path)
+        _refuse_data_of_run(options, self._description)
+        stores, self._why_no_data = _data_of(path, options.data, needed=options.to not in _TABLES)
         for _, store in stores:
-            store.close()
-    stream = sys.stderr if to_stdout else None
-    say(f"{options.output}: {_counted(count, table)}", stream)
-    for note in _notes(table, why_none):
-        say(f"note: {note}", stream)
-    return 0
+            stack.callback(store.close)
+        self._table: RunTable = RunTable(path, self._description, stores, allow_damaged=options.allow_damaged)
+        self._rollouts: Any = None
+        self._several = 0
+
+    def write(self) -> int:
+        from pytest_fcpivot.runs.export import files  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.runs.export.columns import about_run  # noqa: PLC0415
+        from pytest_fcpivot.runs.export.rollouts import RunRollouts  # noqa: PLC0415
+
+        options = self.options
+        if options.to in _TABLES:
+            about = about_run(self.source.path.resolve().name, self._description)
+            rows = (about | row for row in self._table)
+            return files.write_rows(rows, files.RESULTS, self.target, self.format, spreadsheets=options.spreadsheet)
+        if options.to == _ROLLOUTS:
+            self._rollouts = RunRollouts(self._table, self._description, self.gym)
+            return files.write_lines(self._rollouts.lines(), self.target)
+        pivots = self._table.pivots()
+        self._several = pivots.several()
+        return self.write_pivots(pivots, self._description["grader"])
+
+    def counted(self, count: int) -> str:
+        if not count:
+            return "no rows, since the run has no results"
+        not_run = self._table.not_run if self.options.to in _TABLES else 0
+        return super().counted(count) + (f", {not_run} of them without a result" if not_run else "")
+
+    def notes(self) -> Iterator[str]:
+        from pytest_fcpivot.runs.damage import listed  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.runs.export.columns import FACTS  # noqa: PLC0415
+
+        yield from super().notes()
+        table = self._table
+        unfinished = table.why_unfinished()
+        if unfinished is not None:
+            yield f"the run is not complete: {unfinished}"
+        if table.missing_unknown is not None and self.options.to in _TABLES:
+            yield table.missing_unknown
+        if table.damages:
+            yield f"left out: {table.damages.losses()}"
+            yield from (f"  {line}" for line in listed([table.damages]))
+        if table.damages.torn is not None:
+            yield f"its last line is incomplete and left out: {table.damages.torn.size} bytes"
+        if self._why_no_data is not None:
+            yield f"{', '.join(FACTS)} are null, since the data are not at hand: {self._why_no_data}"
+        if self._rollouts is not None:
+            yield from self._rollouts.notes()
+        if self._several:
+            yield f"{self._several} ids are in several data of the run; one file that has them all is refused as data"
 
 
-def _run_directory(path: Path) -> Path:
-    """Return the directory of a run, for its results too; raises RunError for another file."""
-    if path.name == "results.jsonl" and path.with_name("run.json").is_file():
-        return path.parent
-    if path.is_file():
-        raise RunError(f"{path}: not a run's directory, but a file; a saved baseline has no answers to export")
-    return path
+def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tuple[Iterator[dict[str, Any]], Any]:
+    """Return the rows of verl or TRL, and their schema."""
+    from pytest_fcpivot.runs.export.graders import GraderOfPivots  # noqa: PLC0415 (only for this command)
+
+    trainer: Any
+    if options.to == "verl":
+        from pytest_fcpivot.integrations import verl_rows as trainer  # noqa: PLC0415
+    else:
+        from pytest_fcpivot.integrations import trl_rows as trainer  # noqa: PLC0415
+    named = named_grader(options)
+    spec, settings = (None, None) if named is None else (named.spec, named.settings)
+    graders = GraderOfPivots(spec, settings, recorded, search=(Path.cwd(),))
+    dialect = options.dialect or _DIALECT
+    rows = (
+        trainer.row(pivot, dialect=dialect, grader=graders.of(chosen, pivot), index=index, split=pivot.split)
+        for index, (chosen, pivot) in enumerate(pivots)
+    )
+    return rows, trainer.SCHEMA
 
 
-def _refuse_odd(options: argparse.Namespace, run: Path, description: dict[str, Any]) -> None:
-    """Raise an error for options that do not belong together, and for an output that must not be replaced."""
-    if options.spreadsheet and options.to != "csv":
-        raise OptionError(f"--spreadsheet: it belongs to --to csv, and not to --to {options.to}")
-    output: Path = options.output
-    if str(output) == _STDOUT:
-        if options.to == "parquet" and sys.stdout.isatty():
-            raise OptionError("-o -: a terminal cannot show Parquet; name a file, or write it into a pipe")
-        return
-    ending = output.suffix.removeprefix(".")
-    if ending in _TABLES and ending != options.to:
-        raise OptionError(f"-o {output}: the name ends in .{ending}, but --to asks for {options.to}")
-    if output.exists() and not output.is_file():
-        raise RunError(f"-o {output}: is there, and is not a file; name a file")
-    where = output.resolve()
-    own = run.resolve()
-    if (
-        where in {own / name for name in ("run.json", "results.jsonl", "summary.json")}
-        or own / "calls" in where.parents
-    ):
-        raise RunError(f"-o {output}: this is a file of the run itself; name another file")
-    data = [Path(each["path"]) for each in description["data"]] + [Path(name) for name in options.data]
-    if where in {each.resolve() for each in data if each.is_absolute() or each.exists()}:
-        raise RunError(f"-o {output}: this would replace the data of the run; name another file")
+# -------------------------------------------------------------------- what is read
 
 
-def _data(path: Path, given: list[str]) -> tuple[list[tuple[str, PivotStore]], str | None]:
-    """Open the run's data, or return why they are not at hand; raises if the user names files that cannot be used."""
+def _selection(options: argparse.Namespace) -> Any:
+    from pytest_fcpivot.data.selection import (  # noqa: PLC0415 (only for this command)
+        SPLIT,
+        Condition,
+        Selection,
+        parse_condition,
+        read_ids,
+    )
+
+    conditions = [parse_condition(text, "--where") for text in options.where]
+    if options.split is not None:
+        conditions.append(Condition(SPLIT, (), "=", options.split))
+    return Selection(
+        sample=options.sample,
+        seed=options.seed,
+        limit=options.limit,
+        conditions=tuple(conditions),
+        ids=None if options.ids is None else read_ids(options.ids, "--ids"),
+    )
+
+
+def _data_of(path: Path, given: list[str], *, needed: bool) -> tuple[list[tuple[str, PivotStore]], str | None]:
+    """Open a run's data, or return why they are not at hand; raises if they are `needed`, or are not those given."""
     from pytest_fcpivot.audit.run_data import data_of_run  # noqa: PLC0415 (only for this command)
 
     try:
         return data_of_run(path, given), None
     except (DataError, RunError) as error:
-        if given:
+        if given or needed:
             raise
         return [], str(error).partition("\n")[0]
 
 
-def _counted(count: int, table: RunTable) -> str:
-    from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
-
-    if not count:
-        return "no rows, since the run has no results"
-    return count_of(count, "row") + (f", {table.not_run} of them without a result" if table.not_run else "")
+# -------------------------------------------------------------------- what is refused
 
 
-def _notes(table: RunTable, why_no_data: str | None) -> list[str]:
-    from pytest_fcpivot.runs.damage import listed  # noqa: PLC0415 (only for this command)
-    from pytest_fcpivot.runs.export.columns import FACTS  # noqa: PLC0415
+def _format(options: argparse.Namespace) -> str:
+    """Return the format in which the target is written, by the name of the output if there is a choice."""
+    formats = _FORMATS[options.to]
+    ending = options.output.suffix.removeprefix(".")
+    return ending if ending in formats else formats[0]
 
-    notes = []
-    unfinished = table.why_unfinished()
-    if unfinished is not None:
-        notes.append(f"the run is not complete: {unfinished}")
-    if table.missing_unknown is not None:
-        notes.append(table.missing_unknown)
-    if table.damages:
-        notes += [f"left out: {table.damages.losses()}", *(f"  {line}" for line in listed([table.damages]))]
-    if table.damages.torn is not None:
-        notes.append(f"its last line is incomplete and left out: {table.damages.torn.size} bytes")
-    if why_no_data is not None:
-        notes.append(f"{', '.join(FACTS)} are null, since the data are not at hand: {why_no_data}")
-    return notes
+
+def _refuse_odd(options: argparse.Namespace) -> None:
+    """Raise OptionError for options that do not belong together, and for an output that cannot be written."""
+    if options.spreadsheet and options.to != "csv":
+        raise OptionError(f"--spreadsheet: it belongs to --to csv, and not to --to {options.to}")
+    for name, targets in (
+        ("dialect", _TRAINERS),
+        ("grader", _TRAINERS),
+        ("grader_option", _TRAINERS),
+        ("agent_ref", (_GYM, _ROLLOUTS)),
+        ("ng_fields", (_GYM, _ROLLOUTS)),
+    ):
+        if getattr(options, name) and options.to not in targets:
+            option = f"--{name.replace('_', '-')}"
+            raise OptionError(f"{option}: it belongs to --to {' and '.join(targets)}, and not to --to {options.to}")
+    output: Path = options.output
+    if str(output) == _STDOUT:
+        if _format(options) == "parquet" and sys.stdout.isatty():
+            raise OptionError("-o -: a terminal cannot show Parquet; name a file, or write it into a pipe")
+        return
+    ending = output.suffix.removeprefix(".")
+    formats = _FORMATS[options.to]
+    if ending not in formats and (ending in _TABLES or options.to in _TRAINERS):
+        wanted = options.to if options.to in _TABLES else f"{options.to}, which is written as {' or '.join(formats)}"
+        raise OptionError(f"-o {output}: the name ends in .{ending}, but --to asks for {wanted}")
+    if output.exists() and not output.is_file():
+        raise RunError(f"-o {output}: is there, and is not a file; name a file")
+
+
+def _refuse_for(options: argparse.Namespace, source: Source) -> None:
+    """Raise an error for options that the input cannot have, and for an output that would replace the input."""
+    from pytest_fcpivot.runs.export.source import Kind  # noqa: PLC0415 (only for this command)
+
+    where = options.output.resolve()
+    if source.kind is not Kind.RUN:
+        if options.data:
+            raise OptionError(f"--data: it is for a run, but {source.path} is {source.kind.value}")
+        if str(options.output) != _STDOUT and where == source.path.resolve():
+            raise RunError(f"-o {options.output}: this would replace what is exported; name another file")
+        if source.kind is Kind.DATA and options.to == _ROLLOUTS:
+            raise OptionError(
+                f"{source.path}: data have no answers, of which rollouts are made; export a run, or ask for --to {_GYM}"
+            )
+        return
+    chosen = [name for name in ("split", "where", "ids", "sample", "limit") if getattr(options, name) not in (None, [])]
+    if chosen:
+        raise OptionError(
+            f"--{chosen[0]}: {source.path} is a run, which has selected its pivots; select them when it is run, or "
+            "export its data"
+        )
+    own = source.path.resolve()
+    files = {own / name for name in ("run.json", "results.jsonl", "summary.json")}
+    if where in files or own / "calls" in where.parents:
+        raise RunError(f"-o {options.output}: this is a file of the run itself; name another file")
+
+
+def _refuse_data_of_run(options: argparse.Namespace, description: dict[str, Any]) -> None:
+    """Raise RunError for an output that would replace the data of a run."""
+    data = [Path(each["path"]) for each in description["data"]] + [Path(name) for name in options.data]
+    if options.output.resolve() in {each.resolve() for each in data if each.is_absolute() or each.exists()}:
+        raise RunError(f"-o {options.output}: this would replace the data of the run; name another file")

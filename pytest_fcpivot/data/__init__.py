@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 SAMPLE_PATH = Path(__file__).with_name("sample.parquet")
-_PREPARED_BY = 4  # increase it whenever the same source file would now give different pivots
+_PREPARED_BY = 5  # increase it whenever the same source file would now give different pivots
 
 
 def resolve_data(name: str, base: Path | None = None) -> Path:

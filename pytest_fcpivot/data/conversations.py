@@ -15,7 +15,7 @@ from pytest_fcpivot.core.errors import RowProblem
 from pytest_fcpivot.core.jsontext import well_formed
 from pytest_fcpivot.data.jsonparts import as_string, decoded, fields, is_array, joined, string
 from pytest_fcpivot.data.messages import EMPTY, TOOL_ROLES, Call, Message, read_tools, result_of, text_of
-from pytest_fcpivot.data.rows import StoredPivot, stem_of
+from pytest_fcpivot.data.rows import SPLIT, StoredPivot, split_of, stem_of
 from pytest_fcpivot.data.selection import stable_hash
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Conversation:
         self._trajectory = trajectory or own_id(row) or id_of_content((fields(text) or {}) if text else row)
         self.stem = stem_of(self._trajectory, "c")
         self._flags_key = "fcpivot_flags" if "flags" in row else "flags"
-        self.metadata = {key: value for key, value in row.items() if key not in _NOT_METADATA and value != b"null"}
+        self._split = split_of(row)
+        left = _NOT_METADATA if self._split is None else {*_NOT_METADATA, SPLIT}
+        self.metadata = {key: value for key, value in row.items() if key not in left and value != b"null"}
         self._params = params
         self._places = places
         self.n_turns = [message.role for message in self._messages].count("assistant")
@@ -87,7 +89,8 @@ class Conversation:
         return self._messages
 
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
-        """Yield the assistant turns in order, as pivots or as skipped turns."""
+        """Yield the assistant turns in order, as pivots or as skipped turns; `split` is for rows that name none."""
+        split = self._split or split
         trajectory_hash = stable_hash("shard", self._trajectory)
         flagged, metadata = 0, joined(self.metadata)
         items = _Items(self.flags)

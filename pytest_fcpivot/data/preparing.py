@@ -277,7 +277,8 @@ class _Reading:
             return ()
         self._note_pivot(pivot.id, number, line)
         self._audit.pivot_rows += 1
-        return (pivot if source.split is None else pivot._replace(split=source.split),)
+        # what a row says of itself is more than what its file's name implies
+        return (pivot if source.split is None or pivot.split is not None else pivot._replace(split=source.split),)
 
     def _of_conversation(
         self, conversation: Conversation | Rollout, number: int, line: int, source: Source

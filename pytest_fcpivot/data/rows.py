@@ -1,18 +1,21 @@
 """Converts rows of the FC-Pivot shape to pivots, with every variation that occurs in the published datasets.
 
 A row needs `responses_create_params.input` and `expected_action`; everything else is optional. Unknown fields are kept
-as metadata, which the agent never sees.
+as metadata, which the agent never sees. A `split` that is a text is the pivot's split. Rows that `gym_rows` wrote may
+have a member `_fcpivot` with what cannot be derived from the rest: the id, the split, the position, and that tools got
+a member `strict` only because NeMo Gym requires one.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fcpivot.core.errors import RowProblem
-from pytest_fcpivot.core.jsontext import compact, one_line, quoted, shown, well_formed
+from pytest_fcpivot.core.jsontext import compact, one_line, quoted, shown, shows_as_it_is, well_formed
 from pytest_fcpivot.core.jsontext import decoded as decoded_text
 from pytest_fcpivot.core.model import Action, FunctionCall, Pivot
 from pytest_fcpivot.data.jsonparts import (
@@ -24,6 +27,7 @@ from pytest_fcpivot.data.jsonparts import (
     is_string,
     joined,
     objects,
+    string,
     unwrapped,
 )
 from pytest_fcpivot.data.selection import stable_hash
@@ -31,9 +35,16 @@ from pytest_fcpivot.data.selection import stable_hash
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PARAMS, EXPECTED = "responses_create_params", "expected_action"
+PARAMS, EXPECTED, TRAJECTORY, SPLIT = "responses_create_params", "expected_action", "trajectory_id", "split"
+# The member in which an exported row says of its pivot what cannot be derived from the rest of the row.
+OWN = "_fcpivot"
+POSITIONS = ("turn", "step", "depth")
+NO_STRICT = "no_strict"
+_NOTHING: Mapping[str, Any] = {}
 _NOT_PARAMS = frozenset({"input", "tools", "instructions", "metadata"})
-_NOT_METADATA = frozenset({PARAMS, EXPECTED, "trajectory_id"})
+_NOT_METADATA = frozenset({PARAMS, EXPECTED, TRAJECTORY, OWN})
+_NOT_METADATA_WITH_SPLIT = _NOT_METADATA | {SPLIT}
+LONGEST_ID = 200  # characters; ids made by `prepare` are shorter
 _UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 _ID_LIMIT = 48
 _LISTED = b'"[{'
@@ -140,9 +151,13 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     kind, names, expected = _expected_action(row, line)
     input_ = _input(params, line)
     tools, n_tools = _tools(params, line)
-    turn, step, depth = _positions(row, line)
+    own = _own(row, line) if OWN in row else _NOTHING
+    if NO_STRICT in own:
+        tools = _without_strict(tools)
+    turn, step, depth = positions_of(row, line, own)
     own_id, trajectory = _own_ids(row)
-    pivot_id = own_id
+    split = own.get(SPLIT) or split_of(row)
+    pivot_id = own.get("id", own_id)
     if pivot_id is None:
         stem = None if trajectory is None else stem_of(trajectory, "t")
         pivot_id = _id_of_place(stem, turn, step, depth)
@@ -152,7 +167,7 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
     trajectory = trajectory or pivot_id
     return StoredPivot(
         pivot_id,
-        None,
+        split,
         trajectory,
         stable_hash("sample", pivot_id),
         stable_hash("shard", trajectory),
@@ -166,9 +181,42 @@ def read_row(row: Mapping[str, bytes], line: int, params: Mapping[str, bytes] | 
         input_,
         tools,
         _members(params, _NOT_PARAMS, null=False),
-        _members(row, _NOT_METADATA),
+        _members(row, _NOT_METADATA if split is None or SPLIT in own else _NOT_METADATA_WITH_SPLIT),
         line,
     )
+
+
+def split_of(row: Mapping[str, Any]) -> str | None:
+    """Return the split that a row names for itself; None if it has no such text."""
+    raw = row.get(SPLIT)
+    split = string(raw) if type(raw) is bytes else None
+    return well_formed(split) if split else None
+
+
+def is_usable_id(text: str) -> bool:
+    """Return whether an id can be the name of a test: it is one line, not too long, and without `[` and `::`."""
+    return 0 < len(text) <= LONGEST_ID and "::" not in text and "[" not in text and shows_as_it_is(text)
+
+
+def _own(row: Mapping[str, bytes], line: int) -> dict[str, Any]:
+    """Return the members of `_fcpivot`; raises RowProblem for any that `gym_rows` does not write."""
+    own = decoded(row[OWN])
+    if not isinstance(own, dict):
+        raise RowProblem(line, f"{OWN}: an object is expected, as fcpivot export writes it, not {json_type(own)}")
+    for key, value in own.items():
+        if key == "id":
+            fits = isinstance(value, str) and is_usable_id(value)
+        elif key == SPLIT:
+            fits = isinstance(value, str) and value != ""
+        elif key == NO_STRICT:
+            fits = value is True
+        else:
+            fits = key in POSITIONS and (value is None or (type(value) is int and abs(value) <= _LARGEST_POSITION))
+        if not fits:
+            raise RowProblem(
+                line, f"{OWN}: fcpivot export writes no {one_line(key, 40)!r} of {shown(value)}; remove {OWN}"
+            )
+    return own
 
 
 def expected_action_json(action: Action) -> str:
@@ -280,6 +328,16 @@ def _tools(params: Mapping[str, bytes], line: int) -> tuple[bytes, int]:
     return raw, count
 
 
+@lru_cache(maxsize=64)  # the pivots of a trajectory have the same tools
+def _without_strict(tools: bytes) -> bytes:
+    """Return tools without their members `strict` that are null."""
+    found = [
+        joined({key: value for key, value in tool.items() if (key, value) != ("strict", b"null")})
+        for tool in objects(tools) or ()
+    ]
+    return b"[%s]" % b",".join(found)
+
+
 def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = True) -> bytes:
     """Encode the members of an object, except those in `without` and, unless `null` is true, except null ones."""
     return joined({key: value for key, value in row.items() if key not in without and (null or value != b"null")})
@@ -287,7 +345,7 @@ def _members(row: Mapping[str, bytes], without: frozenset[str], *, null: bool = 
 
 def _own_ids(row: Mapping[str, bytes]) -> tuple[str | None, str | None]:
     """Return the row's own pivot id and trajectory id, None for each that it lacks."""
-    trajectory = decoded(row.get("trajectory_id", b"null"))
+    trajectory = decoded(row.get(TRAJECTORY, b"null"))
     if trajectory is not None:
         return None, well_formed(str(trajectory))
     own = (decoded(row[key]) for key in ("id", "uuid") if row.get(key, b"null") != b"null")
@@ -326,14 +384,21 @@ def slug(value: Any) -> str | None:
     return f"{slug or 'id'}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=3).hexdigest()}"
 
 
-def _positions(row: Mapping[str, bytes], line: int) -> list[int | None]:
-    """Return turn, step and depth from `info` or, as in related datasets, `meta_info`; None for each missing one."""
+def positions_of(row: Mapping[str, bytes], line: int, own: Mapping[str, Any] = _NOTHING) -> list[int | None]:
+    """Return turn, step and depth, None for each missing one; raises RowProblem for a number that is too large.
+
+    They are in `own`, what an exported row says of its pivot, or else in `info` or, as in related datasets,
+    `meta_info`.
+    """
     info, name = _object_of(row.get("info", b"null")), "info"
     if not info and "meta_info" in row:
         info, name = _object_of(row["meta_info"]), "meta_info"
         info.setdefault("depth", info.get("assistant_depth"))
     found: list[int | None] = []
-    for key in ("turn", "step", "depth"):
+    for key in POSITIONS:
+        if key in own:
+            found.append(own[key])
+            continue
         value = info.get(key)
         if not isinstance(value, int) or isinstance(value, bool):
             value = None

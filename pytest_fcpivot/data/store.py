@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pytest_fcpivot.core.errors import DataError
-from pytest_fcpivot.core.jsontext import shown, shows_as_it_is
+from pytest_fcpivot.core.jsontext import shown
 from pytest_fcpivot.core.model import Pivot
 from pytest_fcpivot.data.agent_refs import agent_of, counted_in
 from pytest_fcpivot.data.jsonparts import is_json
 from pytest_fcpivot.data.parts import remove_abandoned
 from pytest_fcpivot.data.provenance import read_provenance
-from pytest_fcpivot.data.rows import StoredPivot, expected_action_from_json
+from pytest_fcpivot.data.rows import LONGEST_ID, StoredPivot, expected_action_from_json, is_usable_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,8 +77,7 @@ SCHEMA = pa.schema(
 )
 _GROUPS_A_READ = 64
 _ROWS_A_READ = 8192
-# Ids made by `prepare` are shorter, and consist of these characters only.
-_LONGEST_ID = 200
+# Ids made by `prepare` consist of these characters only.
 _USUAL_IDS = re.compile("[A-Za-z0-9_.-]+")
 _INDEX_COLUMNS = ["id", "trajectory_id", "expected_type", "expected_names"]
 
@@ -366,14 +365,14 @@ class PivotStore:
 
     def _refuse_odd_ids(self, ids: list[str], groups: Sequence[int]) -> None:
         """Raise DataError for the first id that cannot name a test; `prepare` never writes such an id."""
-        if _USUAL_IDS.fullmatch("".join(ids)) and 0 < min(map(len, ids)) <= max(map(len, ids)) <= _LONGEST_ID:
+        if _USUAL_IDS.fullmatch("".join(ids)) and 0 < min(map(len, ids)) <= max(map(len, ids)) <= LONGEST_ID:
             return  # nearly always, after one cheap test for the whole batch
         rows = (row for group in groups for row in range(self._starts[group], self._starts[group + 1]))
         for row, own in zip(rows, ids, strict=True):
-            if not 0 < len(own) <= _LONGEST_ID or "::" in own or "[" in own or not shows_as_it_is(own):
+            if not is_usable_id(own):
                 raise DataError(
                     f"{self.path}: row {row + 1}: the id {shown(own)} cannot be a test's name (it is empty, has more "
-                    f"than {_LONGEST_ID} characters, or contains [, :: or an invisible character); prepare the "
+                    f"than {LONGEST_ID} characters, or contains [, :: or an invisible character); prepare the "
                     "data again from their source"
                 )
 

@@ -64,6 +64,18 @@ def settings_for(name: str) -> Settings | None:
     return None if configuration is None else dict(CONFIGURATIONS[configuration])
 
 
+def set_of(sources: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the published data set that all sources of a file are of; None if it is none, or not known."""
+    names = {source.get("repo") or _BY_HASH.get(str(source.get("sha256"))) for source in sources}
+    return str(names.pop()) if len(names) == 1 and None not in names else None
+
+
+def agent_of_set(name: str | None) -> str | None:
+    """Return the agent that has the settings of a published data set; None for one that is not known."""
+    configuration = _SETS.get(name or "")
+    return next((agent for agent, its in _AGENTS.items() if its == configuration), None)
+
+
 def settings_of_pivot(pivot: Pivot) -> Settings:
     """Return the verifier's settings for the agent that a pivot's row names, else the default.
 

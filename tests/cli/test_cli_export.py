@@ -434,10 +434,16 @@ def test_what_is_refused(
 
 def test_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is not a run is refused, and an unknown format is answered with those that there are."""
-    (tmp_path / "saved.jsonl").write_text("{}\n")
+    (tmp_path / "saved.jsonl").write_text('{"fcpivot_baseline": 1}\n')
+    (tmp_path / "notes.txt").write_text("{}\n")
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    (tmp_path / "empty").mkdir()
     for name, reason in (
-        ("none", "not a run's directory: there is no such directory"),
-        ("saved.jsonl", "not a run's directory, but a file; a saved baseline has no answers to export"),
+        ("none", "not a run's directory: there is no such directory, and no data file of this name"),
+        ("empty", "empty: not a run's directory"),
+        ("saved.jsonl", "a saved baseline, which has no answers to export"),
+        ("notes.txt", "neither a run's directory nor a data file, by its name"),
+        ("other.jsonl", "other.jsonl:1: no responses_create_params"),
     ):
         assert main(["export", str(tmp_path / name), "--to", "csv", "-o", str(tmp_path / "out.csv")]) == 2
         assert reason in capsys.readouterr().err

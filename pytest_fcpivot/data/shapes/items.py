@@ -10,7 +10,7 @@ from pytest_fcpivot.data.calls_in_text import looks_like_a_call, may_hold_a_call
 from pytest_fcpivot.data.conversations import SkippedTurn, own_id
 from pytest_fcpivot.data.jsonparts import as_string, decoded, joined, string
 from pytest_fcpivot.data.messages import tool_names
-from pytest_fcpivot.data.rows import EXPECTED, PARAMS, expected_action_json, read_row, stem_of
+from pytest_fcpivot.data.rows import EXPECTED, OWN, PARAMS, expected_action_json, read_row, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,9 @@ class Rollout:
         self, row: Fields, given: list[Fields], output: list[Fields], params: Fields, *, line: int, trajectory: str
     ) -> None:
         self.flags: set[str] = set()
-        self._row, self._line, self._params, self._trajectory = row, line, params, trajectory
+        # what an exported row says of its pivot would be said of each turn
+        self._row = {key: value for key, value in row.items() if key != OWN}
+        self._line, self._params, self._trajectory = line, params, trajectory
         self.stem = stem_of(trajectory, "c")
         self._first = len(list(turns_of(given)))
         self._turns = [(len(given) + start, len(given) + end) for start, end in turns_of(output)]
@@ -79,7 +81,10 @@ class Rollout:
     def turns(self, split: str | None = None) -> Iterator[StoredPivot | SkippedTurn]:
         """Yield the assistant's turns in order, as pivots or as skipped turns."""
         for pivot in self._pivots:
-            yield pivot if isinstance(pivot, SkippedTurn) else pivot._replace(split=split)
+            if isinstance(pivot, SkippedTurn) or pivot.split is not None:
+                yield pivot
+            else:
+                yield pivot._replace(split=split)
 
     def _pivot(self, number: int) -> StoredPivot | SkippedTurn:
         start, _ = self._turns[number]

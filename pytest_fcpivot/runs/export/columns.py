@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from pytest_fcpivot.core.jsontext import compact, well_formed
+from pytest_fcpivot.core.jsontext import compact
+from pytest_fcpivot.data.rows import expected_action_json
 from pytest_fcpivot.runs.rewards import place_of
 from pytest_fcpivot.runs.signatures import signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fcpivot.core.model import Action
     from pytest_fcpivot.core.usage import Usage
     from pytest_fcpivot.data.store import IndexEntry
     from pytest_fcpivot.runs.reader import ResultLine
@@ -80,6 +82,11 @@ COLUMNS: dict[str, Kind] = {
     "action": "string",
     "output": "string",
 }
+# Columns with few different texts.
+REPEATED = (
+    *("run", "agent", "model", "grader", "place", "split", "expected", "tool", "answered", "called_tool"),
+    *("outcome", "category", "signature", "path", "schema", "flags", "judge_by", "retried", "cause"),
+)
 
 
 def row_of(line: ResultLine) -> Row:
@@ -93,7 +100,6 @@ def row_of(line: ResultLine) -> Row:
         "trajectory_id": line.trajectory_id,
         "expected": line.expected,
         "tool": line.tool,
-        "answered": line.kind,
         "outcome": line.outcome,
         "reward": line.reward,
         "category": line.category,
@@ -122,12 +128,10 @@ def row_of(line: ResultLine) -> Row:
             "judge_reason": judge.reason,
             "judge_cause": judge.cause,
         }
-        _put_tokens(row, "judge_usage", judge.usage)
-    _put_tokens(row, "usage", line.usage)
+        row |= tokens("judge_usage", judge.usage)
+    row |= tokens("usage", line.usage)
     if line.kind is not None:
-        calls = line.graded().calls
-        row["calls"], row["called_tool"] = len(calls), calls[0].name if calls else None
-        row["action"] = compact(msgspec.to_builtins(line.action))
+        row |= answered(line.graded()) | {"answered": line.kind, "action": compact(msgspec.to_builtins(line.action))}
     if line.has_output:
         row["output"] = bytes(line.output).decode()
     return row
@@ -158,19 +162,19 @@ def about_run(name: str, description: Mapping[str, Any]) -> Row:
     }
 
 
-def values(row: Row) -> list[Any]:
-    """Return a row's values in the order of the columns, with text that UTF-8 can hold."""
-    found = []
-    for name in COLUMNS:
-        value = row.get(name)
-        found.append(well_formed(value) if type(value) is str and not value.isascii() else value)
-    return found
-
-
 def _list(items: list[str]) -> str | None:
     return compact(items) if items else None
 
 
-def _put_tokens(row: Row, name: str, usage: Usage | None) -> None:
-    if usage is not None:
-        row |= {f"{name}_{kind}": number for kind, number in usage.to_builtins().items()}
+def answered(action: Action | None) -> Row:
+    """Return the columns about an action; empty without one."""
+    if action is None or action.kind == "none":
+        return {}
+    first = action.calls[0].name if action.calls else None
+    about = {"answered": action.kind, "called_tool": first, "calls": len(action.calls)}
+    return about | {"action": expected_action_json(action)}
+
+
+def tokens(name: str, usage: Usage | None) -> Row:
+    """Return the columns with counts of tokens, whose names begin with `name`; empty if they are not known."""
+    return {} if usage is None else {f"{name}_{kind}": number for kind, number in usage.to_builtins().items()}

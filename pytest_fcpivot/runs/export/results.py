@@ -14,11 +14,20 @@ from pytest_fcpivot.runs.damage import Damages, refuse_losses
 from pytest_fcpivot.runs.data_of_test import DataOfTests, Told
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.export.columns import FACTS, Row, row_of, row_without_result
-from pytest_fcpivot.runs.reader import Damage, results_in
+from pytest_fcpivot.runs.export.pivots import Chosen, Pivots
+from pytest_fcpivot.runs.reader import (
+    Damage,
+    DamagedLineError,
+    line_at,
+    open_regular,
+    result_line,
+    results_in,
+)
 from pytest_fcpivot.runs.rewards import place_of
 from pytest_fcpivot.runs.unfinished import only_data, tests_without_result, why_unfinished
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -45,6 +54,7 @@ class RunTable:
         self._read_places(allow_damaged=allow_damaged)
         self.results = len(self._places)
         self._data = DataOfTests(stores)
+        self.chosen = [Chosen(name, store, range(len(store))) for name, store in stores]
         self._facts = [list(zip(*(store.each(name) for name in FACTS), strict=True)) for _, store in stores]
         self._missing, self.missing_unknown = self._find_missing()
 
@@ -57,9 +67,43 @@ class RunTable:
         """Explain why the run is not complete; None if it is."""
         return why_unfinished(self._description, self.results)
 
+    def pivots(self) -> Pivots:
+        """Return the pivots that have a result, in the order of the data."""
+        rows: dict[int, set[int]] = {}
+        for _, line in self._last_lines():
+            place = self._place(line)
+            if place is not None:
+                rows.setdefault(place[0], set()).add(place[1])
+        return Pivots([each._replace(rows=sorted(rows.get(number, ()))) for number, each in enumerate(self.chosen)])
+
+    def in_order(self, left_out: Counter[str]) -> Iterator[tuple[int, int, ResultLine]]:
+        """Yield the graded results in the order of the data, each with the number of its data set and the row in it.
+
+        Of several tests about one repeat of a pivot, that of the data comes first. `left_out` counts the other results
+        by reason. Raises RunError if the results have changed since they were first read.
+        """
+        found = []
+        for offset, line in self._last_lines():
+            if line.is_error:
+                left_out["an error, which has no grade"] += 1
+                continue
+            place = self._place(line)
+            if place is None:
+                left_out["a result whose pivot is not in the data"] += 1
+                continue
+            found.append((*place, line.repeat, self._data.own_data(line.test) is None, offset))
+        if not found:
+            return
+        with open_regular(self._results) as stream:
+            for number, row, _, _, offset in sorted(found):
+                try:
+                    yield number, row, result_line(line_at(stream, offset))
+                except DamagedLineError as error:
+                    raise RunError(f"{self._results}: changed while it was read: {error}; export it again") from error
+
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows; raises RunError if the results have changed since they were first read."""
-        for line in self._last_lines():
+        for _, line in self._last_lines():
             row = row_of(line)
             self._put_facts(row)
             yield row
@@ -87,15 +131,19 @@ class RunTable:
         if not allow_damaged:
             refuse_losses(self._path, self.damages)
 
-    def _last_lines(self) -> Iterator[ResultLine]:
+    def _last_lines(self) -> Iterator[tuple[int, ResultLine]]:
         for offset, line in self._lines():
             if line.test is None or self._places.get(line.test) != offset:
                 continue
             if isinstance(line, Damage):
                 raise RunError(f"{line}: the file was changed while it was read; export the run again")
-            yield line
+            yield offset, line
 
     # ---------------------------------------------------------------- what the data say
+
+    def _place(self, line: ResultLine) -> tuple[int, int] | None:
+        """Return the number of the data set and the row in it that a result is about; None if it is in none."""
+        return self._data.find(line.test, line.pivot_id, partial(Told, line.trajectory_id, line.expected, line.tool))
 
     def _put_facts(self, row: Row) -> None:
         """Put what the data say into a row."""
@@ -123,7 +171,7 @@ class RunTable:
         if not self._stores:
             return [], f"{unknown}: the data are needed"
         had: dict[str, set[tuple[str, int]]] = {name: set() for name, _ in self._stores}
-        for line in self._last_lines():
+        for _, line in self._last_lines():
             pivots = had.get(place_of(line.test, line.pivot_id))
             if pivots is None:
                 return [], unknown  # a test of the user's own, of which there may be others

@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.data.gym_rows import gym_row
-from pytest_fcpivot.runs.export.files import in_one_step
+import pyarrow as pa
+
+from pytest_fcpivot.core.jsontext import compact, quoted
+from pytest_fcpivot.data.gym_rows import gym_members
+from pytest_fcpivot.data.jsonparts import decoded, joined
+from pytest_fcpivot.data.repeated import ROLLOUT_INDEX
+from pytest_fcpivot.data.rows import OWN, SPLIT
+from pytest_fcpivot.runs.export.files import Layout, write_lines, write_rows
+from pytest_fcpivot.runs.export.gym import OF_ROLLOUTS, RESPONSE, TASK_INDEX
 from pytest_fcpivot.runs.profile.choosing import MIXED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pytest_fcpivot.core.model import Pivot
     from pytest_fcpivot.runs.profile.candidates import Candidate, Candidates, Rows
     from pytest_fcpivot.runs.profile.choosing import Chosen, Kind
 
-# What a rollout's row has beyond the pivot: the answer, its grade, and NeMo Gym's numbers.
-_OF_ROLLOUT = ("response", "reward", "category", "_ng_task_index", "_ng_rollout_index")
-_GROUP = 4096
+_NUMBER, _WHOLE, _TEXT = pa.float64(), pa.int64(), pa.string()
+_INFO = pa.struct({"rollout_id": _TEXT, TASK_INDEX: _WHOLE, ROLLOUT_INDEX: _WHOLE, "reward": _NUMBER, "run": _TEXT})
+TABLE = pa.schema(
+    {
+        TASK_INDEX: _WHOLE,
+        "pivot_id": _TEXT,
+        "trajectory_id": _TEXT,
+        "expected": _TEXT,
+        "tool": _TEXT,
+        "depth": _WHOLE,
+        "kind": _TEXT,
+        "kept": pa.bool_(),
+        "split": _TEXT,
+        **{f"{name}/reward": _NUMBER for name in ("mean", "max", "min", "median", "std")},
+        "num_rollouts": _WHOLE,
+        "expected_num_rollouts": _WHOLE,
+        "missing_num_rollouts": _WHOLE,
+        "pass_rate": _NUMBER,
+        "pass_rate_total": _WHOLE,
+        "pass_rate_passed": _WHOLE,
+        "suspect_matcher": _TEXT,
+        "suspect_gold": _TEXT,
+        "rollout_infos": pa.list_(_INFO),
+    }
+)
+_REPEATED = ("expected", "tool", "kind", "split", "suspect_matcher")
 
 
 def write_kept(chosen: Chosen, rows: Rows, target: Path) -> None:
-    """Write the kept pivots as JSON Lines, in one step; raises RunError if the file cannot be written.
+    """Write the kept pivots as JSON Lines, in one step.
 
     A row is one of NeMo Gym's, with `pass_rate`, `pass_rate_total` and `pass_rate_passed` in place of any that it had,
-    and with `split` if there are splits. The rate is null where asking stopped because the pivot was mixed.
+    and with `split` if there are splits. The rate is null where asking stopped because the pivot was mixed. Raises
+    RunError if the file cannot be written, and DataError as `gym_members` does.
     """
-    with in_one_step(target) as stream:
-        for candidate in chosen.kept:
-            row = gym_row(rows.read(candidate))
-            for name in _OF_ROLLOUT:
-                row.pop(name, None)
-            row |= rates(candidate, chosen, chosen.rules.keep)
-            split = chosen.split_of(candidate)
-            if split is not None:
-                row["split"] = split
-            stream.write(json.dumps(row).encode("ascii") + b"\n")
+    write_lines((_row(rows.read(each), each, chosen) for each in chosen.kept), target)
+
+
+def _row(pivot: Pivot, candidate: Candidate, chosen: Chosen) -> bytes:
+    members = gym_members(pivot)
+    if RESPONSE in members:
+        members = {key: value for key, value in members.items() if key not in OF_ROLLOUTS}
+    for name, value in rates(candidate, chosen, chosen.rules.keep).items():
+        members[name] = compact(value).encode()
+    split = chosen.split_of(candidate)
+    if split is not None:
+        members[SPLIT] = quoted(split).encode()
+        own = decoded(members.pop(OWN, b"{}"))
+        own.pop(SPLIT, None)  # that of the source, which would count in place of the new one
+        if own:
+            members[OWN] = compact(own).encode()
+    return joined(members)
 
 
 def rates(candidate: Candidate, chosen: Chosen, kind: Kind) -> dict[str, Any]:
@@ -58,49 +96,11 @@ def write_table(
 
     The figures have the names and formulas of NeMo Gym's reward profile. Raises RunError if the file cannot be written.
     """
-    import pyarrow as pa  # noqa: PLC0415 (only for a table)
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    number, whole, text = pa.float64(), pa.int64(), pa.string()
-    info = pa.struct(
-        {"rollout_id": text, "_ng_task_index": whole, "_ng_rollout_index": whole, "reward": number, "run": text}
-    )
-    schema = pa.schema(
-        {
-            "_ng_task_index": whole,
-            "pivot_id": text,
-            "trajectory_id": text,
-            "expected": text,
-            "tool": text,
-            "depth": whole,
-            "kind": text,
-            "kept": pa.bool_(),
-            "split": text,
-            **{f"{name}/reward": number for name in ("mean", "max", "min", "median", "std")},
-            "num_rollouts": whole,
-            "expected_num_rollouts": whole,
-            "missing_num_rollouts": whole,
-            "pass_rate": number,
-            "pass_rate_total": whole,
-            "pass_rate_passed": whole,
-            "suspect_matcher": text,
-            "suspect_gold": text,
-            "rollout_infos": pa.list_(info),
-        }
-    )
-    with in_one_step(target) as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-        group: list[dict[str, Any]] = []
-        for row in _rows(candidates, chosen):
-            row.update(suspects.get(candidates.pivots[row["_ng_task_index"]].place, {}))
-            group.append(row)
-            if len(group) == _GROUP:
-                writer.write_table(pa.Table.from_pylist(group, schema))
-                group = []
-        if group or not len(candidates):
-            writer.write_table(pa.Table.from_pylist(group, schema))
+    rows = (row | dict(suspects.get(place, {})) for place, row in _rows(candidates, chosen))
+    write_rows(rows, Layout(TABLE, _REPEATED), target, "parquet")
 
 
-def _rows(candidates: Candidates, chosen: Chosen) -> Iterator[dict[str, Any]]:
+def _rows(candidates: Candidates, chosen: Chosen) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
     kept = {candidate.place for candidate in chosen.kept}
     starts = [0]
     for source in candidates.sources:
@@ -109,35 +109,38 @@ def _rows(candidates: Candidates, chosen: Chosen) -> Iterator[dict[str, Any]]:
         rewards = candidate.rewards()
         biased = is_biased(candidate, kind)
         planned = max(candidate.graded, candidate.graded + candidate.errors if biased else candidate.planned)
-        yield {
-            "_ng_task_index": task,
-            "pivot_id": candidate.pivot_id,
-            "trajectory_id": candidate.trajectory_id,
-            "expected": candidate.expected,
-            "tool": candidate.tool,
-            "depth": candidate.depth,
-            "kind": kind,
-            "kept": candidate.place in kept,
-            "split": chosen.split_of(candidate) if candidate.place in kept else None,
-            "mean/reward": None if biased else candidate.mean(),
-            "max/reward": max(rewards, default=None),
-            "min/reward": min(rewards, default=None),
-            "median/reward": None if biased else candidate.median(),
-            "std/reward": None if biased else candidate.deviation(),
-            "num_rollouts": candidate.graded,
-            "expected_num_rollouts": planned,
-            "missing_num_rollouts": planned - candidate.graded,
-            **rates(candidate, chosen, kind),
-            "suspect_matcher": None,
-            "suspect_gold": None,
-            "rollout_infos": [
-                {
-                    "rollout_id": f"{task}:{starts[each.source] + each.repeat - 1}",
-                    "_ng_task_index": task,
-                    "_ng_rollout_index": starts[each.source] + each.repeat - 1,
-                    "reward": each.reward,
-                    "run": candidates.sources[each.source].path.resolve().name,
-                }
-                for each in candidate.rollouts
-            ],
-        }
+        yield (
+            candidate.place,
+            {
+                TASK_INDEX: task,
+                "pivot_id": candidate.pivot_id,
+                "trajectory_id": candidate.trajectory_id,
+                "expected": candidate.expected,
+                "tool": candidate.tool,
+                "depth": candidate.depth,
+                "kind": kind,
+                "kept": candidate.place in kept,
+                "split": chosen.split_of(candidate) if candidate.place in kept else None,
+                "mean/reward": None if biased else candidate.mean(),
+                "max/reward": max(rewards, default=None),
+                "min/reward": min(rewards, default=None),
+                "median/reward": None if biased else candidate.median(),
+                "std/reward": None if biased else candidate.deviation(),
+                "num_rollouts": candidate.graded,
+                "expected_num_rollouts": planned,
+                "missing_num_rollouts": planned - candidate.graded,
+                **rates(candidate, chosen, kind),
+                "suspect_matcher": None,
+                "suspect_gold": None,
+                "rollout_infos": [
+                    {
+                        "rollout_id": f"{task}:{starts[each.source] + each.repeat - 1}",
+                        TASK_INDEX: task,
+                        ROLLOUT_INDEX: starts[each.source] + each.repeat - 1,
+                        "reward": each.reward,
+                        "run": candidates.sources[each.source].path.resolve().name,
+                    }
+                    for each in candidate.rollouts
+                ],
+            },
+        )

@@ -1,0 +1,1 @@
+"""Connections to the libraries that train models."""
