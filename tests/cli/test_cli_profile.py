@@ -601,3 +601,18 @@ def test_kept_rows_are_data(tmp_path: Path) -> None:
             other.trajectory_id,
             other.depth,
         )
+
+
+def test_what_a_row_had_is_kept(tmp_path: Path) -> None:
+    """A row without a trajectory keeps its id; its own members stay, except the pass rates and the split."""
+    plain = row("t1-d0") | {"id": "mine", "category": "c", "reward": 3, "split": "test", "pass_rate": 0.9}
+    del plain["trajectory_id"]
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps(plain) + "\n")
+    run = run_of(tmp_path, {"mine": MIXED}, data=data)
+    (found,) = kept(run, "--split=1")
+    assert (found["category"], found["reward"], found["split"], found["pass_rate"]) == ("c", 3, "train", 0.25)
+    (pivot,) = load_pivots(tmp_path / "kept.jsonl")
+    assert (pivot.id, pivot.trajectory_id, pivot.split, pivot.depth) == ("mine", "mine", "train", 0)
+    (same,) = kept(run)
+    assert same["split"] == "test"

@@ -102,6 +102,7 @@ def write_table(
 
 def _rows(candidates: Candidates, chosen: Chosen) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
     kept = {candidate.place for candidate in chosen.kept}
+    names = [source.path.resolve().name for source in candidates.sources]
     starts = [0]
     for source in candidates.sources:
         starts.append(starts[-1] + source.repeats)
@@ -138,7 +139,7 @@ def _rows(candidates: Candidates, chosen: Chosen) -> Iterator[tuple[tuple[int, i
                         TASK_INDEX: task,
                         ROLLOUT_INDEX: starts[each.source] + each.repeat - 1,
                         "reward": each.reward,
-                        "run": candidates.sources[each.source].path.resolve().name,
+                        "run": names[each.source],
                     }
                     for each in candidate.rollouts
                 ],
