@@ -147,8 +147,8 @@ def _sources(options: argparse.Namespace, named: Named | None) -> list[Source]:
         if path.is_file():
             if options.data:
                 raise RunError(f"{path}: rollouts bring their own pivots; leave out --data")
-            regrade = None if named is None else _regrade_of(named)
-            sources.append(read_rollouts(path, regrade, allow_damaged=options.allow_damaged))
+            again = None if named is None else (named.spec, _regrade_of(named))
+            sources.append(read_rollouts(path, again, allow_damaged=options.allow_damaged))
         else:
             sources.append(read_run(path, allow_damaged=options.allow_damaged))
     refuse_unlike(sources, graded_again=named is not None)
@@ -163,10 +163,14 @@ def _sources(options: argparse.Namespace, named: Named | None) -> list[Source]:
 
 def _named_path(path: Path) -> Path:
     """Return the directory of a run, for its results too, or a file of rollouts; raises RunError for anything else."""
+    from pytest_fcpivot.runs.baseline import is_baseline  # noqa: PLC0415 (only for this command)
+
     if path.name == "results.jsonl" and path.with_name("run.json").is_file():
         return path.parent
     if path.is_file() and path.suffix != _ROLLOUTS:
         raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")
+    if path.is_file() and is_baseline(path):
+        raise RunError(f"{path}: a saved baseline, which has no answers; name the run's directory")
     if not path.exists():
         raise RunError(f"{path}: there is no such run; runs are recorded under .fcpivot, or where --fc-run says")
     return path

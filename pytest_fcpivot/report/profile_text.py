@@ -128,10 +128,7 @@ def _heading(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
         stops = ", no further once it had passed and failed" if source.until_mixed else ""
         yield f"{one_line(source.name, _NAME)}  {agent}, each pivot {_times(source.repeats)}{stops}"
         yield from (f"    {note}" for note in source.notes)
-    first = candidates.sources[0].side
-    grader = "NeMo Gym, with settings that the rollouts do not record"
-    if first is not None:
-        grader = one_line(str(first.description["grader"]["name"]), _NAME)
+    grader = one_line(candidates.sources[0].grader, _NAME)
     yield f"graded by {grader}; a rollout passes from a reward of {chosen.rules.outcome_mark:g}"
     yield from candidates.notes
 
@@ -248,8 +245,8 @@ def _groups(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
 def _warnings(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
     if same_answers(candidates):
         yield (
-            "warning: all answers to each pivot are identical, as with a temperature of 0, so that no pivot can be "
-            "mixed; record a run with the temperature of the training"
+            "warning: all answers to each pivot are identical, as with a temperature of 0, which says nothing of "
+            "how often the model would solve a pivot; record a run with the temperature of the training"
         )
     if len(candidates.agents) > 1:
         by_agents = mixed_by_agents(candidates, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 _ERROR_WIDTH = 400
 
 
-def read_rollouts(path: Path, regrade: Regrade | None = None, *, allow_damaged: bool = False) -> Source:
-    """Read a file of rollouts; with `regrade`, the rewards are those that it gives to a pivot and an action.
+def read_rollouts(path: Path, again: tuple[str, Regrade] | None = None, *, allow_damaged: bool = False) -> Source:
+    """Read a file of rollouts; with a grader's name and its function `again`, the rewards are those that this gives.
 
     Raises RunError for damaged lines unless they are allowed, for two rollouts of a pivot with one number, for a pivot
     some of whose rollouts have a number, and for pivots of one id that differ.
     """
-    return _Reading(path, regrade).source(allow_damaged=allow_damaged)
+    return _Reading(path, *(again or (None, None))).source(allow_damaged=allow_damaged)
 
 
 def pivot_at(path: Path, offset: int) -> Pivot:
@@ -59,9 +60,10 @@ def action_at(path: Path, offset: int, pivot: Pivot) -> Action:
 
 
 class _Reading:
-    def __init__(self, path: Path, regrade: Regrade | None) -> None:
+    def __init__(self, path: Path, grader: str | None, regrade: Regrade | None) -> None:
         self._path = path
         self._regrade = regrade
+        self._grader = grader
         self._damages = Damages()
         self._pivots: dict[str, PivotRewards] = {}
         self._contents: dict[str, bytes] = {}
@@ -88,7 +90,7 @@ class _Reading:
         rewards = Rewards()
         for pivot in self._pivots.values():
             rewards.put(pivot)
-        return Source(
+        source = Source(
             name=str(self._path),
             path=self._path,
             agent=f"model {next(iter(self._models))}" if len(self._models) == 1 else None,
@@ -99,6 +101,7 @@ class _Reading:
             content=file_hash(self._path),
             notes=self._notes(),
         )
+        return source if self._grader is None else replace(source, grader=self._grader)
 
     def _notes(self) -> list[str]:
         found = []

@@ -40,9 +40,9 @@ class Source:
     """One run, or one file of rollouts.
 
     `agent` is who answered, None if that is not known. `side` is None for rollouts. `answers` are by node id. `repeats`
-    is how often each pivot was to be asked, `results` the number of results; `until_mixed`: no further once it had
-    passed and failed. `first_rows` has the offset of each pivot's first row, for rollouts, which bring their own
-    pivots, and `content` the hash of their file.
+    is how often each pivot was to be asked, `results` the number of results, `grader` what gave the rewards;
+    `until_mixed`: no pivot was asked further once it had passed and failed. `first_rows` has the offset of each pivot's
+    first row, for rollouts, which bring their own pivots, and `content` the hash of their file.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Source:
     answers: dict[str, Answer]
     repeats: int
     results: int = 0
+    grader: str = "NeMo Gym, with settings that the rollouts do not record"
     side: Side | None = None
     until_mixed: bool = False
     first_rows: dict[str, int] = field(default_factory=dict)
@@ -120,6 +121,7 @@ def read_run(path: Path, *, allow_damaged: bool = False) -> Source:
         rewards=rewards,
         answers=answers,
         repeats=int(description["repeats"]),
+        grader=str(description["grader"]["name"]),
         results=sum(len(pivot.rewards) + len(pivot.missing) for pivot in found.rewards),
         side=Side(str(path), path, description, rewards),
         until_mixed=str(description["options"].get("fc_until_mixed")).lower() in TRUE,
@@ -177,7 +179,8 @@ def shards_not_given(sources: Sequence[Source]) -> str | None:
 def with_rewards(source: Source, side: Side) -> Source:
     """Return a source whose answers were graded again, as this side."""
     rewards, _ = _of_data(side.rewards, {each.place for each in source.rewards})
-    return replace(source, side=side, rewards=rewards, notes=[*source.notes, *side.notes])
+    grader = str(side.description["grader"]["name"])
+    return replace(source, side=side, rewards=rewards, grader=grader, notes=[*source.notes, *side.notes])
 
 
 def _of_data(rewards: Rewards, names: set[str]) -> tuple[Rewards, int]:
