@@ -175,7 +175,7 @@ def _counts(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
         share = f"{100 * kinds[kind] / len(candidates):.1f} %" if len(candidates) else ""
         yield f"  {kind:<12}{kinds[kind]:>9,}{share:>9}   {meanings[kind]}"
     most = max((each.graded for each in candidates.pivots), default=0)
-    if most < rules.min_rollouts:
+    if 0 < most < rules.min_rollouts:
         yield (
             f"  no pivot has {rules.min_rollouts} graded rollouts, so that none is all-pass or all-fail; "
             f"--min-rollouts={most} takes as many as there are"

@@ -192,6 +192,13 @@ def test_fewer_rollouts_may_be_enough(tmp_path: Path) -> None:
     assert names(kept(run, "--keep=all-pass")) == ["t1-d0"]
 
 
+def test_fewer_rollouts_than_are_needed_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no pivot has as many as a uniform one takes, the number that would do is said."""
+    run = run_of(tmp_path, {pivot: rewards[:4] for pivot, rewards in TABLE.items()})
+    assert names(kept(run)) == ["t2-d0", "t3-d0"]
+    assert "--min-rollouts=4 takes as many as there are" in capsys.readouterr().out
+
+
 def test_partial_credit_that_differs_does_not_make_a_pivot_mixed(tmp_path: Path) -> None:
     """Only the outcome decides: rewards that are all below the mark fail alike; another mark divides them."""
     run = run_of(tmp_path, {"t1-d0": [0, 0.5, 0.25, 0.5, 0, 0.75, 0.5, 0.5], "t2-d0": MIXED})
