@@ -165,7 +165,7 @@ def _named_path(path: Path) -> Path:
     """Return the directory of a run, for its results too, or a file of rollouts; raises RunError for anything else."""
     from pytest_fcpivot.runs.baseline import is_baseline  # noqa: PLC0415 (only for this command)
 
-    if path.name == "results.jsonl" and path.with_name("run.json").is_file():
+    if path.name in ("results.jsonl", "run.json") and path.with_name("run.json").is_file():
         return path.parent
     if path.is_file() and path.suffix != _ROLLOUTS:
         raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")

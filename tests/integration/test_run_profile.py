@@ -49,6 +49,10 @@ def test_exactly_the_pivots_that_pass_sometimes_are_kept(project: Project) -> No
         assert row["std/reward"] == pytest.approx(statistics.stdev(rewards))
         assert row["num_rollouts"] == row["expected_num_rollouts"] == REPEATS
 
+    assert project.command("export", "run", "--to=nemo-gym-rollouts", "-o", "rollouts.jsonl").ret == 0
+    assert project.command("profile", "rollouts.jsonl", "-o", "same.jsonl").ret == 0
+    assert [json.loads(line) for line in (project.path / "same.jsonl").read_text().splitlines()] == rows
+
     assert project.command("prepare", "kept.jsonl", "-o", "kept.parquet").ret == 0
     for data in ("kept.jsonl", "kept.parquet"):
         result, outcomes = project.run_cases(f"--fc-data={data}", "--fc-agent=sometimes:answer")
