@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_fcpivot.core.actions import to_action
+    from pytest_fcpivot.core.dialects import DIALECT_NAMES, Tools, parse_text
+    from pytest_fcpivot.core.dialects.writing import render, render_action
     from pytest_fcpivot.core.errors import (
         ActionError,
         AgentError,
         DataError,
+        DialectError,
         FatalAgentError,
         FcPivotError,
         GraderError,
@@ -28,10 +31,12 @@ if TYPE_CHECKING:
     from pytest_fcpivot.schema.toolset import check_schema
 
 __all__ = [
+    "DIALECT_NAMES",
     "Action",
     "ActionError",
     "AgentError",
     "DataError",
+    "DialectError",
     "FatalAgentError",
     "FcPivotError",
     "FunctionCall",
@@ -43,21 +48,28 @@ __all__ = [
     "Pivot",
     "PivotView",
     "SchemaVerdict",
+    "Tools",
     "TransientAgentError",
     "__version__",
     "check_schema",
     "grade",
     "load_pivots",
+    "parse_text",
+    "render",
+    "render_action",
     "to_action",
 ]
 
 _HOMES = {
     "core.actions": ("to_action",),
+    "core.dialects": ("DIALECT_NAMES", "Tools", "parse_text"),
+    "core.dialects.writing": ("render", "render_action"),
     "data": ("load_pivots",),
     "core.errors": (
         "ActionError",
         "AgentError",
         "DataError",
+        "DialectError",
         "FatalAgentError",
         "FcPivotError",
         "GraderError",

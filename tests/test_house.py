@@ -30,6 +30,7 @@ LAYERS = (
     ("report",),
     ("session",),
     ("distributed",),
+    ("serve",),
     ("plugin", "cli"),
 )
 # The public names and the hooks for users stand beside the layers.

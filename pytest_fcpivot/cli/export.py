@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
+from pytest_fcpivot.cli.selecting import SELECTING, add_selection, selection_of
 from pytest_fcpivot.cli.shared import add_allow_damaged, add_data, add_grader, named_grader
 from pytest_fcpivot.core.errors import DataError, OptionError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import argparse
+    from collections.abc import Iterator
 
     from pytest_fcpivot.data.store import PivotStore
     from pytest_fcpivot.runs.export.results import RunTable
@@ -51,19 +52,7 @@ def add(commands: Any) -> None:
         "-o", "--output", required=True, metavar="OUT", type=Path, help="the file, or - for standard output"
     )
     add_data(command, ", for the pivots and the columns about them")
-    choose = command.add_argument_group("the pivots of data and of rollouts")
-    choose.add_argument("--split", metavar="NAME", help="only the pivots of this split")
-    choose.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="only the pivots that meet this condition, as in --fc-where; may be given several times",
-    )
-    choose.add_argument("--ids", metavar="FILE", type=Path, help="only the pivots with these ids, one on each line")
-    choose.add_argument("--sample", metavar="N", type=_number(1), help="N pivots chosen at random, by --seed")
-    choose.add_argument("--seed", metavar="SEED", type=int, default=0, help="the seed of --sample (default: 0)")
-    choose.add_argument("--limit", metavar="N", type=_number(0), help="only the first N of the pivots")
+    add_selection(command, "which pivots of data and of rollouts, as by the options of pytest that begin with --fc-")
     gym = command.add_argument_group("with --to nemo-gym and nemo-gym-rollouts")
     gym.add_argument(
         "--agent-ref", metavar="NAME", help="the agent of NeMo Gym that runs the rows which name none themselves"
@@ -82,16 +71,6 @@ def add(commands: Any) -> None:
     )
     add_allow_damaged(command)
     command.set_defaults(run=run)
-
-
-def _number(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value}: at least {least} is needed")
-        return value
-
-    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -172,15 +151,18 @@ class _Data(_Job):
 
         super().__init__(options, source)
         self._are_rollouts = source.kind is Kind.ROLLOUTS
-        with Progress.of_file(source.path) as progress:
-            store = open_store(
-                source.path,
-                bad_rows="skip" if options.allow_damaged else "refuse",
-                same_pivot="repeat" if self._are_rollouts else "problem",
-                progress=progress,
-            )
+        try:
+            with Progress.of_file(source.path) as progress:
+                store = open_store(
+                    source.path,
+                    bad_rows="skip" if options.allow_damaged else "refuse",
+                    same_pivot="repeat" if self._are_rollouts else "problem",
+                    progress=progress,
+                )
+        except DataError as error:
+            raise DataError(str(error).replace("--fc-bad-rows=skip", "--allow-damaged"), error.problems) from None
         stack.callback(store.close)
-        selection = _selection(options)
+        selection = selection_of(options)
         rows = selection.rows(store)
         if not rows:
             raise DataError(f"{source.path}: {selection.why_nothing(store).replace('--fc-', '--')}")
@@ -202,10 +184,12 @@ class _Data(_Job):
         return self.write_pivots(self._pivots)
 
     def notes(self) -> Iterator[str]:
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
+
         yield from super().notes()
         yield from self._given.notes()
         if self._bad_rows and not self._are_rollouts:
-            yield f"the data have {self._bad_rows} rows that could not be read, and are left out"
+            yield f"left out: {count_of(self._bad_rows, 'row')} of the data that cannot be read"
         if self._repeated > 1 and not self._are_rollouts:
             yield f"the data repeat each pivot {self._repeated} times; each is written once"
 
@@ -238,11 +222,11 @@ class _Run(_Job):
             about = about_run(self.source.path.resolve().name, self._description)
             rows = (about | row for row in self._table)
             return files.write_rows(rows, files.RESULTS, self.target, self.format, spreadsheets=options.spreadsheet)
+        pivots = self._table.pivots()
+        self._several = pivots.several()
         if options.to == _ROLLOUTS:
             self._rollouts = RunRollouts(self._table, self._description, self.gym)
             return files.write_lines(self._rollouts.lines(), self.target)
-        pivots = self._table.pivots()
-        self._several = pivots.several()
         return self.write_pivots(pivots, self._description["grader"])
 
     def counted(self, count: int) -> str:
@@ -272,7 +256,10 @@ class _Run(_Job):
         if self._rollouts is not None:
             yield from self._rollouts.notes()
         if self._several:
-            yield f"{self._several} ids are in several data of the run; one file that has them all is refused as data"
+            yield (
+                f"{self._several} of the pivots' ids are in several data of the run, and a file that has them all is "
+                "refused when it is read as data or replayed; export runs of one data file each"
+            )
 
 
 def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tuple[Iterator[dict[str, Any]], Any]:
@@ -288,35 +275,19 @@ def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tu
     spec, settings = (None, None) if named is None else (named.spec, named.settings)
     graders = GraderOfPivots(spec, settings, recorded, search=(Path.cwd(),))
     dialect = options.dialect or _DIALECT
-    rows = (
-        trainer.row(pivot, dialect=dialect, grader=graders.of(chosen, pivot), index=index, split=pivot.split)
-        for index, (chosen, pivot) in enumerate(pivots)
-    )
-    return rows, trainer.SCHEMA
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for index, (chosen, pivot) in enumerate(pivots):
+            grader = graders.of(chosen, pivot)
+            try:
+                yield trainer.row(pivot, dialect=dialect, grader=grader, index=index, split=pivot.split)
+            except ValueError as error:  # an unknown dialect, or one that cannot show what a pivot has
+                raise OptionError(f"--dialect={dialect}: {pivot.id}: {error}") from error
+
+    return rows(), trainer.SCHEMA
 
 
 # -------------------------------------------------------------------- what is read
-
-
-def _selection(options: argparse.Namespace) -> Any:
-    from pytest_fcpivot.data.selection import (  # noqa: PLC0415 (only for this command)
-        SPLIT,
-        Condition,
-        Selection,
-        parse_condition,
-        read_ids,
-    )
-
-    conditions = [parse_condition(text, "--where") for text in options.where]
-    if options.split is not None:
-        conditions.append(Condition(SPLIT, (), "=", options.split))
-    return Selection(
-        sample=options.sample,
-        seed=options.seed,
-        limit=options.limit,
-        conditions=tuple(conditions),
-        ids=None if options.ids is None else read_ids(options.ids, "--ids"),
-    )
 
 
 def _data_of(path: Path, given: list[str], *, needed: bool) -> tuple[list[tuple[str, PivotStore]], str | None]:
@@ -384,7 +355,7 @@ def _refuse_for(options: argparse.Namespace, source: Source) -> None:
                 f"{source.path}: data have no answers, of which rollouts are made; export a run, or ask for --to {_GYM}"
             )
         return
-    chosen = [name for name in ("split", "where", "ids", "sample", "limit") if getattr(options, name) not in (None, [])]
+    chosen = [name for name in SELECTING if getattr(options, name)]
     if chosen:
         raise OptionError(
             f"--{chosen[0]}: {source.path} is a run, which has selected its pivots; select them when it is run, or "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
 from pytest_fcpivot.cli.shared import add_allow_damaged, add_data
 from pytest_fcpivot.core.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MOST_MEGABYTES = 2000
 
@@ -25,7 +28,7 @@ def add(commands: Any) -> None:
         nargs="+",
         metavar="RUN",
         help="the run to report, which is the last of several; the first of several is what it is compared with, and "
-        "all are among the earlier runs that are shown",
+        "how all of them answered is shown in the order given, as of the checkpoints of a training",
     )
     command.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.html", help="the file to write")
     add_data(command)
@@ -49,6 +52,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    from pytest_fcpivot.report.behaviour_text import lines  # noqa: PLC0415
     from pytest_fcpivot.report.html.building import Asked, build  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.report.html.writing import refuse_target, said, write  # noqa: PLC0415
     from pytest_fcpivot.runs.baseline import read_side  # noqa: PLC0415
@@ -75,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         allow_damaged=options.allow_damaged,
         max_size=options.max_size,
         base=base,
-        others=[each for each in map(Path, others) if each.is_dir()],
+        others=_directories(others),
     )
     built = build(asked)
     try:
@@ -84,7 +88,26 @@ def run(options: argparse.Namespace) -> int:
         raise RunError(f"{target}: cannot be written: {error.strerror or error}") from error
     for line in said(str(target), built, size):
         say(line)
+    if built.watched is not None:
+        say("")
+        for line in lines(built.watched):
+            say(line)
     return 0
+
+
+def _directories(named: Sequence[str]) -> list[Path]:
+    """Return the runs among those named; the first may be a saved baseline, which has no answers.
+
+    Raises RunError for another one that is not a directory.
+    """
+    found = []
+    for number, each in enumerate(map(Path, named)):
+        path = each.parent if each.name == "results.jsonl" else each
+        if path.is_dir():
+            found.append(path)
+        elif number:
+            raise RunError(f"{each}: there is no such run; a saved baseline can only be the first of several")
+    return found
 
 
 def _megabytes(text: str) -> int:

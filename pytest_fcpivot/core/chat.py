@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 TextPart = Literal["input_text", "output_text", "text"]  # the types of a content's parts that are text
 _TEXT_PARTS = get_args(TextPart)
+TOOL_CHOICE_MODES = ("auto", "none", "required")
 
 
 def chat_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -76,6 +77,37 @@ def chat_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
             function["strict"] = tool["strict"]
         converted.append({"type": "function", "function": function})
     return converted
+
+
+def offered_tools(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the flat tools that can be offered: of several with the same name the first, and none without a name.
+
+    Parameters are an object's schema even for a tool without parameters, as servers require; a null description, or
+    null in place of `strict`, is left out.
+    """
+    offered: dict[str, dict[str, Any]] = {}
+    for tool in tools:
+        name = tool.get("name")
+        if not isinstance(name, str) or not name or name in offered:
+            continue
+        parameters = tool.get("parameters")
+        parameters = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, dict) else {})}
+        offered[name] = {"name": name, "parameters": parameters}
+        offered[name].update((key, tool[key]) for key in ("description", "strict") if tool.get(key) is not None)
+    return list(offered.values())
+
+
+def tool_choice(value: Any) -> str | dict[str, Any] | None:
+    """Read a tool choice in the form of either API, or a tool's name; None for any other value."""
+    if isinstance(value, str):
+        return value if value in TOOL_CHOICE_MODES else {"type": "function", "name": value}
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return None
+    if value["type"] != "function":
+        return value
+    nested = value.get("function")
+    name = value.get("name") or (nested.get("name") if isinstance(nested, dict) else None)
+    return {"type": "function", "name": name} if isinstance(name, str) else None
 
 
 def content_text(content: Any) -> str:

@@ -18,6 +18,10 @@ class OptionError(FcPivotError):
     """An option's value cannot be used."""
 
 
+class DialectError(OptionError, ValueError):
+    """A dialect of calls is unknown, or cannot express what was to be written in it."""
+
+
 class RunError(FcPivotError):
     """A run's directory cannot be used."""
 

@@ -61,6 +61,13 @@ class Action:
             return "function_call" if len(self.calls) == 1 else "function_call_batch"
         return "none" if self.message is None else "message"
 
+    @property
+    def length(self) -> int:
+        """Return the number of characters: of all calls' arguments, or of the message, or of the malformed text."""
+        if self.calls:
+            return sum(len(call.arguments) for call in self.calls)
+        return len(self.message or self.malformed or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:

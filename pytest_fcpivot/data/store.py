@@ -239,12 +239,15 @@ def footer_hash(path: Path) -> str:
 
 
 class PivotStore:
-    """A store opened for reading; keeps one decoded row group in memory."""
+    """A store opened for reading; keeps one decoded row group in memory.
 
-    def __init__(self, path: Path) -> None:
+    Only one thread may use it at a time. For a second one, `again` makes another, which shares the file's footer.
+    """
+
+    def __init__(self, path: Path, *, footer: Any = None) -> None:
         self.path = path
         try:
-            self._file = pq.ParquetFile(path, read_dictionary=_SHARED)
+            self._file = pq.ParquetFile(path, read_dictionary=_SHARED, metadata=footer)
             missing = set(SCHEMA.names) - set(self._file.schema_arrow.names)
         except DAMAGED as error:
             raise DataError(f"{path}: cannot be read as parquet: {error}") from error
@@ -274,6 +277,10 @@ class PivotStore:
 
     def __len__(self) -> int:
         return self._starts[-1]
+
+    def again(self) -> PivotStore:
+        """Open the same file once more, without reading its footer again; raises DataError if it cannot be opened."""
+        return PivotStore(self.path, footer=self._file.metadata)
 
     def each(self, column: str) -> Iterator[Any]:
         """Yield every row's value of one column; `tool` stands for the names of the expected calls."""
@@ -407,8 +414,11 @@ class PivotStore:
             yield column.take(pa.array([row - self._starts[group] for row in rows[place:end]], pa.int64()))
             place = end
 
-    def read(self, row: int) -> Pivot:
-        """Read one pivot, which makes reading its neighbours cheap; raises DataError if the file is damaged there."""
+    def read(self, row: int, *, alone: bool = False) -> Pivot:
+        """Read one pivot, which makes reading its neighbours cheap; raises DataError if the file is damaged there.
+
+        `alone`: the next one is probably not a neighbour, so that only this one is decoded.
+        """
         group = bisect_right(self._starts, row) - 1
         if group != self._group:
             try:
@@ -423,16 +433,16 @@ class PivotStore:
         place = row - self._starts[group]
         try:
             if not 0 <= place - self._first < len(self._rows):
-                self._decode(place)
+                self._decode(place, 1 if alone else self._at_once)
             return self._pivot(self._rows[place - self._first])
         except DAMAGED as error:
             raise DataError(f"{self.path}: cannot read row {row}: {error}; {AGAIN}") from error
 
-    def _decode(self, place: int) -> None:
+    def _decode(self, place: int, count: int) -> None:
         """Decode the rows from a place of the group on; only this one if any of them cannot be decoded."""
         self._first, self._rows, self._are_json = place, [], set()
         try:
-            self._rows = _rows_of(self._columns, place, self._at_once)
+            self._rows = _rows_of(self._columns, place, count)
         except DAMAGED:
             self._rows = _rows_of(self._columns, place, 1)
 

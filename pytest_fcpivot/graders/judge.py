@@ -85,7 +85,8 @@ class Judge:
     """Asks a model how well a message does what the expert's message does; Caller can run it like an agent.
 
     `base_url` is the URL of a server other than OpenAI's own; its default is OPENAI_BASE_URL. `key_variable` is the
-    environment variable that holds the key, by default OPENAI_API_KEY; only OpenAI itself requires a key. `api` is
+    environment variable that holds the key, by default OPENAI_API_KEY, unless `key` is given itself; only OpenAI itself
+    requires a key. `api` is
     `responses`, `chat`, or `auto`: Responses, or Chat Completions if a server that is not OpenAI's does not offer
     Responses. `timeout` is that of a request, in seconds. Verdicts are stored in `cache`, if one is given.
 
@@ -107,6 +108,7 @@ class Judge:
         *,
         base_url: str | None = None,
         key_variable: str | None = None,
+        key: str | None = None,
         api: str = "auto",
         timeout: float | None = None,
         cache: JudgeCache | None = None,
@@ -118,11 +120,11 @@ class Judge:
         if api not in APIS:
             raise AgentError(f"--fc-judge-api={api}: unknown API; known: {', '.join(APIS)}")
         require_openai(option)
-        if key_variable and not os.environ.get(key_variable, "").strip():
+        if key is None and key_variable and not os.environ.get(key_variable, "").strip():
             raise AgentError(f"--fc-judge-key={key_variable}: this environment variable is not set; it holds the key")
         try:
             self._endpoint = Endpoint.of(
-                base_url, key_variable=key_variable or OPENAI_KEY, option="--fc-judge-base-url"
+                base_url, key, key_variable=key_variable or OPENAI_KEY, option="--fc-judge-base-url"
             )
         except AgentError as error:
             raise AgentError(f"{option}: {error}; to have no model judge messages: --fc-judge={OFF}") from error

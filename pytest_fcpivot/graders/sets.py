@@ -41,14 +41,18 @@ CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 # Names that occur in data, with their configurations; the names for the other configurations are not known.
-_AGENTS = {
-    "toolcall_schema_single_step_tool_use_with_argument_comparison_agent": "toolcall_schema",
-    "single_step_tool_use_with_argument_comparison_swe": "swe",
-}
+_OF_TOOLCALLS = "toolcall_schema_single_step_tool_use_with_argument_comparison_agent"
+_OF_SWE = "single_step_tool_use_with_argument_comparison_swe"
+_AGENTS = {_OF_TOOLCALLS: "toolcall_schema", _OF_SWE: "swe"}
 _SETS = {
     "nvidia/Nemotron-RL-Agentic-Function-Calling-Pivot-v1": "toolcall_schema",
     "nvidia/Nemotron-RL-Agentic-Conversational-Tool-Use-Pivot-v1": "toolcall_schema",
     "nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1": "swe",
+}
+# The agents that the rows of a data set name themselves, which rows of it that lost them may have again.
+_AGENTS_OF_SETS = {
+    "nvidia/Nemotron-RL-Agentic-Function-Calling-Pivot-v1": _OF_TOOLCALLS,
+    "nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1": _OF_SWE,
 }
 # Files of published datasets that are recognised by their hash, wherever they are.
 _BY_HASH = {digest: known.repo for known in KNOWN.values() for digest in known.sha256.values() if known.repo in _SETS}
@@ -71,9 +75,8 @@ def set_of(sources: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def agent_of_set(name: str | None) -> str | None:
-    """Return the agent that has the settings of a published data set; None for one that is not known."""
-    configuration = _SETS.get(name or "")
-    return next((agent for agent, its in _AGENTS.items() if its == configuration), None)
+    """Return the agent of NeMo Gym that a published data set is for; None if it is not known exactly."""
+    return _AGENTS_OF_SETS.get(name or "")
 
 
 def settings_of_pivot(pivot: Pivot) -> Settings:

@@ -1,1 +1,1 @@
-"""Connections to the libraries that train models."""
+"""Rewards and rows for trainers: verl and TRL. Neither of them is imported here."""

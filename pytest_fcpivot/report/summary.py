@@ -110,6 +110,7 @@ class Figures:
     tools: Mapping[str, tuple[int, int]]
     causes: tuple[Cause, ...]
     flags: Mapping[str, int]
+    behaviour: Mapping[str, float | int | None] | None
     error_groups: tuple[ErrorGroup, ...]
     latency: Latency | None
     calls: int
@@ -153,6 +154,7 @@ class Figures:
             tools={tool: (graded, tally.tools_failed[tool]) for tool, graded in tally.tools_graded.items()},
             causes=tally.signatures.ranked(),
             flags=dict(tally.flags),
+            behaviour=tally.behaviour.shares(),
             error_groups=tuple(
                 ErrorGroup(cause=cause, count=count, text=text, varies=varies)
                 for cause, count in tally.error_causes.items()

@@ -56,6 +56,7 @@ def as_builtins(summary: Summary) -> dict[str, Any]:
         ],
         "schemas": _ranked(figures.schemas),
         "flags": _ranked(figures.flags),
+        "behaviour": None if figures.behaviour is None else dict(figures.behaviour),
         "errors": [
             {"cause": each.cause, "count": each.count, "example": each.text, "others_differ": each.varies}
             for each in sorted(figures.error_groups, key=lambda each: (-each.count, each.cause))

@@ -284,10 +284,19 @@ def _read(data: bytes, decode: Callable[[bytes], Any], kind: Any) -> Any:
     except MemoryError:
         raise DamagedLineError("too large for the memory of this process") from None
     except UnicodeDecodeError as error:
-        raise DamagedLineError(f"not UTF-8 (byte {error.start + 1})") from None
+        raise DamagedLineError(_not_utf8(error)) from None
     except (ValueError, msgspec.MsgspecError) as error:
+        if "UTF-8" in str(error):  # msgspec 0.23 says so, and not where
+            try:
+                data.decode()
+            except UnicodeDecodeError as place:
+                raise DamagedLineError(_not_utf8(place)) from None
         raise DamagedLineError(_in_words(data, error)) from None
     return line
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8 (byte {error.start + 1})"
 
 
 def refuse_depth() -> NoReturn:

@@ -8,6 +8,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.jsontext import quoted, well_formed
 from pytest_fcpivot.core.usage import Usage
 from pytest_fcpivot.graders.categories import OURS
@@ -41,7 +42,7 @@ class CaseRecord:
     instead of the judge), the score, the reason, the tokens, and the fault of a judge that gave no score. `flags` names
     oddities of the answer, as `answer_flags` does. `refusal` has the words in which a server refused the request; in
     the file they are the error. `redacted`: a secret in the answer was replaced by ***, so that it cannot be graded
-    again.
+    again. `length` is that of the answer in characters: of the message, or of all arguments; it is not in the file.
     """
 
     pivot_id: str
@@ -72,6 +73,7 @@ class CaseRecord:
     flags: tuple[str, ...] = ()
     refusal: str | None = None
     redacted: bool = False
+    length: int | None = None
 
     @classmethod
     def of_entry(cls, entry: IndexEntry, repeat: int, error: str | None, *, own: bool) -> CaseRecord:
@@ -92,7 +94,7 @@ class CaseRecord:
             expected=line.expected,
             tool=line.tool,
             repeat=line.repeat,
-            actual=line.kind,
+            actual="none" if line.kind == MALFORMED_OUTPUT else line.kind,  # as the action's kind is in a session
             reward=line.reward,
             category=line.category,
             path=line.path if wrong else None,
@@ -108,6 +110,7 @@ class CaseRecord:
             own=own,
             judge=None if line.judge is None else line.judge.scoring(),
             redacted=line.redacted,
+            length=line.graded().length if line.has_action else None,
         )
 
     def to_builtins(self) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.answer_flags import UNREAD
+from pytest_fcpivot.runs.behaviour_counts import BehaviourCounts
 from pytest_fcpivot.runs.error_groups import group_of
 from pytest_fcpivot.runs.record import RUN_AGAIN
 from pytest_fcpivot.runs.signatures import Signatures
@@ -53,6 +54,7 @@ class Tally:
         self.tools_graded: Counter[str] = Counter()
         self.tools_failed: Counter[str] = Counter()
         self.signatures = Signatures()
+        self.behaviour = BehaviourCounts()
         self.example_ids: set[str] = set()
         self.unexplained: set[str] = set()  # tests that failed with the whole reward, for reasons of their own
         self._rewards: dict[str, list[float]] = {}
@@ -105,6 +107,7 @@ class Tally:
             repeated.passed += passed
         self.categories[record.category or ""] += 1
         self.signatures.add(record, test, passed=passed)
+        self.behaviour.add(record)
         self.schemas[record.schema or ""] += 1
         self.confusion[_side(record.expected), _side(record.actual or "none")] += 1
         if record.tool is not None:

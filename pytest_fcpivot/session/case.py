@@ -113,6 +113,7 @@ class Case:
             flags=self._flags(),
             refusal=None if error is None else self.refusal,
             redacted=stored is not None and stored.redacted,
+            length=None if action is None else action.length,
         )
 
     def _scoring(self) -> Scoring | None:

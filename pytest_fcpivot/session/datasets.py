@@ -43,6 +43,11 @@ class Dataset:
         """A remark on the data for readers of the results; None if there is none."""
         return Remarks.of(self.store.provenance).note()
 
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the selected pivots."""
+        return [entry.row for entry in self.entries]
+
     def describe(self) -> dict[str, Any]:
         """Describe the data as run.json does."""
         note = self.note

@@ -8,14 +8,14 @@ import pytest
 from served import tool, view_of
 
 from pytest_fcpivot.agents.openai import OpenAISettings
-from pytest_fcpivot.agents.openai.prompt import prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
+from pytest_fcpivot.core.dialects.writing import render_chat
 
 
 def messages_of(*messages: dict[str, Any], tools: tuple[str, ...] = ("add",), **settings: Any) -> list[dict[str, Any]]:
     """Return the messages of a prompt."""
     offer = Offer.of(view_of("Hi", *map(tool, tools)), OpenAISettings(model="m", **settings), map_names=False)
-    return prompt_messages(list(messages), offer)
+    return render_chat(messages, offer.tools, "hermes", choice=offer.choice, parallel=offer.parallel)
 
 
 HI = {"role": "user", "content": "Hi"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+from openai.types.responses import Response
 
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.core.actions import to_action
@@ -23,6 +24,7 @@ from pytest_fcpivot.integrations import trl_rows, verl_rows
 from pytest_fcpivot.runs.answers import AnswerBook
 from pytest_fcpivot.runs.export import columns, pivots
 from pytest_fcpivot.runs.export.graders import GraderOfPivots
+from pytest_fcpivot.runs.export.gym import GymRows
 from pytest_fcpivot.runs.export.pivots import Chosen
 
 if TYPE_CHECKING:
@@ -195,6 +197,8 @@ def test_an_answer(here: Path, case: str) -> None:
     assert export("other", "--to", "nemo-gym-rollouts", "-o", "out.jsonl") == 0
     (found,) = lines_of("out.jsonl")
     response = found["response"]
+    # of the tokens, OpenAI's newest library requires a count that neither a run nor NeMo Gym's own rollouts have
+    Response.model_validate({key: value for key, value in response.items() if key != "usage"}, strict=True)
     assert [(item["type"], item.get("call_id", item["id"])) for item in response["output"]] == items
     read = to_action(response)
     if items:
@@ -355,6 +359,39 @@ def test_agents(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("bare.jsonl", "--to", "nemo-gym", "--agent-ref", "mine", "-o", "out.jsonl") == 0
     assert [each["agent_ref"]["name"] for each in lines_of("out.jsonl")] == ["mine", AGENT["name"]]
     assert "note: 1 row named no agent, and has agent_ref mine now" in capsys.readouterr().out
+    assert here.exists()
+
+
+@pytest.mark.parametrize(
+    ("repos", "agent"),
+    [
+        (["nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1"], AGENT["name"]),
+        (["nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1", "nvidia/Nemotron-RL-Agentic-Function-Calling-Pivot-v1"], None),
+        (["nvidia/Nemotron-RL-Agentic-SWE-Pivot-v1", None], None),
+        (["somebody/a-set"], None),
+        ([], None),
+    ],
+)
+def test_the_agent_of_a_set(here: Path, repos: list[str | None], agent: str | None) -> None:
+    """A row that names no agent gets that of the set, if all of the file is of one set whose agent is known."""
+    bare = {key: value for key, value in row(5, SAID).items() if key != "agent_ref"}
+    Path("bare.jsonl").write_text(f"{json.dumps(bare)}\n")
+    store = open_store(here / "bare.jsonl")
+    store.provenance["sources"] = [{"repo": repo} for repo in repos]
+    found = GymRows().members(Chosen("bare", store, range(1)), store.read(0)).get("agent_ref")
+    wanted = None if agent is None else {"type": "responses_api_agents", "name": agent}
+    assert (None if found is None else json.loads(found)) == wanted
+    store.close()
+
+
+def test_what_are_rollouts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows with a member called response that is text are data; a broken row is refused, unless that is allowed."""
+    Path("odd.jsonl").write_text(f"{json.dumps(row(5, SAID, response='yes'))}\n{{}}\n")
+    assert export("odd.jsonl", "--to", "jsonl", "-o", "out.jsonl") == 2
+    assert "or pass --allow-damaged to leave such rows out" in capsys.readouterr().err
+    assert export("odd.jsonl", "--to", "jsonl", "--allow-damaged", "-o", "out.jsonl") == 0
+    assert "note: left out: 1 row of the data that cannot be read" in capsys.readouterr().out
+    assert [each["id"] for each in lines_of("out.jsonl")] == ["t1-d5"]
     assert here.exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -24,6 +25,7 @@ from pytest_fcpivot.data.gym_rules import (
     EMPTY_NAME,
     INPUT_ITEM,
     RESULT_WITHOUT_CALL,
+    RULES,
     SETTING_TYPE,
     TOOL_CHOICE,
     TOOL_FORM,
@@ -185,6 +187,12 @@ def test_a_broken_rule(case: str) -> None:
     row, rule = CASES[case]
     assert rule in {name for name, _ in broken_rules(row)}
     assert accepts(row) == (rule not in OF_MODEL)
+
+
+def test_the_page() -> None:
+    """The page on exports explains each rule by its name."""
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text("utf-8")
+    assert [rule for rule in RULES if f"`{rule}`" not in text] == []
 
 
 def test_a_good_row() -> None:

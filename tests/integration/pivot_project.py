@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from remembered import remember_fixtures_of_pytest, remember_what_is_installed
 from syrupy.extensions.amber import AmberSnapshotExtension
 from time_limit import interrupted_after
 
@@ -396,36 +397,23 @@ class _SameForAllArguments(AmberSnapshotExtension):
 
 @pytest.fixture(scope="session")
 def loaded_by_sessions() -> None:
-    """Load what a session would: pytester forgets at the end of a test what came in during it.
+    """Load whatever sessions and commands may load: pytester forgets at the end of a test what came in during it.
 
     That takes two thirds of a short session's time. What is loaded, and when, is tested in processes of their own.
     """
-    for name in _LOADED_BY_SESSIONS:
-        importlib.import_module(name)
     # A part of a client that came in twice would raise errors of a class that the rest of it does not know.
     for name in filter(importlib.util.find_spec, _WHOLE_WHERE_THERE):
         for part in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
             with contextlib.suppress(ImportError):  # for another event loop, or a command of its own
                 importlib.import_module(part.name)
+    for name in _LOADED_BY_SESSIONS:
+        importlib.import_module(name)
+    remember_what_is_installed()
+    remember_fixtures_of_pytest()
 
 
-_WHOLE_WHERE_THERE = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio")
-_LOADED_BY_SESSIONS = (
-    "asyncio",
-    "email.parser",
-    "jsonschema",
-    "tenacity",
-    "openai",
-    "pytest_fcpivot.agents.openai.chat",
-    "pytest_fcpivot.agents.openai.responses",
-    "pytest_fcpivot.data.store",
-    "pytest_fcpivot.graders.judge",
-    "pytest_fcpivot.graders.judge_cache",
-    "pytest_fcpivot.session.judging",
-    "pytest_fcpivot.report.terminal",
-    "pytest_fcpivot.distributed.begin",
-    "pytest_fcpivot.session.summing_up",
-)
+_WHOLE_WHERE_THERE = ("httpx", "httpx2", "httpcore", "httpcore2", "anyio", "xdist", "_pytest", "pytest_fcpivot")
+_LOADED_BY_SESSIONS = ("email.parser", "openai", "pyarrow.compute", "pyarrow.parquet", "sqlite3")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_fcpivot.core.usage import Usage
+from pytest_fcpivot.runs.reader import result_line
 from pytest_fcpivot.runs.record import CaseRecord
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates too
@@ -81,3 +82,11 @@ def test_a_line_is_written_as_json_does(record: CaseRecord, test: str, outcome: 
         "output": json.loads(record.output_json or "null"),
     }
     assert record.line(test, outcome, cost) == json.dumps(members)
+
+
+def test_a_malformed_answer_is_counted_as_in_a_session() -> None:
+    """An output that could not be parsed is neither a message nor a call, whether it is counted now or read later."""
+    case = CaseRecord("p1", "t1", "message", None, actual="none", reward=0.0, flags=("malformed",))
+    case.action_json = '{"type": "malformed_output", "text": "oops"}'
+    read = CaseRecord.of_line(result_line(case.line("data.jsonl::p1", "failed").encode()), own=True)
+    assert (read.actual, read.flags) == (case.actual, case.flags)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_fcpivot.agents.openai.base import OpenAIAgent
 from pytest_fcpivot.agents.openai.connection import CHAT_COMPLETIONS
-from pytest_fcpivot.agents.openai.prompt import prompt_messages
 from pytest_fcpivot.agents.openai.tools import Offer
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.chat import chat_tools, content_text
 from pytest_fcpivot.core.dialects import Tools, is_endless, read_calls
+from pytest_fcpivot.core.dialects.hermes import NAME as HERMES
+from pytest_fcpivot.core.dialects.writing import render_chat
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.tool_names import ToolNames
@@ -94,7 +95,8 @@ class PromptAgent(ChatAgent):
         return Offer.of(pivot, self.settings, map_names=False)  # a prompt can hold any name
 
     def _request(self, pivot: PivotView, offer: Offer) -> dict[str, Any]:
-        request = {**self._sampling(pivot), "messages": prompt_messages(pivot.messages, offer)}
+        messages = render_chat(pivot.messages, offer.tools, HERMES, choice=offer.choice, parallel=offer.parallel)
+        request = {**self._sampling(pivot), "messages": messages}
         return {key: value for key, value in request.items() if value is not None}
 
     def _read(self, answer: dict[str, Any], offer: Offer) -> None:
@@ -104,7 +106,7 @@ class PromptAgent(ChatAgent):
             return  # the server read the calls itself, or there is nothing to read
         text = content_text(content)
         reading = read_calls(text, Tools(offer.tools))
-        if reading.endless and _is_cut_off(answer):
+        if reading.unanswered:
             message["content"] = None  # there is no answer: the token limit was reached during the reasoning
             return
         if reading.malformed:

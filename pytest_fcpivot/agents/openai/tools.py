@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.agents.openai.tool_names import ToolNames
 from pytest_fcpivot.core.actions import SUBMIT_MESSAGE
+from pytest_fcpivot.core.chat import offered_tools, tool_choice
 from pytest_fcpivot.core.errors import AgentError
 
 if TYPE_CHECKING:
     from pytest_fcpivot.agents.openai.settings import OpenAISettings
     from pytest_fcpivot.core.model import PivotView
 
-_MODES = ("auto", "none", "required")
 _MESSAGE_TOOL = {
     "name": SUBMIT_MESSAGE,
     "description": "Send a message to the user",
@@ -64,7 +64,7 @@ class Offer:
         parallel = settings.parallel_tool_calls
         if parallel is None and isinstance(params.get("parallel_tool_calls"), bool):
             parallel = params["parallel_tool_calls"]
-        choice = _choice(settings.tool_choice or ("required" if must_call else params.get("tool_choice")))
+        choice = tool_choice(settings.tool_choice or ("required" if must_call else params.get("tool_choice")))
         if isinstance(choice, dict) and choice["type"] == "function":
             if choice["name"] in own:
                 choice["name"] = names.sent(choice["name"])
@@ -90,22 +90,13 @@ def _shortly(names: list[str]) -> str:
 
 
 def _cleaned(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return name, description, parameters and `strict` of each tool; of several with the same name, the first."""
-    cleaned: dict[str, dict[str, Any]] = {}
-    for tool in tools:
-        name = tool.get("name")
-        if not isinstance(name, str) or not name or name in cleaned:
-            continue  # a tool that cannot be called, or that servers refuse as a duplicate
-        parameters = tool.get("parameters")
-        # Servers require an object's schema even for a tool without parameters.
-        parameters = {"type": "object", "properties": {}, **(parameters if isinstance(parameters, dict) else {})}
-        cleaned[name] = {"name": name, "parameters": parameters}
-        if tool.get("description") is not None:
-            cleaned[name]["description"] = tool["description"]
-        if tool.get("strict") is not None:
+    """Return the tools that can be offered, with `strict` only where the schema is."""
+    cleaned = offered_tools(tools)
+    for tool in cleaned:
+        if "strict" in tool:
             # Some data set `strict` for schemas that are not, and servers refuse a request with one such tool.
-            cleaned[name]["strict"] = tool["strict"] is True and is_strict(parameters)
-    return list(cleaned.values())
+            tool["strict"] = tool["strict"] is True and is_strict(tool["parameters"])
+    return cleaned
 
 
 def is_strict(schema: Any, depth: int = 0) -> bool:
@@ -133,16 +124,3 @@ def is_strict(schema: Any, depth: int = 0) -> bool:
     parts += [schema["items"]] if "items" in schema else []
     parts += schema["anyOf"] if isinstance(schema.get("anyOf"), list) else [None] * ("anyOf" in schema)
     return all(is_strict(part, depth + 1) for part in parts)
-
-
-def _choice(value: Any) -> str | dict[str, Any] | None:
-    """Read a tool choice in the form of either API, or a tool's name; None for any other value."""
-    if isinstance(value, str):
-        return value if value in _MODES else {"type": "function", "name": value}
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        return None
-    if value["type"] != "function":
-        return value
-    nested = value.get("function")
-    name = value.get("name") or (nested.get("name") if isinstance(nested, dict) else None)
-    return {"type": "function", "name": name} if isinstance(name, str) else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools
-from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_first, values
+from pytest_fcpivot.core.dialects.jsoncalls import after_space, calls_of, name_first, values
 
 NAME = "json"
 _FENCE = re.compile(r"```[ \t]*([\w-]*)[ \t]*(?:\n|(?=[\[{]))")
 _FENCE_KINDS = frozenset(("", "json", "tool_call", "tool_calls"))
+_FURTHER_ON = re.compile(r"(?<=[^`\"'\[\](){},;=>])(?=(?:\[\s{0,9})?\{\s{0,9}[\"'])")
 _END_OF_FENCE = re.compile(r"\s*(?:```|\Z)")
 
 
@@ -32,11 +33,34 @@ def find_fence(text: str, at: int, tools: Tools) -> Attempt | None:
 
 
 def find_json(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find calls at the beginning of the text, or broken JSON there that begins like a call."""
-    decoded, end, _ = values(text, at)
-    calls = calls_of(decoded, tools.names)
+    """Find calls at the beginning of the text or of a line, or broken JSON there that begins like a call."""
+    if (found := _json_at(text, at, tools)) is not None or "```" in text:
+        return found
+    # What was said before the calls may have run into them, their mark being stripped.
+    for begun in _FURTHER_ON.finditer(text, at + 1):
+        start = begun.start()
+        found = _json_at(text, start, tools) if name_first(text, start, tools.names) else None
+        # Within a line it may be an example, unless nothing follows.
+        if found and (text[start - 1] not in " \t:" or after_space(text, found.end) == len(text)):
+            return found
+    return None
+
+
+def _json_at(text: str, at: int, tools: Tools) -> Attempt | None:
+    calls: list[Call] = []
+    end = at
+    while True:
+        decoded, after, _ = values(text, end + (text.startswith(";", end) and bool(calls)))
+        further = calls_of(decoded, tools.names)
+        if not further:
+            break
+        calls += further
+        end = after_space(text, after)
+        if not text.startswith(";", end):  # Llama's separator
+            break
     if calls:
-        return Attempt(at, end, tuple(calls))
+        broken = _broken(text[end + 1 :], tools) if text.startswith(";", end) else None
+        return Attempt(at, len(text), (*calls, broken)) if broken else Attempt(at, end, tuple(calls))
     broken = _broken(text[at:], tools)
     return Attempt(at, len(text), (broken,)) if broken else None
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, stands
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "deepseek"
 MARKS = ("tool\u2581call", "tool_sep")
@@ -27,6 +31,8 @@ _HEADER = re.compile(
     rf"\s*(?:function\s*{_token('tool', 'sep')}\s*(?P<old>[^<\n]*[^<\s])[ \t]*\r?\n\s*```(?:json)?"
     rf"|(?P<new>[^<\n]*?[^<\s])\s*{_token('tool', 'sep')})\s*"
 )
+_BARE = re.compile(r"function[ \t]{0,9}([\w.\-/]{1,200}+)[ \t]{0,9}\r?\n\s{0,9}```(?:json)?\s{0,9}(?=\{)")
+_FENCE_END = re.compile(r"\s*(?:```|\Z)")
 _CLOSE = re.compile(rf"\s*(?:```)?\s*(?:{_token('tool', 'call', 'end')}|\Z)")
 _STOP = re.compile(rf"{_token('tool', 'call', 'end')}|(?={_token('tool', 'call', 'begin')})|\Z")
 _END_OF_SECTION = re.compile(rf"\s*{_token('tool', 'calls', 'end')}")
@@ -46,6 +52,18 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
     return None
 
 
+def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
+    """Find a call of a tool on offer as V3 and R1 write it, without the special tokens."""
+    while header := _BARE.search(text, at):
+        at = header.end()
+        if header[1] in tools.names:
+            read = one_object(text, at)
+            closed = _FENCE_END.match(text, read[1]) if read else None
+            call = (header[1], json.dumps(read[0]) if read and closed else text[at:])
+            return Attempt(header.start(), closed.end() if closed else len(text), (call,))
+    return None
+
+
 def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
     name = header["old"] or header["new"]
     read = one_object(text, header.end())
@@ -55,3 +73,12 @@ def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
     stop = _STOP.search(text, header.end())
     end = stop.end() if stop else len(text)
     return (name, text[header.start() : end]), end
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write a section of calls as DeepSeek 3.1 does; all of its marks are special tokens."""
+    if not special:
+        return "".join(f"{name}{arguments}" for name, arguments in calls)
+    begin, separator, end = (f"<\uff5ctool\u2581{mark}\uff5c>" for mark in ("call\u2581begin", "sep", "call\u2581end"))
+    inside = "".join(f"{begin}{name}{separator}{arguments}{end}" for name, arguments in calls)
+    return f"<\uff5ctool\u2581calls\u2581begin\uff5c>{inside}<\uff5ctool\u2581calls\u2581end\uff5c>"

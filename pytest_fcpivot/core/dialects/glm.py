@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Tools, quoted
-from pytest_fcpivot.core.dialects.values import typed
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, last, quoted
+from pytest_fcpivot.core.dialects.values import bare, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "glm"
 MARKS = ("<tool_call>",)
@@ -25,8 +28,8 @@ def find(text: str, at: int, tools: Tools) -> Attempt | None:
             continue
         arguments: dict[str, Any] = {}
         # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
-        while text.find("</arg_value>", at) >= 0 and (pair := _PAIR.match(text, at)):
-            arguments[pair[1]] = typed(pair[2], tools.schema(name, pair[1]))
+        while last(text, "</arg_value>") >= at and (pair := _PAIR.match(text, at)):
+            arguments[pair[1]] = typed(pair[2], tools.types(name, pair[1]))
             at = pair.end()
         if closed := _CLOSE.match(text, at):
             return Attempt(opened.start(), closed.end(), ((name, json.dumps(arguments)),))
@@ -34,3 +37,15 @@ def find(text: str, at: int, tools: Tools) -> Attempt | None:
         end = stop.end() if stop else len(text)
         return Attempt(opened.start(), end, ((name, text[opened.start() : end]),))
     return None
+
+
+def write(calls: Sequence[Call], _special: bool) -> str:
+    """Write each call in a tag, its strings as they are and other values as JSON; no tag is a special token."""
+    return "\n".join(_written(name, json.loads(arguments)) for name, arguments in calls)
+
+
+def _written(name: str, arguments: dict[str, Any]) -> str:
+    pairs = "".join(
+        f"<arg_key>{key}</arg_key>\n<arg_value>{bare(value)}</arg_value>\n" for key, value in arguments.items()
+    )
+    return f"<tool_call>{name}\n{pairs}</tool_call>"

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Tools, quoted
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "harmony"
 MARKS = ("to=functions.",)
@@ -33,14 +37,21 @@ def find(text: str, at: int, tools: Tools) -> Attempt | None:
         closed = _CLOSE.match(text, after_space(text, read[1])) if read else None
         if read and (closed or bare) and not quoted(text, start):
             return Attempt(start, closed.end() if closed else read[1], ((name, json.dumps(read[0])),))
+        if bare and not quoted(text, start):
+            return Attempt(start, len(text), ((name, text[bare.end() :]),))
         if message:
             stop = _CLOSE.search(text, message.end())
             end = stop.end() if stop else len(text)
             return Attempt(start, end, ((name, text[message.end() : end]),))
-        if text.startswith("<|", start):
+        if text.startswith("<|", start) or (_is_header(text, start, recipient.start()) and not quoted(text, start)):
             return Attempt(start, len(text), ((name, text[start:]),))  # cut off within the header
         at = recipient.end()
     return None
+
+
+def _is_header(text: str, start: int, end: int) -> bool:
+    """Return whether a header without special tokens ends with a recipient, which a sentence may also mention."""
+    return not text[start:end].isspace() and (start < end or not text[max(0, end - _LOOK_BACK) : end].strip())
 
 
 def _header(text: str, at: int, end: int) -> int:
@@ -48,3 +59,21 @@ def _header(text: str, at: int, end: int) -> int:
     while (before := _BEFORE.search(text, max(at, end - _LOOK_BACK), end)) and before.start() < end:
         end = before.start()
     return end
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write each call as a message of its own; its header's marks are special tokens."""
+    channel, constrain, message, end = (
+        ("<|channel|>", "<|constrain|>", "<|message|>", "<|call|>") if special else ("", "", "", "")
+    )
+    return ("<|start|>assistant" if special else "assistant").join(
+        f"{channel}commentary to=functions.{name} {constrain}json{message}{arguments}{end}" for name, arguments in calls
+    )
+
+
+def write_message(text: str, *, final: bool, special: bool) -> str:
+    """Write a message to the user: the answer, or what is said before calls."""
+    channel = "final" if final else "commentary"
+    if special:
+        return f"<|channel|>{channel}<|message|>{text}" + ("" if final else "<|end|><|start|>assistant")
+    return f"{channel}{text}" + ("" if final else "assistant")

@@ -6,10 +6,15 @@ fence, may lack its closing tag at the end of the text, and may use other names 
 
 from __future__ import annotations
 
+import json
 import re
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted, stands
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted, quotes, stands
 from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_in, values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "hermes"
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -24,7 +29,7 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
     while (start := text.find(OPEN, at)) >= 0:
         inside = start + len(OPEN)
         calls, end = sound_block(text, inside)
-        if calls:
+        if calls and not quotes(text, start, end):
             return Attempt(start, end, tuple(calls))
         rubble, end, closed = _rubble(text, inside)
         if _is_block(text, start, inside, closed):
@@ -61,3 +66,19 @@ def _rubble(text: str, inside: int) -> tuple[str, int, int]:
         return text[inside:stop].strip(), stop, -1
     end = close + len(CLOSE)
     return text[inside:close].strip(), end, end
+
+
+def write(calls: Sequence[Call], _special: bool) -> str:
+    """Write each call as a block; its tags are no special tokens."""
+    return "\n".join(write_call(name, arguments) for name, arguments in calls)
+
+
+def write_call(name: str, arguments: Any) -> str:
+    """Write one call; arguments that are not JSON text are encoded."""
+    try:
+        value = json.loads(arguments if isinstance(arguments, str) else "")
+    except (ValueError, RecursionError):
+        value = ""
+    if isinstance(value, str):  # a JSON string would be read as the text in it
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return f'{OPEN}\n{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {arguments}}}\n{CLOSE}'

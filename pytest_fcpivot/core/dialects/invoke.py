@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted, stands
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, last, quoted, stands
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
 from pytest_fcpivot.core.dialects.values import typed
 
@@ -66,7 +66,7 @@ def _call(text: str, opened: re.Match[str], tools: Tools) -> tuple[Call, int, bo
     if whole is not None:
         arguments, at = whole
     # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
-    while text.find("parameter>", at) >= 0 and (parameter := _PARAMETER.match(text, at)):
+    while last(text, "parameter>") >= at and (parameter := _PARAMETER.match(text, at)):
         key, is_string, value = parameter.groups()
         at = parameter.end()
         if is_string == "true":
@@ -77,7 +77,7 @@ def _call(text: str, opened: re.Match[str], tools: Tools) -> tuple[Call, int, bo
             except (ValueError, RecursionError):
                 sound = False
         else:
-            arguments[key] = typed(value, tools.schema(name, key))
+            arguments[key] = typed(value, tools.types(name, key))
     closed = _CLOSE.match(text, after_space(text, at))
     if sound and closed:
         return (name, json.dumps(arguments)), closed.end(), True

@@ -15,6 +15,7 @@ _NAME = rf"[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:\s*[\"']([^\"'\n]+)[\"']"
 _NAME_ANYWHERE = re.compile(_NAME)
 _NAME_FIRST = re.compile(rf"\s*\[?\s*\{{\s*(?:[\"']type[\"']\s*:\s*[\"']function[\"']\s*,\s*)?{_NAME}")
 _DECODER = json.JSONDecoder()
+_RANGE, _LONGEST_TOKEN = 4096, 16
 # How JSON's containers begin. This rules out other text without the decoder, whose errors count all lines before them.
 _CONTAINER = re.compile(r"\{\s*[\"}]|\[\s*[\[{\"\]\d\-tfnNI]")
 _SPACE = re.compile(r"\s*")
@@ -32,7 +33,7 @@ def values(text: str, at: int) -> tuple[list[Any], int, bool]:
         if not _CONTAINER.match(text, start):
             return found, at, bool(found) and start == len(text)
         try:
-            value, at = _DECODER.raw_decode(text, start)
+            value, at = _decode(text, start)
         except (ValueError, RecursionError):
             return found, at, False
         found.append(value)
@@ -44,10 +45,27 @@ def one_object(text: str, at: int) -> tuple[dict[str, Any], int] | None:
     if text[start : start + 1] != "{" or not _CONTAINER.match(text, start):
         return None
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = _decode(text, start)
     except (ValueError, RecursionError):
         return None
     return value, end
+
+
+def _decode(text: str, start: int) -> tuple[Any, int]:
+    """Decode the JSON value at a position, and return it with its end; raises what the decoder raises.
+
+    An error of the decoder counts all lines of the text before it. Hence a short range is tried first, so that a long
+    text of broken values does not cost O(n²).
+    """
+    if len(text) - start > _RANGE:
+        try:
+            value, end = _DECODER.raw_decode(text[start : start + _RANGE])
+        except json.JSONDecodeError as error:
+            if error.pos < _RANGE - _LONGEST_TOKEN and not error.msg.startswith("Unterminated"):
+                raise
+        else:
+            return value, start + end
+    return _DECODER.raw_decode(text, start)
 
 
 def after_space(text: str, at: int) -> int:
@@ -59,7 +77,8 @@ def after_space(text: str, at: int) -> int:
 def calls_of(decoded: list[Any], tool_names: frozenset[str] | None = None) -> list[Call]:
     """Read decoded values as calls; returns an empty list if any of them is something else.
 
-    With `tool_names`, only calls of these tools count, and each needs arguments; without, arguments may be missing.
+    With `tool_names`, only calls of these tools count, and each needs arguments; without, arguments may be missing. A
+    tool's definition, which has a description, is no call then.
     """
     calls: list[Call] = []
     for value in decoded:
@@ -78,7 +97,7 @@ def _call(value: Any, *, strict: bool) -> Call | None:
     if isinstance(name, dict):
         return _call(name, strict=strict)  # as Chat Completions nests it
     arguments = [value[key] for key in _ARGUMENT_KEYS if key in value]
-    if not isinstance(name, str) or not name or (strict and not arguments):
+    if not isinstance(name, str) or not name or (strict and (not arguments or "description" in value)):
         return None
     written = arguments[0] if arguments else {}
     return name, written if isinstance(written, str) else json.dumps(written)

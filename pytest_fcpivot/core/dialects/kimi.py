@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, stands
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted, stands
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "kimi"
 MARKS = ("<|tool_calls_section_begin|>", "<|tool_call_argument_begin|>")
@@ -22,7 +26,7 @@ _HEADER = re.compile(r"\s*(?:functions\.)?([^<\n]*?[^<\s])(?::\d+)?\s*<\|tool_ca
 _CLOSE = "<|tool_call_end|>"
 _END_OF_SECTION = re.compile(r"\s*<\|tool_calls_section_end\|>")
 _STOP = re.compile(r"<\|tool_call_end\|>|(?=<\|tool_call(?:_begin|s_section_end)\|>)|\Z")
-_BARE = re.compile(r"\s*functions\.([\w.\-/]+):\d+\s*(?=\{)")
+_BARE = re.compile(r"functions\.([\w.\-/]+):\d+\s*(?=\{)")
 
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
@@ -39,17 +43,16 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
     return None
 
 
-def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a text that consists only of calls of tools on offer, without the special tokens."""
-    calls: list[Call] = []
-    start = at
-    while (header := _BARE.match(text, at)) and header[1] in tools.names:
-        read = one_object(text, header.end())
-        if read is None:
-            return Attempt(start, len(text), (*calls, (header[1], text[header.end() :])))
-        calls.append((header[1], json.dumps(read[0])))
-        at = read[1]
-    return Attempt(start, len(text), tuple(calls)) if calls and not text[at:].strip() else None
+def find_bare(text: str, at: int, _tools: Tools) -> Attempt | None:
+    """Find a call without the special tokens: the function's number shows that it is one, whichever tool it names."""
+    while header := _BARE.search(text, at):
+        at = header.end()
+        if quoted(text, header.start()):
+            continue
+        read = one_object(text, at)
+        call = (header[1], json.dumps(read[0]) if read else text[at:])
+        return Attempt(header.start(), read[1] if read else len(text), (call,))
+    return None
 
 
 def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
@@ -63,3 +66,12 @@ def _call(text: str, header: re.Match[str]) -> tuple[Call, int]:
     stop = _STOP.search(text, header.end())
     end = stop.end() if stop else len(text)
     return (header[1], text[header.start() : end]), end
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write a section of calls, numbered from 0; all of its marks are special tokens."""
+    begin, separator, end = ("<|tool_call_begin|>", "<|tool_call_argument_begin|>", _CLOSE) if special else ("", "", "")
+    inside = "".join(
+        f"{begin}functions.{name}:{place}{separator}{arguments}{end}" for place, (name, arguments) in enumerate(calls)
+    )
+    return f"{_SECTION}{inside}<|tool_calls_section_end|>" if special else inside

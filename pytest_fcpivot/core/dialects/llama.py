@@ -5,13 +5,18 @@ Without the tag, `bare` reads the JSON object.
 
 from __future__ import annotations
 
+import json
 import re
+from typing import TYPE_CHECKING
 
 from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted
 from pytest_fcpivot.core.dialects.jsoncalls import calls_of, name_in, values
 from pytest_fcpivot.core.dialects.pythonic import calls_at
 
-NAME = "llama"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "llama3"
 MARKS = ("<|python_tag|>",)
 _MARK = "<|python_tag|>"
 _END = re.compile(r"\s*(?:<\|(?:eom_id|eot_id)\|>)?\s*")
@@ -20,6 +25,7 @@ _SEPARATOR = re.compile(r"\s*;")
 
 def find(text: str, at: int, _tools: Tools) -> Attempt | None:
     """Find the calls after the tag; everything up to the end of the text belongs to them."""
+    tried = False
     while (start := text.find(_MARK, at)) >= 0:
         at = start + len(_MARK)
         if quoted(text, start):
@@ -27,6 +33,9 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
         calls = _calls(text, at)
         if calls:
             return Attempt(start, len(text), tuple(calls))
+        if tried:
+            continue  # what follows was searched at the tag before
+        tried = True
         name = name_in(text[at:])
         if name or not text[:start].strip():
             return Attempt(start, len(text), ((name, text[at:]),) if name else ())
@@ -51,3 +60,11 @@ def _calls(text: str, at: int) -> list[Call]:
             closed = _END.match(text, end)
             return calls if closed and closed.end() == len(text) else []
         at = separator.end()
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write the calls after the tag, which is a special token, with semicolons between them."""
+    written = "; ".join(
+        f'{{"name": {json.dumps(name, ensure_ascii=False)}, "parameters": {arguments}}}' for name, arguments in calls
+    )
+    return f"{_MARK if special else ''}{written}"

@@ -7,16 +7,22 @@ the invalid escapes that models write, and warnings concern the whole process.
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, stands
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, last, stands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "pythonic"
 MARKS = ("<|python_start|>", "<|tool_call_start|>")
 _MARK = re.compile(r"<\|(?:python_start|tool_call_start)\|>")
 _END = re.compile(r"\s*(?:<\|(?:python_end|tool_call_end|eom|eot|im_end)\|>)?\s*")
 _FUNCTION = re.compile(r"\s*([A-Za-z_][\w.\-/]*)\s*\(\s*")
+_LIST = re.compile(r"\[\s*([A-Za-z_][\w.\-/]*)\s*\(\s*(?=[A-Za-z_]\w*\s*=|\))")
+_CUT_OFF = re.compile(r"[\w.\-/]+\(\s*[A-Za-z_]\w*\s*=")
 _KEYWORD = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<open>[\[({])|(?P<word>[A-Za-z]+)|(?P<number>[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
@@ -26,6 +32,7 @@ _TOKEN = re.compile(
 _WORDS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
 _ESCAPE = re.compile(r"\\(?:U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": "", "\\": "\\", "'": "'", '"': '"', "/": "/"}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -51,16 +58,34 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 
 def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
-    """Find a text that consists only of calls of tools on offer, or that begins like a list of such calls."""
+    """Find calls of tools on offer that are all of the text or, in a list, the rest of it; complete or broken."""
     start = _after(text, at)
+    if (found := _bare_at(text, start, tools)) is not None:
+        return found
+    for listed in _LIST.finditer(text, start + 1):
+        begin = listed.start()
+        if listed[1] not in tools.names or text[begin - 1] in "`\"'":
+            continue
+        # Within a line a broken list may be an example.
+        found = _bare_at(text, begin, tools, broken=text[begin - 1] not in " \t:")
+        if found is not None:
+            return found
+    return None
+
+
+def _bare_at(text: str, start: int, tools: Tools, *, broken: bool = True) -> Attempt | None:
     first = _first_function(text, start)
     if first not in tools.names or first is None:
         return None
     read = calls_at(text, start)
-    if read is not None and not text[read[1] :].strip():
+    if read is not None and _after(text, read[1]) == len(text):
         return Attempt(start, len(text), tuple(read[0])) if all(c[0] in tools.names for c in read[0]) else None
-    # A broken list that begins with a call of a tool is an attempt; a bare call followed by more may be code or prose.
-    return Attempt(start, len(text), ((first, text[start:]),)) if text.startswith("[", start) else None
+    if not broken:
+        return None
+    # A broken list that begins with a call of a tool is an attempt, and so is a bare call that is cut off; a bare call
+    # that is followed by more may be code or prose.
+    cut_off = text.startswith("[", start) or (last(text, ")") < start and _CUT_OFF.match(text, start))
+    return Attempt(start, len(text), ((first, text[start:]),)) if cut_off else None
 
 
 def calls_at(text: str, at: int) -> tuple[list[Call], int] | None:
@@ -164,3 +189,25 @@ def _after(text: str, at: int) -> int:
 def _unescaped(found: re.Match[str]) -> str:
     code = found[1] or found[2] or found[3]
     return chr(int(code, 16)) if code else _ESCAPED.get(found[4], found[0])
+
+
+def write(calls: Sequence[Call], special: bool) -> str:
+    """Write the calls as a list, between Llama 4's marks, which are special tokens."""
+    inside = ", ".join(
+        f"{name}({', '.join(f'{key}={_python(value)}' for key, value in json.loads(arguments).items())})"
+        for name, arguments in calls
+    )
+    return f"<|python_start|>[{inside}]<|python_end|>" if special else f"[{inside}]"
+
+
+def _python(value: Any) -> str:
+    """Write a JSON value as a literal of Python; raises ValueError for NaN and infinities, which are none."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_python(key)}: {_python(part)}' for key, part in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_python, value))}]"
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):x}", json.dumps(value, ensure_ascii=False))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no literal of Python")
+    return repr(value)

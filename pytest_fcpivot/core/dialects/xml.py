@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, quoted
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, begins_line, last, quoted
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, one_object
-from pytest_fcpivot.core.dialects.values import typed
+from pytest_fcpivot.core.dialects.values import bare, typed
 
-NAME = "xml"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "qwen3-coder"
 MARKS = ("<function=",)
 _OPEN = re.compile(r"(?P<outer><tool_call>\s*)?<function=\s*(?P<name>[^>\n<{(]*[^>\n<{(\s])\s*(?P<sound>>)?")
 _CLOSE = "</function>"
@@ -53,8 +56,8 @@ def _arguments(text: str, at: int, name: str, tools: Tools) -> tuple[str, int] |
         return (json.dumps(whole[0]), end + len(_CLOSE)) if text.startswith(_CLOSE, end) else None
     arguments: dict[str, Any] = {}
     # Checking for a closing tag first keeps a text of many opening tags and no closing one from costing O(n²).
-    while text.find("</parameter>", at) >= 0 and (parameter := _PARAMETER.match(text, at)):
-        arguments[parameter[1]] = typed(_unwrapped(parameter[2]), tools.schema(name, parameter[1]))
+    while last(text, "</parameter>") >= at and (parameter := _PARAMETER.match(text, at)):
+        arguments[parameter[1]] = typed(_unwrapped(parameter[2]), tools.types(name, parameter[1]))
         at = parameter.end()
     end = after_space(text, at)
     if text.startswith(_CLOSE, end):
@@ -65,4 +68,16 @@ def _arguments(text: str, at: int, name: str, tools: Tools) -> tuple[str, int] |
 
 def _unwrapped(value: str) -> str:
     """Remove the one line break on each side that this dialect puts around a value."""
-    return value.removeprefix("\r").removeprefix("\n").removesuffix("\n").removesuffix("\r")
+    if value.startswith("\r\n"):
+        return value[2:].removesuffix("\n").removesuffix("\r")
+    return value.removeprefix("\n").removesuffix("\n")
+
+
+def write(calls: Sequence[Call], _special: bool) -> str:
+    """Write each call in an outer tag, its strings as they are and other values as JSON; no tag is a special token."""
+    return "\n".join(_written(name, json.loads(arguments)) for name, arguments in calls)
+
+
+def _written(name: str, arguments: dict[str, Any]) -> str:
+    parameters = "".join(f"<parameter={key}>\n{bare(value)}\n</parameter>\n" for key, value in arguments.items())
+    return f"<tool_call>\n<function={name}>\n{parameters}</function>\n</tool_call>"

@@ -19,6 +19,7 @@ from pytest_fcpivot.report.html.reading import BaseRead, read_base, read_run, si
 from pytest_fcpivot.report.html.results import NOT_RUN
 from pytest_fcpivot.report.html.room import MOST_ROWS, Order, order_of
 from pytest_fcpivot.report.html.strip import strip_of
+from pytest_fcpivot.report.html.watching import watched_runs
 from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.runs.comparing import compare
 from pytest_fcpivot.runs.signatures import Changed, Signatures, keys_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.data.store import PivotStore
+    from pytest_fcpivot.report.behaviour_text import Watched
     from pytest_fcpivot.report.html.reading import RunRead
     from pytest_fcpivot.report.html.results import Results
     from pytest_fcpivot.runs.comparing import Side
@@ -45,7 +47,8 @@ class Asked:
 
     `path` is the run's path as a user would type it. `stores` are the run's data by name if they are open already,
     which they stay. The table has at most `most_rows` rows, and the comparators are asked
-    about as many answers. `base` is what the run is compared with, and `others` are further runs for the strip.
+    about as many answers. `base` is what the run is compared with. `others` are the runs that are set beside it,
+    in their order; they may have `base` among them.
     """
 
     run: Path
@@ -66,6 +69,7 @@ class Built:
 
     `rows` counts the tests in the table, `not_run` those of them without a result, `left_out` those without their
     details, and `unlisted` the tests that are not in the table. `no_data` says why the data of the run are not at hand.
+    `watched` has the run beside those it is compared with, if there are any.
     """
 
     texts: Iterable[str]
@@ -74,6 +78,7 @@ class Built:
     left_out: int
     unlisted: int
     no_data: str | None = None
+    watched: Watched | None = None
 
 
 def build(asked: Asked) -> Built:
@@ -92,7 +97,15 @@ def build(asked: Asked) -> Built:
 
 
 def _read_and_built(asked: Asked) -> Built:
-    run = read_run(asked.run, asked.name, asked.path, asked.data, asked.stores, allow_damaged=asked.allow_damaged)
+    run = read_run(
+        asked.run,
+        asked.name,
+        asked.path,
+        asked.data,
+        asked.stores,
+        allow_damaged=asked.allow_damaged,
+        with_answers=bool(asked.base is not None or asked.others),
+    )
     try:
         return _built(asked, run)
     finally:
@@ -126,6 +139,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
                 before_causes = causes_of_base
     ladder, faults = climb(run, asked.most_rows)
     past, note = strip_of(run.path, run.description, run.results.tally.mean_reward(), asked.others)
+    watched = watched_runs(run, base, asked.others, allow_damaged=asked.allow_damaged)
     order = order_of(run.entries, {cause.example for cause in causes[:EXAMPLES]}, asked.most_rows)
     rows = len(order.entries)
     unlisted = len(run.results.entries) - rows
@@ -139,6 +153,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
         faults=faults,
         strip=past,
         strip_note=note,
+        watched=watched,
         unlisted=unlisted,
     )
     written = first_screen(screen)
@@ -166,6 +181,7 @@ def _built(asked: Asked, run: RunRead) -> Built:
         left_out=left_out,
         unlisted=unlisted,
         no_data=screen.no_data,
+        watched=watched,
     )
 
 

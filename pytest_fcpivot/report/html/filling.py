@@ -38,6 +38,7 @@ from pytest_fcpivot.stats.interval import mean_interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from pytest_fcpivot.report.behaviour_text import Watched
     from pytest_fcpivot.report.html.model import PastRun, Rung
     from pytest_fcpivot.report.html.reading import RunRead
     from pytest_fcpivot.report.html.results import Entry
@@ -65,6 +66,7 @@ def screen_of(
     faults: Faults = _NO_FAULTS,
     strip: tuple[PastRun, ...] = (),
     strip_note: str = "",
+    watched: Watched | None = None,
     unlisted: int = 0,
 ) -> Screen:
     """Return the first screen of a run; `changed` tells the signatures that are new or gone since the baseline.
@@ -98,6 +100,7 @@ def screen_of(
         slices=tuple(_slices(entries)),
         strip=strip,
         strip_note=strip_note,
+        watched=watched,
         provenance=tuple((term, redact(text)) for term, text in _provenance(run)),
     )
 

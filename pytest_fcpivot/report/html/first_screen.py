@@ -13,11 +13,13 @@ from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.report.html import svg
 from pytest_fcpivot.report.html.escape import Markup, element, join
+from pytest_fcpivot.report.html.history import history
 from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, OTHER_TOOL, RIGHT_TOOL
+from pytest_fcpivot.report.html.tables import many, table
 from pytest_fcpivot.runs.signatures import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_fcpivot.report.html.model import Faults, Screen, Signed, Slice
     from pytest_fcpivot.report.summary import Figures
@@ -28,11 +30,6 @@ _FEW = 30
 _GONE = 50
 _WIDTH = 300
 _DASH = "\u2013"
-
-
-def _many(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number of things as all numbers of this page are written."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def title_of(screen: Screen) -> str:
@@ -98,7 +95,7 @@ def _sections(screen: Screen) -> Iterator[object]:
     sections = (
         ("verdict", "Verdict", _verdict(screen)),
         ("figures", "Figures", _figures(screen)),
-        ("history", "Runs of the same data", _history(screen)),
+        ("history", "Runs of the same data", history(screen)),
         ("signatures", "Where the reward went", _signatures(screen)),
         ("matrix", "Expected and answered", _matrix(screen)),
         ("tools", "Which tool was called instead", _tools(screen)),
@@ -123,7 +120,7 @@ def _verdict(screen: Screen) -> Iterator[Markup]:
         yield element("p", element("strong", verdict.word, class_=f"word {kind}"), " ", verdict.sentence)
         if len(verdict.rules) > 1:
             rows = [(each.word, each.rule, each.sentence) for each in verdict.rules]
-            yield _table(("verdict", "rule", "reason"), rows)
+            yield table(("verdict", "rule", "reason"), rows)
     if screen.early is not None:
         yield element("p", element("b", "The run is not complete: "), screen.early, class_="warning")
     if screen.no_data is not None:
@@ -164,7 +161,7 @@ def _reward(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"95 % interval {interval.low:.4f} to {interval.high:.4f}, over {interval.n:,} answers in "
-        f"{_many(interval.clusters, 'trajectory', 'trajectories')}{marks}",
+        f"{many(interval.clusters, 'trajectory', 'trajectories')}{marks}",
     )
     figures, mark = screen.figures, screen.subject.mark
     at = "" if mark is None else f" at a reward of {mark:.12g} or more"
@@ -181,7 +178,7 @@ def _change(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"{100 * (1 - change.alpha):g} % interval {change.lowest:+.4f} to {change.highest:+.4f}, over "
-        f"{_many(change.n, 'pivot')} that {found.base.name} has too",
+        f"{many(change.n, 'pivot')} that {found.base.name} has too",
     )
     yield element(
         "p",
@@ -199,7 +196,7 @@ def _change(screen: Screen) -> Iterator[Markup]:
         (len(found.errors_new), "without a graded answer in this run, and left out"),
     ):
         if count:
-            yield element("p", f"{_many(count, 'pivot')} {where}")
+            yield element("p", f"{many(count, 'pivot')} {where}")
 
 
 def _trouble(figures: Figures) -> Iterator[Markup]:
@@ -254,30 +251,7 @@ def _cost(screen: Screen) -> Iterator[Markup]:
         yield element("p", "The answers do not say how many tokens they took.")
 
 
-# -------------------------------------------------------------------- runs and signatures
-
-
-def _history(screen: Screen) -> Iterator[Markup]:
-    runs = screen.strip
-    if len(runs) < 2:  # noqa: PLR2004 (one is this run)
-        yield element("p", "There is no other run of the same data beside this one.")
-    else:
-        yield svg.strip(runs, f"mean rewards of {len(runs)} runs of the same data, the oldest first")
-        rows = [
-            (
-                run.name + (" (this run)" if run.is_subject else ""),
-                run.started[:16].replace("T", " "),
-                run.agent,
-                f"{run.interval.mean:.4f}",
-                f"{run.interval.low:.4f} to {run.interval.high:.4f}",
-                f"{run.interval.n:,}",
-            )
-            for run in runs
-        ]
-        table = _table(("run", "started", "agent", "mean reward", "95 % interval", "answers"), rows)
-        yield element("details", element("summary", "the runs as a table"), table)
-    if screen.strip_note:
-        yield element("p", f"{screen.strip_note}.")
+# -------------------------------------------------------------------- signatures
 
 
 def _signatures(screen: Screen) -> Iterator[Markup]:
@@ -294,7 +268,7 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     yield element(
         "p",
         f"{answers:,} answers lost {total:,.1f} of {screen.figures.graded:,} in reward, in "
-        f"{_many(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
+        f"{many(len(signed), 'signature')}. A signature is what went wrong, between which tools, and where. "
         "The table adds them up by what went wrong, and the list has those that cost the most.",
         _told_before(screen),
     )
@@ -310,13 +284,13 @@ def _signatures(screen: Screen) -> Iterator[Markup]:
     if more:
         yield element(
             "details",
-            element("summary", _many(len(more), "more signature")),
+            element("summary", many(len(more), "more signature")),
             element("ol", *(_signature(each, most) for each in more), start=_OPEN + 1, class_="signatures"),
         )
     if len(signed) > len(shown):
         rest = sum(each.cause.lost for each in signed[len(shown) :])
         yield element(
-            "p", f"{_many(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
+            "p", f"{many(len(signed) - len(shown), 'further signature')} lost {rest:,.1f}; the table has them all."
         )
     yield from _gone(screen.gone)
 
@@ -330,7 +304,7 @@ def _gone(gone: Sequence[Cause]) -> Iterator[Markup]:
     verb = "is" if len(gone) == 1 else "are"
     yield element(
         "details",
-        element("summary", f"{_many(len(gone), 'signature')} of the baseline {verb} gone"),
+        element("summary", f"{many(len(gone), 'signature')} of the baseline {verb} gone"),
         element("ul", *items, element("li", f"and {left} more") if left > 0 else None),
     )
 
@@ -500,7 +474,7 @@ def _tools(screen: Screen) -> Iterator[Markup]:
         "div", element("table", element("thead", head), element("tbody", *rows), class_="tools"), class_="wide"
     )
     if confusion.more:
-        yield element("p", f"{_many(confusion.more, 'further tool')} lost reward too.")
+        yield element("p", f"{many(confusion.more, 'further tool')} lost reward too.")
 
 
 def _tool_query(tool: str, other: tuple[str, str] | None = None) -> str | None:
@@ -519,7 +493,7 @@ def _faults(faults: Faults) -> Iterator[Markup]:
     sentence = ""
     if failed:
         sentence = (
-            f" Of {_many(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
+            f" Of {many(failed, 'failed answer')}, {faults.matcher:,} would pass under the most lenient comparator "
             f"({LENIENT.name}), and {faults.model:,} would fail there too."
         )
     if faults.messages:
@@ -545,9 +519,7 @@ def _schema(screen: Screen) -> Iterator[Markup]:
         rows.append(element("tr", element("th", name, scope="row"), *cells))
     yield element("table", element("thead", head), element("tbody", *rows), class_="schema")
     if screen.unchecked:
-        yield element(
-            "p", f"{_many(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them."
-        )
+        yield element("p", f"{many(screen.unchecked, 'call')} of tools whose schema cannot be used are not among them.")
     if not screen.ladder:
         yield element("p", "The audit needs the data of the run.")
         return
@@ -575,7 +547,7 @@ def _schema(screen: Screen) -> Iterator[Markup]:
         element("code", "fcpivot audit"),
         "):",
     )
-    yield _table(("comparator", "mean reward", "passed", "rule"), rungs, "ladder")
+    yield table(("comparator", "mean reward", "passed", "rule"), rungs, "ladder")
 
 
 def _slices(screen: Screen) -> Iterator[Markup]:
@@ -610,12 +582,3 @@ def _slice(found: Slice) -> Markup:
 def _provenance(screen: Screen) -> Markup:
     terms = [join(element("dt", term), element("dd", text)) for term, text in screen.provenance]
     return element("section", element("h2", "Where this comes from"), element("dl", *terms), id="provenance")
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]], kind: str | None = None) -> Markup:
-    return element(
-        "table",
-        element("thead", element("tr", *(element("th", name, scope="col") for name in head))),
-        element("tbody", *(element("tr", *(element("td", cell) for cell in row)) for row in rows)),
-        class_=kind,
-    )

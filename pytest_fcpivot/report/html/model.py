@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fcpivot.report.behaviour_text import Watched
     from pytest_fcpivot.report.summary import Figures, Subject
     from pytest_fcpivot.runs.comparing import Comparison
     from pytest_fcpivot.runs.gate import Verdict
@@ -137,7 +138,8 @@ class Screen:
     what was left out. `before` has the baseline's signatures, if they can be counted against those of the run. `matrix`
     counts the answers by the cell, as in `call/right tool`. `schema` counts calls by whether they fit their tool's
     schema and whether they passed; `unchecked` are calls whose schema could not be used. `strip_note` says which runs
-    the strip leaves out. `provenance` has terms and their texts.
+    the strip leaves out. `watched` has the run beside those it is compared with. `provenance` has terms and
+    their texts.
     """
 
     name: str
@@ -162,4 +164,5 @@ class Screen:
     slices: tuple[Slice, ...]
     strip: tuple[PastRun, ...]
     strip_note: str
+    watched: Watched | None
     provenance: tuple[tuple[str, str], ...]

@@ -66,15 +66,17 @@ def read_run(
     stores: Sequence[tuple[str, PivotStore]] | None = None,
     *,
     allow_damaged: bool = False,
+    with_answers: bool = False,
 ) -> RunRead:
     """Read a run and what its data say of its pivots; without its data, the report shows what the results have.
 
+    `with_answers`: it is set beside other runs, for which its results need `answers`.
     Raises RunError for a directory that is not a run, and for damaged lines unless `allow_damaged`, and what opening
     the data raises if the user names the files.
     """
     description, origin = read_with_origin(path, find_key())
     names = frozenset(each["name"] for each in description["data"])
-    results = read_results(RunDirectory(path).results, description["repeats"], names)
+    results = read_results(RunDirectory(path).results, description["repeats"], names, with_answers=with_answers)
     if not allow_damaged:
         refuse_losses(path, results.damages)
     run = RunRead(path, name, shown, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
@@ -178,7 +180,7 @@ def read_base(side: Side, places: frozenset[str]) -> BaseRead:
     names = frozenset(each["name"] for each in side.description["data"])
     found.path, found.results = (
         side.path,
-        read_results(RunDirectory(side.path).results, side.description["repeats"], names),
+        read_results(RunDirectory(side.path).results, side.description["repeats"], names, with_answers=True),
     )
     for entry in found.results.entries.values():
         found.answers["" if found.by_id_alone else entry.place, entry.pivot_id, entry.repeat] = entry

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.jsontext import shorten
 from pytest_fcpivot.report.failure import describe_action
+from pytest_fcpivot.runs.behaviour import Answers
 from pytest_fcpivot.runs.damage import Damages
 from pytest_fcpivot.runs.data_of_test import Told
 from pytest_fcpivot.runs.reader import Damage, ResultLine, results_in
@@ -87,31 +88,45 @@ class Entry:
 
 @dataclass(slots=True)
 class Results:
-    """The results of a run: an entry for each test, all figures, the rewards by pivot, and what could not be read."""
+    """The results of a run: an entry for each test, all figures, the rewards by pivot, and what could not be read.
+
+    `answers` has what the answers look like, if that was asked for.
+    """
 
     entries: dict[str, Entry]
     tally: Tally
     rewards: Rewards
     damages: Damages
+    answers: Answers | None = None
 
 
-def read_results(path: Path, repeats: int, own_places: Collection[str]) -> Results:
+def read_results(path: Path, repeats: int, own_places: Collection[str], *, with_answers: bool = False) -> Results:
     """Read results.jsonl; `own_places` are the names of the data, whose own tests are told apart from a user's.
 
     A later line of a test replaces an earlier one. Raises RunError if the file cannot be read.
     """
-    found, again = _pass(path, repeats, own_places, None)
+    answers = Answers() if with_answers else None
+    found, again = _pass(path, repeats, own_places, answers, None)
     if again:  # seldom: a resumed run, or another plugin that ran tests again
         last = {test: entry.offset for test, entry in found.entries.items() if entry.offset is not None}
-        found, _ = _pass(path, repeats, own_places, frozenset(last.values()))
+        found, _ = _pass(path, repeats, own_places, None, frozenset(last.values()))
+    found.answers = answers
     return found
 
 
-def _pass(path: Path, repeats: int, own_places: Collection[str], wanted: frozenset[int] | None) -> tuple[Results, bool]:
+def _pass(
+    path: Path,
+    repeats: int,
+    own_places: Collection[str],
+    answers: Answers | None,
+    wanted: frozenset[int] | None,
+) -> tuple[Results, bool]:
     """Read the file once; returns also whether a test has several lines. `wanted` are the offsets that count."""
     found = Results({}, Tally(repeats), Rewards(), Damages())
     again = False
     for offset, line in found.damages.watch(_lines(path)):
+        if answers is not None:
+            answers.add(line)
         if isinstance(line, Damage):
             if line.test is not None and found.entries.pop(line.test, None) is not None:
                 again = True

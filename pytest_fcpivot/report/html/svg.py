@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fcpivot.report.html.escape import Markup, element
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_fcpivot.report.html.model import Mark, PastRun
+    from pytest_fcpivot.report.html.model import Mark
     from pytest_fcpivot.stats.interval import Interval
 
 INK, PALE, ACCENT, BAD = "#1f2328", "#8c959f", "#0969da", "#b3261e"
 _AXIS, _EDGE = 560, 20
-_STEP, _STRIP = 26, 150
+_TREND, _RING, _STEP = (176, 40), 7, 40
+
+
+class Point(NamedTuple):
+    """A run's value in a trend with its text; `ends` are those of its interval. No value: there is a gap."""
+
+    value: float | None
+    text: str
+    ends: tuple[float, float] | None = None
+    is_subject: bool = False
 
 
 def _svg(width: int, height: int, label: str, *children: Markup) -> Markup:
@@ -139,44 +148,39 @@ def whiskers(interval: Interval, label: str, *, pale: bool, width: int = 160) ->
     )
 
 
-def strip(runs: Sequence[PastRun], label: str) -> Markup:
-    """Draw runs from the oldest to the newest: a dot and its interval for each, with a ring around the subject."""
+def trend(points: Sequence[Point], label: str, *, top: float = 1.0, mark: float | None = None) -> Markup:
+    """Draw a figure of several runs from the first to the last, on a scale from 0 to `top`.
+
+    The subject has a ring. A dashed line is at `mark`.
+    """
 
     def y(value: float) -> str:
-        return _n(8 + (1 - value) * (_STRIP - 16))
+        return _n(_RING + (1 - min(1.0, value / top)) * (_TREND[1] - 2 * _RING))
 
-    shapes = []
-    width = 40 + _STEP * len(runs)
-    for tick in (0.0, 0.5, 1.0):
-        shapes.append(element("line", x1=30, x2=width, y1=y(tick), y2=y(tick), stroke=PALE, stroke_opacity="0.3"))
+    width = _TREND[0]
+    step = min(_STEP, (width - 2 * _RING) / max(1, len(points) - 1))
+    places = [(_n(_RING + step * at), point) for at, point in enumerate(points) if point.value is not None]
+    shapes = [
+        element("line", x1=0, x2=width, y1=y(tick * top), y2=y(tick * top), stroke=PALE, stroke_opacity="0.3")
+        for tick in (0.0, 1.0)
+    ]
+    if mark is not None:
         shapes.append(
-            element("text", f"{tick:g}", x=24, y=_n(float(y(tick)) + 4), font_size=11, text_anchor="end", fill=INK)
+            element("line", x1=0, x2=width, y1=y(mark), y2=y(mark), stroke=INK, stroke_dasharray="3 3", class_="mark")
         )
-    for number, run in enumerate(runs):
-        x = 30 + _STEP // 2 + _STEP * number
-        interval = run.interval
-        about = f"{run.name}: {interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f}), {run.agent}"
-        shapes.append(
-            element(
-                "g",
-                element("title", about),
-                element(
-                    "line",
-                    x1=x,
-                    x2=x,
-                    y1=y(interval.low),
-                    y2=y(interval.high),
-                    stroke=ACCENT,
-                    stroke_opacity="0.45",
-                    stroke_width=7,
-                ),
-                element("circle", cx=x, cy=y(interval.mean), r=3, fill=ACCENT, class_="mean"),
-                element(
-                    "circle", cx=x, cy=y(interval.mean), r=8, fill="none", stroke=INK, stroke_width=2, class_="ring"
-                )
-                if run.is_subject
-                else None,
-                class_="run",
+    drawn = " ".join(f"{'L' if at else 'M'}{x} {y(point.value or 0.0)}" for at, (x, point) in enumerate(places))
+    if len(places) > 1:
+        shapes.append(element("path", d=drawn, fill="none", stroke=ACCENT, stroke_width=1.5, class_="trend"))
+    for x, point in places:
+        at = y(point.value or 0.0)
+        low, high = point.ends or (None, None)
+        bar = ring = None
+        if low is not None and high is not None:
+            bar = element(
+                "line", x1=x, x2=x, y1=y(low), y2=y(high), stroke=ACCENT, stroke_opacity="0.45", stroke_width=5
             )
-        )
-    return _svg(width, _STRIP, label, *shapes)
+        if point.is_subject:
+            ring = element("circle", cx=x, cy=at, r=6, fill="none", stroke=INK, stroke_width=1.5, class_="ring")
+        dot = element("circle", cx=x, cy=at, r=2.5, fill=ACCENT, class_="mean")
+        shapes.append(element("g", element("title", point.text), bar, dot, ring, class_="run"))
+    return _svg(*_TREND, label, *shapes)

@@ -110,6 +110,7 @@ class RunRollouts:
             **({"incomplete_details": {"reason": "max_output_tokens"}} if CUT_OFF in line.flags else {}),
             **({} if line.usage is None else {"usage": _usage(line.usage)}),
             **{key: recorded[key] for key in _KEPT if recorded.get(key) is not None},
+            **({"usage": recorded["usage"]} if _is_usage(recorded.get("usage")) else {}),
             "object": "response",
             "output": items,
             "parallel_tool_calls": params.get("parallel_tool_calls", True),
@@ -177,6 +178,13 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.input + usage.output,
     }
+
+
+def _is_usage(usage: Any) -> bool:
+    """Return whether recorded counts of tokens have the form of the Responses API."""
+    return isinstance(usage, dict) and all(
+        isinstance(usage.get(name), int) for name in ("input_tokens", "total_tokens")
+    )
 
 
 def _is_same(response: dict[str, Any], graded: Action, names: frozenset[str]) -> bool:

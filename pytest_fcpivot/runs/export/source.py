@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_fcpivot.core.errors import DataError, RowProblem, RunError
 from pytest_fcpivot.data import SAMPLE, resolve_data
 from pytest_fcpivot.data.files import is_data_file
-from pytest_fcpivot.data.jsonparts import fields
+from pytest_fcpivot.data.jsonparts import fields, is_object
 from pytest_fcpivot.data.rows import EXPECTED, PARAMS
 from pytest_fcpivot.data.sources import file_source
 from pytest_fcpivot.runs.baseline import is_baseline
@@ -53,7 +53,7 @@ def recognised(name: str) -> Source:
 
 
 def _has_rollouts(path: Path) -> bool:
-    """Return whether the first row of a file is a pivot with a response."""
+    """Return whether the first row of a file is a pivot with a response, which is null if there was no answer."""
     for _, row in file_source(path).open_lines():
         if isinstance(row, RowProblem):
             return False  # reading the data reports it
@@ -61,5 +61,10 @@ def _has_rollouts(path: Path) -> bool:
             members = row if isinstance(row, dict) else fields(row)
         except (ValueError, RecursionError):
             return False
-        return members is not None and all(name in members for name in (PARAMS, EXPECTED, "response"))
+        if members is None or PARAMS not in members or EXPECTED not in members:
+            return False
+        response: Any = members.get("response")
+        if isinstance(response, bytes):
+            return is_object(response) or (response == b"null" and "reward" in members)
+        return isinstance(response, dict)
     return False

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pytest_fcpivot.agents.openai.prompt import render_call
 from pytest_fcpivot.core.dialects import Reading, Tools, is_endless, looks_like_call, read_calls
+from pytest_fcpivot.core.dialects.hermes import write_call
 from pytest_fcpivot.core.dialects.pythonic import literal
 from pytest_fcpivot.core.dialects.values import typed
 
@@ -103,16 +103,16 @@ def block(inside: str) -> str:
         pytest.param(f"\n{CALL}\n", None, [ADD], id="bare"),
         pytest.param(f"[{CALL}, {CALL}]", None, [ADD, ADD], id="bare list"),
         pytest.param(f"{CALL}\n{CALL}", None, [ADD, ADD], id="bare, one after the other"),
-        pytest.param(f"I call {CALL}", f"I call {CALL}", [], id="bare inside text"),
+        pytest.param(f"I call {CALL} now.", f"I call {CALL} now.", [], id="bare inside text"),
+        pytest.param(f"I call {CALL}", "I call", [ADD], id="bare after text"),
         pytest.param(f"{CALL}\nOne moment.", "One moment.", [ADD], id="bare before text"),
         pytest.param('{"name": "add", "arg', None, [("add", '{"name": "add", "arg')], id="bare, cut off"),
-        pytest.param('{"name": "Ann", "arg', '{"name": "Ann", "arg', [], id="bare data, cut off"),
+        pytest.param('{"name": "Ann", "age', '{"name": "Ann", "age', [], id="bare data, cut off"),
         pytest.param(
             '```json\n{"name": "add", "a": }\n```', None, [("add", '{"name": "add", "a": }')], id="broken fence"
         ),
         pytest.param('{"name": "Ann", "arguments": 1}', '{"name": "Ann", "arguments": 1}', [], id="bare data"),
         pytest.param("[]", "[]", [], id="empty list"),
-        pytest.param(f'[{CALL}, "x"]', f'[{CALL}, "x"]', [], id="list of more than calls"),
         pytest.param("[" * 50_000, "[" * 50_000, [], id="too deep"),
     ],
 )
@@ -137,7 +137,7 @@ TEXTS = st.lists(TAGS | st.text(max_size=4)).map("".join)
 @example([("add", {"a": "</tool_call>\n<tool_call>"}), ("</think>", {"```": "</think>"})])
 def test_written_calls_are_read(calls: list[tuple[str, dict[str, Any]]]) -> None:
     """Calls written the way a model is asked to are read as they are, whatever their strings hold."""
-    text = "\n".join(render_call(name, json.dumps(arguments, ensure_ascii=False)) for name, arguments in calls)
+    text = "\n".join(write_call(name, json.dumps(arguments, ensure_ascii=False)) for name, arguments in calls)
     reading = read_calls(text, Tools())
     assert reading.text is None
     assert [(name, json.loads(arguments)) for name, arguments in reading.calls] == calls
@@ -150,7 +150,7 @@ def test_any_text(before: str, after: str) -> None:
     reading = read_calls(text, TOOLS)
     assert reading.text or reading.calls or "think" in text or not text.strip()
     if not any(mark in before + after for mark in ("<tool_call>", "think", "```")) and before.strip():
-        assert reading == Reading(text.strip()) or reading.calls
+        assert reading.text == text.strip() or reading.calls
     looks_like_call(text, TOOLS.names)
 
 
@@ -159,7 +159,7 @@ def test_any_text(before: str, after: str) -> None:
 @example('"{}"')
 def test_broken_arguments_are_written_as_text(arguments: str) -> None:
     """Earlier arguments that are not JSON are shown as a string, and read back as they were."""
-    calls = list(read_calls(render_call("add", arguments), TOOLS).calls)
+    calls = list(read_calls(write_call("add", arguments), TOOLS).calls)
     try:
         assert json.dumps(json.loads(calls[0][1])) == json.dumps(json.loads(arguments))
     except ValueError:
@@ -168,7 +168,7 @@ def test_broken_arguments_are_written_as_text(arguments: str) -> None:
 
 def test_decoded_arguments_are_encoded() -> None:
     """Earlier arguments that the data hold decoded are written as JSON."""
-    assert read_calls(render_call("add", {"a": 1}), TOOLS) == Reading(None, (ADD,), dialect="hermes")
+    assert read_calls(write_call("add", {"a": 1}), TOOLS) == Reading(None, (ADD,), dialect="hermes")
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def harmony(name: str, arguments: str) -> str:
 @pytest.mark.parametrize(
     ("dialect", "text", "calls"),
     [
-        ("xml", xml(("city", "Lyon"), ("seats", "2")), [("find", '{"city": "Lyon", "seats": 2}')]),
-        ("xml", f"I look.\n{xml(('city', 'Lyon'))}\n{xml(name='add')}", [LYON, ("add", "{}")]),
+        ("qwen3-coder", xml(("city", "Lyon"), ("seats", "2")), [("find", '{"city": "Lyon", "seats": 2}')]),
+        ("qwen3-coder", f"I look.\n{xml(('city', 'Lyon'))}\n{xml(name='add')}", [LYON, ("add", "{}")]),
         (
-            "xml",
+            "qwen3-coder",
             xml(("city", '<tool_call>{"name": "add"}</tool_call>')),
             [("find", '{"city": "<tool_call>{\\"name\\": \\"add\\"}</tool_call>"}')],
         ),
-        ("xml", '<function=find>{"city": "Lyon"}</function>', [LYON]),
-        ("xml", "<tool_call>\n<function=find>\n<parameter=city>Lyon</parameter>\n</tool_call>", [LYON]),
+        ("qwen3-coder", '<function=find>{"city": "Lyon"}</function>', [LYON]),
+        ("qwen3-coder", "<tool_call>\n<function=find>\n<parameter=city>Lyon</parameter>\n</tool_call>", [LYON]),
         ("glm", glm(("city", "Lyon"), ("open", "True")), [("find", '{"city": "Lyon", "open": true}')]),
         ("glm", "<tool_call>find</tool_call>", [("find", "{}")]),
         (
@@ -278,9 +278,9 @@ def harmony(name: str, arguments: str) -> str:
         ("mistral", f"I look.[TOOL_CALLS]find{LYON[1]}[TOOL_CALLS]add{{}}</s>", [LYON, ("add", "{}")]),
         ("mistral", f"[TOOL_CALLS]find[CALL_ID]a1b2[ARGS]{LYON[1]}", [LYON]),
         ("mistral", f"find[ARGS]{LYON[1]}", [LYON]),
-        ("llama", '<|python_tag|>{"name": "find", "parameters": {"city": "Lyon"}}<|eom_id|>', [LYON]),
-        ("llama", f'<|python_tag|>{{"name": "find", "parameters": {LYON[1]}}}; {CALL}', [LYON, ADD]),
-        ("llama", '<|python_tag|>brave_search.call(query="Lyon")', [("brave_search", '{"query": "Lyon"}')]),
+        ("llama3", '<|python_tag|>{"name": "find", "parameters": {"city": "Lyon"}}<|eom_id|>', [LYON]),
+        ("llama3", f'<|python_tag|>{{"name": "find", "parameters": {LYON[1]}}}; {CALL}', [LYON, ADD]),
+        ("llama3", '<|python_tag|>brave_search.call(query="Lyon")', [("brave_search", '{"query": "Lyon"}')]),
         ("json", '{"name": "find", "parameters": {"city": "Lyon"}}', [LYON]),
         ("json", f'```json\n{{"name": "find", "arguments": {LYON[1]}}}\n```', [LYON]),
         (
@@ -417,7 +417,7 @@ def test_names_on_offer() -> None:
 )
 def test_values(parameter: str, text: str, value: Any) -> None:
     """A value that is written as bare text gets the type that its schema takes, or stays text."""
-    assert typed(text, TOOLS.schema("find", parameter)) == value
+    assert typed(text, TOOLS.types("find", parameter)) == value
     read = json.loads(read_calls(glm((parameter, text)), TOOLS).calls[0][1])
     assert read == {parameter: value}
 
@@ -440,7 +440,7 @@ def test_no_literal(text: str) -> None:
 def test_endless_thought() -> None:
     """A thought without an end is not looked into, and told from a text that has an answer."""
     text = f"<think>{block(CALL)}"
-    assert read_calls(text, TOOLS) == Reading(text, endless=True)
+    assert read_calls(text, TOOLS) == Reading(text, unanswered=True)
     assert is_endless(text)
     assert not is_endless("<think>x</think>y")
     assert not is_endless("Hello <think>")

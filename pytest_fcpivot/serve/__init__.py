@@ -1,0 +1,1 @@
+"""Pivots as environments of the Open Reward Standard (ORS), over HTTP: the same grades as everywhere else."""

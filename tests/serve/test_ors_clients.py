@@ -1,0 +1,144 @@
+"""Both official clients of the Open Reward Standard against a real server; skipped where they are not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ors_server import Server, serving
+
+from pytest_fcpivot import grade, load_pivots
+from pytest_fcpivot.serve import submission
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+# What the client's packages warn of is not ours.
+pytestmark = pytest.mark.filterwarnings("ignore")
+KEY = "sk-judge-0123456789abcdef"
+CLIENTS = ["ors", "openreward"]
+LONG_RESULTS = 200
+
+
+@pytest.fixture(autouse=True)
+def _without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the client from asking the package index for a newer one of itself."""
+    monkeypatch.setenv("OPENREWARD_DISABLE_UPDATE_CHECK", "1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Serve the sample."""
+    with serving("sample") as running:
+        yield running
+
+
+def with_environment(client: str, server: Server, do: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Do something with a client's environment, in an event loop of its own."""
+    module = pytest.importorskip(
+        "ors.client.environment" if client == "ors" else "openreward.api.environments.client", exc_type=ImportError
+    )
+
+    async def run() -> Any:
+        if client == "ors":
+            api = module.AsyncEnvironmentsAPI(server.url, api_key=None)
+        else:
+            api = module.AsyncEnvironmentsAPI(server.url, api_key="or-uninvited-0123456789", api_base_url=None)
+        try:
+            return await do(api.get("fcpivot") if client == "ors" else api.get("fcpivot", base_url=server.url))
+        finally:
+            for each in api._clients.values():
+                await each.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_tasks(client: str, server: Server) -> None:
+    """A client sees splits, numbers, single tasks, ranges, and all tasks."""
+    pivots = load_pivots()
+
+    async def look(environment: Any) -> None:
+        assert await environment.list_splits() == ["train"]
+        assert await environment.num_tasks("train") == len(pivots)
+        one = await environment.get_task("train", 7)
+        assert one.task_spec["id"] == pivots[7].id
+        assert [task.task_spec["id"] for task in await environment.list_tasks("train")] == [each.id for each in pivots]
+        some = await environment.get_task_range("train", -2)
+        assert [task.task_spec["id"] for task in some] == [each.id for each in pivots[-2:]]
+        assert [tool.name for tool in await environment.list_tools()] == ["submit_message"]
+
+    with_environment(client, server, look)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_sessions(client: str, server: Server) -> None:
+    """A client opens tasks, reads prompt and tools, and gets the library's rewards."""
+    pivots = load_pivots()[::9]
+
+    async def play(environment: Any) -> None:
+        tasks = {task.task_spec["id"]: task for task in await environment.list_tasks("train")}
+        for pivot in pivots:
+            expected = pivot.expected_action
+            secrets = {"openai_api_key": KEY}
+            async with environment.session(task=tasks[pivot.id], secrets=secrets) as session:
+                assert server.app.sessions.get(session.sid).key == KEY
+                [block] = await session.get_prompt()
+                assert block.detail == {"input": pivot.input}
+                assert block.text.startswith("[system]\n")
+                names = [tool.name for tool in await session.list_tools()]
+                assert names == [*(tool["name"] for tool in pivot.tools), "submit_message"]
+                assert len(await session.list_tools(format="openai")) == len(names)
+                if expected.calls:
+                    call = expected.calls[0]
+                    result = await session.call_tool(call.name, json.loads(call.arguments))
+                else:
+                    result = await session.call_tool("submit_message", {"message": expected.message})
+                wanted = grade(pivot, expected)
+                assert (result.reward, result.metadata["category"]) == (wanted.reward, wanted.category)
+                assert result.finished
+                with pytest.raises(Exception, match="one submission"):
+                    await session.call_tool("submit_message", {"message": "again"})
+        assert len(server.app.sessions) == 0
+
+    with_environment(client, server, play)
+
+
+def test_a_text_that_is_no_call(server: Server) -> None:
+    """A client that knows of a tool for the final text submits a plain answer by it."""
+
+    async def play(environment: Any) -> None:
+        async with environment.session(split="train", index=3) as session:
+            assert await session.is_assistant_message_final()
+            assert (await session.call_terminal_tool("I need the phrase.")).reward == 1.0
+        async with environment.session(split="train", index=3) as session:
+            [message] = await session.get_messages()
+            assert message.role == "user"
+
+    with_environment("openreward", server, play)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_long_results(client: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of any length come back to the byte, wherever their blanks are."""
+    chance = random.Random(5)  # noqa: S311 (lengths and places of blanks)
+    texts = [
+        "".join(
+            chance.choice(["x", " ", "   ", "\n", "é", '"', " " * 5000]) for _ in range(chance.randrange(4000, 9000))
+        )
+        for _ in range(8)
+    ]
+    texts += ["".join(chance.choices("x ", k=chance.randrange(4000, 30_000))) for _ in range(LONG_RESULTS - len(texts))]
+    shown = iter(texts)
+    monkeypatch.setattr(submission, "summary_of", lambda _: next(shown))
+
+    async def play(environment: Any) -> None:
+        for text in texts:
+            async with environment.session(split="train", index=0) as session:
+                result = await session.call_tool("submit_message", {"message": "x"})
+                assert result.blocks[0].text == text
+
+    with_environment(client, server, play)
