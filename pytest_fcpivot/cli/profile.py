@@ -131,7 +131,20 @@ def run(options: argparse.Namespace) -> int:
         return 0
     for line in lines(candidates, chosen, found, output=None if options.output is None else str(options.output)):
         say(line)
+    for line in _behaviour(options, sources):
+        say(line)
     return 0
+
+
+def _behaviour(options: argparse.Namespace, sources: Sequence[Source]) -> list[str]:
+    """Return the lines on how several runs answered, in the order in which they are named, beside recorded rewards."""
+    from pytest_fcpivot.report.behaviour_text import behaviour_lines  # noqa: PLC0415 (only for several runs)
+    from pytest_fcpivot.runs.behaviour import read_all  # noqa: PLC0415
+
+    if len(sources) < 2 or sources[0].side is None or options.grader is not None:  # noqa: PLR2004 (two are compared)
+        return []
+    found = behaviour_lines(read_all([source.path for source in sources], allow_damaged=options.allow_damaged))
+    return ["", *found] if found else []
 
 
 # -------------------------------------------------------------------- what is read

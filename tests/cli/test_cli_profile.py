@@ -363,6 +363,15 @@ def test_pivots_that_are_mixed_because_agents_differ_are_counted(
     assert (found["kinds"]["mixed"], found["mixed_by_agents_alone"]) == (2, 1)
 
 
+def test_how_runs_answered_is_shown_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two runs of the same pivots, the shares of messages and calls are told; of one run, or of rollouts, not."""
+    runs = [run_of(tmp_path, TABLE), run_of(tmp_path, TABLE, "two", agent="later")]
+    assert main(["profile", *map(str, runs)]) == 0
+    assert "how 2 runs answered" in capsys.readouterr().out
+    assert main(["profile", str(runs[0])]) == 0
+    assert "answered the" not in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------- a run that stops when a pivot is mixed
 
 
