@@ -21,6 +21,7 @@ from pytest_fcpivot.cli import (
     merge,
     plan,
     prepare,
+    profile,
     report,
     serve,
     show,
@@ -35,7 +36,23 @@ if TYPE_CHECKING:
 
 _OWN_FAULT = 3
 _INTERRUPTED = 130  # the exit code of shells for a process that Ctrl-C ended
-_COMMANDS = (conformance, prepare, info, lint, synth, merge, audit, show, report, compare, gate, plan, export, serve)
+_COMMANDS = (
+    conformance,
+    prepare,
+    info,
+    lint,
+    synth,
+    merge,
+    audit,
+    show,
+    report,
+    compare,
+    gate,
+    plan,
+    export,
+    profile,
+    serve,
+)
 
 
 @cache

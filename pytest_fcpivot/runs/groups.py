@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LEAST_PIVOTS = 30
 LEAST_TRAJECTORIES = 6
 TYPE, TOOL, DEPTH, TOOLS, CATEGORY = "type", "tool", "depth", "number of tools", "category"
-_TYPES = {"message": "message", "function_call": "call", "function_call_batch": "several calls", "none": "nothing"}
+TYPES = {"message": "message", "function_call": "call", "function_call_batch": "several calls", "none": "nothing"}
 _BANDS = ((0, 0), (1, 1), (2, 3), (4, 7), (8, 15), (16, 31), (32, None))
 
 _NOTHING = 1e-12
@@ -66,15 +66,15 @@ class Group:
 def groups(pairs: Sequence[Pair], facts: Callable[[PivotRewards], Facts | None] | None) -> tuple[Group, ...]:
     """Return the groups of some pairs, those of one kind together; `facts` are the pivots' facts, None if unknown."""
     found = [
-        *_of_pivots(TYPE, pairs, lambda pair: _TYPES[pair.new.expected]),
+        *_of_pivots(TYPE, pairs, lambda pair: TYPES[pair.new.expected]),
         *_of_pivots(TOOL, pairs, lambda pair: pair.new.tool),
     ]
     if facts is not None:
         known = [(pair, fact) for pair in pairs if (fact := facts(pair.new)) is not None]
         of_pivot = {id(pair): fact for pair, fact in known}
         those = [pair for pair, _ in known]
-        found += _of_pivots(DEPTH, those, lambda pair: _band(of_pivot[id(pair)][0]), in_order=True)
-        found += _of_pivots(TOOLS, those, lambda pair: _band(of_pivot[id(pair)][1]), in_order=True)
+        found += _of_pivots(DEPTH, those, lambda pair: band_of(of_pivot[id(pair)][0]), in_order=True)
+        found += _of_pivots(TOOLS, those, lambda pair: band_of(of_pivot[id(pair)][1]), in_order=True)
     found += _of_categories(pairs)
     adjusted = iter(holm([group.p for group in found if group.p is not None]))
     return tuple(group if group.p is None else replace(group, holm=next(adjusted)) for group in found)
@@ -90,7 +90,7 @@ def _p_of(totals: Sequence[Totals]) -> float:
     return max(difference(totals).p, min(1.0, 2.0 ** (1 - changed)))
 
 
-def _band(number: int | None) -> str | None:
+def band_of(number: int | None) -> str | None:
     """Return the band of a depth or a number of tools."""
     if number is None:
         return None

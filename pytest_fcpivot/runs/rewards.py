@@ -16,7 +16,7 @@ from pytest_fcpivot.runs.reader import Damage, results_in
 from pytest_fcpivot.stats.clusters import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from pytest_fcpivot.data.store import IndexEntry
@@ -184,19 +184,24 @@ class RunRewards:
     damages: Damages
 
 
-def rewards_of_run(path: Path, *, allow_damaged: bool = False) -> RunRewards:
+def rewards_of_run(
+    path: Path, *, allow_damaged: bool = False, each: Callable[[int, ResultLine | Damage], None] | None = None
+) -> RunRewards:
     """Read the rewards of a run; raises RunError for a directory that is not one, and for damaged lines.
 
-    With `allow_damaged`, these are left out. A test whose last line is damaged has no result.
+    With `allow_damaged`, these are left out. A test whose last line is damaged has no result. `each` is called with the
+    offset of each line and the line, if its test is known; later lines of a test replace earlier ones.
     """
     description = read_description(path)
     rewards, damages = Rewards(), Damages()
     last: dict[str, tuple[str, int]] = {}  # by test: the pivot and the repeat of its last line
     results = RunDirectory(path).results
     if results.exists():  # a run that was killed at its start has none
-        for _, line in damages.watch(results_in(results)):
+        for offset, line in damages.watch(results_in(results)):
             if line.test is None:
                 continue
+            if each is not None:
+                each(offset, line)
             before = last.pop(line.test, None)
             if before is not None:
                 rewards.forget(line.test, *before)

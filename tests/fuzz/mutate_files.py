@@ -430,6 +430,19 @@ class Reader:
             raise Fault(f"a test has several rows: {rows}")
         return found
 
+    def profile(self, _: str) -> str:
+        """Count in two runs how often each pivot was solved, and write all that were not, and the figures of all."""
+        arguments = ["run", "other", "--keep=all-fail", "--min-rollouts=1", "-o", "kept.jsonl", "--table=all.parquet"]
+        found = self._command("profile", *arguments)
+        if found == "refused":
+            found = "told" if self._command("profile", *arguments, "--allow-damaged") != "refused" else found
+        kept, table = self.here / "kept.jsonl", self.here / "all.parquet"
+        if kept.exists() != table.exists() or kept.exists() != (found != "refused"):
+            raise Fault(f"{found}, and of the files of the profile there are {kept.exists()}, {table.exists()}")
+        for path in (kept, table):
+            path.unlink(missing_ok=True)
+        return found
+
     def replay(self, name: str) -> str:
         """Begin to replay the run, or rollouts, and read every answer."""
         target = name if name == "rollouts.jsonl" else "run"
@@ -546,8 +559,8 @@ def _marked(data: bytes) -> bytes:
 
 
 COMMANDS = {
-    "run.json": ("merge", "audit", "compare", "gate", "show", "export", "replay", "resume"),
-    "results.jsonl": ("merge", "audit", "compare", "gate", "show", "export", "replay", "resume"),
+    "run.json": ("merge", "audit", "compare", "gate", "show", "export", "profile", "replay", "resume"),
+    "results.jsonl": ("merge", "audit", "compare", "gate", "show", "export", "profile", "replay", "resume"),
     "saved.jsonl": ("compare",),
     "calls/main-1.jsonl": ("merge", "replay", "resume"),
     "calls/crashes.json": ("resume",),

@@ -50,6 +50,7 @@ def test_every_command_has_a_part() -> None:
             "gate",
             "show",
             "export",
+            "profile",
             "replay",
             "resume",
             "prepare",

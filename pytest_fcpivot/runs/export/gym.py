@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TASK_INDEX = "_ng_task_index"
 # What NeMo Gym's verifier adds to a row; a pivot that was read from rollouts has it among its metadata.
 RESPONSE, REWARD, CATEGORY = "response", "reward", "category"
-_OF_ROLLOUTS = (RESPONSE, REWARD, CATEGORY, TASK_INDEX, ROLLOUT_INDEX)
+OF_ROLLOUTS = (RESPONSE, REWARD, CATEGORY, TASK_INDEX, ROLLOUT_INDEX)
 
 
 class GymRows:
@@ -88,7 +88,7 @@ class GymRows:
         for number, (chosen, pivot) in enumerate(pivots):
             members = self.members(chosen, pivot)
             if RESPONSE in members:
-                members = {key: value for key, value in members.items() if key not in _OF_ROLLOUTS}
+                members = {key: value for key, value in members.items() if key not in OF_ROLLOUTS}
             if indexes:
                 members |= {TASK_INDEX: b"%d" % number, ROLLOUT_INDEX: b"0"}
             yield self.line(members, pivot)
