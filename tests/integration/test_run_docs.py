@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 # pyarrow loads pandas, part of which cannot be imported twice: during a session, pytester forgets what came in.
@@ -193,7 +194,8 @@ def test_commands_that_are_not_run() -> None:
         for block in blocks(page)
         if block.language == "sh" and block.title and page != "CONTRIBUTING.md"
     ]
-    assert [page for page, _ in told] == ["docs/data.md", *["docs/machines.md"] * 3, *["docs/training.md"] * 2]
+    several = {"docs/machines.md": 3, "docs/serve.md": 3, "docs/data.md": 1, "docs/training.md": 1}
+    assert Counter(page for page, _ in told) == several
     assert all("project's tests" in title for _, title in told)
     run = [block for page in PAGES for block in blocks(page) if block.language == "sh" and not block.title]
     assert len(run) >= 20
