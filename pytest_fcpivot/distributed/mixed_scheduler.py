@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.distributed.compat import has_all, hear_commands
 from pytest_fcpivot.distributed.scheduler import LOAD_NEEDS
 from pytest_fcpivot.runs.until_mixed import first_test
-from pytest_fcpivot.session.queue import window
+from pytest_fcpivot.session.queue import whole_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ def make_mixed_scheduler(
     """Return a scheduler that keeps the repeats of a pivot together; None if xdist lacks attributes that it uses."""
     from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
 
-    least, most = _LEAST_IN_CALLS * concurrency, window(config, concurrency, may_stop=False)
+    least, most = _LEAST_IN_CALLS * concurrency, whole_window(concurrency)
     tally = ledger.tally
 
     class MixedScheduling(LoadScheduling):  # type: ignore[misc] # xdist is not typed

@@ -310,7 +310,7 @@ def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:
     if figures.pass_rate is not None:
         at_mark = "" if subject.mark is None else f" at reward ≥ {subject.mark:.12g}:"
         counts += f"; pass rate{at_mark} {figures.pass_rate:.4f}" + (" of those graded" if figures.errors else "")
-    if figures.errors and figures.graded:
+    if figures.errors and figures.graded and figures.mean_with_errors is not None:
         counts += f"; mean reward {figures.mean_with_errors:.4f} with errors as 0"
     if figures.skipped:
         counts += f"; not counted: skipped or expected to fail {figures.skipped}"

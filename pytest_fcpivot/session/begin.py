@@ -19,7 +19,7 @@ from pytest_fcpivot.session.hooks import PivotSession
 from pytest_fcpivot.session.kept_calls import KeptCalls
 from pytest_fcpivot.session.ledger import Ledger
 from pytest_fcpivot.session.plan import make_plan
-from pytest_fcpivot.session.queue import window
+from pytest_fcpivot.session.queue import whole_window
 from pytest_fcpivot.session.quick_exit import end_quickly
 from pytest_fcpivot.session.redaction import Redaction
 from pytest_fcpivot.session.stored_answers import StoredAnswers
@@ -79,7 +79,7 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
         asker=asker,
         calls=calls,
         deciding=None if gating is None else _deciding(plan),
-        mixing=_mixing(config, plan, stored) if plan.asks_until_mixed else None,
+        mixing=_mixing(plan, stored) if plan.asks_until_mixed else None,
     )
 
 
@@ -102,12 +102,11 @@ def _deciding(plan: Plan) -> Deciding | None:
     return Deciding(plan)
 
 
-def _mixing(config: pytest.Config, plan: Plan, stored: StoredAnswers) -> UntilMixed:
+def _mixing(plan: Plan, stored: StoredAnswers) -> UntilMixed:
     """Return what passes over the tests of mixed pivots."""
     from pytest_fcpivot.session.until_mixed import UntilMixed  # noqa: PLC0415 (only if asked for)
 
-    block = window(config, plan.options.concurrency, may_stop=False)
-    return UntilMixed(block, stored, plan.outcomes)
+    return UntilMixed(whole_window(plan.options.concurrency), stored, plan.outcomes)
 
 
 def _recorder(config: pytest.Config, plan: Plan) -> Recorder:

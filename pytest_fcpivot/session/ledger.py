@@ -48,6 +48,7 @@ class Ledger:
         compares = plan.book is not None and isinstance(plan.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(plan.book.own_rewards if plan.book is not None and compares else {})
         self._names = TestNames(plan) if plan.options.until_mixed else None
+        self._errors: list[str] = []  # the tests that ended in errors, if repeats are asked until mixed
         self._refusals = Refusals()
         self._left: list[str] | None = None
 
@@ -75,6 +76,8 @@ class Ledger:
         trouble = self._record(record, test, outcome) if is_result and not record.kept else None
         self.tally.add(record, test, outcome)
         self.own_rewards.add(record)
+        if self._names is not None and is_result and record.reward is None:
+            self._errors.append(test)
         if self.gating is not None and is_result:
             self.gating.add(record, test)
         self.ending.add_result(test)  # last: if Ctrl-C comes before, the test counts as not run
@@ -171,6 +174,11 @@ class Ledger:
         """Return whether a test need not run, because its pivot has passed and failed."""
         found = None if self._names is None else self._names.find(test)
         return found is not None and found[1] > 1 and self.tally.is_mixed(test, found[1])
+
+    @property
+    def errors_to_ask(self) -> int:
+        """How many errors a resumed run asks again: all but those that are not needed."""
+        return self.tally.errors - sum(map(self.is_unneeded, self._errors))
 
     @property
     def _is_decided(self) -> bool:
