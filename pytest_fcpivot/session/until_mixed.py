@@ -75,6 +75,7 @@ class UntilMixed:
         self._stored = stored
         self._outcomes = outcomes
         self._places: dict[str, int] = {}
+        self._last: pytest.Item | None = None  # the last test that was not passed over
         self._running: tuple[str, str] | None = None  # the node id, and the pivot
         self._passed: bool | None = None  # what became of the running test; None as long as it has no grade
         self._open: set[str] = set()  # pivots with a test that runs, or is asked ahead
@@ -110,15 +111,17 @@ class UntilMixed:
         """Pass over a test that is not needed: its fixtures are not set up, and it has no report."""
         pivot = pivot_key(item)
         if pivot is None:
+            self._last = item
             return None
         if self.is_needed(item):
+            self._last = item
             self._running, self._passed = (item.nodeid, pivot), None
             self._open.add(pivot)
             return None
         call = pytest.CallInfo.from_call(partial(tear_down_to, item, nextitem), when="teardown", reraise=_ENDS)
-        if call.excinfo is not None:  # of a fixture that earlier tests had set up
-            report = item.ihook.pytest_runtest_makereport(item=item, call=call)
-            item.ihook.pytest_runtest_logreport(report=report)
+        if call.excinfo is not None:  # of a fixture that was set up for tests before
+            of = self._last or item
+            of.ihook.pytest_runtest_logreport(report=of.ihook.pytest_runtest_makereport(item=of, call=call))
         return True
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

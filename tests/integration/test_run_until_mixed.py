@@ -255,3 +255,22 @@ def test_a_stop_at_the_first_failure(counted: Counted) -> None:
     result.stdout.fnmatch_lines(["run the tests that are missing*"])
     counted.run_here("--fc-resume=run")
     assert counted.described(counted.project.path / "run")["counts"] == COUNTS
+
+
+def test_a_fixture_that_fails_to_end(counted: Counted) -> None:
+    """If a file's fixture fails to end after tests that are passed over, that is an error, and the next file is run."""
+    options = _options(counted)
+    counted.project.write(
+        "conftest.py",
+        "import pytest\n\n@pytest.fixture(scope='module', autouse=True)\ndef of_module(request):\n    yield\n"
+        "    raise OSError(f'cannot end {request.module.__name__}')\n",
+    )
+    for name in ("test_one.py", "test_two.py"):
+        counted.project.write(name, "def test_hello(pivot, fc_action, fc_grade):\n    fc_grade(fc_action)\n")
+    tests = ("test_one.py", "test_two.py", "-k", "turns")
+    result = counted.run_here(*tests, *options, "--fc-run=none", "-p", "no:randomly")
+    assert counted.asked() == {"turns": 2, "turns[r2]": 2}
+    result.stdout.fnmatch_lines(
+        ["*OSError: cannot end test_one", "passed 2, failed 2, errors 0, not run: mixed 6 of 10"]
+    )
+    result.assert_outcomes(passed=2, failed=2, errors=2)
