@@ -11,6 +11,7 @@ from pytest_fcpivot.runs.ending import Ending, exit_status, gated_status
 from pytest_fcpivot.runs.own_rewards import OwnRewards
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.tally import Tally
+from pytest_fcpivot.runs.until_mixed import first_test
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.refusals import Refusals
 from pytest_fcpivot.session.reports import is_gated
@@ -173,7 +174,10 @@ class Ledger:
     def is_unneeded(self, test: str) -> bool:
         """Return whether a test need not run, because its pivot has passed and failed."""
         found = None if self._names is None else self._names.find(test)
-        return found is not None and found[1] > 1 and self.tally.is_mixed(test, found[1])
+        if found is None or found[1] == 1:
+            return False
+        before = self._plan.outcomes  # of a run that is resumed, also of repeats that this session does not run
+        return self.tally.is_mixed(test, found[1]) or before.is_mixed(first_test(test, found[1]))
 
     @property
     def errors_to_ask(self) -> int:

@@ -76,8 +76,9 @@ class UntilMixed:
         self._outcomes = outcomes
         self._places: dict[str, int] = {}
         self._last: pytest.Item | None = None  # the last test that was not passed over
-        self._running: tuple[str, str] | None = None  # the node id, and the pivot
+        self._running: str | None = None  # the pivot of the running test
         self._passed: bool | None = None  # what became of the running test; None as long as it has no grade
+        self._ran: set[str] = set()
         self._open: set[str] = set()  # pivots with a test that runs, or is asked ahead
         self._waiting: dict[str, list[pytest.Item]] = {}  # later repeats of these
         self._ready: list[tuple[int, pytest.Item]] = []  # a heap: what no longer waits, by its place
@@ -109,13 +110,15 @@ class UntilMixed:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> object | None:
         """Pass over a test that is not needed: its fixtures are not set up, and it has no report."""
+        self._end()
         pivot = pivot_key(item)
         if pivot is None:
             self._last = item
             return None
         if self.is_needed(item):
             self._last = item
-            self._running, self._passed = (item.nodeid, pivot), None
+            self._running, self._passed = pivot, None
+            self._ran.add(item.nodeid)
             self._open.add(pivot)
             return None
         call = pytest.CallInfo.from_call(partial(tear_down_to, item, nextitem), when="teardown", reraise=_ENDS)
@@ -133,14 +136,13 @@ class UntilMixed:
             self._passed = report.outcome == "passed"
         return report
 
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Take in the outcome of a test that has ended for good: another plugin may have run it several times."""
-        if self._running is None or self._running[0] != nodeid:
+    def _end(self) -> None:
+        """Take in the outcome of the last test, which has ended for good: another plugin may have run it again."""
+        pivot, self._running = self._running, None
+        if pivot is None:
             return
-        pivot = self._running[1]
         if self._passed is not None:
             self._outcomes.add(pivot, passed=self._passed)
-        self._running = None
         self._open.discard(pivot)
         waiting = self._waiting.pop(pivot, [])
         if waiting:
@@ -154,7 +156,7 @@ class UntilMixed:
         """Yield the tests that waited for an earlier repeat of their pivot, which has ended."""
         while self._ready:
             item = self._ready[0][1]
-            if self.is_needed(item):
+            if item.nodeid not in self._ran and self.is_needed(item):
                 yield item
                 self.began(item)
             heappop(self._ready)  # not reached if the reader stops at this item

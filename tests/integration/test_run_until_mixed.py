@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,6 +156,9 @@ def test_a_killed_run_is_resumed(counted: Counted) -> None:
     errors = {"fails_first", "breaks[r2]"} & kept
     assert counted.asked() == dict.fromkeys((ASKED.keys() - kept) | errors, 1)
     assert counted.described(counted.project.path / "run")["counts"] == COUNTS
+    result = counted.run_here("--fc-resume=run", "-k", "turns and r3")  # what the other repeats were is known
+    result.stdout.fnmatch_lines(["passed 0, failed 0, errors 0, not run: mixed 1 of 1"])
+    assert (counted.asked(), result.ret) == ({}, 0)
 
 
 def test_a_replay_grades_what_there_is(counted: Counted) -> None:
@@ -219,6 +223,23 @@ def test_shards_are_merged(counted: Counted) -> None:
     result = counted.project.command("merge", "s1", "other", "-o", "mixture")
     assert result.ret == 2
     result.stderr.fnmatch_lines(["*--fc-until-mixed:*"])
+
+
+def test_errors_that_another_plugin_runs_again(counted: Counted) -> None:
+    """A repeat counts by what comes of it in the end, and the next one waits for that."""
+    pytest.importorskip("pytest_rerunfailures")
+    counted.monkeypatch.setenv("PYTEST_ADDOPTS", os.environ["PYTEST_ADDOPTS"].replace(" -p no:rerunfailures", ""))
+    options = _options(counted)
+    counted.project.write(
+        "moody.py",
+        "import counting\n\ndef answer(pivot):\n    counting.note(pivot)\n"
+        "    if f'{pivot.id}{pivot.repeat}' not in SEEN:\n"
+        "        SEEN.add(f'{pivot.id}{pivot.repeat}')\n        raise RuntimeError('not yet')\n"
+        "    return 'hello' if pivot.repeat == 1 else None\n\nSEEN = set()\n",
+    )
+    result = counted.run_here(*options, "--reruns=1")
+    assert counted.asked() == {name: 2 for name in ASKED if not name.endswith(("[r3]", "[r4]", "[r5]"))}
+    result.stdout.fnmatch_lines(["passed 6, failed 6, errors 0, not run: mixed 18 of 30"])
 
 
 def test_own_tests_and_several_files(counted: Counted) -> None:
