@@ -107,7 +107,7 @@ def savings(directory: Path, options: argparse.Namespace) -> None:
     """Print the share of calls that is saved by agents of known p, beside the arithmetic."""
     print("   p   calls a pivot, expected   measured   saved")
     for p in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5):
-        pivots = 5 * options.pivots
+        pivots = 10 * options.pivots
         write_data(directory, [p] * pivots)
         took = run(directory, options, latency=0.0)
         expected = expected_calls(p, options.repeats)

@@ -242,6 +242,38 @@ def test_errors_that_another_plugin_runs_again(counted: Counted) -> None:
     result.stdout.fnmatch_lines(["passed 6, failed 6, errors 0, not run: mixed 18 of 30"])
 
 
+def test_partial_credit_is_mixed_by_the_pass_mark(counted: Counted) -> None:
+    """Rewards that differ make no pivot mixed, as long as they are on one side of the pass mark."""
+    options = _options(counted)
+    counted.project.write(
+        "partly.py",
+        "class Partly:\n    def grade(self, expected, actual):\n        return float(actual.message)\n\n"
+        "def answer(pivot):\n    return str(REWARDS[pivot.id][pivot.repeat - 1])\n\n"
+        f"REWARDS = dict.fromkeys({list(ANSWERS)}, [0.1, 0.3, 0.2, 0.4, 0.0])\n"
+        "REWARDS['turns'] = [0.9, 0.4, 1.0, 1.0, 1.0]\n",
+    )
+    more = ["--fc-agent=partly:answer", "--fc-grader=partly:Partly", "--fc-pass-mark=0.5"]
+    result = counted.run_here(*options, *more, "--fc-run=run")
+    result.stdout.fnmatch_lines(
+        [
+            "mean reward of the first repeats 0.2333  (*",
+            "1 pivot passed and failed (mixed), 0 only passed, 5 only failed",
+            "passed 1, failed 26, errors 0, not run: mixed 3 of 30",
+        ]
+    )
+    result = counted.run_here("--fc-replay=run", "--fc-pass-mark=0.25", "--fc-run=again")
+    result.stdout.fnmatch_lines(["5 pivots passed and failed (mixed), 1 only passed, 0 only failed"])
+
+
+def test_data_whose_rows_are_repeats(counted: Counted) -> None:
+    """Data that repeat each pivot need no other option."""
+    options = _options(counted)
+    row = counted.project.row("say hello", id="turns")
+    counted.project.data([{**row, "_ng_task_index": 0, "_ng_rollout_index": number} for number in range(K)])
+    result = counted.run_here(*options[:2], "--fc-until-mixed", "--fc-run=none")
+    result.stdout.fnmatch_lines(["passed 1, failed 1, errors 0, not run: mixed 3 of 5"])
+
+
 def test_own_tests_and_several_files(counted: Counted) -> None:
     """A user's own test is passed over as well, by its own outcome; fixtures of a file end before the next file's."""
     options = _options(counted)
