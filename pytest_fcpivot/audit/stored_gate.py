@@ -20,6 +20,7 @@ from pytest_fcpivot.runs.gate_groups import Known, find_groups
 from pytest_fcpivot.runs.rewards import rewards_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
 from pytest_fcpivot.runs.unfinished import absent_shards, tests_without_result
+from pytest_fcpivot.runs.until_mixed import refuse_until_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,7 @@ def decide_stored(
     """
     description, origin = read_with_origin(path, find_key())
     made_here = origin is Origin.HERE
+    refuse_until_mixed(description, str(path), "a gate")
     if description.get(DECIDED):
         return Decided(_as_recorded(path, description, given, made_here=made_here), None, ())
     gate = _gate(given, description.get("options") or {}, made_here=made_here)

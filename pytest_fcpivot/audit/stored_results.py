@@ -38,6 +38,7 @@ from pytest_fcpivot.runs.reader import (
     results_in,
 )
 from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.runs.until_mixed import refuse_until_mixed
 from pytest_fcpivot.schema.toolset import tool_set
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class StoredResults:
 
     def __init__(self, path: Path, data: Sequence[str], named: Named | None, *, allow_damaged: bool) -> None:
         description, origin = read_with_origin(path, find_key())
+        refuse_until_mixed(description, str(path), "an audit")
         self._allow_damaged = allow_damaged
         self.path = path
         self._results = RunDirectory(path).results

@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from pytest_fcpivot.runs.comparing import Side, refuse_different  # noqa: PLC0415
     from pytest_fcpivot.runs.described import read_description  # noqa: PLC0415
     from pytest_fcpivot.runs.rewards import Rewards  # noqa: PLC0415
+    from pytest_fcpivot.runs.until_mixed import refuse_until_mixed  # noqa: PLC0415
 
     target: Path = options.output
     refuse_target(target, f"-o {target}")
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     base = None if compared is None else read_side(compared, Path.cwd(), allow_damaged=options.allow_damaged)
     if base is not None:
         description = read_description(path)
+        refuse_until_mixed(description, named, "a comparison")
         refuse_different(base, Side(named, path, description, Rewards()))
     asked = Asked(
         run=path,

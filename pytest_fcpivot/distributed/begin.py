@@ -41,8 +41,12 @@ def _serve(session: PivotSession) -> None:
     from pytest_fcpivot.distributed.queue import WorkerQueue  # noqa: PLC0415 (only in workers)
     from pytest_fcpivot.distributed.stop import listen_for_stop  # noqa: PLC0415
 
-    session.asker.take_from(WorkerQueue(session.config))
+    session.look_ahead_in(WorkerQueue(session.config))
     listen_for_stop(session.config, session.be_stopped)
+    if session.mixing is not None:
+        from pytest_fcpivot.distributed.mixed_scheduler import listen_for_outcomes  # noqa: PLC0415 (only if asked for)
+
+        listen_for_outcomes(session.config, session.mixing.learn)
 
 
 def _distribute(session: PivotSession) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
     from xdist.scheduler import Scheduling
 
-_BY_US = ("load", "worksteal")
+BY_US = ("load", "worksteal")
 _BY_GROUPS = {
     "loadscope": "LoadScopeScheduling",
     "loadfile": "LoadFileScheduling",
@@ -43,7 +43,7 @@ def make_scheduler(config: pytest.Config, log: Any, concurrency: int, *, in_orde
     dist = config.getoption("dist")
     if dist in _BY_GROUPS:
         return _group_scheduler(config, log, _BY_GROUPS[dist])
-    if dist not in _BY_US:
+    if dist not in BY_US:
         return None
     from xdist.scheduler import LoadScheduling  # noqa: PLC0415 (xdist asks for it)
 

@@ -19,7 +19,7 @@ from pytest_fcpivot.distributed.compat import (
     xdist_controller,
 )
 from pytest_fcpivot.distributed.machines import machine_name, shares_disk
-from pytest_fcpivot.distributed.scheduler import make_scheduler
+from pytest_fcpivot.distributed.scheduler import BY_US, make_scheduler
 from pytest_fcpivot.distributed.stop import stop_workers
 from pytest_fcpivot.report.junit import forget
 from pytest_fcpivot.runs.call_log import Crashes, under_way
@@ -104,14 +104,15 @@ class Workers:
         return result
 
     def _report_lost(self) -> None:
-        lost = self._session.ledger.ending.left(self.tests() or ())
+        ledger = self._session.ledger
+        lost = [test for test in ledger.ending.left(self.tests() or ()) if not ledger.is_unneeded(test)]
         if not lost:
             return
         deaths = list(self._deaths.values())
         shown = "; ".join(deaths[:_DEATHS_SHOWN])
         more = len(deaths) - _DEATHS_SHOWN
         why = f"no worker is left; {shown}" + (f"; and {more} more" if more > 0 else "")
-        self._session.ledger.ending.lost, self._session.ledger.ending.why = len(lost), why
+        ledger.ending.lost, ledger.ending.why = len(lost), why
         for test in lost:
             text = f"not run, because {why}"
             if test in self._suspects:
@@ -155,6 +156,12 @@ class Workers:
         plan = self._session.plan
         if not plan.datasets.are_run:
             return None
+        if plan.asks_until_mixed and config.getoption("dist") in BY_US:
+            from pytest_fcpivot.distributed.mixed_scheduler import make_mixed_scheduler  # noqa: PLC0415 (if asked for)
+
+            return make_mixed_scheduler(
+                config, log, plan.options.concurrency, self._session.ledger, self._session.names
+            )
         return make_scheduler(config, log, plan.options.concurrency, in_order=plan.stops_early)
 
     @pytest.hookimpl(optionalhook=True)

@@ -96,6 +96,13 @@ OPTIONS = (
         of_run="takes over",
     ),
     Option("fc_repeats", "K", "ask the agent K times at each pivot (default: 1)"),
+    Option(
+        "fc_until_mixed",
+        "",
+        "with --fc-repeats: ask at a pivot no further once its answers have passed and failed, to find the pivots that "
+        "a policy solves sometimes; gives no pass rate",
+        "flag",
+    ),
     Option("fc_limit", "N", "run only the first N of the selected pivots"),
     Option("fc_split", "NAME", "run only the pivots of this split of the data"),
     Option(
@@ -345,8 +352,9 @@ ABOUT_THE_RUN = frozenset(option.dest for option in OPTIONS if option.of_run == 
 # counted, but name no code, address, key or file. SECURITY.md has the reasons.
 FROM_ANY_RUN = frozenset(
     (
-        *("fc_pass_mark", "fc_repeats", "fc_limit", "fc_split", "fc_where", "fc_stratify", "fc_sample", "fc_seed"),
-        *("fc_shard", "fc_concurrency", "fc_timeout", "fc_retries", "fc_deadline", "fc_max_errors", "fc_max_unread"),
+        *("fc_pass_mark", "fc_repeats", "fc_until_mixed", "fc_limit", "fc_split", "fc_where", "fc_stratify"),
+        *("fc_sample", "fc_seed", "fc_shard", "fc_concurrency", "fc_timeout", "fc_retries", "fc_deadline"),
+        *("fc_max_errors", "fc_max_unread"),
         *("fc_strict_schema", "fc_empty_arguments", "fc_bad_rows", "fc_price"),
         *("fc_judge", "fc_judge_api", "fc_judge_fallback", "fc_judge_concurrency"),
         *("fc_model", "fc_temperature", "fc_top_p", "fc_max_output_tokens", "fc_reasoning_effort", "fc_tool_choice"),

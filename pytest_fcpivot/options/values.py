@@ -38,6 +38,7 @@ class Options:
     empty_arguments: EmptyArguments
     bad_rows: Literal["refuse", "skip"]
     repeats: int
+    until_mixed: bool
     concurrency: int
     retries: int | None  # None: the agent's own default
     deadline: float | None

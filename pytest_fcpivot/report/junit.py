@@ -108,6 +108,11 @@ def suite_properties(subject: Subject, figures: Figures) -> dict[str, object]:
         properties["fc.mean_reward_low"] = round(interval.low, 6)
         properties["fc.mean_reward_high"] = round(interval.high, 6)
         properties["fc.pass_rate"] = figures.pass_rate
+    if figures.until_mixed is not None:
+        found = figures.until_mixed
+        properties |= {"fc.not_run_mixed": found.not_run, "fc.mixed_pivots": found.mixed}
+        if found.first is not None:
+            properties["fc.mean_reward_of_first_repeats"] = found.first.mean
     if subject.mark is not None:
         properties["fc.pass_mark"] = subject.mark
     if judge is not None:

@@ -27,7 +27,8 @@ class Progress:
     `done` of `total` tests over pivots have a result, after `elapsed_s` seconds. `interval` is that of the mean reward
     so far. `calls` are under way now, and `limit` is what an overloaded server has lowered their number to, None if it
     has not. `tokens` were read and written. `cost` is that of the results so far, and `expected_cost` that of the whole
-    run if it goes on like this. `left_s` estimates the seconds that are left; `may_stop`: the session may stop before.
+    run if it goes on like this. `left_s` estimates the seconds that are left; `may_stop`: it may take less. `mixed`
+    pivots have passed and failed, in a session that asks no further at those.
     """
 
     done: int
@@ -44,6 +45,7 @@ class Progress:
     currency: str = ""
     left_s: float | None = None
     may_stop: bool = False
+    mixed: int | None = None
     gate: Sequence[Standing] = field(default=())
 
 
@@ -93,6 +95,8 @@ def _parts(progress: Progress) -> list[_Part]:
                 1,
             )
         )
+    if progress.mixed is not None:
+        parts.append(_same(f"{progress.mixed} mixed", 1))
     if progress.errors:
         parts.append(_same(count_of(progress.errors, "error"), 2))
     if progress.calls is not None:

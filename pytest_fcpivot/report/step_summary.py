@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_fcpivot.report.summary import Figures, Summary
+    from pytest_fcpivot.report.summary import Figures, Summary, UntilMixed
     from pytest_fcpivot.runs.signatures import Cause, Changed, Signature
 
 # GitHub shows nothing of a step whose steps wrote more than 1 MiB into the file. Others may write to it after us.
@@ -76,11 +76,18 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
             ("95 % interval", f"{interval.low:.4f} to {interval.high:.4f}"),
             ("answers", f"{interval.n} in {trajectories(interval.clusters)}"),
         ]
+    rows += _until_mixed(figures.until_mixed)
     if figures.pass_rate is not None:
         mark = summary.subject.mark
         rows.append(("pass rate" if mark is None else f"pass rate at reward ≥ {mark:.12g}", f"{figures.pass_rate:.4f}"))
     rows += [(name, f"{n}") for name, n in (("passed", figures.passed), ("failed", figures.failed))]
-    others = (("errors", figures.errors), ("not run", figures.not_run), ("skipped", figures.skipped))
+    unneeded = 0 if figures.until_mixed is None else figures.until_mixed.not_run
+    others = (
+        ("errors", figures.errors),
+        ("not run: mixed", unneeded),
+        ("not run", figures.not_run - unneeded),
+        ("skipped", figures.skipped),
+    )
     rows += [(name, f"{n}") for name, n in others if n]
     if figures.flaky is not None and figures.flaky.pivots:
         rows.append(("passed only sometimes", count_of(len(figures.flaky.pivots), "pivot")))
@@ -90,6 +97,24 @@ def _figures(figures: Figures, summary: Summary) -> list[str]:
         if price is not None:
             rows.append(("cost", f"{price.of(tokens.read, tokens.cached, tokens.written):.4f} {price.currency}"))
     return table(("figure", "value"), rows, right=(1,))
+
+
+def _until_mixed(found: UntilMixed | None) -> list[Sequence[str]]:
+    """Return rows on a run that asked until its pivots were mixed, whose mean over all answers would be biased."""
+    if found is None:
+        return []
+    rows: list[Sequence[str]] = [
+        ("pivots that are mixed", f"**{found.mixed}**"),
+        ("pivots that only passed", f"{found.passed}"),
+        ("pivots that only failed", f"{found.failed}"),
+    ]
+    first = found.first
+    if first is not None:
+        rows += [
+            ("mean reward of the first repeats", f"{first.mean:.4f}"),
+            ("95 % interval", f"{first.low:.4f} to {first.high:.4f}"),
+        ]
+    return rows
 
 
 def _signatures(causes: Sequence[Cause], changed: Changed | None) -> list[str]:

@@ -78,13 +78,29 @@ class ErrorGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UntilMixed:
+    """The figures of a run that asked at a pivot no further once it had passed and failed.
+
+    `mixed` pivots have done both; `passed` and `failed` are those of which each answer so far passed, or failed.
+    `not_run` counts the tests that were not needed. `first` is the mean reward over the first repeats.
+    """
+
+    mixed: int
+    passed: int
+    failed: int
+    not_run: int
+    first: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """The figures of a run.
 
     `selected` is the sum of `passed`, `failed`, `errors` and `not_run`; `skipped` is separate. `interval` has the
-    mean reward; `mean_with_errors` is the mean with each error as 0. `flaky` is None without repeats. `confusion`
-    counts results by (expected, answered) kind, `tools` has (graded, failed) by expected tool, and `flags` counts
-    oddities of answers. `causes` are the signatures of what was not fully rewarded, those that cost the most first.
+    mean reward; `mean_with_errors` is the mean with each error as 0. `flaky` is None without repeats. With
+    `until_mixed`, `interval`, `pass_rate`, `mean_with_errors` and `pass_at` are None or empty, as they would be biased.
+    `confusion` counts results by (expected, answered) kind, `tools` has (graded, failed) by expected tool, and `flags`
+    counts oddities of answers. `causes` are the signatures of what was not fully rewarded, the costliest first.
     `again` counts errors whose tests were run again, `repeated` further results of a test that are not counted,
     `redacted` answers that were recorded with *** in place of a secret.
     """
@@ -102,6 +118,7 @@ class Figures:
     pass_rate: float | None
     mean_with_errors: float | None
     pass_at: tuple[PassAt, ...]
+    until_mixed: UntilMixed | None
     flaky: Flaky | None
     identity: Identity
     categories: Mapping[str, int]
@@ -146,6 +163,7 @@ class Figures:
             pass_rate=tally.pass_rate,
             mean_with_errors=tally.mean_with_errors(),
             pass_at=tuple(_pass_at(tally)),
+            until_mixed=_until_mixed(tally) if tally.until_mixed else None,
             flaky=None if tally.repeats == 1 else Flaky(pivots=tuple(tally.sometimes()), noise=tally.noise()),
             identity=Identity(passed=passed, rewards=rewards, tests=tests, broken=tally.identity_broken()),
             categories=dict(tally.categories),
@@ -170,6 +188,13 @@ class Figures:
             judge_tokens=_tokens(tally.judge_usage),
             judge_faults=dict(tally.judge_faults),
         )
+
+
+def _until_mixed(tally: Tally) -> UntilMixed:
+    passed, failed = tally.uniform()
+    return UntilMixed(
+        mixed=tally.mixed, passed=passed, failed=failed, not_run=tally.not_run_mixed, first=tally.mean_of_first()
+    )
 
 
 def _pass_at(tally: Tally) -> list[PassAt]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_fcpivot.core.redact import Redactor
-    from pytest_fcpivot.report.summary import Figures, Flaky, Summary, Tokens
+    from pytest_fcpivot.report.summary import Figures, Flaky, Summary, Tokens, UntilMixed
     from pytest_fcpivot.runs.gate import Verdict
     from pytest_fcpivot.runs.signatures import Cause, Changed
     from pytest_fcpivot.stats.interval import Interval
@@ -43,6 +43,7 @@ def as_builtins(summary: Summary) -> dict[str, Any]:
         "mean_with_errors_as_0": figures.mean_with_errors,
         "pass_rate_differs": figures.identity.broken,
         "pass_at": [asdict(each) for each in figures.pass_at],
+        **({} if figures.until_mixed is None else {"until_mixed": _until_mixed(figures.until_mixed)}),
         "sometimes": None if figures.flaky is None else _sometimes(figures.flaky),
         **_signatures(figures.causes, summary.changed),
         "categories": _ranked(figures.categories),
@@ -93,6 +94,16 @@ def _mean(interval: Interval) -> dict[str, Any]:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     stopped = None if verdict.stopped is None else asdict(verdict.stopped)
     return verdict.to_builtins() | {"decided": stopped}
+
+
+def _until_mixed(found: UntilMixed) -> dict[str, Any]:
+    return {
+        "mixed": found.mixed,
+        "only_passed": found.passed,
+        "only_failed": found.failed,
+        "not_run_mixed": found.not_run,
+        "mean_reward_of_first_repeats": None if found.first is None else _mean(found.first),
+    }
 
 
 def _sometimes(flaky: Flaky) -> dict[str, Any]:

@@ -26,13 +26,14 @@ from pytest_fcpivot.graders.settings_text import settings_line
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.error_groups import without_numbers
 from pytest_fcpivot.runs.signatures import grouped
+from pytest_fcpivot.runs.until_mixed import WHY_NO_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     import pytest
 
-    from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens
+    from pytest_fcpivot.report.summary import Figures, Subject, Summary, Tokens, UntilMixed
     from pytest_fcpivot.runs.signatures import Cause, CauseGroup, Changed
     from pytest_fcpivot.stats.noise import Noise
 
@@ -247,6 +248,7 @@ def figure_lines(subject: Subject, figures: Figures, *, decided: bool = False) -
             f"mean reward {interval.mean:.4f}  (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
             f"{count_of(interval.n, 'answer')} in {trajectories(interval.clusters)})"
         )
+    lines += _until_mixed_lines(figures.until_mixed)
     lines.append(_counts_line(subject, figures, decided=decided))
     lines += [
         f"pass@{each.k} {each.any_passes:.4f}  pass^{each.k} {each.all_pass:.4f}  (over {each.pivots} pivots)"
@@ -304,15 +306,41 @@ def _lost(subject: Subject, lost: float) -> str:
 def _counts_line(subject: Subject, figures: Figures, *, decided: bool) -> str:
     counts = f"passed {figures.passed}, failed {figures.failed}, errors {figures.errors}"
     if figures.not_run:
-        counts += f", not run{' (decided)' if decided else ''} {figures.not_run} of {figures.selected}"
+        counts += f", not run{_why_not_run(figures, decided=decided)} of {figures.selected}"
     if figures.pass_rate is not None:
         at_mark = "" if subject.mark is None else f" at reward ≥ {subject.mark:.12g}:"
         counts += f"; pass rate{at_mark} {figures.pass_rate:.4f}" + (" of those graded" if figures.errors else "")
-    if figures.errors and figures.graded:
+    if figures.errors and figures.graded and figures.mean_with_errors is not None:
         counts += f"; mean reward {figures.mean_with_errors:.4f} with errors as 0"
     if figures.skipped:
         counts += f"; not counted: skipped or expected to fail {figures.skipped}"
     return counts
+
+
+def _why_not_run(figures: Figures, *, decided: bool) -> str:
+    unneeded = 0 if figures.until_mixed is None else figures.until_mixed.not_run
+    if not unneeded:
+        return f"{' (decided)' if decided else ''} {figures.not_run}"
+    others = figures.not_run - unneeded
+    return f": mixed {unneeded}" + (f" and others {others}" if others else "")
+
+
+def _until_mixed_lines(found: UntilMixed | None) -> list[str]:
+    """Return lines on a run that asked until its pivots were mixed, whose mean over all answers would be biased."""
+    if found is None:
+        return []
+    lines = []
+    first = found.first
+    if first is not None:
+        lines.append(
+            f"mean reward of the first repeats {first.mean:.4f}  (95 % interval {first.low:.4f} to {first.high:.4f}, "
+            f"{count_of(first.n, 'answer')} in {trajectories(first.clusters)}); there is no pass rate: {WHY_NO_RATE}"
+        )
+    lines.append(
+        f"{count_of(found.mixed, 'pivot')} passed and failed (mixed), {found.passed} only passed, "
+        f"{found.failed} only failed"
+    )
+    return lines
 
 
 def _flaky_lines(figures: Figures) -> list[str]:

@@ -110,11 +110,12 @@ class AnswerBook:
 
     With `replays`, errors of the agent count as answers, and a test without an answer under its node id gets the answer
     of its pivot and repeat, even if the run had that pivot from another file; but not if the run had several pivots of
-    that id, from several files.
+    that id, from several files. `settled` are tests whose errors count as answers too: they are not asked again.
     """
 
-    def __init__(self, *, replays: bool) -> None:
+    def __init__(self, *, replays: bool, settled: frozenset[str] = frozenset()) -> None:
         self._replays = replays
+        self._settled = settled
         self._sources: list[_Source] = []
         self._by_test: dict[str, tuple[int, int]] = {}
         self._by_pivot: dict[tuple[str, int], tuple[int, int]] = {}
@@ -160,7 +161,8 @@ class AnswerBook:
                     self._redacted.discard(line.test)
                 continue
             self._redacted.discard(line.test)
-            if not self._replays and (line.has_no_answer or (line.redacted and line.is_error)):
+            no_answer = line.has_no_answer or (line.redacted and line.is_error)
+            if no_answer and not self._replays and line.test not in self._settled:
                 self._forget_error(line, source)
                 continue
             if line.redacted and not line.has_no_answer:
@@ -294,7 +296,7 @@ class AnswerBook:
         if self._replays:
             return None if stored is None else replace(stored, reported=False)  # that was in the replayed run
         self._by_test.pop(test, None)
-        return stored
+        return replace(stored, reported=True) if stored is not None and test in self._settled else stored
 
     def close(self) -> None:
         """Close the files."""

@@ -35,6 +35,7 @@ from pytest_fcpivot.runs.described import DECIDED, RUN_FILE, trouble_in_baseline
 from pytest_fcpivot.runs.directory import RUNS, ended_early, ignore_in_git, now
 from pytest_fcpivot.runs.reader import MOST_REPEATS, Damage, DamagedLineError, lines_of
 from pytest_fcpivot.runs.rewards import PivotRewards, Rewards, rewards_of_run
+from pytest_fcpivot.runs.until_mixed import refuse_until_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,7 @@ def read_side(given: str | Path, base: Path, *, allow_damaged: bool = False) -> 
 
 def _side_of_run(path: Path, name: str, *, allow_damaged: bool) -> Side:
     found = rewards_of_run(path, allow_damaged=allow_damaged)
+    refuse_until_mixed(found.description, name, "a comparison")
     if not len(found.rewards):
         raise RunError(f"{name}: this run has no results")
     notes = []

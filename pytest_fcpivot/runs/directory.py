@@ -23,6 +23,7 @@ from pytest_fcpivot.runs.described import DECIDED, REPLAYS_UNFINISHED, RUN_FILE,
 from pytest_fcpivot.runs.ending import UNTRUSTED
 from pytest_fcpivot.runs.reader import LONGEST, Damage, DamagedLineError, result_line, results_in
 from pytest_fcpivot.runs.trust import written
+from pytest_fcpivot.runs.until_mixed import unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -276,7 +277,7 @@ def ended_early(description: Mapping[str, Any]) -> str | None:
     if status not in _ENDED_WELL:
         return f"its last session ended early, with exit status {status}"
     counts = description.get("counts")
-    left = counts.get("not_run") if isinstance(counts, dict) else None
+    left = counts["not_run"] - unneeded(description) if isinstance(counts, dict) and "not_run" in counts else None
     if description.get(DECIDED) and left:
         return f"it was stopped when its verdict was certain, so that its mean is biased: {left} tests were not run"
     if not isinstance(left, int):

@@ -13,6 +13,7 @@ from pytest_fcpivot.runs.behaviour_counts import BehaviourCounts
 from pytest_fcpivot.runs.error_groups import group_of
 from pytest_fcpivot.runs.record import RUN_AGAIN
 from pytest_fcpivot.runs.signatures import Signatures
+from pytest_fcpivot.runs.until_mixed import NOT_RUN_MIXED, first_test
 from pytest_fcpivot.stats.interval import Interval, mean_interval, pass_at_k
 from pytest_fcpivot.stats.noise import Noise, noise
 
@@ -32,17 +33,23 @@ class _Repeated:
     rewards: list[float] = field(default_factory=list)
     passed: int = 0
 
+    @property
+    def is_mixed(self) -> bool:
+        return 0 < self.passed < len(self.rewards)
+
 
 class Tally:
     """Counts results as they are reported; the figures do not depend on the order."""
 
-    def __init__(self, repeats: int = 1) -> None:
+    def __init__(self, repeats: int = 1, *, until_mixed: bool = False) -> None:
         self.repeats = repeats
+        self.until_mixed = until_mixed
         self.passed = 0
         self.failed = 0
         self.errors = 0
         self.skipped = 0  # by a mark, a fixture or the agent, or expected failures; not among the selected
         self.not_run = 0  # selected tests without a report at the session's end
+        self.not_run_mixed = 0  # those of them that were not needed, because their pivots were mixed
         self.again = 0  # errors whose tests were run again
         self.redacted = 0  # answers that were recorded with *** in place of a secret
         self.repeated = 0  # results of tests that already had one, which are not counted
@@ -74,6 +81,8 @@ class Tally:
         self.flags: Counter[str] = Counter()  # oddities of answers
         self.unread = 0  # answers with a flag for --fc-max-unread: probably not what the model meant
         self._by_pivot: dict[str, _Repeated] = {}  # by node id of the first repeat, if pivots are repeated
+        self.mixed = 0  # pivots that have passed and failed
+        self._first_rewards: dict[str, list[float]] = {}  # of the first repeats, by trajectory
 
     def add(self, record: CaseRecord, test: str, outcome: str) -> None:
         """Count one result by pytest's outcome; skips and expected failures are counted separately."""
@@ -101,10 +110,14 @@ class Tally:
             self._own_passed += passed
             self._own_rewards.append(record.reward)
         if self.repeats > 1:
-            name = test.replace(f"[r{record.repeat}]", "", 1)
+            if record.repeat == 1:
+                self._first_rewards.setdefault(record.trajectory_id, []).append(record.reward)
+            name = first_test(test, record.repeat)
             repeated = self._by_pivot.setdefault(name, _Repeated(record.pivot_id, record.trajectory_id))
+            was_mixed = repeated.is_mixed
             repeated.rewards.append(record.reward)
             repeated.passed += passed
+            self.mixed += repeated.is_mixed and not was_mixed
         self.categories[record.category or ""] += 1
         self.signatures.add(record, test, passed=passed)
         self.behaviour.add(record)
@@ -161,12 +174,28 @@ class Tally:
     def counts(self) -> dict[str, int]:
         """Return the tests by outcome: `selected` is the sum of the next four; `skipped` is separate."""
         names = ("selected", "passed", "failed", "errors", "not_run", "skipped")
-        return {name: getattr(self, name) for name in names}
+        mixed = {NOT_RUN_MIXED: self.not_run_mixed} if self.until_mixed else {}
+        return {name: getattr(self, name) for name in names} | mixed
+
+    def is_mixed(self, test: str, repeat: int) -> bool:
+        """Return whether the pivot of a test (a node id) that runs at this repeat has passed and failed."""
+        found = self._by_pivot.get(first_test(test, repeat))
+        return found is not None and found.is_mixed
+
+    def outcomes(self, first: str) -> tuple[bool, ...]:
+        """Return the outcomes that a pivot has had, each once, by the node id of its first repeat."""
+        found = self._by_pivot.get(first)
+        return () if found is None else (True,) * bool(found.passed) + (False,) * (found.passed < len(found.rewards))
+
+    def uniform(self) -> tuple[int, int]:
+        """Return how many of the pivots that are not mixed have passed and failed; some may lack answers."""
+        passed = [bool(each.passed) for each in self._by_pivot.values() if not each.is_mixed]
+        return sum(passed), len(passed) - sum(passed)
 
     @property
     def pass_rate(self) -> float | None:
-        """Share of passed tests among those graded."""
-        return self.passed / self.graded if self.graded else None
+        """Share of passed tests among those graded; None if repeats were asked until mixed, which biases it."""
+        return self.passed / self.graded if self.graded and not self.until_mixed else None
 
     @property
     def total_reward(self) -> float:
@@ -178,13 +207,17 @@ class Tally:
         return {trajectory: tuple(rewards) for trajectory, rewards in list(self._rewards.items())}
 
     def mean_reward(self) -> Interval | None:
-        """Mean reward over the graded, with its interval."""
-        return mean_interval(self._rewards)
+        """Mean reward over the graded, with its interval; None if repeats were asked until mixed, which biases it."""
+        return None if self.until_mixed else mean_interval(self._rewards)
+
+    def mean_of_first(self) -> Interval | None:
+        """Mean reward over the first repeats, which are asked in any case, with its interval."""
+        return mean_interval(self._first_rewards)
 
     def mean_with_errors(self) -> float | None:
-        """Mean reward with every error counted as 0."""
+        """Mean reward with every error counted as 0; None if repeats were asked until mixed, which biases it."""
         total = self.graded + self.errors
-        return self.total_reward / total if total else None
+        return self.total_reward / total if total and not self.until_mixed else None
 
     def latency_quantiles(self, *shares: float) -> list[float]:
         """Return quantiles of the calls' latencies in seconds, nearest rank; an empty list without calls."""
@@ -192,16 +225,23 @@ class Tally:
         return [ranked[max(0, math.ceil(share * len(ranked)) - 1)] for share in shares] if ranked else []
 
     def pass_at(self, k: int) -> tuple[float, float, int] | None:
-        """Return pass@k, pass^k, and the number of pivots graded at least k times; None if there are no such pivots."""
+        """Return pass@k, pass^k, and the number of pivots graded at least k times; None if there are none.
+
+        It is None as well if repeats were asked until mixed: only pivots that are not have all of them.
+        """
+        if self.until_mixed:
+            return None
         return pass_at_k(((len(each.rewards), each.passed) for each in self._by_pivot.values()), k)
 
     def sometimes(self) -> list[tuple[str, int, int]]:
         """Return the pivots that passed in some repeats only: id, passed and graded answers, in order of id."""
         each = self._by_pivot.values()
-        return sorted((p.pivot_id, p.passed, len(p.rewards)) for p in each if 0 < p.passed < len(p.rewards))
+        return sorted((p.pivot_id, p.passed, len(p.rewards)) for p in each if p.is_mixed)
 
     def noise(self) -> Noise | None:
         """Return the model's own part of the variance of the mean reward; None if it cannot be known."""
+        if self.until_mixed:
+            return None
         by_trajectory: dict[str, list[list[float]]] = {}
         for each in self._by_pivot.values():
             by_trajectory.setdefault(each.trajectory_id, []).append(each.rewards)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data.selection import parse_shard
 from pytest_fcpivot.runs.directory import ended_early
+from pytest_fcpivot.runs.until_mixed import unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ def tests_without_result(description: Mapping[str, Any], results: int) -> int | 
     counts: Mapping[str, int] = description.get("counts") or {}
     if "selected" not in counts:
         return None
-    selected, left = counts["selected"], counts.get("not_run", 0)
+    selected, left = (number - unneeded(description) for number in (counts["selected"], counts.get("not_run", 0)))
     if results <= selected - left:
         return selected - results
     # the last session resumed a part of the run, and its counts are of that part

@@ -19,6 +19,7 @@ from pytest_fcpivot.session.hooks import PivotSession
 from pytest_fcpivot.session.kept_calls import KeptCalls
 from pytest_fcpivot.session.ledger import Ledger
 from pytest_fcpivot.session.plan import make_plan
+from pytest_fcpivot.session.queue import whole_window
 from pytest_fcpivot.session.quick_exit import end_quickly
 from pytest_fcpivot.session.redaction import Redaction
 from pytest_fcpivot.session.stored_answers import StoredAnswers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.deciding import Deciding
     from pytest_fcpivot.session.gating import Gating
     from pytest_fcpivot.session.plan import Plan
+    from pytest_fcpivot.session.until_mixed import UntilMixed
 
 
 def begin(config: pytest.Config) -> PivotSession:
@@ -58,11 +60,12 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
     gating = None if is_worker(config) else _gate(config, plan)
     calls = KeptCalls(config, recorder, redact)
     grading = Grading(plan, judging)
+    stored = StoredAnswers(plan.book, replays=plan.replays, crashes=calls.crashes)
     asker = Asker(
         config,
         plan,
         grading,
-        stored=StoredAnswers(plan.book, replays=plan.replays, crashes=calls.crashes),
+        stored=stored,
         judging=judging,
         log=calls.log,
         servers=servers,
@@ -76,6 +79,7 @@ def make_session(config: pytest.Config, redact: Redactor) -> PivotSession:
         asker=asker,
         calls=calls,
         deciding=None if gating is None else _deciding(plan),
+        mixing=_mixing(plan, stored) if plan.asks_until_mixed else None,
     )
 
 
@@ -96,6 +100,13 @@ def _deciding(plan: Plan) -> Deciding | None:
     from pytest_fcpivot.session.deciding import Deciding  # noqa: PLC0415 (only if asked for)
 
     return Deciding(plan)
+
+
+def _mixing(plan: Plan, stored: StoredAnswers) -> UntilMixed:
+    """Return what passes over the tests of mixed pivots."""
+    from pytest_fcpivot.session.until_mixed import UntilMixed  # noqa: PLC0415 (only if asked for)
+
+    return UntilMixed(whole_window(plan.options.concurrency), stored, plan.outcomes)
 
 
 def _recorder(config: pytest.Config, plan: Plan) -> Recorder:

@@ -152,3 +152,13 @@ def let_go_of_frames(raised: pytest.ExceptionInfo[BaseException]) -> None:
         raised.value.__traceback__ = _NOWHERE
         raised._excinfo = (*held[:2], _NOWHERE)  # noqa: SLF001
     raised.traceback = pytest.ExceptionInfo.from_exc_info((raised.type, raised.value, raised.tb)).traceback
+
+
+def tear_down_to(item: pytest.Item, following: pytest.Item | None) -> None:
+    """Tear down all that is set up and not needed by the test that follows `item`, which does not run itself.
+
+    Fallback: nothing is torn down, and if the next test is of another file, pytest reports it as an error.
+    """
+    state = getattr(item.session, "_setupstate", None)
+    if state is not None:
+        state.teardown_exact(following)

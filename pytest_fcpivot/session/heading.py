@@ -33,6 +33,8 @@ def _lines(plan: Plan, grading: Grading, recorder: Recorder) -> Iterator[str]:
         yield settings
     if plan.stops_early:
         yield f"stops when the gate is decided; trajectories in the random order of seed {plan.options.seed}"
+    if plan.asks_until_mixed:
+        yield f"asks at a pivot up to {plan.repeats} times, until it has passed and failed"
     yield from (f"{dataset.label}: {dataset.note}" for dataset in plan.datasets if dataset.note is not None)
     if stored is not None and book is not None:
         yield f"{'replays' if plan.replays else 'resumes'} {plan.shown_path(stored.path)}, {len(book)} answers kept"

@@ -16,6 +16,7 @@ from pytest_fcpivot.session.closing import Closing
 from pytest_fcpivot.session.heading import heading
 from pytest_fcpivot.session.items import PivotFile, PivotItem
 from pytest_fcpivot.session.progress import progress_of
+from pytest_fcpivot.session.queue import CollectedQueue
 from pytest_fcpivot.session.reports import Reports
 from pytest_fcpivot.session.reruns import OneCaseEach
 from pytest_fcpivot.session.short_memory import ShortMemory
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from pytest_fcpivot.session.kept_calls import KeptCalls
     from pytest_fcpivot.session.ledger import Ledger
     from pytest_fcpivot.session.plan import Plan
+    from pytest_fcpivot.session.queue import Queue
+    from pytest_fcpivot.session.until_mixed import UntilMixed
 
 
 class PivotSession:
@@ -57,6 +60,7 @@ class PivotSession:
         asker: Asker,
         calls: KeptCalls,
         deciding: Deciding | None,
+        mixing: UntilMixed | None,
     ) -> None:
         self.config = config
         self.plan = plan
@@ -64,12 +68,20 @@ class PivotSession:
         self.grading = grading
         self.asker = asker
         self.calls = calls
+        self.mixing = mixing
         self.names = TestNames(plan)
         self.closing = Closing(plan, ledger, deciding)
         self._judging = judging
         self._reports = Reports(plan, asker, is_worker=is_worker(config))
         self._session: pytest.Session | None = None
         self._short = ShortSummary()
+
+        if mixing is not None:
+            self.look_ahead_in(CollectedQueue())
+
+    def look_ahead_in(self, queue: Queue) -> None:
+        """Ask ahead of the tests in this queue, of which some may have to wait for others."""
+        self.asker.take_from(queue if self.mixing is None else self.mixing.ahead(queue))
 
     # ---------------------------------------------------------------- the beginning
 
@@ -85,6 +97,8 @@ class PivotSession:
             self.closing.begin(session)
         plugins = self.config.pluginmanager
         plugins.register(self._short, "fcpivot-short-summary")
+        if self.mixing is not None:
+            plugins.register(self.mixing, "fcpivot-until-mixed")
         reporter = plugins.getplugin("terminalreporter")
         if reporter is not None and self.config.getoption("durations", None) is None:
             plugins.register(ShortMemory(reporter, {dataset.label for dataset in self.plan.datasets}))

@@ -11,9 +11,11 @@ from pytest_fcpivot.runs.ending import Ending, exit_status, gated_status
 from pytest_fcpivot.runs.own_rewards import OwnRewards
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.tally import Tally
+from pytest_fcpivot.runs.until_mixed import first_test
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.refusals import Refusals
 from pytest_fcpivot.session.reports import is_gated
+from pytest_fcpivot.session.test_names import TestNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +39,7 @@ class Ledger:
         self._plan = plan
         self.recorder = recorder
         self.gating = gating
-        self.tally = Tally(plan.repeats)
+        self.tally = Tally(plan.repeats, until_mixed=plan.options.until_mixed)
         self.ending = Ending()
         self.uncollected: list[str] = []
         self.complete = False
@@ -46,6 +48,8 @@ class Ledger:
         # Only nemo-gym is meant to give the verifier's own rewards, so only its rewards are compared.
         compares = plan.book is not None and isinstance(plan.grader, NemoGymGrader)
         self.own_rewards = OwnRewards(plan.book.own_rewards if plan.book is not None and compares else {})
+        self._names = TestNames(plan) if plan.options.until_mixed else None
+        self._errors: list[str] = []  # the tests that ended in errors, if repeats are asked until mixed
         self._refusals = Refusals()
         self._left: list[str] | None = None
 
@@ -73,6 +77,8 @@ class Ledger:
         trouble = self._record(record, test, outcome) if is_result and not record.kept else None
         self.tally.add(record, test, outcome)
         self.own_rewards.add(record)
+        if self._names is not None and is_result and record.reward is None:
+            self._errors.append(test)
         if self.gating is not None and is_result:
             self.gating.add(record, test)
         self.ending.add_result(test)  # last: if Ctrl-C comes before, the test counts as not run
@@ -129,7 +135,7 @@ class Ledger:
             session.exitstatus in TO_THE_END
             and not (interrupted or stopped or session.shouldfail)
             and self.ending.selection
-            and not (lost or self.tally.not_run)
+            and not (lost or self.tally.not_run > self.tally.not_run_mixed)
         )
         own = int(session.exitstatus)
         session.exitstatus = exit_status(own, lost=lost, identity_broken=self.broken, interrupted=interrupted)
@@ -165,6 +171,19 @@ class Ledger:
             own, int(session.exitstatus), fails=verdict.fails, only_wrong_answers=only_answers and not of_others
         )
 
+    def is_unneeded(self, test: str) -> bool:
+        """Return whether a test need not run, because its pivot has passed and failed."""
+        found = None if self._names is None else self._names.find(test)
+        if found is None or found[1] == 1:
+            return False
+        before = self._plan.outcomes  # of a run that is resumed, also of repeats that this session does not run
+        return self.tally.is_mixed(test, found[1]) or before.is_mixed(first_test(test, found[1]))
+
+    @property
+    def errors_to_ask(self) -> int:
+        """How many errors a resumed run asks again: all but those that are not needed."""
+        return self.tally.errors - sum(map(self.is_unneeded, self._errors))
+
     @property
     def _is_decided(self) -> bool:
         """Whether the gate was decided before all answers were there."""
@@ -192,7 +211,9 @@ class Ledger:
         """Count the tests without a result; they are lost, except after an interrupt, --maxfail, or a decision."""
         self.ending.selection = selected is not None
         self._left = None if selected is None else self.ending.left(selected)
-        left = self.tally.not_run = len(self._left or ())
+        self.tally.not_run = len(self._left or ())
+        self.tally.not_run_mixed = sum(map(self.is_unneeded, self._left or ()))
+        left = self.tally.not_run - self.tally.not_run_mixed
         stopped_at_failures = session.shouldfail and session.config.getoption("maxfail", 0)
         wanted = stopped_at_failures or interrupted or self._is_decided
         if left and session.exitstatus in TO_THE_END and not wanted:

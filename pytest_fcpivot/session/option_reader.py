@@ -121,6 +121,7 @@ class OptionReader:
             empty_arguments="object" if self._choice("fc_empty_arguments", "text", "object") == "object" else "text",
             bad_rows="skip" if self._choice("fc_bad_rows", "refuse", "skip") == "skip" else "refuse",
             repeats=self._number("fc_repeats", int, least=1, most=MOST_REPEATS) or 1,
+            until_mixed=self._truth("fc_until_mixed") or False,
             concurrency=concurrency,
             retries=self._number("fc_retries", int, least=0, most=1000),
             deadline=deadline or None,

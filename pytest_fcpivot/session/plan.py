@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fcpivot.graders import is_bundled
 from pytest_fcpivot.runs.described import REPLAYS_UNFINISHED
 from pytest_fcpivot.runs.unfinished import why_unfinished
+from pytest_fcpivot.runs.until_mixed import Outcomes
 from pytest_fcpivot.session import options
 from pytest_fcpivot.session.datasets import Datasets
 from pytest_fcpivot.session.grader_choice import choose_grader
@@ -43,8 +44,9 @@ class Plan:
 
     `given` has the raw values of the options that were given; `raw_options` has those of all options, with the names
     under which they were given. `arguments` are the session's paths, None if it runs the data alone; `stored_arguments`
-    are those that come from the stored run. `described_grader` and `judge` are as in run.json; `judge` is None for a
-    grader that does not score messages. `here` is the directory in which pytest was called. `only_looks`: no test runs,
+    are those that come from the stored run, and `outcomes` those of its pivots, if it is resumed and asks until they
+    are mixed. `described_grader` and `judge` are as in run.json; `judge` is None for a grader that does not score
+    messages. `here` is the directory in which pytest was called. `only_looks`: no test runs,
     as with --collect-only. `only_sets_up`: tests are set up, and go no further.
     """
 
@@ -55,6 +57,7 @@ class Plan:
     arguments: list[str] | None
     stored: StoredRun | None
     book: AnswerBook | None
+    outcomes: Outcomes
     stored_arguments: list[str]
     grader: Grader
     described_grader: dict[str, Any]
@@ -71,6 +74,11 @@ class Plan:
         """Whether the session stops when its gate is decided."""
         gate = self.options.gate
         return gate is not None and gate.stop_alpha is not None and not self.only_looks
+
+    @property
+    def asks_until_mixed(self) -> bool:
+        """Whether tests are passed over once their pivots have passed and failed; a replay grades all answers."""
+        return self.options.until_mixed and not self.replays
 
     @property
     def replays(self) -> bool:
@@ -162,12 +170,16 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
         check_same_session(config, received, datasets)
     recorded = None if stored is None else stored.description.get("grader")
     choice = choose_grader(config, chosen, datasets, recorded)
-    book = None if stored is None else stored.book(allow_damaged=chosen.allow_damaged)
+    outcomes, settled = Outcomes(), frozenset[str]()
+    if stored is not None and chosen.until_mixed:
+        outcomes, settled = stored.outcomes()
+    book = None if stored is None else stored.book(allow_damaged=chosen.allow_damaged, settled=settled)
     reruns = Reruns(config, replays=stored is not None and stored.replays)
     repeats = datasets.repeats(chosen.repeats if "fc_repeats" in given else None)
     if book is not None and is_rollouts:
         repeats = max(repeats, book.repeats)  # rollouts have the number of repeats in them
     only_looks = any(config.getoption(name, False) for name in _LOOKS)
+    _refuse_until_mixed(chosen, raw_options, repeats, replays=stored is not None and stored.replays)
     judging, judge = (None, None) if only_looks else make_judging(config, chosen, choice.grader, servers, redact)
     plan = Plan(
         options=chosen,
@@ -177,6 +189,7 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
         arguments=arguments,
         stored=stored,
         book=book,
+        outcomes=outcomes,
         stored_arguments=stored_arguments,
         grader=choice.grader,
         described_grader=choice.described,
@@ -189,6 +202,16 @@ def make_plan(config: pytest.Config, redact: Redactor, servers: Servers) -> tupl
         only_sets_up=bool(config.getoption("setuponly", False)),
     )
     return plan, judging
+
+
+def _refuse_until_mixed(
+    chosen: Options, raw_options: Mapping[str, tuple[Any, str]], repeats: int, *, replays: bool
+) -> None:
+    """Raise OptionError for options with which asking until mixed makes no sense."""
+    if chosen.until_mixed:
+        from pytest_fcpivot.session.until_mixed_options import refuse  # noqa: PLC0415 (only if asked for)
+
+        refuse(raw_options, repeats, replays=replays, gates=chosen.gate is not None)
 
 
 def _take_arguments(config: pytest.Config, stored: StoredRun | None) -> list[str]:

@@ -287,8 +287,9 @@ class ProgressReport:
         with self._counting:
             counted = self._counted
             interval = None if counted is None else counted.interval
+            mixed = tally.mixed if tally.until_mixed else None
             done = tally.graded + tally.errors + tally.skipped
-            if now >= self._interval_at and (counted is None or done != self._of_interval):
+            if mixed is None and now >= self._interval_at and (counted is None or done != self._of_interval):
                 interval, self._of_interval = mean_interval(tally.rewards_so_far()), done
                 if interval is not None:
                     self._interval_at = _next(now)
@@ -302,9 +303,10 @@ class ProgressReport:
                 retries=sum(tally.retries.copy().values()),
                 tokens=(usage[0], usage[2]) if tally.with_usage else None,
                 cost=cost,
-                expected_cost=None if cost is None or not done else cost / done * total,
+                expected_cost=None if cost is None or not done or mixed is not None else cost / done * total,
                 currency="" if price is None else price.currency,
-                may_stop=self._plan.stops_early,
+                may_stop=self._plan.stops_early or mixed is not None,
+                mixed=mixed,
                 gate=self._gate,
             )
             self._remember_rate(now, done)

@@ -33,6 +33,11 @@ def window(config: pytest.Config, concurrency: int, *, may_stop: bool) -> int:
         return concurrency
     if may_stop:
         return _WINDOW_IF_IT_MAY_STOP * concurrency
+    return whole_window(concurrency)
+
+
+def whole_window(concurrency: int) -> int:
+    """Return how many pivots may be asked ahead by a process that nothing is known to stop."""
     return max(_LEAST_WINDOW, _WINDOW_IN_CALLS * concurrency)
 
 

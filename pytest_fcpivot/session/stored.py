@@ -24,6 +24,7 @@ from pytest_fcpivot.runs.damage import listed, would_be_missing
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import COMPARED_BY_MEANING, RunDirectory, judge_of_run
 from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.runs.until_mixed import Outcomes, outcomes_of
 from pytest_fcpivot.session.options import command_line, is_typed
 from pytest_fcpivot.session.worker_plan import received_plan
 
@@ -204,12 +205,20 @@ class StoredRun:
                     f"{flag_of(name)}: the run's value has a secret in it, which is not recorded; pass the option again"
                 )
 
-    def book(self, *, allow_damaged: bool) -> AnswerBook:
+    def outcomes(self) -> tuple[Outcomes, frozenset[str]]:
+        """Return the outcomes of a run that asks until its pivots are mixed, and its errors that are not asked again.
+
+        A replay has none: it grades all answers.
+        """
+        return (Outcomes(), frozenset()) if self.replays else outcomes_of(RunDirectory(self.path).results)
+
+    def book(self, *, allow_damaged: bool, settled: frozenset[str] = frozenset()) -> AnswerBook:
         """Read the stored answers; raises RunError in a replay if lines cannot be read, unless `allow_damaged`.
 
-        A resumed run needs no permission, because the tests of such lines are asked again.
+        A resumed run needs no permission, because the tests of such lines are asked again. `settled` are the tests
+        that are not asked again although they ended in an error.
         """
-        book = AnswerBook(replays=self.replays)
+        book = AnswerBook(replays=self.replays, settled=settled)
         if self.is_run:
             book.add_run(RunDirectory(self.path))
         else:

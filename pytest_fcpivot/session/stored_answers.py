@@ -44,7 +44,11 @@ class StoredAnswers:
 
     def has(self, item: PivotItem) -> bool:
         """Return whether there is an answer to an item."""
-        return self._book is not None and self._book.has(item.nodeid, item.entry.id, item.repeat)
+        return self.knows(item.nodeid, item.entry.id, item.repeat)
+
+    def knows(self, test: str, pivot_id: str, repeat: int) -> bool:
+        """Return whether there is an answer to a test, by its node id."""
+        return self._book is not None and self._book.has(test, pivot_id, repeat)
 
     def read(self, item: PivotItem) -> StoredAnswer | None:
         """Return the answer to an item before its test runs; None if there is none."""

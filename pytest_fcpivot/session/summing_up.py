@@ -74,7 +74,7 @@ def summary_of(
         lost=ending.lost,
         why_lost=ending.why,
         uncollected=tuple(ending.uncollected),
-        to_complete=not plan.replays and (not ledger.complete or figures.errors > 0),
+        to_complete=not plan.replays and (not ledger.complete or ledger.errors_to_ask > 0),
         rerun=rerun_line(config, plan, recorder.path) if figures.errors or (figures.failed and not xfails) else None,
         verdict=None if verdict is None else hidden(plan, verdict),
         calls_under_way=calls_under_way,

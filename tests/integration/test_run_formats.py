@@ -128,6 +128,7 @@ def test_runs(counted: Counted, model: Model) -> None:
         "judged": ["--fc-grader=agentic", "--fc-judge=puppet-judge", f"--fc-judge-base-url={model.url}"],
         "decided": ["--fc-fail-under=0.9", "--fc-min-pivots=1", "--fc-stop-when-decided"],
         "own": ["--fc-grader=halved:Halved", "--fc-grader-option=least=0.2"],
+        "mixed": ["--fc-repeats=2", "--fc-until-mixed"],
         "one": ["--fc-shard=1/2", "--fc-limit=2"],
         "other": ["--fc-shard=2/2", "--fc-limit=2"],
     }.items():
@@ -138,7 +139,7 @@ def test_runs(counted: Counted, model: Model) -> None:
     counted.run_here("--fc-replay=decided", "--fc-run=in_part")
     assert cli.main(["merge", "one", "other", "-o", "merged"]) == 0
     runs = [file.parent for file in sorted(project.path.glob("*/run.json"))]
-    assert len(runs) == 11
+    assert len(runs) == 12
     described = _hold("run", (json.loads((run / "run.json").read_bytes()) for run in runs))
     results = _hold("results", (line for run in runs for line in _lines(run / "results.jsonl")))
     summaries = _hold("summary", (json.loads((run / "summary.json").read_bytes()) for run in runs))

@@ -101,3 +101,10 @@ def test_tokens_and_times() -> None:
     shown = [log_line(each).split("tokens: ")[1].split(" in, ")[0] for each in tokens]
     assert shown == ["812", "10.0k", "100k", "3.46M", "346M"]
     assert [duration(seconds) for seconds in (0, 59.6, 605, 3725)] == ["0:00", "1:00", "10:05", "1:02:05"]
+
+
+def test_until_mixed() -> None:
+    """A session that asks until pivots are mixed says how many are, and no mean, which would be biased."""
+    progress = Progress(done=90, total=800, elapsed_s=5, mixed=41, left_s=30, may_stop=True)
+    assert log_line(progress) == "pivots 90/800 after 0:05 | 41 mixed | about 0:30 left at most"
+    assert live_line(progress, 24) == "90/800 | 41 mixed"

@@ -162,3 +162,30 @@ def test_the_writer_to_the_terminal(pytestconfig: pytest.Config) -> None:
     finally:
         compat.write_to(writer, file)
     assert other.getvalue() == "half a line"
+
+
+def test_what_a_test_needs_is_torn_down(pytester: pytest.Pytester) -> None:
+    """Fixtures of a file end where tests are passed over that were to end them, and their errors are reported."""
+    pytester.makeconftest(
+        """
+        from functools import partial
+        import pytest
+        from pytest_fcpivot.session.compat import tear_down_to
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item, nextitem):
+            if item.name == "test_passed_over":
+                tear_down_to(item, nextitem)
+                return True
+
+        @pytest.fixture(scope="module", autouse=True)
+        def of_module(request):
+            yield
+            print("ended", request.module.__name__)
+        """
+    )
+    tests = "def test_runs(): pass\ndef test_passed_over(): raise SystemExit\n"
+    pytester.makepyfile(test_one=tests, test_two=tests)
+    result = pytester.runpytest_inprocess("-s", "-p", "no:randomly")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*ended test_one*", "*ended test_two*"])

@@ -25,7 +25,7 @@ from pytest_fcpivot.report.html.model import (
     Slice,
     ToolRow,
 )
-from pytest_fcpivot.report.html.results import CALL, MALFORMED, MESSAGE, NOTHING
+from pytest_fcpivot.report.html.results import CALL, MALFORMED, MESSAGE, NOTHING, without_bias
 from pytest_fcpivot.report.merged import subject_of_run
 from pytest_fcpivot.report.show_command import show_command
 from pytest_fcpivot.report.summary import Figures
@@ -97,7 +97,7 @@ def screen_of(
         unchecked=sum(entry.schema == "unusable-schema" for entry in entries),
         ladder=ladder,
         faults=faults,
-        slices=tuple(_slices(entries)),
+        slices=tuple(_slices(without_bias(entries, run.description))),
         strip=strip,
         strip_note=strip_note,
         watched=watched,

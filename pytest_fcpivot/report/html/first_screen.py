@@ -17,12 +17,13 @@ from pytest_fcpivot.report.html.history import history
 from pytest_fcpivot.report.html.results import ANSWERS, CALL, MESSAGE, NOTHING, OTHER_TOOL, RIGHT_TOOL
 from pytest_fcpivot.report.html.tables import many, table
 from pytest_fcpivot.runs.signatures import grouped
+from pytest_fcpivot.runs.until_mixed import WHY_NO_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_fcpivot.report.html.model import Faults, Screen, Signed, Slice
-    from pytest_fcpivot.report.summary import Figures
+    from pytest_fcpivot.report.summary import Figures, UntilMixed
     from pytest_fcpivot.runs.signatures import Cause, CauseGroup
 
 _OPEN = 10  # signatures that are listed at once
@@ -151,6 +152,9 @@ def _figures(screen: Screen) -> Iterator[Markup]:
 
 def _reward(screen: Screen) -> Iterator[Markup]:
     interval = screen.figures.interval
+    if screen.figures.until_mixed is not None:
+        yield from _until_mixed(screen.figures.until_mixed)
+        return
     if interval is None:
         yield element("p", "No answer was graded.")
         return
@@ -166,6 +170,24 @@ def _reward(screen: Screen) -> Iterator[Markup]:
     figures, mark = screen.figures, screen.subject.mark
     at = "" if mark is None else f" at a reward of {mark:.12g} or more"
     yield element("p", f"{figures.passed:,} passed{at}, {figures.failed:,} failed")
+
+
+def _until_mixed(found: UntilMixed) -> Iterator[Markup]:
+    """Yield what is known of a run that asked until its pivots were mixed, whose mean over all answers is biased."""
+    first = found.first
+    if first is not None:
+        yield element("p", element("b", f"{first.mean:.4f}", class_="value"))
+        yield element(
+            "p",
+            f"over the first repeats, 95 % interval {first.low:.4f} to {first.high:.4f}, over {first.n:,} answers in "
+            f"{many(first.clusters, 'trajectory', 'trajectories')}",
+        )
+    yield element("p", f"There is no pass rate: {WHY_NO_RATE}.", class_="hint")
+    yield element(
+        "p",
+        f"{many(found.mixed, 'pivot')} passed and failed (mixed), {found.passed:,} only passed, "
+        f"{found.failed:,} only failed",
+    )
 
 
 def _change(screen: Screen) -> Iterator[Markup]:
@@ -206,7 +228,10 @@ def _trouble(figures: Figures) -> Iterator[Markup]:
         for group in sorted(figures.error_groups, key=lambda each: -each.count)[:_OPEN]
     ]
     flags = ((CUT_OFF, "cut off at the token limit"), (MALFORMED, "malformed"), (CALL_LIKE, "calls written as text"))
+    unneeded = 0 if figures.until_mixed is None else figures.until_mixed.not_run
     lines.append(("not run", figures.not_run, "outcome=not run"))
+    if unneeded:
+        lines.append((f"{_DASH} not needed, since their pivots are mixed", unneeded, None))
     lines += [(words, figures.flags.get(flag, 0), f"flag={flag}") for flag, words in flags]
     rows = [
         element(

@@ -11,6 +11,7 @@ from pytest_fcpivot.graders import passes
 from pytest_fcpivot.graders.agentic import AgenticGrader
 from pytest_fcpivot.options.table import DEFAULT_PASS_MARK
 from pytest_fcpivot.report.html.model import Faults, Rung
+from pytest_fcpivot.report.html.results import without_bias
 from pytest_fcpivot.runs.reader import line_at, open_regular, result_line
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def climb(run: RunRead, most: int) -> tuple[tuple[Rung, ...], Faults]:
     totals, passed, judged = ([0.0] * len(LADDER), [0] * len(LADDER), [0] * len(LADDER))
     same: dict[Rewards, Rewards] = {}  # few different ones, which entries share
     by_row: dict[int, dict[int, list[Entry]]] = {}
-    for entry in _some(list(run.results.entries.values()), most):
+    for entry in _some(without_bias(run.results.entries.values(), run.description), most):
         if entry.row >= 0 and entry.answered is not None:
             by_row.setdefault(entry.data, {}).setdefault(entry.row, []).append(entry)
     with open_regular(run.path / "results.jsonl") as stream:

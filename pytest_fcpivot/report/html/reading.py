@@ -18,6 +18,7 @@ from pytest_fcpivot.runs.data_of_test import DataOfTests
 from pytest_fcpivot.runs.described import read_with_origin
 from pytest_fcpivot.runs.directory import RunDirectory
 from pytest_fcpivot.runs.trust import Origin, find_key
+from pytest_fcpivot.runs.until_mixed import unneeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +76,7 @@ def read_run(
     the data raises if the user names the files.
     """
     description, origin = read_with_origin(path, find_key())
-    names = frozenset(each["name"] for each in description["data"])
-    results = read_results(RunDirectory(path).results, description["repeats"], names, with_answers=with_answers)
+    results = read_results(RunDirectory(path).results, description, with_answers=with_answers)
     if not allow_damaged:
         refuse_losses(path, results.damages)
     run = RunRead(path, name, shown, description, results, bundled_grader(description["grader"]), origin is Origin.HERE)
@@ -100,6 +100,7 @@ def _count_left(run: RunRead) -> None:
     counts, tally = run.description.get("counts"), run.results.tally
     if counts is not None:
         tally.not_run, tally.skipped = counts.get("not_run", 0), counts.get("skipped", 0)
+        tally.not_run_mixed = unneeded(run.description)
     elif run.description.get("arguments") is None:  # no session came to its end: of the data's own tests alone
         selected = sum(each["selected"] for each in run.description["data"]) * run.description["repeats"]
         tally.not_run = max(0, selected - len(run.results.entries))
@@ -177,11 +178,8 @@ def read_base(side: Side, places: frozenset[str]) -> BaseRead:
     found = BaseRead(side, by_id_alone=len(side.rewards.places) == 1 == len(places))
     if side.is_baseline or side.path is None:
         return found
-    names = frozenset(each["name"] for each in side.description["data"])
-    found.path, found.results = (
-        side.path,
-        read_results(RunDirectory(side.path).results, side.description["repeats"], names, with_answers=True),
-    )
+    found.path = side.path
+    found.results = read_results(RunDirectory(side.path).results, side.description, with_answers=True)
     for entry in found.results.entries.values():
         found.answers["" if found.by_id_alone else entry.place, entry.pivot_id, entry.repeat] = entry
     return found

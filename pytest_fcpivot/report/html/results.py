@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.actions import MALFORMED_OUTPUT
 from pytest_fcpivot.core.jsontext import shorten
@@ -17,9 +17,10 @@ from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.rewards import Rewards, place_of
 from pytest_fcpivot.runs.signatures import Signature, signature_of
 from pytest_fcpivot.runs.tally import Tally
+from pytest_fcpivot.runs.until_mixed import is_until_mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 OUTCOMES = ("passed", "failed", "error", "not run")
@@ -100,29 +101,27 @@ class Results:
     answers: Answers | None = None
 
 
-def read_results(path: Path, repeats: int, own_places: Collection[str], *, with_answers: bool = False) -> Results:
-    """Read results.jsonl; `own_places` are the names of the data, whose own tests are told apart from a user's.
+def read_results(path: Path, about: Mapping[str, Any], *, with_answers: bool = False) -> Results:
+    """Read results.jsonl of the run that `about` describes, as run.json does.
 
     A later line of a test replaces an earlier one. Raises RunError if the file cannot be read.
     """
     answers = Answers() if with_answers else None
-    found, again = _pass(path, repeats, own_places, answers, None)
+    found, again = _pass(path, about, answers, None)
     if again:  # seldom: a resumed run, or another plugin that ran tests again
         last = {test: entry.offset for test, entry in found.entries.items() if entry.offset is not None}
-        found, _ = _pass(path, repeats, own_places, None, frozenset(last.values()))
+        found, _ = _pass(path, about, None, frozenset(last.values()))
     found.answers = answers
     return found
 
 
 def _pass(
-    path: Path,
-    repeats: int,
-    own_places: Collection[str],
-    answers: Answers | None,
-    wanted: frozenset[int] | None,
+    path: Path, about: Mapping[str, Any], answers: Answers | None, wanted: frozenset[int] | None
 ) -> tuple[Results, bool]:
     """Read the file once; returns also whether a test has several lines. `wanted` are the offsets that count."""
-    found = Results({}, Tally(repeats), Rewards(), Damages())
+    own_places = frozenset(each["name"] for each in about["data"])  # their own tests are told apart from a user's
+    tally = Tally(about["repeats"], until_mixed=is_until_mixed(about))
+    found = Results({}, tally, Rewards(), Damages())
     again = False
     for offset, line in found.damages.watch(_lines(path)):
         if answers is not None:
@@ -177,3 +176,8 @@ def _answered(line: ResultLine, called: list[str]) -> str | None:
     if called:
         return RIGHT_TOOL if line.tool in called else OTHER_TOOL
     return {MALFORMED_OUTPUT: MALFORMED, "message": MESSAGE}.get(line.kind or "", NOTHING)
+
+
+def without_bias(entries: Iterable[Entry], description: Mapping[str, Any]) -> list[Entry]:
+    """Return the entries over which a mean may be taken: of a run that asked until mixed, those of first repeats."""
+    return [entry for entry in entries if entry.repeat == 1] if is_until_mixed(description) else list(entries)

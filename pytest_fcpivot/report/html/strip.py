@@ -15,6 +15,7 @@ from pytest_fcpivot.runs.described import RUN_FILE, read_description
 from pytest_fcpivot.runs.directory import SUMMARY
 from pytest_fcpivot.runs.reader import whole_file
 from pytest_fcpivot.runs.rewards import Rewards, rewards_of_run
+from pytest_fcpivot.runs.until_mixed import is_until_mixed
 from pytest_fcpivot.stats.interval import Interval, mean_interval
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def strip_of(
             about = read_description(each)
         except RunError:
             continue
-        if not _same_data(description, about):
+        if not _same_data(description, about) or is_until_mixed(about):  # whose mean is biased
             continue
         if next(differences_of(own, Side(each.name, each, about, Rewards())), None) is not None:
             unlike += 1

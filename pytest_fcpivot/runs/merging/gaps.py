@@ -45,8 +45,11 @@ def _missing_in(runs: Sequence[Part]) -> Iterator[str]:
 
 
 def _wanted_and_found(runs: Sequence[Part], name: str) -> tuple[int, int]:
-    """Return how many tests of a data file the runs of one shard should have, and how many have a result."""
-    found = sum(run.results[name] for run in runs)
+    """Return how many tests of a data file the runs of one shard should have, and how many have a result.
+
+    Tests that were not run because their pivots were mixed count as if they had one.
+    """
+    found = sum(run.results[name] + run.unneeded[name] for run in runs)
     if not any(run.named(name) for run in runs):
         return found, found  # only the user's own tests read it, whose number is unknown
     return runs[0].selected(name) * runs[0].description["repeats"], found
@@ -62,7 +65,8 @@ def count_missing(parts: Sequence[Part], tally: Tally) -> None:
         for name in runs[0].data:
             wanted, found = _wanted_and_found(runs, name)
             short += max(0, wanted - found)
-    tally.not_run = max(0, short - tally.skipped)
+    tally.not_run_mixed = sum(part.unneeded.total() for part in parts)
+    tally.not_run = max(0, short - tally.skipped) + tally.not_run_mixed
 
 
 def _only_data(run: Part) -> bool:

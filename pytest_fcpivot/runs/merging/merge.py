@@ -33,6 +33,7 @@ from pytest_fcpivot.runs.reader import (
 from pytest_fcpivot.runs.record import CaseRecord
 from pytest_fcpivot.runs.tally import Tally
 from pytest_fcpivot.runs.trust import find_key
+from pytest_fcpivot.runs.until_mixed import first_test, is_until_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _OFFSET_BITS = 48
 _OFFSET = (1 << _OFFSET_BITS) - 1
 _SHOWN = 5
+_NO_LINES = (0, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def merge(
     if not allow_damaged:
         refuse_damaged(parts)
     labels = list(parts[0].data)
-    tally = Tally(parts[0].description["repeats"])
+    about = parts[0].description
+    tally = Tally(about["repeats"], until_mixed=is_until_mixed(about))
     description, notes = describe(parts)
     with _in_one_step(target) as directory:
         _copy(parts, places, directory.results, labels, tally)
@@ -157,6 +160,7 @@ def _copy(parts: Sequence[Part], places: Mapping[str, int], path: Path, labels: 
     """Copy the last line of each test, and count these results."""
     prefixes = [(f"{label}::", label) for label in labels]
     redact = Redactor()
+    of_pivot: dict[str, tuple[int, str | None, int]] = {}  # the run, the data and the number of lines
     ordered = iter(sorted(places.values()))
     place = next(ordered, None)
     with path.open("wb") as target:
@@ -174,7 +178,13 @@ def _copy(parts: Sequence[Part], places: Mapping[str, int], path: Path, labels: 
                     record = CaseRecord.of_line(line, own=label is not None)
                     record.hide_secrets(redact)  # only in what is shown; the line itself is copied unchanged
                     tally.count(record, line.test, passed=line.outcome == "passed")
+                    if tally.until_mixed:
+                        pivot = first_test(line.test, line.repeat)
+                        of_pivot[pivot] = position, label, of_pivot.get(pivot, _NO_LINES)[2] + 1
                     place = next(ordered, None)
+    for pivot, (position, label, lines) in of_pivot.items():
+        if tally.is_mixed(pivot, 1):
+            parts[position].unneeded[label] += max(0, tally.repeats - lines)
 
 
 def _copy_calls(parts: Sequence[Part], target: Path) -> None:

@@ -42,6 +42,7 @@ class Part:
     damages: Damages = field(default_factory=Damages)
     calls_left_out: int = 0
     results: Counter[str | None] = field(default_factory=Counter)  # by data set; None: the user's own tests
+    unneeded: Counter[str | None] = field(default_factory=Counter)  # tests of mixed pivots, which were not run
 
     @classmethod
     def of(cls, path: Path, name: str, key: Key) -> Part:

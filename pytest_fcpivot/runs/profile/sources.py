@@ -11,12 +11,12 @@ from pytest_fcpivot.core.errors import RunError
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.core.words import count_of
 from pytest_fcpivot.data.selection import parse_shard
-from pytest_fcpivot.options.table import TRUE
 from pytest_fcpivot.runs.comparing import Side, differences_of, same_run
 from pytest_fcpivot.runs.damage import listed
 from pytest_fcpivot.runs.directory import ended_early
 from pytest_fcpivot.runs.reader import Damage
 from pytest_fcpivot.runs.rewards import Rewards, rewards_of_run
+from pytest_fcpivot.runs.until_mixed import is_until_mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ def read_run(path: Path, *, allow_damaged: bool = False) -> Source:
         grader=str(description["grader"]["name"]),
         results=sum(len(pivot.rewards) + len(pivot.missing) for pivot in found.rewards),
         side=Side(str(path), path, description, rewards),
-        until_mixed=str(description["options"].get("fc_until_mixed")).lower() in TRUE,
+        until_mixed=is_until_mixed(description),
         notes=notes,
     )
 
