@@ -157,12 +157,12 @@ def read_calls(text: str, tools: Tools, dialect: str = AUTO) -> Reading:
         at = attempt.end
     rest = (kept + answer[at:]).strip()
     readable = all(attempt.calls for _, attempt in found)
-    if readable and rest and asked is not _ANY:
-        readable = not any(True for _ in _attempts(rest, tools, _ANY))
-    if readable and rest and not found and attempts_call(answer, tools):
-        # Without marks, only a text that is nothing else is a call of a tool that is not on offer.
-        found = _unoffered(answer, tools, asked)
-        readable, rest = bool(found), ""
+    if readable and rest:
+        foreign = asked is not _ANY and any(True for _ in _attempts(rest, tools, _ANY))
+        if foreign or (not found and attempts_call(answer, tools)):
+            # Without marks, only a text that is nothing else is a call of a tool that is not on offer.
+            found = [] if found else _unoffered(answer, tools, asked)
+            readable, rest = bool(found), ""
     if not readable:
         return Reading(answer.strip() or None, malformed=True, dialect=found[0][0] if found else None)
     calls = tuple([call for _, attempt in found for call in attempt.calls])

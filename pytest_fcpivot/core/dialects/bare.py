@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, last
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, calls_of, name_first, values
 
 NAME = "json"
@@ -34,7 +34,7 @@ def find_fence(text: str, at: int, tools: Tools) -> Attempt | None:
 
 def find_json(text: str, at: int, tools: Tools) -> Attempt | None:
     """Find calls at the beginning of the text or of a line, or broken JSON there that begins like a call."""
-    if (found := _json_at(text, at, tools)) is not None or "```" in text:
+    if (found := _json_at(text, at, tools)) is not None or "```" in text or last(text, "{") <= at:
         return found
     # What was said before the calls may have run into them, their mark being stripped.
     for begun in _FURTHER_ON.finditer(text, at + 1):

@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, quoted, stands
+from pytest_fcpivot.core.dialects.attempts import Attempt, Call, Tools, last, quoted, stands
 from pytest_fcpivot.core.dialects.jsoncalls import after_space, calls_of, name_in, one_object, values
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def find(text: str, at: int, _tools: Tools) -> Attempt | None:
 
 def find_bare(text: str, at: int, tools: Tools) -> Attempt | None:
     """Find calls of tools on offer, without the special tokens, that are all of the text or the rest of it."""
+    if last(text, "{") < at:
+        return None  # which rules out most messages
     begin = after_space(text, at)
     while header := _BARE.search(text, at):
         at, start = header.end(), header.start()

@@ -24,6 +24,7 @@ _MARK = re.compile(
     |\[(?:TOOL_CALLS|ARGS|CALL_ID)\]|(?<!\w)to=functions""",
     re.VERBOSE,
 )
+_BEGINS_OF_MARKS = ("<", "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "to=functions")
 _WHOLE_MARKS = (
     *("<tool_call>", "</tool_call>", "<function=", "<parameter=", "<arg_key>", "<arg_value>", "[TOOL_CALLS]"),
     *("<|python_tag|>", "<|python_start|>", "<|tool_calls_section_begin|>", "<|tool_call_begin|>", "<|channel|>"),
@@ -87,6 +88,8 @@ def attempts_call(text: str, tools: Tools) -> bool:
 
 def _marks(text: str) -> Iterator[re.Match[str]]:
     """Yield the marks outside of code fences that follow other text."""
+    if not any(begin in text for begin in _BEGINS_OF_MARKS):
+        return
     fences = [fence.span() for fence in _FENCE.finditer(text)] if "```" in text else []
     if fences and not text[: fences[0][0]].strip():
         fences.pop(0)
@@ -177,4 +180,4 @@ def _is_other_call(text: str, tools: Tools) -> bool:
     if fence and fence[1] in tools.names:
         return True
     names = tuple(tools.names)
-    return any(found[1].endswith(names) for found in _RUN_IN.finditer(text))
+    return "{" in text and any(found[1].endswith(names) for found in _RUN_IN.finditer(text))
