@@ -105,6 +105,7 @@ class _Job:
         self.gym = GymRows(options.agent_ref)
         self.format = _format(options)
         self.noun = "row"
+        self.out_of_reach: list[str] = []  # pivots that the dialect has no text for; why, of the first
 
     @property
     def broken(self) -> bool:
@@ -121,7 +122,14 @@ class _Job:
 
     def notes(self) -> Iterator[str]:
         """Yield what is to be told after the number of rows."""
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
+
         yield from self.gym.notes()
+        if self.out_of_reach:
+            yield (
+                f"{count_of(len(self.out_of_reach), 'pivot')} whose expected action cannot be written in this dialect, "
+                f"so that a policy may never earn the whole reward there; the first: {self.out_of_reach[0]}"
+            )
 
     def write_pivots(self, pivots: Any, recorded: dict[str, Any] | None = None) -> int:
         """Write pivots as rows of NeMo Gym, verl or TRL, or as a table."""
@@ -132,7 +140,7 @@ class _Job:
         if options.to == _GYM:
             return files.write_lines(self.gym.lines(pivots, indexes=options.ng_fields), self.target)
         if options.to in _TRAINERS:
-            rows, schema = _trainer_rows(options, pivots, recorded)
+            rows, schema = _trainer_rows(options, pivots, recorded, self.out_of_reach)
             return files.write_rows(rows, files.Layout(schema), self.target, self.format)
         return files.write_rows(
             pivot_rows(pivots), files.PIVOTS, self.target, self.format, spreadsheets=options.spreadsheet
@@ -262,8 +270,11 @@ class _Run(_Job):
             )
 
 
-def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tuple[Iterator[dict[str, Any]], Any]:
-    """Return the rows of verl or TRL, and their schema."""
+def _trainer_rows(
+    options: argparse.Namespace, pivots: Any, recorded: Any, out_of_reach: list[str]
+) -> tuple[Iterator[dict[str, Any]], Any]:
+    """Return the rows of verl or TRL, and their schema; the rows note which pivots are out of reach, and why."""
+    from pytest_fcpivot.integrations.row_texts import why_out_of_reach  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.runs.export.graders import GraderOfPivots  # noqa: PLC0415 (only for this command)
 
     trainer: Any
@@ -283,6 +294,9 @@ def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tu
                 yield trainer.row(pivot, dialect=dialect, grader=grader, index=index, split=pivot.split)
             except ValueError as error:  # an unknown dialect, or one that cannot show what a pivot has
                 raise OptionError(f"--dialect={dialect}: {pivot.id}: {error}") from error
+            why = why_out_of_reach(pivot, dialect)
+            if why is not None:
+                out_of_reach.append("" if out_of_reach else f"{pivot.id}: {why}")
 
     return rows(), trainer.SCHEMA
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pytest_fcpivot.core.dialects.writing import render
+from pytest_fcpivot.core.dialects import Tools
+from pytest_fcpivot.core.dialects.writing import render, render_action
+from pytest_fcpivot.core.errors import DialectError
 from pytest_fcpivot.core.jsontext import well_formed
 from pytest_fcpivot.graders import DEFAULT_GRADER
 
@@ -23,6 +25,19 @@ PROMPT = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 def prompt_of(pivot: Pivot, dialect: str) -> list[dict[str, str]]:
     """Return the chat that a policy is prompted with; raises DialectError as `render` does."""
     return [{"role": message["role"], "content": well_formed(message["content"])} for message in render(pivot, dialect)]
+
+
+def why_out_of_reach(pivot: Pivot, dialect: str) -> str | None:
+    """Return why no text in a dialect is the expected action; None if there is one.
+
+    A policy that answers in the dialect then may never earn the whole reward, such as where its values take their types
+    from a schema that the expected arguments break.
+    """
+    try:
+        render_action(pivot.expected_action, dialect, special_tokens=False, tools=Tools(pivot.tools))
+    except DialectError as error:
+        return str(error)
+    return None
 
 
 def grader_json(grader: Mapping[str, Any]) -> str:

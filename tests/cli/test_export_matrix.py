@@ -133,7 +133,8 @@ def test_each_cell(here: Path, capsys: pytest.CaptureFixture[str], target: str, 
     if target in ("verl", "trl") and not (verl_rows if target == "verl" else trl_rows).SCHEMA.names:
         pytest.skip("the rows for trainers are not part of this package yet")
     ending = target if target in ("parquet", "csv") else "jsonl"
-    code = export(INPUTS[source], "--to", target, "-o", f"out.{ending}")
+    batches = ["--grader=nemo-gym:any-order"] if target in ("verl", "trl") else []
+    code = export(INPUTS[source], "--to", target, "-o", f"out.{ending}", *batches)
     if text.startswith("refused: "):
         assert code == 2
         assert text.removeprefix("refused: ") in capsys.readouterr().err
@@ -491,3 +492,26 @@ def test_the_grader_that_is_named(here: Path) -> None:
     assert named["settings"]["word_count_similarity_threshold"] == 0.3
     assert gym_row(pivot) == ROWS[0]
     store.close()
+
+
+def test_a_pivot_that_the_grader_cannot_judge(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused when the rows are written, as by a session, since a training would end there with an error."""
+    assert export("data.jsonl", "--to", "verl", "-o", "rows.parquet") == 2
+    told = capsys.readouterr().err
+    assert "t1-d2: it expects several calls at once, which nemo-gym:first-call cannot judge" in told
+    assert "name --grader=nemo-gym:any-order" in told
+    assert not (here / "rows.parquet").exists()
+
+
+def test_what_a_dialect_cannot_express(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number where the schema says text has no text in a dialect that takes types from the schema: it is told."""
+    text = {"type": "object", "properties": {"a": {"type": "string"}}}
+    odd = row(0, CALL)
+    odd["responses_create_params"]["tools"] = [TOOL | {"parameters": text}]
+    (here / "odd.jsonl").write_text(f"{json.dumps(odd)}\n")
+    assert export("odd.jsonl", "--to", "trl", "--dialect=qwen3-coder", "-o", "rows.jsonl") == 0
+    told = capsys.readouterr().out
+    assert "note: 1 pivot whose expected action cannot be written in this dialect" in told
+    assert "t1-d0: qwen3-coder cannot express the call of 'find'" in told
+    assert export("odd.jsonl", "--to", "trl", "-o", "rows.jsonl") == 0
+    assert "dialect" not in capsys.readouterr().out
