@@ -315,6 +315,36 @@ def test_answers_that_never_differ_are_warned_of(tmp_path: Path, capsys: pytest.
     assert "identical" not in capsys.readouterr().out
 
 
+def test_sources_with_the_same_answers_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rollouts in another form of the same file, which would count twice, are told; those that differ are not."""
+    one = rollouts(tmp_path / "one.jsonl", TABLE | {"t3-d0": PASSES, "t3-d1": FAILS})
+    copy = rollouts(tmp_path / "copy.jsonl", TABLE | {"t3-d0": PASSES, "t3-d1": FAILS}, numbered=False)
+    assert main(["profile", str(one), str(copy)]) == 0
+    assert "have the same answers to all pivots that both have" in capsys.readouterr().out
+    text = copy.read_text().replace('\\"n\\": 7', '\\"n\\": 9', 1)
+    assert text != copy.read_text()
+    copy.write_text(text)
+    assert main(["profile", str(one), str(copy)]) == 0
+    assert "same answers" not in capsys.readouterr().out
+
+
+def test_ids_of_several_data_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kept pivots of two data files with one id make a file that is refused as data, which is said."""
+    run = run_of(tmp_path, {"t1-d0": MIXED})
+    data = tmp_path / "data.jsonl"
+    (tmp_path / "more.jsonl").write_text(data.read_text() + json.dumps(row("t9-d0")) + "\n")
+    about = json.loads((run / "run.json").read_text())
+    second = about["data"][0] | {"name": "more.jsonl", "path": str(tmp_path / "more.jsonl")}
+    about["data"].append(second | {"sha256": file_hash(tmp_path / "more.jsonl"), "pivots": 2})
+    (run / "run.json").write_text(json.dumps(about))
+    results = (run / "results.jsonl").read_text()
+    assert main(["profile", str(run)]) == 0
+    assert "several data" not in capsys.readouterr().out
+    (run / "results.jsonl").write_text(results + results.replace("data.jsonl::", "more.jsonl::"))
+    assert main(["profile", str(run)]) == 0
+    assert "warning: 1 of the ids are in several data of the runs" in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------- suspects
 
 
