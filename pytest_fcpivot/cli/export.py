@@ -33,6 +33,8 @@ _FORMATS = {
 _STDOUT = "-"
 _FINDING = 1
 _DIALECT = "hermes"
+# Those that can be written, which are loaded only when one of them is used.
+_DIALECTS = ("hermes", "qwen3-coder", "llama3", "mistral", "deepseek", "glm", "kimi", "harmony", "pythonic")
 
 
 def add(commands: Any) -> None:
@@ -61,7 +63,10 @@ def add(commands: Any) -> None:
         "--ng-fields", action="store_true", help="write _ng_task_index and _ng_rollout_index, as rollouts of a run have"
     )
     trainer = command.add_argument_group("with --to verl and trl")
-    trainer.add_argument("--dialect", help=f"how the prompt shows tools and calls (default: {_DIALECT})")
+    trainer.add_argument(
+        "--dialect",
+        help=f"how the prompt shows tools and calls: {', '.join(_DIALECTS)} (default: {_DIALECT})",
+    )
     add_grader(trainer, "the grader of the rewards (default: that of the run; for data, as a session chooses it)")
     command.add_argument(
         "--spreadsheet",
@@ -170,6 +175,7 @@ class _Data(_Job):
         except DataError as error:
             raise DataError(str(error).replace("--fc-bad-rows=skip", "--allow-damaged"), error.problems) from None
         stack.callback(store.close)
+        _refuse_source(options, [store])
         selection = selection_of(options)
         rows = selection.rows(store)
         if not rows:
@@ -216,6 +222,7 @@ class _Run(_Job):
         stores, self._why_no_data = _data_of(path, options.data, needed=options.to not in _TABLES)
         for _, store in stores:
             stack.callback(store.close)
+        _refuse_source(options, [store for _, store in stores])
         self._table: RunTable = RunTable(path, self._description, stores, allow_damaged=options.allow_damaged)
         self._rollouts: Any = None
         self._several = 0
@@ -292,8 +299,8 @@ def _trainer_rows(
             grader = graders.of(chosen, pivot)
             try:
                 yield trainer.row(pivot, dialect=dialect, grader=grader, index=index, split=pivot.split)
-            except ValueError as error:  # an unknown dialect, or one that cannot show what a pivot has
-                raise OptionError(f"--dialect={dialect}: {pivot.id}: {error}") from error
+            except ValueError as error:  # one that cannot show what a pivot has
+                raise OptionError(f"--dialect={dialect}: {error}") from error
             why = why_out_of_reach(pivot, dialect)
             if why is not None:
                 out_of_reach.append("" if out_of_reach else f"{pivot.id}: {why}")
@@ -340,6 +347,8 @@ def _refuse_odd(options: argparse.Namespace) -> None:
         if getattr(options, name) and options.to not in targets:
             option = f"--{name.replace('_', '-')}"
             raise OptionError(f"{option}: it belongs to --to {' and '.join(targets)}, and not to --to {options.to}")
+    if options.dialect is not None:
+        _refuse_unknown_dialect(options.dialect)
     output: Path = options.output
     if str(output) == _STDOUT:
         if _format(options) == "parquet" and sys.stdout.isatty():
@@ -349,9 +358,19 @@ def _refuse_odd(options: argparse.Namespace) -> None:
     formats = _FORMATS[options.to]
     if ending not in formats and (ending in _TABLES or options.to in _TRAINERS):
         wanted = options.to if options.to in _TABLES else f"{options.to}, which is written as {' or '.join(formats)}"
-        raise OptionError(f"-o {output}: the name ends in .{ending}, but --to asks for {wanted}")
+        ends = f"ends in .{ending}" if ending else "has no ending"
+        raise OptionError(f"-o {output}: the name {ends}, but --to asks for {wanted}")
     if output.exists() and not output.is_file():
         raise RunError(f"-o {output}: is there, and is not a file; name a file")
+
+
+def _refuse_unknown_dialect(dialect: str) -> None:
+    from difflib import get_close_matches  # noqa: PLC0415 (only for this error)
+
+    if dialect not in _DIALECTS:
+        near = get_close_matches(dialect, _DIALECTS, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise OptionError(f"--dialect={dialect}: there is no such dialect; known: {', '.join(_DIALECTS)}{meant}")
 
 
 def _refuse_for(options: argparse.Namespace, source: Source) -> None:
@@ -379,6 +398,14 @@ def _refuse_for(options: argparse.Namespace, source: Source) -> None:
     files = {own / name for name in ("run.json", "results.jsonl", "summary.json")}
     if where in files or own / "calls" in where.parents:
         raise RunError(f"-o {options.output}: this is a file of the run itself; name another file")
+
+
+def _refuse_source(options: argparse.Namespace, stores: list[PivotStore]) -> None:
+    """Raise RunError for an output that would replace a file from which the pivots were prepared."""
+    from pytest_fcpivot.data import is_source  # noqa: PLC0415 (only for this command)
+
+    if any(is_source(options.output, store) for store in stores):
+        raise RunError(f"-o {options.output}: the data were prepared from this file; name another file")
 
 
 def _refuse_data_of_run(options: argparse.Namespace, description: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fcpivot import Pivot, load_pivots
 from pytest_fcpivot.cli import main
-from pytest_fcpivot.data import file_hash
+from pytest_fcpivot.data import file_hash, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -615,6 +615,25 @@ def test_outputs_that_would_destroy_something_are_refused(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
     assert why in refusal(capsys, "run", *arguments)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+def test_data_are_not_runs_and_their_source_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prepared data in place of a run are told how to be run; what they were prepared from is not replaced."""
+    raw = data_of(tmp_path, list(TABLE))
+    prepared = tmp_path / "prepared.parquet"
+    assert main(["prepare", str(raw), "-o", str(prepared)]) == 0
+    run = run_of(tmp_path, TABLE, data=prepared)
+    store = open_store(prepared)
+    recorded, own = file_hash(prepared), store.content_hash(prepared)
+    store.close()
+    (run / "run.json").write_text((run / "run.json").read_text().replace(recorded, own))
+    before = raw.read_bytes()
+    capsys.readouterr()
+    assert f"record a run of them, and name its directory:  pytest --fc-data={prepared} --fc-repeats=8" in refusal(
+        capsys, prepared
+    )
+    assert "the data of the runs were prepared from this file" in refusal(capsys, run, "-o", raw)
+    assert raw.read_bytes() == before
 
 
 @pytest.mark.parametrize(

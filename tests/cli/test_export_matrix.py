@@ -15,6 +15,7 @@ from openai.types.responses import Response
 
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.core.actions import to_action
+from pytest_fcpivot.core.dialects import DIALECT_NAMES
 from pytest_fcpivot.core.errors import OptionError
 from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.data import open_store
@@ -414,6 +415,22 @@ REFUSED = {
         "--to asks for nemo-gym, which is written as jsonl",
     ),
     "a trainer's rows as a table": (["run", "--to", "verl", "-o", "o.csv"], "which is written as parquet or jsonl"),
+    "a name without an ending": (
+        ["run", "--to", "verl", "-o", "rows"],
+        "the name has no ending, but --to asks for verl",
+    ),
+    "an unknown dialect": (
+        ["data.jsonl", "--to", "trl", "--dialect", "qwen", "-o", "o.jsonl"],
+        "harmony, pythonic; did you mean qwen3-coder?",
+    ),
+    "rows of a trainer": (
+        ["rows.jsonl", "--to", "trl", "-o", "o.jsonl"],
+        "rows.jsonl:1: a row for a trainer, made of data to be trained on; name those data",
+    ),
+    "over the source of the data": (
+        ["prepared.parquet", "--to", "nemo-gym", "-o", "data.jsonl"],
+        "-o data.jsonl: the data were prepared from this file; name another file",
+    ),
     "a dialect": (
         ["run", "--to", "csv", "--dialect", "hermes", "-o", "o.csv"],
         "--dialect: it belongs to --to verl and trl",
@@ -431,10 +448,19 @@ REFUSED = {
 def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     """Options that do not belong together, and outputs that must not be replaced, are refused with the reason."""
     arguments, reason = REFUSED[case]
+    (here / "rows.jsonl").write_text('{"data_source": "x", "prompt": [], "reward_model": {}}\n')
+    assert main(["prepare", "data.jsonl", "-o", "prepared.parquet"]) == 0
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert export(*arguments) == 2
     assert reason in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+
+
+def test_help_names_each_dialect(capsys: pytest.CaptureFixture[str]) -> None:
+    """All dialects in which a prompt can be written are in the help of the command."""
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    assert f"calls: {', '.join(DIALECT_NAMES)} (default: hermes)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_run_without_its_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
