@@ -142,6 +142,16 @@ def drift_of(runs: SideBySide) -> Drift:
     return Drift(({}, *marked), since_first, tuple(hints))
 
 
+def may_be_sure(runs: SideBySide) -> bool:
+    """Return whether there are enough trajectories for any change between so many runs to be sure.
+
+    Even if all k of them change in the same way, the p-value is at least 2^(1-k), before the correction.
+    """
+    pairs = len(runs.means) - 1 + (len(runs.means) > 2)  # noqa: PLR2004 (then the last is held against the first too)
+    count = len({pivot.trajectory_id for pivot in runs.means[0]})
+    return 2.0 ** (1 - count) * pairs * len(_MEASURES) <= ALPHA
+
+
 def _change(measure: _Measure, base: Sequence[Means], new: Sequence[Means]) -> Change | None:
     """Return the change of a figure over the pivots that have it in both runs; None if none of them has changed."""
     of, wanted = measure.value, measure.expects

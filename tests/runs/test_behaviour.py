@@ -351,6 +351,18 @@ def test_few_trajectories_prove_nothing(tmp_path: Path) -> None:
     assert drift is not None
     assert not drift.hints
     assert not any(change.is_sure for change in drift.since_first.values())
+    text = "\n".join(behaviour_lines(runs))
+    assert "these pivots are of 5 trajectories: too few to tell any change from chance" in text
+    assert "nothing changed" not in text
+
+
+def test_runs_that_are_not_in_their_order_are_told(tmp_path: Path) -> None:
+    """Names like step-100 and step-20 sort in another order than they were recorded: a line says so."""
+    times = {"step-100": "2026-01-02T00:00:00+00:00", "step-20": "2026-01-01T00:00:00+00:00"}
+    paths = [run(tmp_path / name, line("t1-d0", RIGHT, 1.0), started=time) for name, time in times.items()]
+    told = "step-100 is named before step-20, and was recorded after it; name runs in the order of the training"
+    assert told in "\n".join(behaviour_lines(read_all(paths)))
+    assert "is named before" not in "\n".join(behaviour_lines(read_all(paths[::-1])))
 
 
 def test_lines_of_a_table(tmp_path: Path) -> None:
