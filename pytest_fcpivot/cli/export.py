@@ -255,6 +255,10 @@ class _Run(_Job):
         from pytest_fcpivot.runs.export.columns import FACTS  # noqa: PLC0415
 
         yield from super().notes()
+        if self.options.to in _TRAINERS and self.options.grader is None:
+            from pytest_fcpivot.integrations.row_texts import graded_otherwise  # noqa: PLC0415 (only for trainers)
+
+            yield from graded_otherwise(self._description)
         table = self._table
         unfinished = table.why_unfinished()
         if unfinished is not None:

@@ -504,12 +504,13 @@ def test_rollouts_are_graded_again_by_a_bundled_grader(tmp_path: Path) -> None:
             lambda lines: lines[1]["responses_create_params"].update(input="another"),
             'another rollout of the pivot "t1-d0" has another conversation',
         ),
+        (lambda lines: lines[1].update(reward=2), "fcpivot: 1 damaged line would be missing from the figures:"),
     ],
 )
 def test_rollouts_that_contradict_each_other_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, why: str
 ) -> None:
-    """A number twice, a number for some only, and one id for two conversations name the line."""
+    """A number twice or for some only, one id for two conversations, and a reward over 1 name the line."""
     path = rollouts(tmp_path / "rollouts.jsonl", {"t1-d0": MIXED})
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     change(lines)

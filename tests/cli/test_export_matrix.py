@@ -529,6 +529,22 @@ def test_a_pivot_that_the_grader_cannot_judge(here: Path, capsys: pytest.Capture
     assert not (here / "rows.parquet").exists()
 
 
+def test_what_a_training_would_grade_otherwise(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options of the run that rewards do not apply by themselves are told with its rows, and with no other export."""
+    about = json.loads((here / "run" / "run.json").read_text())
+    options = {"fc_strict_schema": True, "fc_empty_arguments": "object"}
+    odd = {"options": options, "judge": {"model": "gpt-5-mini"}, "pass_mark": 0.7}
+    assert export("run", "--to", "verl", "-o", "rows.parquet") == 0
+    assert "note: the run was graded" not in capsys.readouterr().out
+    (here / "run" / "run.json").write_text(json.dumps(about | odd))
+    assert export("run", "--to", "verl", "-o", "rows.parquet") == 0
+    told = capsys.readouterr().out
+    for words in ("--fc-strict-schema", "--fc-empty-arguments=object", "gpt-5-mini", "the pass mark of the run is 0.7"):
+        assert words in told
+    assert export("run", "--to", "csv", "-o", "rows.csv") == 0
+    assert "pass mark" not in capsys.readouterr().out
+
+
 def test_what_a_dialect_cannot_express(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A number where the schema says text has no text in a dialect that takes types from the schema: it is told."""
     text = {"type": "object", "properties": {"a": {"type": "string"}}}
