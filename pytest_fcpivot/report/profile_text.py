@@ -131,7 +131,15 @@ def _heading(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
         yield from (f"    {note}" for note in source.notes)
     grader = one_line(candidates.sources[0].grader, _NAME)
     yield f"graded by {grader}; a rollout passes from a reward of {chosen.rules.outcome_mark:g}"
+    for mark in sorted(_pass_marks(candidates) - {chosen.rules.outcome_mark}):
+        yield f"  when recorded, it passed from {mark:g} (--fc-pass-mark); --outcome-mark={mark:g} counts so"
     yield from candidates.notes
+
+
+def _pass_marks(candidates: Candidates) -> set[float]:
+    """Return the pass marks that runs were recorded with, where they say so."""
+    told = (source.side.description.get("pass_mark") for source in candidates.sources if source.side is not None)
+    return {float(mark) for mark in told if isinstance(mark, int | float)}
 
 
 def _times(number: int) -> str:

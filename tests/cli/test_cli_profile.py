@@ -206,6 +206,16 @@ def test_partial_credit_that_differs_does_not_make_a_pivot_mixed(tmp_path: Path)
     assert names(kept(run, "--outcome-mark=0.5")) == ["t1-d0", "t2-d0"]
 
 
+def test_another_pass_mark_of_the_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that passed from 0.5 was counted otherwise by its session: a line names the option that counts so."""
+    run = run_of(tmp_path, {"t1-d0": [0.5, 0.0] * 4}, pass_mark=0.5)
+    told = "it passed from 0.5 (--fc-pass-mark); --outcome-mark=0.5 counts so"
+    assert main(["profile", str(run)]) == 0
+    assert told in capsys.readouterr().out
+    assert main(["profile", str(run), "--outcome-mark=0.5"]) == 0
+    assert "--fc-pass-mark" not in capsys.readouterr().out
+
+
 def test_a_lower_largest_mean_keeps_a_part_of_what_a_higher_one_keeps(tmp_path: Path) -> None:
     """--max-mean is monotone, and a pivot with just this mean is kept."""
     table = {f"t{number}-d0": [1] * number + [0] * (8 - number) for number in range(1, 8)}
