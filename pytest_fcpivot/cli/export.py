@@ -132,7 +132,7 @@ class _Job:
         yield from self.gym.notes()
         if self.out_of_reach:
             yield (
-                f"{count_of(len(self.out_of_reach), 'pivot')} whose expected action cannot be written in this dialect, "
+                f"{count_of(len(self.out_of_reach), 'pivot')} whose expected call cannot be written in this dialect, "
                 f"so that a policy may never earn the whole reward there; the first: {self.out_of_reach[0]}"
             )
 

@@ -29,11 +29,13 @@ def prompt_of(pivot: Pivot, dialect: str) -> list[dict[str, str]]:
 
 
 def why_out_of_reach(pivot: Pivot, dialect: str) -> str | None:
-    """Return why no text in a dialect is the expected action; None if there is one.
+    """Return why no text in a dialect is the expected call; None if there is one, or if a message is expected.
 
     A policy that answers in the dialect then may never earn the whole reward, such as where its values take their types
     from a schema that the expected arguments break.
     """
+    if not pivot.expected_action.calls:  # a message in other words earns as much
+        return None
     try:
         render_action(pivot.expected_action, dialect, special_tokens=False, tools=Tools(pivot.tools))
     except DialectError as error:

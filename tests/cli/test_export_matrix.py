@@ -550,10 +550,11 @@ def test_what_a_dialect_cannot_express(here: Path, capsys: pytest.CaptureFixture
     text = {"type": "object", "properties": {"a": {"type": "string"}}}
     odd = row(0, CALL)
     odd["responses_create_params"]["tools"] = [TOOL | {"parameters": text}]
-    (here / "odd.jsonl").write_text(f"{json.dumps(odd)}\n")
+    said = row(1, {"type": "message", "content": "<think>so</think> yes"})  # any message is as good
+    (here / "odd.jsonl").write_text(f"{json.dumps(odd)}\n{json.dumps(said)}\n")
     assert export("odd.jsonl", "--to", "trl", "--dialect=qwen3-coder", "-o", "rows.jsonl") == 0
     told = capsys.readouterr().out
-    assert "note: 1 pivot whose expected action cannot be written in this dialect" in told
+    assert "note: 1 pivot whose expected call cannot be written in this dialect" in told
     assert "t1-d0: qwen3-coder cannot express the call of 'find'" in told
     assert export("odd.jsonl", "--to", "trl", "-o", "rows.jsonl") == 0
     assert "dialect" not in capsys.readouterr().out
