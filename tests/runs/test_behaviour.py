@@ -303,6 +303,23 @@ def test_what_seems_to_be_gamed(tmp_path: Path, before: Act, after: Act, kinds: 
     assert ("warning:" in "\n".join(behaviour_lines(runs))) == bool(kinds)
 
 
+def test_a_poor_policy_that_stops_calling_is_told(tmp_path: Path) -> None:
+    """Where hardly any call was right before, a few lucky ones after do not hide that all else became messages."""
+    poor, talks = policy(right=0.03, said=0.5, wrongly_said=0.1), policy(right=0.8, said=1.0, wrongly_said=0.96)
+    told, gains = 0, 0
+    for seed in range(8):
+        runs = [
+            played(name, act, tmp_path, 2 * seed + at) for at, (name, act) in enumerate((("a", poor), ("b", talks)))
+        ]
+        drift = watch(runs).drift
+        assert drift is not None
+        told += [hint.kind for hint in drift.hints] == ["messages"]
+        calls = drift.since_first.get("reward_call")
+        gains += calls is not None and calls.difference.change > 0
+    assert gains >= 3
+    assert told >= 6
+
+
 def test_no_calls_any_more(tmp_path: Path) -> None:
     """A policy that stops calling without sending messages instead is told, if its reward rises all the same."""
 
