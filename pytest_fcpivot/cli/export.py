@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,7 @@ class _Job:
         self.gym = GymRows(options.agent_ref)
         self.format = _format(options)
         self.noun = "row"
+        self.splits: Counter[str | None] = Counter()  # of a trainer's rows
         self.out_of_reach: list[str] = []  # pivots that the dialect has no text for; why, of the first
 
     @property
@@ -127,9 +129,15 @@ class _Job:
 
     def notes(self) -> Iterator[str]:
         """Yield what is to be told after the number of rows."""
-        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.core.jsontext import one_line  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415
 
         yield from self.gym.notes()
+        if len(self.splits) > 1:
+            most = self.splits.most_common(4)
+            found = ", ".join(f"{one_line(name or 'none', 40)} {number:,}" for name, number in most)
+            found += ", …" if len(self.splits) > len(most) else ""
+            yield f"the rows are of several splits ({found}), and a trainer takes all rows of a file; see --split"
         if self.out_of_reach:
             yield (
                 f"{count_of(len(self.out_of_reach), 'pivot')} whose expected call cannot be written in this dialect, "
@@ -145,7 +153,7 @@ class _Job:
         if options.to == _GYM:
             return files.write_lines(self.gym.lines(pivots, indexes=options.ng_fields), self.target)
         if options.to in _TRAINERS:
-            rows, schema = _trainer_rows(options, pivots, recorded, self.out_of_reach)
+            rows, schema = _trainer_rows(options, pivots, recorded, self)
             return files.write_rows(rows, files.Layout(schema), self.target, self.format)
         return files.write_rows(
             pivot_rows(pivots), files.PIVOTS, self.target, self.format, spreadsheets=options.spreadsheet
@@ -282,9 +290,9 @@ class _Run(_Job):
 
 
 def _trainer_rows(
-    options: argparse.Namespace, pivots: Any, recorded: Any, out_of_reach: list[str]
+    options: argparse.Namespace, pivots: Any, recorded: Any, job: _Job
 ) -> tuple[Iterator[dict[str, Any]], Any]:
-    """Return the rows of verl or TRL, and their schema; the rows note which pivots are out of reach, and why."""
+    """Return the rows of verl or TRL, and their schema; while rows are made, the job notes splits and what is odd."""
     from pytest_fcpivot.integrations.row_texts import why_out_of_reach  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.runs.export.graders import GraderOfPivots  # noqa: PLC0415 (only for this command)
 
@@ -307,7 +315,8 @@ def _trainer_rows(
                 raise OptionError(f"--dialect={dialect}: {error}") from error
             why = why_out_of_reach(pivot, dialect)
             if why is not None:
-                out_of_reach.append("" if out_of_reach else f"{pivot.id}: {why}")
+                job.out_of_reach.append("" if job.out_of_reach else f"{pivot.id}: {why}")
+            job.splits[pivot.split] += 1
 
     return rows(), trainer.SCHEMA
 

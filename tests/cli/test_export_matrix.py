@@ -529,6 +529,16 @@ def test_a_pivot_that_the_grader_cannot_judge(here: Path, capsys: pytest.Capture
     assert not (here / "rows.parquet").exists()
 
 
+def test_rows_of_several_splits(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trainer would train on what is kept for validation: a file of both is told, and one of one split is not."""
+    both = ["data.jsonl", "--to", "trl", "--grader=nemo-gym:any-order", "-o", "rows.jsonl"]
+    assert export(*both) == 0
+    assert "note: the rows are of several splits (train 2, test 1), and a trainer takes all" in capsys.readouterr().out
+    assert export(*both, "--split=train") == 0
+    assert "splits" not in capsys.readouterr().out
+    assert here.exists()
+
+
 def test_what_a_training_would_grade_otherwise(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Options of the run that rewards do not apply by themselves are told with its rows, and with no other export."""
     about = json.loads((here / "run" / "run.json").read_text())
