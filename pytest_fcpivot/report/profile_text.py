@@ -261,7 +261,8 @@ def _warnings(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
     for one, other in alike[:_LISTED]:
         yield (
             f"warning: {one_line(one, _NAME)} and {one_line(other, _NAME)} have the same answers to all pivots that "
-            "both have: one is a copy of the other, or a fixed seed gave both; together they say no more than one"
+            "both have: one is a copy of the other, or neither was random (a fixed seed, a temperature of 0); together "
+            "they say no more than one"
         )
     if len(alike) > _LISTED:
         yield f"  … and {len(alike) - _LISTED:,} more pairs"

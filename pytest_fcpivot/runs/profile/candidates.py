@@ -248,7 +248,7 @@ def same_answers(candidates: Candidates) -> bool:
 def alike_sources(candidates: Candidates) -> list[tuple[str, str]]:
     """Return the names of sources of which each two gave the same answers, although answers to one pivot differ.
 
-    One of them may be a copy in another form, or a fixed seed made them the same. Two sources are alike if they have
+    One of them may be a copy in another form, or neither was random. Two sources are alike if they have
     the same answers, as often, to each pivot that both answered, among them _LEAST_ALIKE pivots whose answers differ.
     """
     answers: list[dict[tuple[int, int], list[int]]] = [{} for _ in candidates.sources]
