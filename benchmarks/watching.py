@@ -41,6 +41,7 @@ PAIRS = {
     "learns to send messages": (Policy(0.4, 0.05, 0.0), Policy(0.4, 0.8, 0.1)),
     "the same, longer and better messages": (BEFORE._replace(score=0.4), BEFORE._replace(score=0.6, length=140)),
     "messages alone": (BEFORE, Policy(0.4, 0.99, 0.97)),
+    "a poor policy, then messages alone": (Policy(0.05, 0.6, 0.15), Policy(0.8, 0.99, 0.96)),
     "half of the way to messages alone": (BEFORE, Policy(0.4, 0.9, 0.5)),
     "keywords by length": (BEFORE._replace(score=0.4), BEFORE._replace(score=0.8, length=600)),
 }

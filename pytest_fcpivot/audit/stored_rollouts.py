@@ -28,7 +28,7 @@ class StoredRollouts:
     def __init__(self, path: Path, *, allow_damaged: bool) -> None:
         self.path = path
         self._allow_damaged = allow_damaged
-        self._damages = Damages()
+        self._damages = Damages(of_tests=False)
         self.agent = path.name
         self.grader_name = "NeMo Gym"
         self.grader: Grader | None = None  # the rows do not record the verifier's version and settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ _FORMATS = {
 _STDOUT = "-"
 _FINDING = 1
 _DIALECT = "hermes"
+# Those that can be written, which are loaded only when one of them is used.
+_DIALECTS = ("hermes", "qwen3-coder", "llama3", "mistral", "deepseek", "glm", "kimi", "harmony", "pythonic")
 
 
 def add(commands: Any) -> None:
@@ -61,7 +64,10 @@ def add(commands: Any) -> None:
         "--ng-fields", action="store_true", help="write _ng_task_index and _ng_rollout_index, as rollouts of a run have"
     )
     trainer = command.add_argument_group("with --to verl and trl")
-    trainer.add_argument("--dialect", help=f"how the prompt shows tools and calls (default: {_DIALECT})")
+    trainer.add_argument(
+        "--dialect",
+        help=f"how the prompt shows tools and calls: {', '.join(_DIALECTS)} (default: {_DIALECT})",
+    )
     add_grader(trainer, "the grader of the rewards (default: that of the run; for data, as a session chooses it)")
     command.add_argument(
         "--spreadsheet",
@@ -105,6 +111,8 @@ class _Job:
         self.gym = GymRows(options.agent_ref)
         self.format = _format(options)
         self.noun = "row"
+        self.splits: Counter[str | None] = Counter()  # of a trainer's rows
+        self.out_of_reach: list[str] = []  # pivots that the dialect has no text for; why, of the first
 
     @property
     def broken(self) -> bool:
@@ -121,7 +129,20 @@ class _Job:
 
     def notes(self) -> Iterator[str]:
         """Yield what is to be told after the number of rows."""
+        from pytest_fcpivot.core.jsontext import one_line  # noqa: PLC0415 (only for this command)
+        from pytest_fcpivot.core.words import count_of  # noqa: PLC0415
+
         yield from self.gym.notes()
+        if len(self.splits) > 1:
+            most = self.splits.most_common(4)
+            found = ", ".join(f"{one_line(name or 'none', 40)} {number:,}" for name, number in most)
+            found += ", …" if len(self.splits) > len(most) else ""
+            yield f"the rows are of several splits ({found}), and a trainer takes all rows of a file; see --split"
+        if self.out_of_reach:
+            yield (
+                f"{count_of(len(self.out_of_reach), 'pivot')} whose expected call cannot be written in this dialect, "
+                f"so that a policy may never earn the whole reward there; the first: {self.out_of_reach[0]}"
+            )
 
     def write_pivots(self, pivots: Any, recorded: dict[str, Any] | None = None) -> int:
         """Write pivots as rows of NeMo Gym, verl or TRL, or as a table."""
@@ -132,7 +153,7 @@ class _Job:
         if options.to == _GYM:
             return files.write_lines(self.gym.lines(pivots, indexes=options.ng_fields), self.target)
         if options.to in _TRAINERS:
-            rows, schema = _trainer_rows(options, pivots, recorded)
+            rows, schema = _trainer_rows(options, pivots, recorded, self)
             return files.write_rows(rows, files.Layout(schema), self.target, self.format)
         return files.write_rows(
             pivot_rows(pivots), files.PIVOTS, self.target, self.format, spreadsheets=options.spreadsheet
@@ -162,6 +183,7 @@ class _Data(_Job):
         except DataError as error:
             raise DataError(str(error).replace("--fc-bad-rows=skip", "--allow-damaged"), error.problems) from None
         stack.callback(store.close)
+        _refuse_source(options, [store])
         selection = selection_of(options)
         rows = selection.rows(store)
         if not rows:
@@ -208,6 +230,7 @@ class _Run(_Job):
         stores, self._why_no_data = _data_of(path, options.data, needed=options.to not in _TABLES)
         for _, store in stores:
             stack.callback(store.close)
+        _refuse_source(options, [store for _, store in stores])
         self._table: RunTable = RunTable(path, self._description, stores, allow_damaged=options.allow_damaged)
         self._rollouts: Any = None
         self._several = 0
@@ -240,6 +263,10 @@ class _Run(_Job):
         from pytest_fcpivot.runs.export.columns import FACTS  # noqa: PLC0415
 
         yield from super().notes()
+        if self.options.to in _TRAINERS and self.options.grader is None:
+            from pytest_fcpivot.integrations.row_texts import graded_otherwise  # noqa: PLC0415 (only for trainers)
+
+            yield from graded_otherwise(self._description)
         table = self._table
         unfinished = table.why_unfinished()
         if unfinished is not None:
@@ -262,8 +289,11 @@ class _Run(_Job):
             )
 
 
-def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tuple[Iterator[dict[str, Any]], Any]:
-    """Return the rows of verl or TRL, and their schema."""
+def _trainer_rows(
+    options: argparse.Namespace, pivots: Any, recorded: Any, job: _Job
+) -> tuple[Iterator[dict[str, Any]], Any]:
+    """Return the rows of verl or TRL, and their schema; while rows are made, the job notes splits and what is odd."""
+    from pytest_fcpivot.integrations.row_texts import why_out_of_reach  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.runs.export.graders import GraderOfPivots  # noqa: PLC0415 (only for this command)
 
     trainer: Any
@@ -281,8 +311,12 @@ def _trainer_rows(options: argparse.Namespace, pivots: Any, recorded: Any) -> tu
             grader = graders.of(chosen, pivot)
             try:
                 yield trainer.row(pivot, dialect=dialect, grader=grader, index=index, split=pivot.split)
-            except ValueError as error:  # an unknown dialect, or one that cannot show what a pivot has
-                raise OptionError(f"--dialect={dialect}: {pivot.id}: {error}") from error
+            except ValueError as error:  # one that cannot show what a pivot has
+                raise OptionError(f"--dialect={dialect}: {error}") from error
+            why = why_out_of_reach(pivot, dialect)
+            if why is not None:
+                job.out_of_reach.append("" if job.out_of_reach else f"{pivot.id}: {why}")
+            job.splits[pivot.split] += 1
 
     return rows(), trainer.SCHEMA
 
@@ -326,6 +360,8 @@ def _refuse_odd(options: argparse.Namespace) -> None:
         if getattr(options, name) and options.to not in targets:
             option = f"--{name.replace('_', '-')}"
             raise OptionError(f"{option}: it belongs to --to {' and '.join(targets)}, and not to --to {options.to}")
+    if options.dialect is not None:
+        _refuse_unknown_dialect(options.dialect)
     output: Path = options.output
     if str(output) == _STDOUT:
         if _format(options) == "parquet" and sys.stdout.isatty():
@@ -335,9 +371,19 @@ def _refuse_odd(options: argparse.Namespace) -> None:
     formats = _FORMATS[options.to]
     if ending not in formats and (ending in _TABLES or options.to in _TRAINERS):
         wanted = options.to if options.to in _TABLES else f"{options.to}, which is written as {' or '.join(formats)}"
-        raise OptionError(f"-o {output}: the name ends in .{ending}, but --to asks for {wanted}")
+        ends = f"ends in .{ending}" if ending else "has no ending"
+        raise OptionError(f"-o {output}: the name {ends}, but --to asks for {wanted}")
     if output.exists() and not output.is_file():
         raise RunError(f"-o {output}: is there, and is not a file; name a file")
+
+
+def _refuse_unknown_dialect(dialect: str) -> None:
+    from difflib import get_close_matches  # noqa: PLC0415 (only for this error)
+
+    if dialect not in _DIALECTS:
+        near = get_close_matches(dialect, _DIALECTS, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise OptionError(f"--dialect={dialect}: there is no such dialect; known: {', '.join(_DIALECTS)}{meant}")
 
 
 def _refuse_for(options: argparse.Namespace, source: Source) -> None:
@@ -365,6 +411,14 @@ def _refuse_for(options: argparse.Namespace, source: Source) -> None:
     files = {own / name for name in ("run.json", "results.jsonl", "summary.json")}
     if where in files or own / "calls" in where.parents:
         raise RunError(f"-o {options.output}: this is a file of the run itself; name another file")
+
+
+def _refuse_source(options: argparse.Namespace, stores: list[PivotStore]) -> None:
+    """Raise RunError for an output that would replace a file from which the pivots were prepared."""
+    from pytest_fcpivot.data import is_source  # noqa: PLC0415 (only for this command)
+
+    if any(is_source(options.output, store) for store in stores):
+        raise RunError(f"-o {options.output}: the data were prepared from this file; name another file")
 
 
 def _refuse_data_of_run(options: argparse.Namespace, description: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_fcpivot.runs.profile.sources import Source
 
 _KEEP = ("mixed", "all-fail", "all-pass")
-_ROLLOUTS = ".jsonl"
+_ROLLOUTS, _DATA = ".jsonl", ".parquet"
 
 
 def add(commands: Any) -> None:
@@ -112,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
             rows = RowsOfRollouts(candidates.sources)
         else:
             stores = _open_data(sources, options.data)
+            _refuse_source(options, stores)
             candidates, rows = candidates_of_runs(sources, stores), RowsOfData(stores)
         chosen = choose(candidates, rules)
         found = suspects(candidates, chosen, rows)
@@ -180,6 +181,11 @@ def _named_path(path: Path) -> Path:
 
     if path.name in ("results.jsonl", "run.json") and path.with_name("run.json").is_file():
         return path.parent
+    if path.is_file() and path.suffix == _DATA:
+        raise RunError(
+            f"{path}: by its name these are data, which have no answers to count; record a run of them, and name its "
+            f"directory:  pytest --fc-data={path} --fc-repeats=8 --fc-run=DIR"
+        )
     if path.is_file() and path.suffix != _ROLLOUTS:
         raise RunError(f"{path}: name a run's directory, or rollouts as .jsonl (not compressed)")
     if path.is_file() and is_baseline(path):
@@ -230,6 +236,14 @@ def _open_data(sources: Sequence[Source], given: list[str]) -> list[tuple[str, P
         return [(hashes[name], store) for name, store in stores]
     assert first is not None  # noqa: S101 (there is a source)
     raise first
+
+
+def _refuse_source(options: argparse.Namespace, stores: Sequence[tuple[str, PivotStore]]) -> None:
+    """Raise RunError for an output that would replace a file from which the data were prepared."""
+    from pytest_fcpivot.data import is_source  # noqa: PLC0415 (only for this command)
+
+    if options.output is not None and any(is_source(options.output, store) for _, store in stores):
+        raise RunError(f"-o {options.output}: the data of the runs were prepared from this file; name another file")
 
 
 def _refuse_to_replace(options: argparse.Namespace, sources: Sequence[Source]) -> None:

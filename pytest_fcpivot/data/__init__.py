@@ -128,6 +128,12 @@ def _footer_hash(path: Path) -> str | None:
         return None
 
 
+def is_source(path: Path, store: PivotStore) -> bool:
+    """Return whether a file is one that the pivots of a store were prepared from, by its name and content."""
+    named = [each for each in store.provenance.get("sources") or () if each.get("file") == path.name]
+    return bool(named) and path.is_file() and file_hash(path) in {each.get("sha256") for each in named}
+
+
 def file_hash(path: Path) -> str:
     """Return the sha256 of a file's content, in hexadecimal; raises DataError if it cannot be read."""
     try:

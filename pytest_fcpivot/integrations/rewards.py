@@ -19,6 +19,7 @@ from pytest_fcpivot.core.errors import ActionError, DataError, DialectError, Gra
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.core.model import Action
 from pytest_fcpivot.graders import bundled_grader, expected_to_action, make_grader, passes
+from pytest_fcpivot.integrations.kept_texts import KeptTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,9 @@ __all__ = [
 # conversation only if a judge may have to read it.
 TOOLS, GRADER, DIALECT, CONVERSATION = "tools_json", "grader_json", "dialect", "conversation_json"
 
-# A few thousand rows are in flight in a large batch, and their texts have some kilobytes each.
-_TEXTS_KEPT = 2048
+# A few thousand rows are in flight in a large batch, and their texts have some kilobytes each. Decoded tools take some
+# times as much memory as their text.
+_CHARACTERS_KEPT = 32 << 20
 _GRADERS_KEPT = 64
 _WIDTH = 80
 _OF_A_CALL = frozenset(("name", "arguments"))
@@ -159,12 +161,12 @@ class Row:
         message, *after = output
         if not isinstance(message, Mapping) or message.get("role", "assistant") != "assistant":
             raise ActionError(
-                f"a completion begins with {_shown(message)}, but must begin with the assistant's message"
+                f"a completion begins with a value {_shown(message)}, but must begin with the assistant's message"
             )
         if after and not (isinstance(after[0], Mapping) and after[0].get("role") == "tool"):
             raise ActionError(
-                f"a completion has {_shown(after[0])} after the assistant's message, where only the result of a tool "
-                "can follow: it is not clear which message is the action"
+                f"a completion has a value {_shown(after[0])} after the assistant's message, where only the result of "
+                "a tool can follow: it is not clear which message is the action"
             )
         calls = message.get("tool_calls")
         if isinstance(calls, list | tuple) and not all(map(_is_whole, calls)):
@@ -226,7 +228,7 @@ def grader_of(text: str) -> Grader:
         raise DataError(f"{GRADER} must be an object with the grader's name and settings, not {one_line(text, _WIDTH)}")
     settings = described.get("settings", {})
     if not isinstance(settings, dict):
-        raise DataError(f"{GRADER} must hold its settings as an object, not {_shown(settings)}")
+        raise DataError(f"{GRADER} must hold its settings as an object, not a value {_shown(settings)}")
     try:
         grader = bundled_grader(described)
     except GraderError as error:
@@ -239,22 +241,22 @@ def grader_of(text: str) -> Grader:
     return grader
 
 
-@lru_cache(maxsize=_TEXTS_KEPT)
-def _tools_in(text: str) -> Tools:
+def _read_tools(text: str) -> Tools:
     tools = _decoded(text, TOOLS)
     if not isinstance(tools, list):
-        raise DataError(f"{TOOLS} must be a list of tools, not {_shown(tools)}")
+        raise DataError(f"{TOOLS} must be a list of tools, not a value {_shown(tools)}")
     for tool in tools:
         if not isinstance(tool, dict) or ("function" in tool and "name" not in tool):
-            raise DataError(f"{TOOLS} must hold flat function tools, each with its name, but holds {_shown(tool)}")
+            raise DataError(
+                f"{TOOLS} must hold flat function tools, each with its name, but holds a value {_shown(tool)}"
+            )
     return Tools(tools)
 
 
-@lru_cache(maxsize=_TEXTS_KEPT)
-def _expected_in(text: str, column: str) -> Action:
+def _read_expected(text: str, column: str) -> Action:
     expected = _decoded(text, column)
     if not isinstance(expected, dict):
-        raise DataError(f"{column} must be an expected action as JSON, not {_shown(expected)}")
+        raise DataError(f"{column} must be an expected action as JSON, not a value {_shown(expected)}")
     if expected.get("type") == "message" and not isinstance(expected.get("content"), str):
         raise DataError(f"{column}: an expected message needs its content, a text")
     try:
@@ -264,6 +266,10 @@ def _expected_in(text: str, column: str) -> Action:
     if action.kind == "none":
         raise DataError(f"{column}: a batch needs at least one call")
     return action
+
+
+_tools_in = KeptTexts(_read_tools, _CHARACTERS_KEPT)
+_expected_in = KeptTexts(_read_expected, _CHARACTERS_KEPT)
 
 
 def _decoded(text: str, column: str) -> Any:

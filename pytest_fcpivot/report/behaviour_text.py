@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fcpivot.core.jsontext import one_line
-from pytest_fcpivot.core.words import count_of
+from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.runs.behaviour import CALL, MESSAGE, NOTHING, side_by_side
 from pytest_fcpivot.runs.drift import (
     ARGUMENTS_LENGTH,
@@ -22,6 +22,7 @@ from pytest_fcpivot.runs.drift import (
     SEVERAL,
     UNREAD,
     drift_of,
+    may_be_sure,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +119,9 @@ def lines(watched: Watched) -> Iterator[str]:
     if sure:
         yield f"  changed from {first} to {_name(runs.runs[-1])} by more than chance alone would make:"
         yield from (f"  {text}" for text in sure)
+    elif not may_be_sure(runs):
+        few = trajectories(len({pivot.trajectory_id for pivot in runs.means[0]}))
+        yield f"  these pivots are of {few}: too few to tell any change from chance"
     else:
         yield f"  nothing changed from {first} to {_name(runs.runs[-1])} by more than chance alone would make"
     yield from (f"warning: {hint_in_words(hint, runs.runs[-1].name)}" for hint in drift.hints)

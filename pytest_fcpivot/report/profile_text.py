@@ -9,7 +9,7 @@ from pytest_fcpivot.core.apart import shown_name
 from pytest_fcpivot.core.jsontext import one_line
 from pytest_fcpivot.core.words import count_of, trajectories
 from pytest_fcpivot.runs.groups import TYPES, band_of
-from pytest_fcpivot.runs.profile.candidates import same_answers
+from pytest_fcpivot.runs.profile.candidates import alike_sources, same_answers
 from pytest_fcpivot.runs.profile.choosing import (
     ALL_FAIL,
     ALL_PASS,
@@ -90,6 +90,7 @@ def as_builtins(candidates: Candidates, chosen: Chosen, suspects: Suspects) -> d
         "fitted": fitted,
         "mixed_by_agents_alone": mixed_by_agents(candidates, chosen),
         "identical_answers": same_answers(candidates),
+        "alike_sources": [list(pair) for pair in alike_sources(candidates)],
         "suspect_matcher": [
             {
                 "pivot_id": each.candidate.pivot_id,
@@ -130,7 +131,15 @@ def _heading(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
         yield from (f"    {note}" for note in source.notes)
     grader = one_line(candidates.sources[0].grader, _NAME)
     yield f"graded by {grader}; a rollout passes from a reward of {chosen.rules.outcome_mark:g}"
+    for mark in sorted(_pass_marks(candidates) - {chosen.rules.outcome_mark}):
+        yield f"  when recorded, it passed from {mark:g} (--fc-pass-mark); --outcome-mark={mark:g} counts so"
     yield from candidates.notes
+
+
+def _pass_marks(candidates: Candidates) -> set[float]:
+    """Return the pass marks that runs were recorded with, where they say so."""
+    told = (source.side.description.get("pass_mark") for source in candidates.sources if source.side is not None)
+    return {float(mark) for mark in told if isinstance(mark, int | float)}
 
 
 def _times(number: int) -> str:
@@ -248,6 +257,15 @@ def _warnings(candidates: Candidates, chosen: Chosen) -> Iterator[str]:
             "warning: all answers to each pivot are identical, as with a temperature of 0, which says nothing of "
             "how often the model would solve a pivot; record a run with the temperature of the training"
         )
+    alike = alike_sources(candidates)
+    for one, other in alike[:_LISTED]:
+        yield (
+            f"warning: {one_line(one, _NAME)} and {one_line(other, _NAME)} have the same answers to all pivots that "
+            "both have: one is a copy of the other, or neither was random (a fixed seed, a temperature of 0); together "
+            "they say no more than one"
+        )
+    if len(alike) > _LISTED:
+        yield f"  … and {len(alike) - _LISTED:,} more pairs"
     if len(candidates.agents) > 1:
         by_agents = mixed_by_agents(candidates, chosen)
         yield (
@@ -326,6 +344,12 @@ def _kept(chosen: Chosen, output: str | None) -> Iterator[str]:
         f"{count_of(len(kept), 'pivot')} in {several} {where}: {len(kept) - messages:,} where a call is expected, "
         f"{messages:,} where a message is"
     )
+    twice = sum(number > 1 for number in Counter(each.pivot_id for each in kept).values())
+    if twice:
+        yield (
+            f"warning: {twice:,} of the ids are in several data of the runs, and a file that has them all is refused "
+            "when it is read as data; profile runs of one data file each"
+        )
     if not kept and chosen.steps[0][1]:
         yield "warning: nothing is left of them; choose another --max-mean, --message-share or --limit"
     if rules.split is not None:

@@ -288,6 +288,13 @@ def side_by_side(runs: Sequence[RunAnswers]) -> SideBySide:
         for key in keys:
             if (table[key].trajectory_id, table[key].expects) != (last[key].trajectory_id, last[key].expects):
                 raise _another_pivot(key[1], (run, table[key]), (kept[-1], last[key]))
+    late = _out_of_order(kept)
+    if late is not None:
+        earlier, later = map(_name, late)
+        notes.append(
+            f"{later} is named before {earlier}, and was recorded after it; name runs in the order of the training, "
+            "since changes are told from each to the next"
+        )
     expected = [last[key].expects for key in keys]
     pivots = [[table[key] for key in keys] for table in tables]
     means = tuple(tuple(map(_means, each)) for each in pivots)
@@ -324,6 +331,19 @@ def _comparable(runs: Sequence[RunAnswers], notes: list[str]) -> Iterator[RunAns
         notes.append(f"{_name(last)}: an early version wrote this run, whose results do not have the actions")
     else:
         yield last
+
+
+def _out_of_order(runs: Sequence[RunAnswers]) -> tuple[RunAnswers, RunAnswers] | None:
+    """Return the first run that was recorded before the run named before it, and that run; None if there is none.
+
+    Nothing is said if a run does not tell when it was recorded: names like step-100 and step-20 tell nothing either.
+    """
+    told = (run.description.get("started") for run in runs)
+    started = [each for each in told if isinstance(each, str)]
+    if len(started) < len(runs):
+        return None
+    found = (at for at in range(1, len(runs)) if started[at] < started[at - 1])
+    return next(((runs[at], runs[at - 1]) for at in found), None)
 
 
 def _name(run: RunAnswers) -> str:

@@ -25,10 +25,11 @@ class Damages:
     """The damaged lines of a file.
 
     `torn` is an incomplete last line, as a killed process leaves it; it is not counted among the others. `made_up`
-    counts damaged lines whose test has a later result, so that nothing is lost.
+    counts damaged lines whose test has a later result, so that nothing is lost. A file of rollouts has no tests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_tests: bool = True) -> None:
+        self._has_tests = of_tests
         self.torn: Damage | None = None
         self.made_up = 0
         # For each test, the damaged lines after its last readable line: the first of them, and their number.
@@ -81,7 +82,7 @@ class Damages:
         """Write how many lines are lost, and what is unknown because of them."""
         lost = count_of(len(self), "damaged line")
         unknown = self.without_test
-        if not unknown:
+        if not unknown or not self._has_tests:
             return lost
         if len(self) == 1:
             which = "without a test's name: if the test has an earlier result, that one counts"

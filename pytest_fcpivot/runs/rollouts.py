@@ -63,7 +63,10 @@ def no_rollouts(without_answer: int) -> str:
             f"{without_answer} rollouts without an expected_action, such as those of several turns, which a replay "
             "cannot grade; as data (--fc-data), their turns are pivots"
         )
-    return "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response"
+    return (
+        "no rollouts in it: NeMo Gym's have expected_action, responses_create_params and response; data without "
+        "responses are asked with --fc-data"
+    )
 
 
 def reward_of(row: Mapping[str, Any]) -> float | None:

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fcpivot import Pivot, load_pivots
 from pytest_fcpivot.cli import main
-from pytest_fcpivot.data import file_hash
+from pytest_fcpivot.data import file_hash, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,6 +206,16 @@ def test_partial_credit_that_differs_does_not_make_a_pivot_mixed(tmp_path: Path)
     assert names(kept(run, "--outcome-mark=0.5")) == ["t1-d0", "t2-d0"]
 
 
+def test_another_pass_mark_of_the_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that passed from 0.5 was counted otherwise by its session: a line names the option that counts so."""
+    run = run_of(tmp_path, {"t1-d0": [0.5, 0.0] * 4}, pass_mark=0.5)
+    told = "it passed from 0.5 (--fc-pass-mark); --outcome-mark=0.5 counts so"
+    assert main(["profile", str(run)]) == 0
+    assert told in capsys.readouterr().out
+    assert main(["profile", str(run), "--outcome-mark=0.5"]) == 0
+    assert "--fc-pass-mark" not in capsys.readouterr().out
+
+
 def test_a_lower_largest_mean_keeps_a_part_of_what_a_higher_one_keeps(tmp_path: Path) -> None:
     """--max-mean is monotone, and a pivot with just this mean is kept."""
     table = {f"t{number}-d0": [1] * number + [0] * (8 - number) for number in range(1, 8)}
@@ -313,6 +323,36 @@ def test_answers_that_never_differ_are_warned_of(tmp_path: Path, capsys: pytest.
     (tmp_path / "second").mkdir()
     assert main(["profile", str(run_of(tmp_path / "second", table))]) == 0
     assert "identical" not in capsys.readouterr().out
+
+
+def test_sources_with_the_same_answers_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rollouts in another form of the same file, which would count twice, are told; those that differ are not."""
+    one = rollouts(tmp_path / "one.jsonl", TABLE | {"t3-d0": PASSES, "t3-d1": FAILS})
+    copy = rollouts(tmp_path / "copy.jsonl", TABLE | {"t3-d0": PASSES, "t3-d1": FAILS}, numbered=False)
+    assert main(["profile", str(one), str(copy)]) == 0
+    assert "have the same answers to all pivots that both have" in capsys.readouterr().out
+    text = copy.read_text().replace('\\"n\\": 7', '\\"n\\": 9', 1)
+    assert text != copy.read_text()
+    copy.write_text(text)
+    assert main(["profile", str(one), str(copy)]) == 0
+    assert "same answers" not in capsys.readouterr().out
+
+
+def test_ids_of_several_data_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kept pivots of two data files with one id make a file that is refused as data, which is said."""
+    run = run_of(tmp_path, {"t1-d0": MIXED})
+    data = tmp_path / "data.jsonl"
+    (tmp_path / "more.jsonl").write_text(data.read_text() + json.dumps(row("t9-d0")) + "\n")
+    about = json.loads((run / "run.json").read_text())
+    second = about["data"][0] | {"name": "more.jsonl", "path": str(tmp_path / "more.jsonl")}
+    about["data"].append(second | {"sha256": file_hash(tmp_path / "more.jsonl"), "pivots": 2})
+    (run / "run.json").write_text(json.dumps(about))
+    results = (run / "results.jsonl").read_text()
+    assert main(["profile", str(run)]) == 0
+    assert "several data" not in capsys.readouterr().out
+    (run / "results.jsonl").write_text(results + results.replace("data.jsonl::", "more.jsonl::"))
+    assert main(["profile", str(run)]) == 0
+    assert "warning: 1 of the ids are in several data of the runs" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------- suspects
@@ -474,12 +514,13 @@ def test_rollouts_are_graded_again_by_a_bundled_grader(tmp_path: Path) -> None:
             lambda lines: lines[1]["responses_create_params"].update(input="another"),
             'another rollout of the pivot "t1-d0" has another conversation',
         ),
+        (lambda lines: lines[1].update(reward=2), "fcpivot: 1 damaged line would be missing from the figures:"),
     ],
 )
 def test_rollouts_that_contradict_each_other_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, why: str
 ) -> None:
-    """A number twice, a number for some only, and one id for two conversations name the line."""
+    """A number twice or for some only, one id for two conversations, and a reward over 1 name the line."""
     path = rollouts(tmp_path / "rollouts.jsonl", {"t1-d0": MIXED})
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     change(lines)
@@ -585,6 +626,25 @@ def test_outputs_that_would_destroy_something_are_refused(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
     assert why in refusal(capsys, "run", *arguments)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+
+
+def test_data_are_not_runs_and_their_source_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prepared data in place of a run are told how to be run; what they were prepared from is not replaced."""
+    raw = data_of(tmp_path, list(TABLE))
+    prepared = tmp_path / "prepared.parquet"
+    assert main(["prepare", str(raw), "-o", str(prepared)]) == 0
+    run = run_of(tmp_path, TABLE, data=prepared)
+    store = open_store(prepared)
+    recorded, own = file_hash(prepared), store.content_hash(prepared)
+    store.close()
+    (run / "run.json").write_text((run / "run.json").read_text().replace(recorded, own))
+    before = raw.read_bytes()
+    capsys.readouterr()
+    assert f"record a run of them, and name its directory:  pytest --fc-data={prepared} --fc-repeats=8" in refusal(
+        capsys, prepared
+    )
+    assert "the data of the runs were prepared from this file" in refusal(capsys, run, "-o", raw)
+    assert raw.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from openai.types.responses import Response
 
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.core.actions import to_action
+from pytest_fcpivot.core.dialects import DIALECT_NAMES
 from pytest_fcpivot.core.errors import OptionError
 from pytest_fcpivot.core.redact import HIDDEN
 from pytest_fcpivot.data import open_store
@@ -133,7 +134,8 @@ def test_each_cell(here: Path, capsys: pytest.CaptureFixture[str], target: str, 
     if target in ("verl", "trl") and not (verl_rows if target == "verl" else trl_rows).SCHEMA.names:
         pytest.skip("the rows for trainers are not part of this package yet")
     ending = target if target in ("parquet", "csv") else "jsonl"
-    code = export(INPUTS[source], "--to", target, "-o", f"out.{ending}")
+    batches = ["--grader=nemo-gym:any-order"] if target in ("verl", "trl") else []
+    code = export(INPUTS[source], "--to", target, "-o", f"out.{ending}", *batches)
     if text.startswith("refused: "):
         assert code == 2
         assert text.removeprefix("refused: ") in capsys.readouterr().err
@@ -413,6 +415,22 @@ REFUSED = {
         "--to asks for nemo-gym, which is written as jsonl",
     ),
     "a trainer's rows as a table": (["run", "--to", "verl", "-o", "o.csv"], "which is written as parquet or jsonl"),
+    "a name without an ending": (
+        ["run", "--to", "verl", "-o", "rows"],
+        "the name has no ending, but --to asks for verl",
+    ),
+    "an unknown dialect": (
+        ["data.jsonl", "--to", "trl", "--dialect", "qwen", "-o", "o.jsonl"],
+        "harmony, pythonic; did you mean qwen3-coder?",
+    ),
+    "rows of a trainer": (
+        ["rows.jsonl", "--to", "trl", "-o", "o.jsonl"],
+        "rows.jsonl:1: a row for a trainer, made of data to be trained on; name those data",
+    ),
+    "over the source of the data": (
+        ["prepared.parquet", "--to", "nemo-gym", "-o", "data.jsonl"],
+        "-o data.jsonl: the data were prepared from this file; name another file",
+    ),
     "a dialect": (
         ["run", "--to", "csv", "--dialect", "hermes", "-o", "o.csv"],
         "--dialect: it belongs to --to verl and trl",
@@ -430,10 +448,19 @@ REFUSED = {
 def test_what_is_refused(here: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     """Options that do not belong together, and outputs that must not be replaced, are refused with the reason."""
     arguments, reason = REFUSED[case]
+    (here / "rows.jsonl").write_text('{"data_source": "x", "prompt": [], "reward_model": {}}\n')
+    assert main(["prepare", "data.jsonl", "-o", "prepared.parquet"]) == 0
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     assert export(*arguments) == 2
     assert reason in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+
+
+def test_help_names_each_dialect(capsys: pytest.CaptureFixture[str]) -> None:
+    """All dialects in which a prompt can be written are in the help of the command."""
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    assert f"calls: {', '.join(DIALECT_NAMES)} (default: hermes)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_run_without_its_data(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,3 +518,53 @@ def test_the_grader_that_is_named(here: Path) -> None:
     assert named["settings"]["word_count_similarity_threshold"] == 0.3
     assert gym_row(pivot) == ROWS[0]
     store.close()
+
+
+def test_a_pivot_that_the_grader_cannot_judge(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused when the rows are written, as by a session, since a training would end there with an error."""
+    assert export("data.jsonl", "--to", "verl", "-o", "rows.parquet") == 2
+    told = capsys.readouterr().err
+    assert "t1-d2: it expects several calls at once, which nemo-gym:first-call cannot judge" in told
+    assert "name --grader=nemo-gym:any-order" in told
+    assert not (here / "rows.parquet").exists()
+
+
+def test_rows_of_several_splits(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trainer would train on what is kept for validation: a file of both is told, and one of one split is not."""
+    both = ["data.jsonl", "--to", "trl", "--grader=nemo-gym:any-order", "-o", "rows.jsonl"]
+    assert export(*both) == 0
+    assert "note: the rows are of several splits (train 2, test 1), and a trainer takes all" in capsys.readouterr().out
+    assert export(*both, "--split=train") == 0
+    assert "splits" not in capsys.readouterr().out
+    assert here.exists()
+
+
+def test_what_a_training_would_grade_otherwise(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options of the run that rewards do not apply by themselves are told with its rows, and with no other export."""
+    about = json.loads((here / "run" / "run.json").read_text())
+    options = {"fc_strict_schema": True, "fc_empty_arguments": "object"}
+    odd = {"options": options, "judge": {"model": "gpt-5-mini"}, "pass_mark": 0.7}
+    assert export("run", "--to", "verl", "-o", "rows.parquet") == 0
+    assert "note: the run was graded" not in capsys.readouterr().out
+    (here / "run" / "run.json").write_text(json.dumps(about | odd))
+    assert export("run", "--to", "verl", "-o", "rows.parquet") == 0
+    told = capsys.readouterr().out
+    for words in ("--fc-strict-schema", "--fc-empty-arguments=object", "gpt-5-mini", "the pass mark of the run is 0.7"):
+        assert words in told
+    assert export("run", "--to", "csv", "-o", "rows.csv") == 0
+    assert "pass mark" not in capsys.readouterr().out
+
+
+def test_what_a_dialect_cannot_express(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number where the schema says text has no text in a dialect that takes types from the schema: it is told."""
+    text = {"type": "object", "properties": {"a": {"type": "string"}}}
+    odd = row(0, CALL)
+    odd["responses_create_params"]["tools"] = [TOOL | {"parameters": text}]
+    said = row(1, {"type": "message", "content": "<think>so</think> yes"})  # any message is as good
+    (here / "odd.jsonl").write_text(f"{json.dumps(odd)}\n{json.dumps(said)}\n")
+    assert export("odd.jsonl", "--to", "trl", "--dialect=qwen3-coder", "-o", "rows.jsonl") == 0
+    told = capsys.readouterr().out
+    assert "note: 1 pivot whose expected call cannot be written in this dialect" in told
+    assert "t1-d0: qwen3-coder cannot express the call of 'find'" in told
+    assert export("odd.jsonl", "--to", "trl", "-o", "rows.jsonl") == 0
+    assert "dialect" not in capsys.readouterr().out

@@ -303,6 +303,23 @@ def test_what_seems_to_be_gamed(tmp_path: Path, before: Act, after: Act, kinds: 
     assert ("warning:" in "\n".join(behaviour_lines(runs))) == bool(kinds)
 
 
+def test_a_poor_policy_that_stops_calling_is_told(tmp_path: Path) -> None:
+    """Where hardly any call was right before, a few lucky ones after do not hide that all else became messages."""
+    poor, talks = policy(right=0.03, said=0.5, wrongly_said=0.1), policy(right=0.8, said=1.0, wrongly_said=0.96)
+    told, gains = 0, 0
+    for seed in range(8):
+        runs = [
+            played(name, act, tmp_path, 2 * seed + at) for at, (name, act) in enumerate((("a", poor), ("b", talks)))
+        ]
+        drift = watch(runs).drift
+        assert drift is not None
+        told += [hint.kind for hint in drift.hints] == ["messages"]
+        calls = drift.since_first.get("reward_call")
+        gains += calls is not None and calls.difference.change > 0
+    assert gains >= 3
+    assert told >= 6
+
+
 def test_no_calls_any_more(tmp_path: Path) -> None:
     """A policy that stops calling without sending messages instead is told, if its reward rises all the same."""
 
@@ -351,6 +368,18 @@ def test_few_trajectories_prove_nothing(tmp_path: Path) -> None:
     assert drift is not None
     assert not drift.hints
     assert not any(change.is_sure for change in drift.since_first.values())
+    text = "\n".join(behaviour_lines(runs))
+    assert "these pivots are of 5 trajectories: too few to tell any change from chance" in text
+    assert "nothing changed" not in text
+
+
+def test_runs_that_are_not_in_their_order_are_told(tmp_path: Path) -> None:
+    """Names like step-100 and step-20 sort in another order than they were recorded: a line says so."""
+    times = {"step-100": "2026-01-02T00:00:00+00:00", "step-20": "2026-01-01T00:00:00+00:00"}
+    paths = [run(tmp_path / name, line("t1-d0", RIGHT, 1.0), started=time) for name, time in times.items()]
+    told = "step-100 is named before step-20, and was recorded after it; name runs in the order of the training"
+    assert told in "\n".join(behaviour_lines(read_all(paths)))
+    assert "is named before" not in "\n".join(behaviour_lines(read_all(paths[::-1])))
 
 
 def test_lines_of_a_table(tmp_path: Path) -> None:

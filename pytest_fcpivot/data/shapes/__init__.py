@@ -88,6 +88,8 @@ def read_by_shape(row: Fields, line: int, how: How, asked: str = "auto") -> Conv
         return read_chat(row, line, how)
     if (PARAMS in row and is_object(row[PARAMS])) or EXPECTED in row:
         return read_pivot(row, line, how)  # raises the error that names what is missing
+    if "reward_model" in row or "tools_json" in row:
+        raise RowProblem(line, f"a row for a trainer, made of data to be trained on; name those data; {keys_of(row)}")
     shapes = ", ".join(f"no {shape.title}" for shape in SHAPES)
     raise RowProblem(line, f"{shapes}, which are the shapes that are read; {keys_of(row)}")
 

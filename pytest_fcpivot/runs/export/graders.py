@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
 from pytest_fcpivot.data.agent_refs import agent_of
-from pytest_fcpivot.graders import DEFAULT_GRADER, NemoGymGrader, describe_grader, find_grader, graders_of
+from pytest_fcpivot.graders import DEFAULT_GRADER, NemoGymGrader, describe_grader, find_grader, graders_of, is_bundled
 from pytest_fcpivot.graders.sets import FIRST, SET, asked_by, settings_for, settings_of_set
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fcpivot.core.model import Pivot
+    from pytest_fcpivot.graders import Grader
     from pytest_fcpivot.runs.export.pivots import Chosen
 
 Described = dict[str, Any]
@@ -43,13 +44,28 @@ class GraderOfPivots:
         self._recorded = None if recorded is None else {key: recorded[key] for key in recorded if key != "cause"}
         self._search = search
         self._specs: dict[int, str] = {}
-        self._found: dict[tuple[str, str], Described] = {}
+        self._found: dict[tuple[str, str], tuple[Described, Grader]] = {}
         self._others: dict[int, Mapping[str, Any]] = {}
 
     def of(self, chosen: Chosen, pivot: Pivot) -> Described:
-        """Return the grader of a pivot. Raises OptionError if the data do not tell, GraderError as `find_grader`."""
+        """Return the grader of a pivot.
+
+        Raises OptionError if the data do not tell, or if the grader cannot judge the pivot, as a session refuses it,
+        and GraderError as `find_grader`.
+        """
         if self._spec is None and self._recorded is not None:
             return dict(self._recorded)
+        described, grader = self._of(chosen, pivot)
+        if not grader.accepts(len(pivot.expected_action.calls)):
+            expects = {"message": "a message", "function_call": "one call"}.get(pivot.expected_action.kind)
+            advice = "--grader=nemo-gym:any-order" if is_bundled(grader.name) else "another --grader"
+            raise OptionError(
+                f"{pivot.id}: it expects {expects or 'several calls at once'}, which {grader.name} cannot judge, so "
+                f"that a training would end with an error there; name {advice}"
+            )
+        return described
+
+    def _of(self, chosen: Chosen, pivot: Pivot) -> tuple[Described, Grader]:
         spec = self._spec or self._spec_of(chosen)
         if spec.partition(":")[0] != DEFAULT_GRADER:
             return self._described(spec, self._given, "")
@@ -60,11 +76,11 @@ class GraderOfPivots:
             settings = self._of_others(chosen)
         return self._described(spec, {**settings, **self._given}, str(agent))
 
-    def _described(self, spec: str, settings: Mapping[str, Any], why: str) -> Described:
+    def _described(self, spec: str, settings: Mapping[str, Any], why: str) -> tuple[Described, Grader]:
         if (spec, why) not in self._found:
             grader = find_grader(spec, settings, search=self._search, where="--grader")
             used = grader.settings if isinstance(grader, NemoGymGrader) else settings
-            self._found[spec, why] = describe_grader(grader, used)
+            self._found[spec, why] = describe_grader(grader, used), grader
         return self._found[spec, why]
 
     def _spec_of(self, chosen: Chosen) -> str:

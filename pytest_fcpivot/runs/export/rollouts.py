@@ -203,7 +203,7 @@ class GivenRollouts:
         self._path = path
         self._chosen = chosen
         self._allow_damaged = allow_damaged
-        self._damages = Damages()
+        self._damages = Damages(of_tests=False)
         self.left_out: Counter[str] = Counter()
 
     def _rollouts(self) -> Iterator[tuple[Pivot, dict[str, Any], int]]:

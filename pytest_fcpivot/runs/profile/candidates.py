@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Stores = Sequence[tuple[str, PivotStore]]
 
 MESSAGE = "message"
+_LEAST_ALIKE = 5  # fewer pivots may have the same answers by chance
 
 
 class Rollout(NamedTuple):
@@ -242,6 +243,30 @@ def same_answers(candidates: Candidates) -> bool:
             return False
         several = several or max(asked.values(), default=0) > 1
     return several
+
+
+def alike_sources(candidates: Candidates) -> list[tuple[str, str]]:
+    """Return the names of sources of which each two gave the same answers, although answers to one pivot differ.
+
+    One of them may be a copy in another form, or neither was random. Two sources are alike if they have
+    the same answers, as often, to each pivot that both answered, among them _LEAST_ALIKE pivots whose answers differ.
+    """
+    answers: list[dict[tuple[int, int], list[int]]] = [{} for _ in candidates.sources]
+    differing = set()
+    for candidate in candidates.pivots:
+        for rollout in candidate.rollouts:
+            answers[rollout.source].setdefault(candidate.place, []).append(rollout.digest)
+        if len({rollout.digest for rollout in candidate.rollouts}) > 1:
+            differing.add(candidate.place)
+    found = []
+    for number, one in enumerate(answers):
+        for before, other in enumerate(answers[:number]):
+            common = one.keys() & other.keys()
+            if len(common & differing) >= _LEAST_ALIKE and all(
+                sorted(one[place]) == sorted(other[place]) for place in common
+            ):
+                found.append((candidates.sources[before].name, candidates.sources[number].name))
+    return found
 
 
 def _of_entry(place: tuple[int, int], entry: IndexEntry, depth: int | None) -> Candidate:

@@ -64,7 +64,7 @@ class _Reading:
         self._path = path
         self._regrade = regrade
         self._grader = grader
-        self._damages = Damages()
+        self._damages = Damages(of_tests=False)
         self._pivots: dict[str, PivotRewards] = {}
         self._contents: dict[str, bytes] = {}
         self._numbered: dict[str, bool] = {}
