@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from pytest_fcpivot.data.selection import Selection
-from pytest_fcpivot.serve.serving import Wanted, make_app, open_environments
+from pytest_fcpivot.serve.serving import Wanted, http_settings, make_app, open_environments
 
 uvicorn = pytest.importorskip("uvicorn")
 
@@ -138,7 +138,7 @@ def serving(
 def running(app: App) -> Iterator[Server]:
     """Run an application until the context ends."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, **http_settings()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
