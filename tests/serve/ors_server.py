@@ -72,23 +72,23 @@ class Client:
     """One connection to a server; `headers` are sent with each request."""
 
     def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
-        self._headers = headers or {}
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+        self.headers = headers or {}
         self.sid = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """Send a request, with the session's id if there is one; a body that is not bytes is sent as JSON."""
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         own = {"X-Session-ID": self.sid} if self.sid else {}
-        sent = own | self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request(method, path, raw, sent)
-        reply = self._connection.getresponse()
+        sent = own | self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, path, raw, sent)
+        reply = self.connection.getresponse()
         return Reply(reply.status, reply.headers, reply.read())
 
     def open(self, **asked: Any) -> Reply:

@@ -213,7 +213,7 @@ def test_data_that_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture
         prepared.append(path)
     with serving(prepared[0]) as server, server.client() as client:
         prepared[1].replace(prepared[0])
-        for path, asked in (("/tasks", {"split": "train"}), ("/create", {"split": "train", "index": 0})):
-            reply = client.ask("POST", path, asked, X_Session_ID="mine")
+        for where, asked in (("/tasks", {"split": "train"}), ("/create", {"split": "train", "index": 0})):
+            reply = client.ask("POST", where, asked, X_Session_ID="mine")
             assert (reply.status, reply.json["reason"]) == (500, "internal")
     assert caplog.text.count("it was written anew while it was in use; start again") == 2
