@@ -20,6 +20,7 @@ from pytest_fcpivot.core.version import __version__
 from pytest_fcpivot.serve import events
 from pytest_fcpivot.serve.environments import places_of
 from pytest_fcpivot.serve.grading import NotGradedError
+from pytest_fcpivot.serve.messages import messages
 from pytest_fcpivot.serve.problems import CallProblem, RequestProblem
 from pytest_fcpivot.serve.request import JSON, GoneError, Receive, Request, Scope, Send
 from pytest_fcpivot.serve.secrets import judge_key
@@ -91,6 +92,7 @@ class App:
             ("POST", "task_range"): self._task_range,
             ("GET", "task_tools"): self._task_tools,
             ("GET", "prompt"): self._prompt,
+            ("GET", "messages"): self._messages,
             ("POST", "call"): self._call,
         }
 
@@ -298,6 +300,10 @@ class App:
 
     async def _prompt(self, request: Request) -> None:
         await request.reply((await self._task(request))[1].prompt)
+
+    async def _messages(self, request: Request) -> None:
+        _, task = await self._task(request)
+        await request.json(messages(self._mode, task.pivot.view()))
 
     # ---------------------------------------------------------------- the one submission
 

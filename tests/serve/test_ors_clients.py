@@ -8,13 +8,14 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ors_server import Server, serving
+from ors_server import Server, rows, serving, write_rows
 
 from pytest_fcpivot import grade, load_pivots
 from pytest_fcpivot.serve import submission
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 # What the client's packages warn of is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -114,11 +115,65 @@ def test_a_text_that_is_no_call(server: Server) -> None:
         async with environment.session(split="train", index=3) as session:
             assert await session.is_assistant_message_final()
             assert (await session.call_terminal_tool("I need the phrase.")).reward == 1.0
-        async with environment.session(split="train", index=3) as session:
-            [message] = await session.get_messages()
-            assert message.role == "user"
 
     with_environment("openreward", server, play)
+
+
+def test_messages(server: Server) -> None:
+    """A client that asks for messages in the form of Chat Completions gets those that an agent in pytest gets."""
+    pivots = load_pivots()
+
+    async def play(environment: Any) -> None:
+        for index in range(0, len(pivots), 5):
+            async with environment.session(split="train", index=index) as session:
+                found = await session.get_messages(format="openai")
+                assert _with_values(found) == _with_values(pivots[index].view().messages)
+                other = await session.get_messages(format="anthropic")
+                assert len(other["messages"]) <= len(found)
+
+    with_environment("openreward", server, play)
+
+
+def _with_values(messages: list[dict[str, Any]]) -> list[Any]:
+    """Decode the arguments of calls, whose blanks a client does not keep."""
+    return [
+        [
+            *(message["role"], message["content"], message.get("tool_call_id")),
+            *[
+                (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+                for call in message.get("tool_calls", ())
+            ],
+        ]
+        for message in messages
+    ]
+
+
+def test_messages_that_blocks_cannot_hold(tmp_path: Path) -> None:
+    """A call whose arguments are no object is in the transcript, which the client takes as one message of the user."""
+    broken = {"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{"}
+    [row] = rows({"type": "message", "content": "Hello"})
+    row["responses_create_params"]["input"].append(broken)
+    with serving(write_rows(tmp_path / "rows.jsonl", [row]), mode="generic") as other:
+
+        async def play(environment: Any) -> None:
+            async with environment.session(split="train", index=0) as session:
+                [message] = await session.get_messages(format="openai")
+                assert message["role"] == "user"
+                assert "[assistant calls find]\n{" in message["content"]
+
+        with_environment("openreward", other, play)
+
+
+def test_messages_with_generic_tools(tmp_path: Path) -> None:
+    """The functions of a task are in the message of the system, whether or not the conversation has one."""
+    talks = rows({"type": "message", "content": "Hello"}, {"type": "message", "content": "Bye"})
+    talks[1]["responses_create_params"]["input"].insert(0, {"role": "system", "content": "Be kind."})
+    with serving(write_rows(tmp_path / "rows.jsonl", talks), mode="generic") as other, other.client() as client:
+        for index, end in ((0, "There are none."), (1, "There are none.\n\nBe kind.")):
+            client.open(split="train", index=index)
+            first, second = client.ask("GET", "/messages").json
+            assert (first["role"], first["blocks"][0]["text"]) == ("system", f"[functions]\n{end}")
+            assert (second["role"], second["blocks"][0]["text"]) == ("user", "Hello?")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -136,9 +191,10 @@ def test_long_results(client: str, server: Server, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(submission, "summary_of", lambda _: next(shown))
 
     async def play(environment: Any) -> None:
-        for text in texts:
-            async with environment.session(split="train", index=0) as session:
+        async with environment.session(split="train", index=0) as session:
+            for text in texts:
                 result = await session.call_tool("submit_message", {"message": "x"})
                 assert result.blocks[0].text == text
+                server.app.sessions.get(session.sid).submission = None  # as if it had not been made
 
     with_environment(client, server, play)

@@ -10,6 +10,7 @@ import pytest
 from ors_server import Client, Server, rows, serving, write_rows
 
 from pytest_fcpivot.core.model import Action, Grade
+from pytest_fcpivot.serve import serving as app_serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,3 +151,16 @@ def test_a_session_at_work_is_not_idle(server: Server, client: Client, monkeypat
     assert found[0][1][0] == "end"
     kept.close_idle()
     assert client.ask("POST", "/ping").status == 404
+
+
+def test_a_server_that_ends_while_it_grades(server: Server, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is not graded when the server has waited for as long as it does ends with an error."""
+    monkeypatch.setattr(app_serving, "_LONGEST_WAIT_S", 0.1)
+    with serving(server.app.environments["fcpivot"].store.path, grader="test_ors_graders:Held") as other:
+        with other.client() as opened:
+            opened.open(split="train", index=0)
+        thread, found = begin(other, opened.sid)
+    thread.join(20)
+    Held.go.set()
+    assert found[0][1] == ("error", "the server was ended")
+    assert client.ask("POST", "/ping").status == 200

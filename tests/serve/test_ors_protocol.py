@@ -72,7 +72,8 @@ def test_what_there_is(client: Client) -> None:
 
 def test_a_session(client: Client) -> None:
     """A session shows its prompt and its tools, and one call ends it with a reward."""
-    assert client.open(split="train", index=0).json == {"sid": client.sid}
+    client.sid = dict(client.ask("POST", "/create_session", {}).events)["task_id"]
+    assert client.ask("POST", "/create", {"split": "train", "index": 0}).json == {"sid": client.sid}
     [block] = client.ask("GET", "/small/prompt").json
     assert block == {
         "type": "text",
