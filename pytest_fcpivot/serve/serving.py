@@ -108,8 +108,7 @@ def _environment(given: str, wanted: Wanted) -> Environment:
 def _of_store(name: str | None, data: _Rows, wanted: Wanted) -> Environment:
     store, rows = data.store, data.rows
     if not rows:
-        why = wanted.selection.why_nothing(store).replace("--fc-", "--")
-        raise OptionError(f"{data.label}: no task is left: {why}")
+        raise OptionError(f"{data.label}: no task is left: {wanted.selection.why_nothing(store)}")
     grader, _ = choose(data, wanted.grader, wanted.grader_settings, search=[Path.cwd()])
     kept = _judged_by_one_call(data, grader)
     if not kept:
@@ -160,6 +159,11 @@ def token_of(address: Address) -> str | None:
         raise OptionError(
             f"--token-env={address.token_variable}: this environment variable is not set; it holds the token"
         )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise OptionError(
+            f"--token-env={address.token_variable}: a header cannot carry this token; it must be of ASCII letters, "
+            "digits and signs, without blanks"
+        )
     return token
 
 
@@ -207,6 +211,8 @@ def _allow_many_connections() -> None:
 
 def listen(address: Address) -> socket.socket:
     """Take the address, before data are opened; raises DataError if that is not possible."""
+    if not address.host:
+        raise OptionError("--host: name an address, as in 127.0.0.1; 0.0.0.0 is all of this machine's")
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -65,6 +65,11 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         (["a.jsonl", "--judge=m"], "--judge=m: there is no key for it: set OPENAI_API_KEY"),
         (["a.jsonl", "--judge=m", "--judge-fallback=keyword"], "nemo-gym:first-call does not score messages"),
         (["a.jsonl", "--token-env=NO_SUCH_TOKEN"], "--token-env=NO_SUCH_TOKEN: this environment variable is not set"),
+        (["a.jsonl", "--token-env=ODD_TOKEN"], "--token-env=ODD_TOKEN: a header cannot carry this token"),
+        (["a.jsonl", "--judge-base-url=http://127.0.0.1:9/v1"], "nemo-gym:first-call does not score messages"),
+        (["a.jsonl", "--grader=agentic", "--judge-base-url=nonsense"], "no model judge messages: --judge=off"),
+        (["junk.jsonl"], "correct the file, or pass --bad-rows=skip to fcpivot prepare"),
+        (["a.jsonl", "--host="], "--host: name an address"),
         (["a.jsonl", "--host=no.such.host.invalid"], "cannot listen at no.such.host.invalid port"),
         (["a.jsonl", "--port=70000"], "invalid"),
         (["a.jsonl", "--tools=all"], "invalid choice: 'all'"),
@@ -77,6 +82,8 @@ def test_what_cannot_be_served(
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "a.jsonl", rows(MESSAGE))
     write_rows(tmp_path / "b.jsonl", rows(MESSAGE))
+    (tmp_path / "junk.jsonl").write_text("junk\n", encoding="ascii")
+    monkeypatch.setenv("ODD_TOKEN", "t\u00f6 ken")
     port = [] if any(each.startswith("--port") for each in arguments) else ["--port=0"]
     assert _run("serve", *arguments, *port) == 2
     assert said in capsys.readouterr().err
@@ -127,7 +134,7 @@ def test_a_server_that_others_can_reach(tmp_path: Path) -> None:
         said = "".join(process.stdout.readline() for _ in range(3))
         process.terminate()
         process.wait(20)
-    assert "warning: 0.0.0.0 can be reached from other machines" in said
+    assert "warning: other machines can reach 0.0.0.0, and everybody" in said
     assert "--token-env" in said
 
 
