@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # What the client's packages warn of is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore")
 KEY = "sk-judge-0123456789abcdef"
+OTHER = "or-other-0123456789abcdef"
 CLIENTS = ["ors", "openreward"]
 LONG_RESULTS = 200
 
@@ -37,7 +39,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def with_environment(client: str, server: Server, do: Callable[[Any], Awaitable[Any]]) -> Any:
+def with_environment(client: str, server: Server, do: Callable[[Any], Awaitable[Any]], name: str = "fcpivot") -> Any:
     """Do something with a client's environment, in an event loop of its own."""
     module = pytest.importorskip(
         "ors.client.environment" if client == "ors" else "openreward.api.environments.client", exc_type=ImportError
@@ -49,7 +51,7 @@ def with_environment(client: str, server: Server, do: Callable[[Any], Awaitable[
         else:
             api = module.AsyncEnvironmentsAPI(server.url, api_key="or-uninvited-0123456789", api_base_url=None)
         try:
-            return await do(api.get("fcpivot") if client == "ors" else api.get("fcpivot", base_url=server.url))
+            return await do(api.get(name) if client == "ors" else api.get(name, base_url=server.url))
         finally:
             for each in api._clients.values():
                 await each.close()
@@ -106,6 +108,56 @@ def test_sessions(client: str, server: Server) -> None:
         assert len(server.app.sessions) == 0
 
     with_environment(client, server, play)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_several_environments(client: str, tmp_path: Path) -> None:
+    """A client gets the tasks of the environment that it names, and never those of another in their place."""
+    data = write_rows(tmp_path / "rows.jsonl", rows({"type": "message", "content": "Hello"}))
+
+    async def play(environment: Any) -> None:
+        assert await environment.num_tasks("train") == 1
+        async with environment.session(task=await environment.get_task("train", 0)) as session:
+            [block] = await session.get_prompt()
+            assert block.text == "[user]\nHello?"
+        async with environment.session(split="train", index=0) as session:
+            if client == "openreward":
+                [block] = await session.get_prompt()
+                assert block.text == "[user]\nHello?"
+            else:  # it does not say of which environment it wants the task
+                with pytest.raises(Exception, match="of the environment other, not of small"):
+                    await session.get_prompt()
+
+    with serving("other=sample", f"small={data}") as server:
+        with_environment(client, server, play, "small")
+
+
+@pytest.mark.parametrize(("client", "hosts"), [("ors", None), ("openreward", None), ("openreward", ["api.openai.com"])])
+def test_secrets(
+    client: str, hosts: Any, server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A client's key is kept for its session alone, and what else it sends is nowhere, also where the server fails."""
+    caplog.set_level(logging.DEBUG)
+    secrets = {
+        "openai_api_key": (KEY, hosts) if hosts else KEY,
+        "other": OTHER if client == "ors" else (OTHER, ["example.com"]),
+    }
+
+    async def play(environment: Any) -> None:
+        async with environment.session(split="train", index=0, secrets=secrets) as session:
+            opened = server.app.sessions.get(session.sid)
+            assert opened.key == KEY
+            opened.row = 10**9  # as if the data had been damaged
+            with pytest.raises(Exception, match="500") as failed:
+                await session.get_prompt()
+            assert KEY not in str(failed.value)
+        assert opened.key is None
+
+    with_environment(client, server, play)
+    ours = ("pytest_fcpivot", "uvicorn", "asyncio")
+    texts = [record.getMessage() for record in caplog.records if record.name.startswith(ours)]
+    assert any("/prompt failed" in text for text in texts)
+    assert not [text for text in [*texts, *capfd.readouterr()] if KEY in text or OTHER in text]
 
 
 def test_a_text_that_is_no_call(server: Server) -> None:
