@@ -113,6 +113,10 @@ def test_undecodable_arguments_need_the_generic_tools(tmp_path: Path) -> None:
         client.open(split="train", index=0)
         output = client.call("call_function", {"name": "find", "arguments": '{"city": '}).result["output"]
         assert output["metadata"]["category"] == "ARGUMENTS_DECODE_ERROR"
+        client.open(split="train", index=0)
+        output = client.call("call_function", {"name": "find", "arguments": "[1]"}).result["output"]
+        wanted = grade(load_pivots(path)[0], {"type": "function_call", "name": "find", "arguments": "[1]"})
+        assert (output["reward"], output["metadata"]["category"]) == (wanted.reward, wanted.category)
 
 
 def test_a_part_of_the_data(tmp_path: Path) -> None:
