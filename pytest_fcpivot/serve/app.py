@@ -121,6 +121,9 @@ class App:
             await self._refuse(request, problem.status, problem.reason, problem.detail)
         except GoneError:
             return
+        except asyncio.CancelledError:  # the server ends, and has waited for as long as it does
+            if not started:
+                await self._refuse(request, 503, "ending", "the server was ended")
         except Exception as error:  # noqa: BLE001 (one request must not end the server)
             # A traceback may quote what a client sent, such as a key, so that only its place is told.
             where = error.__traceback__

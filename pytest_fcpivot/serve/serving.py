@@ -177,6 +177,7 @@ def http_settings() -> dict[str, Any]:
         "ws": "none",
         "log_level": "warning",
         "access_log": False,  # headers and paths of clients stay out of all logs
+        "proxy_headers": False,
         "server_header": False,
         "date_header": False,
         "timeout_keep_alive": 60,

@@ -165,7 +165,7 @@ ODD_ARGUMENTS = [
 @pytest.mark.parametrize("grader", ["nemo-gym", "nemo-gym:any-order", "agentic"])
 def test_odd_arguments(tmp_path: Path, grader: str) -> None:
     """Arguments are graded as by the library from the same text, although they come inside other JSON."""
-    expected = [ODD_ARGUMENTS[number] for number in (0, 1, 3, 5, 7, 10, 11, 13, 15, 19, 20, 22, 26, 28)]
+    expected = [ODD_ARGUMENTS[number] for number in (0, 1, 5, 7, 10, 13, 20, 22, 26)]
     given = rows(*({"type": "function_call", "name": "find", "arguments": text} for text in expected))
     path = write_rows(tmp_path / "rows.jsonl", given)
     pivots = load_pivots(path)

@@ -13,6 +13,7 @@ from ors_server import Client, Server, rows, serving, write_rows
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.data.synth import write_file
 from pytest_fcpivot.serve import request
+from pytest_fcpivot.serve import serving as app_serving
 from pytest_fcpivot.serve.environments import Environment
 from pytest_fcpivot.serve.protocol import MOST_HEAD_BYTES, BoundedProtocol
 
@@ -201,6 +202,21 @@ def test_a_list_that_nobody_reads(server: Server, monkeypatch: pytest.MonkeyPatc
     scope = {"type": "http", "method": "POST", "path": "/one/tasks", "headers": []}
     asyncio.run(asyncio.wait_for(server.app(scope, receive, send), 20))
     assert len(made) < 100
+
+
+def test_a_server_that_ends_under_a_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that is not whole when the server has waited for as long as it does is refused, without a traceback."""
+    monkeypatch.setattr(app_serving, "_LONGEST_WAIT_S", 0.1)
+    with serving(server.app.environments["one"].store.path) as other:
+        slow = socket.create_connection(("127.0.0.1", other.port), timeout=20)
+        slow.sendall(post(SPLIT[:3], b"Content-Length: 18"))
+        with other.client() as client:
+            assert client.ask("GET", "/health").status == 200
+    with slow:
+        assert slow.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+    assert "Traceback" not in caplog.text
 
 
 def test_data_that_are_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
