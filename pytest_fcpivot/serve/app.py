@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 IDLE_S, MOST_SESSIONS = 900.0, 100_000
 _REAP_S = 5.0
 _PING_S = 10.0
+_LONGEST_SEND_S = 60.0  # for one piece of a list, which a client may leave unread
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 _DONE = b'{"status":"ok"}'
 _ROOT = frozenset(
@@ -240,8 +241,11 @@ class App:
             while part is not None:
                 if gone.done():
                     raise GoneError
-                await request.send({"type": "http.response.body", "body": part, "more_body": True})
+                async with asyncio.timeout(_LONGEST_SEND_S):
+                    await request.send({"type": "http.response.body", "body": part, "more_body": True})
                 part = await following()
+        except TimeoutError:
+            raise GoneError from None
         finally:
             gone.cancel()
             with suppress(ValueError):  # a thread still reads, as the server ends

@@ -12,6 +12,7 @@ from ors_server import Client, Server, rows, serving, write_rows
 
 from pytest_fcpivot.cli import main
 from pytest_fcpivot.data.synth import write_file
+from pytest_fcpivot.serve import app as serve_app
 from pytest_fcpivot.serve import request
 from pytest_fcpivot.serve import serving as app_serving
 from pytest_fcpivot.serve.environments import Environment
@@ -176,8 +177,10 @@ def test_two_creations_at_once(server: Server) -> None:
     assert said == [b"HTTP/1.1 200"] + [b"HTTP/1.1 400"] * 7
 
 
-def test_a_list_that_nobody_reads(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list of tasks ends when its client is gone, and not with the last task."""
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_list_that_nobody_reads(server: Server, monkeypatch: pytest.MonkeyPatch, stays: bool) -> None:
+    """A list of tasks ends when its client is gone, or does not read on, and not with the last task."""
+    monkeypatch.setattr(serve_app, "_LONGEST_SEND_S", 0.05)
     made: list[int] = []
 
     def endless(*_: Any) -> Iterator[bytes]:
@@ -196,6 +199,7 @@ def test_a_list_that_nobody_reads(server: Server, monkeypatch: pytest.MonkeyPatc
 
     async def send(message: dict[str, Any]) -> None:
         if len(made) > 3:
+            await asyncio.sleep(20 if stays else 0)
             gone.set()
         await asyncio.sleep(0)
 
