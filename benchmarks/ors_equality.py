@@ -3,7 +3,8 @@
     python benchmarks/ors_equality.py [--conversations 2000]
 
 For each pivot of the sample, and of generated conversations, one right action and one wrong one. The table has the
-number of actions of which all four give the same.
+number of actions of which all four give the same. Pivots whose expected arguments are not a JSON object are left out
+and counted: ORS cannot carry them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,12 @@ def action_of(pivot: Pivot, kind: str) -> dict[str, Any]:
     if kind != "right" and isinstance(given, dict):
         given = {key: [value] for key, value in given.items()} | {"more": 1}
     return {"type": "function_call", "name": call.name, "arguments": json.dumps(given)}
+
+
+def fits(pivot: Pivot) -> bool:
+    """Return whether the arguments of the expected call are an object, as the input of a tool is."""
+    calls = pivot.expected_action.calls
+    return not calls or isinstance(json.loads(calls[0].arguments), dict)
 
 
 async def over_ors(port: int, split: dict[str, tuple[str, int]], actions: dict[str, Any]) -> dict[str, Verdict]:
@@ -100,13 +108,14 @@ def compare(place: Path, name: str, data: str, grader: str) -> None:
     """Compare the four on a data set."""
     pivots = load_pivots(data)
     command = [sys.executable, "-m", "pytest_fcpivot.cli", "serve", data, "--port=0", "--judge=off"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, ExitStack() as ending:
+        ending.callback(server.terminate)
         assert server.stdout is not None
         said = server.stdout.readline(), server.stdout.readline()
         port = int(said[1].partition("127.0.0.1:")[2].split()[0])
         where = asyncio.run(places(port))
         for kind in KINDS:
-            actions = {pivot.id: action_of(pivot, kind) for pivot in pivots if pivot.id in where}
+            actions = {pivot.id: action_of(pivot, kind) for pivot in pivots if pivot.id in where and fits(pivot)}
             (place / "actions.json").write_text(json.dumps(actions), encoding="utf-8")
             run = f"{grader}-{KINDS.index(kind)}"
             ours = asyncio.run(over_ors(port, where, actions))
@@ -119,8 +128,10 @@ def compare(place: Path, name: str, data: str, grader: str) -> None:
             replayed = in_pytest(place, data, f"{run}-replay", f"--fc-replay={run}", "--fc-judge=off")
             equal = sum(ours[own] == library[own] == tested[own] == replayed[own] for own in actions)
             mean = sum(reward for reward, _ in ours.values()) / len(ours)
-            print(f"| {name} | {kind} | {len(actions)} | {mean:.3f} | {equal} |")
-        server.terminate()
+            print(f"| {name} | {kind} | {len(actions)} | {mean:.3f} | {equal} |", flush=True)
+    left_out = sum(pivot.id in where for pivot in pivots) - len(actions)
+    if left_out:
+        print(f"| {name} | left out | {left_out} | | |")
 
 
 def main() -> None:

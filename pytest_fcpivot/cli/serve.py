@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.cli.say import say
 from pytest_fcpivot.cli.selecting import add_selection, selection_of
-from pytest_fcpivot.core.errors import OptionError
+from pytest_fcpivot.core.errors import FcPivotError, OptionError
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pytest_fcpivot.serve.environments import Environment
     from pytest_fcpivot.serve.judging import JudgeSettings
 
-_LOOPBACK = ("127.", "::1", "localhost")
 _HIGHEST_PORT = 65535
 
 
@@ -82,6 +82,17 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    try:
+        return _serve(options)
+    except FcPivotError as error:
+        # Some of its parts also belong to pytest's session, whose options they name.
+        said = str(error).replace("--fc-bad-rows=skip", "--bad-rows=skip to fcpivot prepare").replace("--fc-", "--")
+        if said == str(error):
+            raise
+        raise OptionError(said) from None
+
+
+def _serve(options: argparse.Namespace) -> int:
     from pytest_fcpivot.options.values import settings_of  # noqa: PLC0415 (only for this command)
     from pytest_fcpivot.serve import serving  # noqa: PLC0415
 
@@ -104,10 +115,11 @@ def run(options: argparse.Namespace) -> int:
         app = serving.make_app(environments, options.tools, judge, token=token, idle_s=options.idle)
         for environment in environments:
             say(_described(environment, judge, options))
-        if token is None and not options.host.startswith(_LOOPBACK):
+        host = listener.getsockname()[0]
+        if token is None and not ip_address(host.partition("%")[0]).is_loopback:
             print(
-                f"warning: {options.host} can be reached from other machines, and everybody may use the server; ask "
-                "for a token with --token-env",
+                f"warning: other machines can reach {host}, and everybody there may use the server; ask for a token "
+                "with --token-env",
                 file=sys.stderr,
             )
         serving.run(app, listener, lambda where: say(f"serving at {where} (Ctrl-C ends it)"))
@@ -155,10 +167,12 @@ def _judge(options: argparse.Namespace) -> JudgeSettings | None:
 def _refuse_odd(options: argparse.Namespace, environments: list[Environment]) -> None:
     from pytest_fcpivot.graders.base import OFF  # noqa: PLC0415 (only for this command)
 
-    if options.judge in (None, OFF) or any(environment.scores_messages for environment in environments):
+    given = {"judge": options.judge, "judge-base-url": options.judge_base_url, "judge-key": options.judge_key}
+    asked = next((f"--{name}={value}" for name, value in given.items() if value not in (None, OFF)), None)
+    if asked is None or any(environment.scores_messages for environment in environments):
         return
     graders = ", ".join(dict.fromkeys(environment.grader.name for environment in environments))
-    raise OptionError(f"--judge={options.judge}: {graders} does not score messages; leave it out, or --grader=agentic")
+    raise OptionError(f"{asked}: {graders} does not score messages; leave it out, or pass --grader=agentic")
 
 
 def _described(environment: Environment, judge: JudgeSettings | None, options: argparse.Namespace) -> str:

@@ -247,6 +247,7 @@ class PivotStore:
     def __init__(self, path: Path, *, footer: Any = None) -> None:
         self.path = path
         try:
+            self._identity = _identity(path)
             self._file = pq.ParquetFile(path, read_dictionary=_SHARED, metadata=footer)
             missing = set(SCHEMA.names) - set(self._file.schema_arrow.names)
         except DAMAGED as error:
@@ -279,8 +280,15 @@ class PivotStore:
         return self._starts[-1]
 
     def again(self) -> PivotStore:
-        """Open the same file once more, without reading its footer again; raises DataError if it cannot be opened."""
-        return PivotStore(self.path, footer=self._file.metadata)
+        """Open the same file once more, without reading its footer again.
+
+        Raises DataError if it cannot be opened, and if it has been written anew: the footer would not fit it.
+        """
+        store = PivotStore(self.path, footer=self._file.metadata)
+        if store._identity != self._identity:
+            store.close()
+            raise DataError(f"{self.path}: it was written anew while it was in use; start again, to use the new data")
+        return store
 
     def each(self, column: str) -> Iterator[Any]:
         """Yield every row's value of one column; `tool` stands for the names of the expected calls."""
@@ -497,6 +505,12 @@ class PivotStore:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    """Return what changes if a file is replaced, or written to."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _rows_of(columns: Sequence[Any], first: int, count: int) -> list[tuple[Any, ...]]:

@@ -48,14 +48,27 @@ class ToolSet:
                 return verdict
         return VALID
 
+    def ends_soon(self, action: Action) -> bool:
+        """Return whether `check` is certain to end soon, without a child process."""
+        return all(
+            len(call.arguments) <= _validator(schema).longest_here
+            for call in action.calls
+            for schema in self._canonical_of(call.name)
+        )
+
     def _check_call(self, call: FunctionCall) -> SchemaVerdict:
         if call.name not in self._schemas:
             return SchemaVerdict("unknown-tool", explanation=self._not_offered(call.name))
-        schemas = self._compared.get(call.name)
-        if schemas is None:
-            schemas = self._compared[call.name] = [_canonical(schema) for schema in self._schemas[call.name]]
-        verdicts = [check_arguments(schema, call.arguments) for schema in schemas]
+        verdicts = [check_arguments(schema, call.arguments) for schema in self._canonical_of(call.name)]
         return next((verdict for verdict in verdicts if verdict.status == "valid"), verdicts[0])
+
+    def _canonical_of(self, name: str) -> list[str]:
+        schemas = self._compared.get(name)
+        if schemas is None:
+            if name not in self._schemas:  # models make names up, without end
+                return []
+            schemas = self._compared[name] = [_canonical(schema) for schema in self._schemas[name]]
+        return schemas
 
     def _not_offered(self, name: str) -> str:
         meant = next((offered for offered in self.names if nearly_the_same(offered, name)), None)

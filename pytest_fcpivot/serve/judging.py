@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from pytest_fcpivot.calls.retry import RetryPolicy
 from pytest_fcpivot.graders.judge import Judge
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from pytest_fcpivot.graders.judge import Judgement, Question
 
 _CONCURRENCY = 64
@@ -30,6 +33,14 @@ class JudgeSettings:
     has_key: bool
 
 
+@dataclass(slots=True)
+class _Shared:
+    """The judge with one key, and the number of messages that it is judging."""
+
+    judge: Judge
+    users: int = 0
+
+
 class Judging:
     """Gets verdicts for a server; questions of all sessions share one limit on the calls in flight.
 
@@ -38,11 +49,13 @@ class Judging:
 
     def __init__(self, settings: JudgeSettings) -> None:
         self.settings = settings
-        self._by_key: OrderedDict[str | None, Judge] = OrderedDict()
+        self._by_key: OrderedDict[str | None, _Shared] = OrderedDict()
         self._limit = asyncio.Semaphore(_CONCURRENCY)
         self._policy = RetryPolicy(Judge.default_retries, _TIMEOUT_S * 3)
         if settings.has_key:
-            self._by_key[None] = _judge(settings, None)  # what is wrong with it is told before the first session
+            self._by_key[None] = _Shared(
+                _judge(settings, None)
+            )  # what is wrong with it is told before the first session
 
     def judges(self, key: str | None) -> bool:
         """Return whether a session with this key of its own has its messages judged."""
@@ -52,9 +65,8 @@ class Judging:
         """Return the judge's verdict on a message; raises what the judge raises once it is not asked again."""
         from tenacity import AsyncRetrying  # noqa: PLC0415 (only where a judge is asked)
 
-        judge = await self._judge_for(key)
         how = self._policy.settings(lambda _: None, started=lambda: True)
-        async with self._limit:
+        async with self._limit, self._with_key(key) as judge:
             async for attempt in AsyncRetrying(**how):
                 with attempt:
                     return await asyncio.wait_for(judge(question), _TIMEOUT_S)
@@ -62,19 +74,27 @@ class Judging:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for judge in self._by_key.values():
-            await judge.aclose()
+        shared = list(self._by_key.values())
         self._by_key.clear()
+        for each in shared:
+            await each.judge.aclose()
 
-    async def _judge_for(self, key: str | None) -> Judge:
-        judge = self._by_key.get(key)
-        if judge is None:
-            judge = self._by_key[key] = _judge(self.settings, key)
+    @asynccontextmanager
+    async def _with_key(self, key: str | None) -> AsyncIterator[Judge]:
+        """Give the judge with a key; of those that nobody uses, the recent ones stay open."""
+        shared = self._by_key.get(key)
+        if shared is None:
+            shared = self._by_key[key] = _Shared(_judge(self.settings, key))
         self._by_key.move_to_end(key)
-        if len(self._by_key) > _MOST_KEYS:
-            oldest = next(each for each in self._by_key if each is not None)
-            await self._by_key.pop(oldest).aclose()
-        return judge
+        shared.users += 1
+        try:
+            yield shared.judge
+        finally:
+            shared.users -= 1
+            idle = [each for each, other in self._by_key.items() if each is not None and not other.users]
+            closed = [self._by_key.pop(each) for each in idle[: max(0, len(self._by_key) - _MOST_KEYS)]]
+            for other in closed:
+                await other.judge.aclose()
 
 
 def _judge(settings: JudgeSettings, key: str | None) -> Judge:

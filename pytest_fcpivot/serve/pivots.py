@@ -10,6 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from pytest_fcpivot.schema.toolset import tool_set
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _THREADS = 4
 _MOST_BYTES = 48 << 20
+_OBJECTS = 2048  # bytes of a kept pivot beside its texts, roughly
 _Key = tuple[str, int]  # an environment's name and a row
 
 
@@ -37,8 +39,10 @@ class Task:
         self.tool_names = tool_set(pivot.tools_json).names
         self.prompt = json.dumps(prompt(mode, view)).encode()
         self.tools = json.dumps(tools_reply(task_tools(mode, view.tools))).encode()
-        kept = (pivot.input_json, pivot.tools_json, pivot.params_json, pivot.metadata_json, self.prompt, self.tools)
-        self.size = sum(map(len, kept))
+        expected = pivot.expected_action
+        kept = [pivot.input_json, pivot.tools_json, pivot.params_json, pivot.metadata_json, self.prompt, self.tools]
+        kept += [expected.message or "", *(call.arguments for call in expected.calls)]
+        self.size = _OBJECTS + sum(map(getsizeof, kept))  # a text of other scripts takes up to four bytes a character
 
 
 class Pivots:

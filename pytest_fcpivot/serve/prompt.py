@@ -9,6 +9,8 @@ from pytest_fcpivot.report.turns import turns
 from pytest_fcpivot.serve.tools import ARGUMENTS, CALL_FUNCTION, NAME, Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_fcpivot.core.model import PivotView
     from pytest_fcpivot.report.turns import Turn
 
@@ -28,9 +30,14 @@ def prompt(mode: Mode, view: PivotView) -> list[dict[str, Any]]:
     detail: dict[str, Any] = {"input": items}
     if mode == "generic":
         detail["tools"] = view.tools
-        listed = [json.dumps(_described(tool), ensure_ascii=False) for tool in view.tools]
-        parts.insert(0, "\n".join(["[functions]", *([_FUNCTIONS, *listed] if listed else ["There are none."])]))
+        parts.insert(0, functions(view.tools))
     return [{"text": "\n\n".join(parts), "detail": detail, "type": "text"}]
+
+
+def functions(tools: Iterable[dict[str, Any]]) -> str:
+    """Return the text that describes a pivot's functions to a model that has the generic tools."""
+    listed = [json.dumps(_described(tool), ensure_ascii=False) for tool in tools]
+    return "\n".join(["[functions]", *([_FUNCTIONS, *listed] if listed else ["There are none."])])
 
 
 def _part(turn: Turn) -> str:

@@ -42,6 +42,7 @@ _RESERVED = frozenset(
     )
 )
 _BATCH = "function_call_batch"
+_MOST_FILES = 65_536
 _LONGEST_WAIT_S = 5  # for requests that are under way when the server is told to end
 
 
@@ -74,8 +75,9 @@ class _Rows:
 
 def refuse_without_server() -> None:
     """Raise OptionError if the packages that serve HTTP are not installed."""
-    if find_spec("uvicorn") is None:
-        raise OptionError(f"fcpivot serve needs the package uvicorn; install it: {EXTRA}")
+    for name in ("uvicorn", "httptools"):
+        if find_spec(name) is None:
+            raise OptionError(f"fcpivot serve needs the package {name}; install it: {EXTRA}")
 
 
 def open_environments(wanted: Wanted) -> list[Environment]:
@@ -106,8 +108,7 @@ def _environment(given: str, wanted: Wanted) -> Environment:
 def _of_store(name: str | None, data: _Rows, wanted: Wanted) -> Environment:
     store, rows = data.store, data.rows
     if not rows:
-        why = wanted.selection.why_nothing(store).replace("--fc-", "--")
-        raise OptionError(f"{data.label}: no task is left: {why}")
+        raise OptionError(f"{data.label}: no task is left: {wanted.selection.why_nothing(store)}")
     grader, _ = choose(data, wanted.grader, wanted.grader_settings, search=[Path.cwd()])
     kept = _judged_by_one_call(data, grader)
     if not kept:
@@ -158,34 +159,61 @@ def token_of(address: Address) -> str | None:
         raise OptionError(
             f"--token-env={address.token_variable}: this environment variable is not set; it holds the token"
         )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise OptionError(
+            f"--token-env={address.token_variable}: a header cannot carry this token; it must be of ASCII letters, "
+            "digits and signs, without blanks"
+        )
     return token
+
+
+def http_settings() -> dict[str, Any]:
+    """Return how uvicorn speaks HTTP."""
+    from pytest_fcpivot.serve.protocol import BoundedProtocol  # noqa: PLC0415 (only to serve)
+
+    return {
+        "loop": "auto",  # uvloop, where there is one
+        "http": BoundedProtocol,
+        "ws": "none",
+        "log_level": "warning",
+        "access_log": False,  # headers and paths of clients stay out of all logs
+        "proxy_headers": False,
+        "server_header": False,
+        "date_header": False,
+        "timeout_keep_alive": 60,
+        "timeout_graceful_shutdown": _LONGEST_WAIT_S,
+    }
 
 
 def run(app: App, listener: socket.socket, started: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `started` is told the address."""
     import uvicorn  # noqa: PLC0415 (only to serve)
 
-    config = uvicorn.Config(
-        app,
-        loop="auto",  # uvloop and httptools, where they are installed
-        http="auto",
-        ws="none",
-        log_level="warning",
-        access_log=False,  # headers and paths of clients stay out of all logs
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=_LONGEST_WAIT_S,
-    )
-    server = uvicorn.Server(config)
+    _allow_many_connections()
+    server = uvicorn.Server(uvicorn.Config(app, **http_settings()))
     host, port = listener.getsockname()[:2]
     started(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     with suppress(KeyboardInterrupt):  # the signal that ended it is raised again
         server.run(sockets=[listener])
 
 
+def _allow_many_connections() -> None:
+    """Raise the number of files that may be open: each connection is one, and many systems begin with 1,024."""
+    try:
+        import resource  # noqa: PLC0415 (not on every system)
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def listen(address: Address) -> socket.socket:
     """Take the address, before data are opened; raises DataError if that is not possible."""
+    if not address.host:
+        raise OptionError("--host: name an address, as in 127.0.0.1; 0.0.0.0 is all of this machine's")
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

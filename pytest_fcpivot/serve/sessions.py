@@ -18,7 +18,7 @@ NO_SESSION = "no_session"
 
 @dataclass(slots=True)
 class Submission:
-    """The one graded call of a session: `reply` has the events of its result once it is known."""
+    """A call of a session: `reply` has the events of its result once it is known."""
 
     task_id: str
     reply: bytes | None = None
@@ -28,13 +28,28 @@ class Submission:
 
 @dataclass(slots=True)
 class Session:
-    """One try at the task at `row`; `key` is the client's own for the judge."""
+    """One try at the task at `row`; `key` is the client's own for the judge.
+
+    `submission` is the one graded call, `failed` the last call that brought no grade: a client that did not read a
+    reply to its end asks for it again.
+    """
 
     environment: Environment
     row: int
     key: str | None = field(repr=False)
     seen: float
     submission: Submission | None = None
+    failed: Submission | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its submission is being graded, which may take longer than clients stay silent."""
+        return self.submission is not None and self.submission.working is not None
+
+    def submitted(self, task_id: object) -> Submission | None:
+        """Return the call that a client names to read its result again; None if there is none."""
+        calls = (self.submission, self.failed)
+        return next((each for each in calls if each is not None and each.task_id == task_id), None)
 
 
 class Sessions:
@@ -73,7 +88,7 @@ class Sessions:
     def close_idle(self) -> int:
         """Close the sessions that gave no sign of life for too long; returns their number."""
         before = time.monotonic() - self._idle_s
-        idle = [sid for sid, session in self._open.items() if session.seen < before]
+        idle = [sid for sid, session in self._open.items() if session.seen < before and not session.at_work]
         for sid in idle:
             self.close(sid)
         return len(idle)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fcpivot.core.actions import SUBMIT_MESSAGE
+from pytest_fcpivot.core.actions import SUBMIT_MESSAGE, to_action
 from pytest_fcpivot.core.jsontext import shown
-from pytest_fcpivot.core.model import Action, FunctionCall, Grade
-from pytest_fcpivot.schema.toolset import tool_set
+from pytest_fcpivot.core.model import Action, FunctionCall
 from pytest_fcpivot.serve.problems import CallProblem
 from pytest_fcpivot.serve.tools import ARGUMENTS, CALL_FUNCTION, MESSAGE, NAME, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fcpivot.core.model import Grade
+    from pytest_fcpivot.serve.grading import Graded
     from pytest_fcpivot.serve.pivots import Task
 
 _BAD_INPUT, _NO_TOOL = "input_validation", "not_found"
@@ -34,13 +35,14 @@ def action_of(mode: Mode, task: Task, name: str, given: Mapping[str, Any]) -> Ac
         return Action(message=_message(given))
     if name != CALL_FUNCTION:
         raise CallProblem(_NO_TOOL, f"{shown(name)} is not a valid tool: call {CALL_FUNCTION} or {SUBMIT_MESSAGE}")
-    return Action((_function(given),))
+    # As in pytest: a call of `submit_message` by its name is a message too, unless the pivot has such a tool.
+    return to_action(Action((_function(given),)), task.tool_names)
 
 
-def reply_of(grade: Grade, task: Task, action: Action, judged_by: str | None) -> dict[str, Any]:
+def reply_of(graded: Graded) -> dict[str, Any]:
     """Return the result of a submission. Nothing in it tells what was expected."""
-    schema = None if not action.calls else tool_set(task.pivot.tools_json).check(action).status
-    metadata = {"category": grade.category, "path": grade.path, "schema": schema, "judge": judged_by}
+    grade = graded.grade
+    metadata = {"category": grade.category, "path": grade.path, "schema": graded.schema, "judge": graded.judge}
     block = {"text": summary_of(grade), "detail": None, "type": "text"}
     output = {"blocks": [block], "metadata": metadata, "reward": grade.reward, "finished": True}
     return {"ok": True, "output": output}

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pytest_fcpivot import Action, FunctionCall, Message, SchemaVerdict, check_schema, to_action
+from pytest_fcpivot.schema.toolset import tool_set
 
 BOOK = {
     "type": "object",
@@ -437,3 +438,21 @@ def test_verdicts_are_those_of_jsonschema(parameters: Any, value: Any) -> None:
         except Exception:  # noqa: BLE001 (a faulty schema provokes anything)
             expected = "unusable-schema"
         assert verdict.status == expected
+
+
+@pytest.mark.parametrize(
+    ("parameters", "length", "soon"),
+    [
+        ({"type": "object"}, 10, True),
+        ({"type": "object"}, 200_000, False),
+        ({"type": "object", "properties": {"q": {"type": "string", "pattern": "^(a+)+$"}}}, 10, False),
+        ({"type": "object", "properties": {"q": {"$ref": "#"}}}, 10, False),
+    ],
+)
+def test_checks_that_end_soon(parameters: Any, length: int, soon: bool) -> None:
+    """A check that would need the child process is told before; one of an unknown tool never does."""
+    tools = tool_set(json.dumps([{"type": "function", "name": "f", "parameters": parameters}]))
+    arguments = json.dumps({"q": "a" * length})
+    assert tools.ends_soon(Action((FunctionCall("f", arguments),))) is soon
+    assert tools.ends_soon(Action((FunctionCall("unknown", arguments),)))
+    assert tools.ends_soon(Action(message="Hi"))

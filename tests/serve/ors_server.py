@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import threading
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from pytest_fcpivot.data.selection import Selection
-from pytest_fcpivot.serve.serving import Wanted, make_app, open_environments
+from pytest_fcpivot.serve.serving import Wanted, http_settings, make_app, open_environments
 
 uvicorn = pytest.importorskip("uvicorn")
 
@@ -72,29 +73,28 @@ class Client:
     """One connection to a server; `headers` are sent with each request."""
 
     def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
-        self._headers = headers or {}
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+        self.headers = headers or {}
         self.sid = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """Send a request, with the session's id if there is one; a body that is not bytes is sent as JSON."""
         raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         own = {"X-Session-ID": self.sid} if self.sid else {}
-        sent = own | self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request(method, path, raw, sent)
-        reply = self._connection.getresponse()
+        sent = own | self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        self.connection.request(method, path, raw, sent)
+        reply = self.connection.getresponse()
         return Reply(reply.status, reply.headers, reply.read())
 
     def open(self, **asked: Any) -> Reply:
-        """Open a session of its own on a task."""
-        self.sid = ""
-        self.sid = dict(self.ask("POST", "/create_session", {}).events)["task_id"]
+        """Open a session of its own on a task, under an id of its own."""
+        self.sid = uuid.uuid4().hex
         return self.ask("POST", "/create", asked)
 
     def call(self, name: str, given: Any, **more: Any) -> Reply:
@@ -138,7 +138,7 @@ def serving(
 def running(app: App) -> Iterator[Server]:
     """Run an application until the context ends."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, **http_settings()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -26,7 +26,7 @@ def read_back(body: bytes) -> Any:
     return json.loads("".join(data for _, data in found))
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(LONG)
 def test_results_of_any_length(text: str) -> None:
     """A result comes back to the byte, wherever its blanks are, and in pieces of which each is short."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ors_server import rows, serving, write_rows
 
+from pytest_fcpivot.serve import judging
 from pytest_fcpivot.serve.judging import JudgeSettings
 
 if TYPE_CHECKING:
@@ -87,3 +89,35 @@ def test_keywords_where_the_judge_fails(server: ModelServer, data: Path) -> None
         client.open(split="train", index=0, secrets={"openai_api_key": SESSIONS_KEY})
         output = client.call("submit_message", ANSWER).result["output"]
         assert output["metadata"]["judge"] == "keyword, since the judge failed"
+
+
+def test_many_keys_at_once(server: ModelServer, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection of a key stays open while it judges, also if the server keeps fewer keys than are used at once."""
+    monkeypatch.setattr(judging, "_MOST_KEYS", 1)
+    server.configure(meet=4, keep_bodies=20)
+    rewards: list[float] = []
+    with serving(data, grader="agentic", judge=settings(server)) as ours:
+
+        def play(number: int) -> None:
+            with ours.client() as client:
+                client.open(split="train", index=0, secrets={"openai_api_key": f"{SESSIONS_KEY}-{number}"})
+                rewards.append(client.call("submit_message", ANSWER).result["output"]["reward"])
+
+        threads = [threading.Thread(target=play, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert rewards == [0.25] * 4
+    assert sorted(asked_with(server)) == [f"{SESSIONS_KEY}-{number}" for number in range(4)]
+
+
+def test_a_wrong_key_is_that_of_its_session(server: ModelServer, data: Path) -> None:
+    """A session with a wrong key gets an error, and those beside it their verdicts."""
+    server.configure(key=SESSIONS_KEY)
+    with serving(data, grader="agentic", judge=settings(server)) as ours, ours.client() as client:
+        for _ in range(3):
+            client.open(split="train", index=0, secrets={"openai_api_key": SERVERS_KEY})
+            assert client.call("submit_message", ANSWER).events[1][0] == "error"
+            client.open(split="train", index=0, secrets={"openai_api_key": SESSIONS_KEY})
+            assert client.call("submit_message", ANSWER).result["output"]["reward"] == 0.25

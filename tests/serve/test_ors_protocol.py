@@ -12,6 +12,7 @@ import pytest
 from ors_server import Client, Server, events_in, rows, serving, write_rows
 
 from pytest_fcpivot import load_pivots
+from pytest_fcpivot.schema import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ def test_what_there_is(client: Client) -> None:
 
 def test_a_session(client: Client) -> None:
     """A session shows its prompt and its tools, and one call ends it with a reward."""
-    assert client.open(split="train", index=0).json == {"sid": client.sid}
+    client.sid = dict(client.ask("POST", "/create_session", {}).events)["task_id"]
+    assert client.ask("POST", "/create", {"split": "train", "index": 0}).json == {"sid": client.sid}
     [block] = client.ask("GET", "/small/prompt").json
     assert block == {
         "type": "text",
@@ -347,3 +349,21 @@ def test_the_stream_as_it_is_sent(client: Client) -> None:
     assert body.startswith(b"event: task_id\ndata: ")
     assert body.endswith(b"\n\n")
     assert events_in(body)[-1][0] == "end"
+
+
+def test_a_schema_that_would_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern that takes for ever holds up its own session only."""
+    monkeypatch.setattr(process._process, "_deadline_s", 1.0)
+    endless = {"type": "object", "properties": {"city": {"type": "string", "pattern": "^(a+)+$"}}}
+    path = write_rows(tmp_path / "rows.jsonl", rows(CALL, tools=[{**FIND, "parameters": endless}]))
+    with serving(path) as server, server.client() as client, server.client() as other:
+        client.open(split="train", index=0)
+        body = json.dumps({"name": "find", "input": {"city": "a" * 40 + "!"}}).encode()
+        client.connection.request("POST", "/call", body, {"X-Session-ID": client.sid})
+        reply = client.connection.getresponse()
+        assert reply.readline() == b"event: task_id\n"  # it is being checked
+        assert other.ask("GET", "/health").status == 200
+        assert server.app.sessions.get(client.sid).at_work
+        rest = events_in(reply.read())
+        output = json.loads(rest[-1][1])["output"]
+        assert (output["metadata"]["schema"], output["reward"]) == ("unusable-schema", 0.0)

@@ -30,18 +30,24 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
-    """It says what it serves and where, and a signal ends it at once, also with a session open."""
+@pytest.mark.parametrize(("number", "host"), [(signal.SIGINT, "127.0.0.1"), (signal.SIGTERM, "0.0.0.0")])  # noqa: S104
+def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals, host: str) -> None:
+    """It says what it serves and where, who can reach it, and a signal ends it at once, also with a session open."""
     first = write_rows(tmp_path / "first.jsonl", rows(MESSAGE))
     second = write_rows(tmp_path / "second.jsonl", rows(MESSAGE, MESSAGE))
     command = [sys.executable, "-m", "pytest_fcpivot.cli", "serve", str(first), f"more={second}", "--port=0"]
+    command.append(f"--host={host}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(3)]
+        said = [process.stdout.readline() for _ in range(3 if host == "127.0.0.1" else 4)]
+        if host != "127.0.0.1":
+            said = sorted(said, key=lambda line: line.startswith("warning: "))
+            warned = said.pop()
+            assert warned.startswith(f"warning: other machines can reach {host}, and everybody there may use")
+            assert "--token-env" in warned
         assert said[0] == "fcpivot: 1 train; graded by nemo-gym:first-call; per-task tools\n"
         assert said[1] == "more: 2 train; graded by nemo-gym:first-call; per-task tools\n"
-        found = re.fullmatch(r"serving at http://127\.0\.0\.1:(\d+) \(Ctrl-C ends it\)\n", said[2])
+        found = re.fullmatch(rf"serving at http://{host}:(\d+) \(Ctrl-C ends it\)\n", said[2])
         assert found is not None
         with Client(int(found[1])) as client:
             assert client.ask("GET", "/list_environments").json == ["fcpivot", "more"]
@@ -65,6 +71,11 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         (["a.jsonl", "--judge=m"], "--judge=m: there is no key for it: set OPENAI_API_KEY"),
         (["a.jsonl", "--judge=m", "--judge-fallback=keyword"], "nemo-gym:first-call does not score messages"),
         (["a.jsonl", "--token-env=NO_SUCH_TOKEN"], "--token-env=NO_SUCH_TOKEN: this environment variable is not set"),
+        (["a.jsonl", "--token-env=ODD_TOKEN"], "--token-env=ODD_TOKEN: a header cannot carry this token"),
+        (["a.jsonl", "--judge-base-url=http://127.0.0.1:9/v1"], "nemo-gym:first-call does not score messages"),
+        (["a.jsonl", "--grader=agentic", "--judge-base-url=nonsense"], "no model judge messages: --judge=off"),
+        (["junk.jsonl"], "correct the file, or pass --bad-rows=skip to fcpivot prepare"),
+        (["a.jsonl", "--host="], "--host: name an address"),
         (["a.jsonl", "--host=no.such.host.invalid"], "cannot listen at no.such.host.invalid port"),
         (["a.jsonl", "--port=70000"], "invalid"),
         (["a.jsonl", "--tools=all"], "invalid choice: 'all'"),
@@ -77,6 +88,8 @@ def test_what_cannot_be_served(
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "a.jsonl", rows(MESSAGE))
     write_rows(tmp_path / "b.jsonl", rows(MESSAGE))
+    (tmp_path / "junk.jsonl").write_text("junk\n", encoding="ascii")
+    monkeypatch.setenv("ODD_TOKEN", "t\u00f6 ken")
     port = [] if any(each.startswith("--port") for each in arguments) else ["--port=0"]
     assert _run("serve", *arguments, *port) == 2
     assert said in capsys.readouterr().err
@@ -105,30 +118,14 @@ def test_a_file_of_a_newer_format(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "store format 99" in capsys.readouterr().err
 
 
-def test_without_the_extra(tmp_path: Path) -> None:
-    """Without the server's package, one line says what to install."""
-    hidden = "import sys; sys.modules['uvicorn'] = None; from pytest_fcpivot.cli import main; sys.exit(main())"
-    data = write_rows(tmp_path / "rows.jsonl", rows(MESSAGE))
-    done = subprocess.run(
-        [sys.executable, "-c", hidden, "serve", str(data), "--port=0"], capture_output=True, text=True, check=False
+@pytest.mark.parametrize("missing", ["uvicorn", "httptools"])
+def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the server's packages, one line says what to install."""
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert _run("serve", "sample", "--port=0") == 2
+    assert capsys.readouterr().err == (
+        f"fcpivot: fcpivot serve needs the package {missing}; install it: pip install 'pytest-fcpivot[ors]'\n"
     )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "fcpivot: fcpivot serve needs the package uvicorn; install it: pip install 'pytest-fcpivot[ors]'\n"
-    )
-
-
-def test_a_server_that_others_can_reach(tmp_path: Path) -> None:
-    """Without a token, it warns of listening on more than loopback."""
-    data = write_rows(tmp_path / "rows.jsonl", rows(MESSAGE))
-    command = [sys.executable, "-m", "pytest_fcpivot.cli", "serve", str(data), "--port=0", "--host=0.0.0.0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(3))
-        process.terminate()
-        process.wait(20)
-    assert "warning: 0.0.0.0 can be reached from other machines" in said
-    assert "--token-env" in said
 
 
 def test_the_sample_is_served_by_name() -> None:
