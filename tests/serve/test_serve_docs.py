@@ -11,7 +11,9 @@ import pytest
 from ors_server import serving
 
 # The commands, and what is shown below them.
-SESSION = re.compile(r'```sh title="Run by the project.s tests in tests/serve.*?\n(.*?)```.*?```text\n(.*?)```', re.DOTALL)
+SESSION = re.compile(
+    r'```sh title="Run by the project.s tests in tests/serve.*?\n(.*?)```.*?```text\n(.*?)```', re.DOTALL
+)
 PAGE = Path(__file__).parents[2] / "docs" / "serve.md"
 
 
