@@ -61,7 +61,6 @@ def selection_of(options: argparse.Namespace) -> Selection:
 
 
 def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: at least 1 is needed")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number is needed, at least 1")
+    return int(text)

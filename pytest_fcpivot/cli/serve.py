@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -12,8 +13,6 @@ from pytest_fcpivot.cli.selecting import add_selection, selection_of
 from pytest_fcpivot.core.errors import FcPivotError, OptionError
 
 if TYPE_CHECKING:
-    import argparse
-
     from pytest_fcpivot.serve.environments import Environment
     from pytest_fcpivot.serve.judging import JudgeSettings
 
@@ -194,14 +193,16 @@ def _who_judges(judge: JudgeSettings | None) -> str:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= _HIGHEST_PORT:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0 to {_HIGHEST_PORT} is needed")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 1 <= number < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text}: a number of seconds is needed, at least 1")
     return number

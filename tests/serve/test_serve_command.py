@@ -77,7 +77,10 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signal
         (["junk.jsonl"], "correct the file, or pass --bad-rows=skip to fcpivot prepare"),
         (["a.jsonl", "--host="], "--host: name an address"),
         (["a.jsonl", "--host=no.such.host.invalid"], "cannot listen at no.such.host.invalid port"),
-        (["a.jsonl", "--port=70000"], "invalid"),
+        (["a.jsonl", "--port=70000"], "argument --port: 70000: a number from 0 to 65535 is needed"),
+        (["a.jsonl", "--port=any"], "argument --port: any: a number from 0 to 65535 is needed"),
+        (["a.jsonl", "--idle=0"], "argument --idle: 0: a number of seconds is needed, at least 1"),
+        (["a.jsonl", "--limit=some"], "argument --limit: some: a whole number is needed, at least 1"),
         (["a.jsonl", "--tools=all"], "invalid choice: 'all'"),
     ],
 )
