@@ -7,6 +7,7 @@ attribute that the installed xdist lacks.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,23 @@ def replace_restart(controller: Any, replacement: Callable[[Any], Any]) -> Calla
     if restart is not None:
         controller._clone_node = replacement  # noqa: SLF001
     return restart
+
+
+def expect_its_death(worker: Any) -> None:
+    """Let commands to a worker that has just died come to nothing, as xdist itself does when it ends a worker.
+
+    xdist gives the tests of a dead worker to the others at once. If another one has died at the same moment, it only
+    hears of that next, and sending to it would end the session with an internal error. Fallback: it does.
+    """
+    send = getattr(worker, "sendcommand", None)
+    if send is None:
+        return
+
+    def sendcommand(name: str, **kwargs: Any) -> None:
+        with suppress(OSError):  # what was sent is in its queue, which xdist takes back when it hears of the death
+            send(name, **kwargs)
+
+    worker.sendcommand = sendcommand
 
 
 def interactor_of(config: pytest.Config) -> Any | None:

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_fcpivot.distributed.compat import (
     active_workers,
+    expect_its_death,
     has_tests_left,
     put_back,
     runs_crashed_test_again,
@@ -129,6 +130,7 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Send a starting worker its plan, and forget the crashes of earlier sessions at the first one."""
+        expect_its_death(node)
         session, plan = self._session, self._session.plan
         if not session.config.pluginmanager.has_plugin(_REPORTS):
             session.config.pluginmanager.register(WorkersReports(session.config, self._reported), _REPORTS)

@@ -151,6 +151,36 @@ def test_other_ends(project: Project, hook: str, args: list[str], status: int, e
     assert ("selected tests were not run" in result.stdout.str()) is (status == UNTRUSTED)
 
 
+# The one worker waits to be killed; the other ends it, and itself.
+KILLER = """
+import os
+import signal
+import time
+from pathlib import Path
+
+def answer(pivot):
+    there = Path("waiting")
+    if os.environ["PYTEST_XDIST_WORKER"] == "gw1":
+        there.with_suffix(".part").write_text(str(os.getpid()))
+        there.with_suffix(".part").rename(there)
+        time.sleep(60)
+    while not there.exists():
+        time.sleep(0.01)
+    os.kill(int(there.read_text()), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("dist", ["load", "worksteal"])
+def test_workers_that_die_together(project: Project, dist: str) -> None:
+    """The tests of a dead worker are given to one that died at the same moment: the counts add up all the same."""
+    options = _dying(project, 30)
+    project.write("killer.py", KILLER)
+    result = project.run_here(*options, "--fc-agent=killer:answer", "-n2", f"--dist={dist}", "--max-worker-restart=0")
+    assert result.ret == UNTRUSTED
+    assert _counts(project, result, 30)["errors"] == 30
+
+
 def test_own_tests(project: Project) -> None:
     """Tests of the user's over pivots count as the pivots' own do, with other parameters beside; the rest do not."""
     options = _dying(project, 6, 3)
