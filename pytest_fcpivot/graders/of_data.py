@@ -93,12 +93,10 @@ def choose(
     `spec` and `given` are the grader and the settings that the user named; `where` is the option for them, and `search`
     lists directories to import a user's own grader from. Raises GraderError and OptionError.
     """
-    given = dict(given)
     spec = spec or spec_of_data([data], f"name one for all of them with {where}")
     if not is_nemo_gym(spec):
         return find_grader(spec, given, search=search, where=where), None
-    if sets.SET in given:
-        given = sets.settings_of_set(given.pop(sets.SET)) | given
+    given = sets.with_those_of_set(given)
     found = settings_of_data([data], given, "select those of one set", f"{where}-option")
     return find_grader(spec, found.values | given, search=search, where=where), found.cause
 

@@ -88,6 +88,15 @@ def settings_of_pivot(pivot: Pivot) -> Settings:
     return (None if name is None else settings_for(name)) or dict(FIRST)
 
 
+def with_those_of_set(given: Mapping[str, Any]) -> Settings:
+    """Return settings in which a value of `set` is replaced by what it stands for; what is given beside it wins.
+
+    Raises GraderError for an unknown name.
+    """
+    rest = {key: value for key, value in given.items() if key != SET}
+    return settings_of_set(given[SET]) | rest if SET in given else rest
+
+
 def settings_of_set(name: Any) -> Settings:
     """Return the settings that a value of `set` stands for: the name of a configuration, an agent or a dataset.
 

@@ -94,9 +94,7 @@ def _of_hook(config: pytest.Config, name: str | None, settings: dict[str, Any]) 
 
 def _settings(chosen: Options, datasets: Iterable[Dataset], recorded: Mapping[str, Any] | None) -> Settings:
     """Return the user's settings, completed by those of the stored run, or else by those of the data."""
-    given = dict(chosen.grader_settings)
-    if sets.SET in given:
-        given = sets.settings_of_set(given.pop(sets.SET)) | given
+    given = sets.with_those_of_set(dict(chosen.grader_settings))
     of_run = _of_run(recorded, named=chosen.grader is not None)
     base = of_run or settings_of_data(datasets, given, _ONE_AT_A_TIME, "--fc-grader-option")
     where = chosen.grader_settings_from

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fcpivot.core.errors import OptionError
 from pytest_fcpivot.data.agent_refs import agent_of
-from pytest_fcpivot.graders import DEFAULT_GRADER, NemoGymGrader, describe_grader, find_grader, graders_of, is_bundled
-from pytest_fcpivot.graders.sets import FIRST, SET, asked_by, settings_for, settings_of_set
+from pytest_fcpivot.graders import NemoGymGrader, describe_grader, find_grader, is_bundled
+from pytest_fcpivot.graders.of_data import is_nemo_gym, spec_of_data
+from pytest_fcpivot.graders.sets import FIRST, asked_by, settings_for, with_those_of_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,10 +38,7 @@ class GraderOfPivots:
         search: tuple[Path, ...] = (),
     ) -> None:
         self._spec = spec
-        given = dict(settings or {})
-        if SET in given:
-            given = settings_of_set(given.pop(SET)) | given
-        self._given = given
+        self._given = with_those_of_set(settings or {})
         self._recorded = None if recorded is None else {key: recorded[key] for key in recorded if key != "cause"}
         self._search = search
         self._specs: dict[int, str] = {}
@@ -67,7 +65,7 @@ class GraderOfPivots:
 
     def _of(self, chosen: Chosen, pivot: Pivot) -> tuple[Described, Grader]:
         spec = self._spec or self._spec_of(chosen)
-        if spec.partition(":")[0] != DEFAULT_GRADER:
+        if not is_nemo_gym(spec):
             return self._described(spec, self._given, "")
         agent = agent_of(pivot.metadata_json.encode())
         settings: Mapping[str, Any] | None = None if agent is None else settings_for(agent)
@@ -86,13 +84,7 @@ class GraderOfPivots:
     def _spec_of(self, chosen: Chosen) -> str:
         key = id(chosen.store)
         if key not in self._specs:
-            asked = graders_of(chosen.store.provenance)
-            if len(asked) > 1:
-                raise OptionError(
-                    f"{chosen.name}: these data ask for different graders (agentic for turns of conversations, "
-                    "nemo-gym for rows that are pivots); name one for all of them with --grader"
-                )
-            self._specs[key] = next(iter(asked))
+            self._specs[key] = spec_of_data([chosen], "name one for all of them with --grader")
         return self._specs[key]
 
     def _of_others(self, chosen: Chosen) -> Mapping[str, Any]:
@@ -103,7 +95,7 @@ class GraderOfPivots:
             found = [each.settings for each in asked] or [dict(FIRST)]
             if any(each != found[0] for each in found):
                 raise OptionError(
-                    f"{chosen.name}: it is of several data sets for which the verifier has different settings, and "
+                    f"{chosen.label}: it is of several data sets for which the verifier has different settings, and "
                     "rows that name no agent do not tell which is theirs; give all of them the same settings, as with "
                     "--grader-option=word_count_similarity_threshold=0.1, or export the sets one at a time"
                 )

@@ -38,9 +38,9 @@ REPEATED = ("data", "trajectory_id", "split", "expected_type", "expected_names",
 
 
 class Chosen(NamedTuple):
-    """Some rows of a data file, in ascending order."""
+    """Some rows of a data file, in ascending order; `label` is how messages and tables name it."""
 
-    name: str
+    label: str
     store: PivotStore
     rows: Sequence[int]
 
@@ -78,4 +78,4 @@ def pivot_rows(pivots: Pivots) -> Iterator[dict[str, Any]]:
         stored = StoredPivot.of(pivot)
         row = {name: getattr(stored, name) for name in COLUMNS if hasattr(stored, name)}
         names = compact(stored.expected_names)
-        yield {**row, "format": FORMAT, "data": chosen.name, "expected_names": names}
+        yield {**row, "format": FORMAT, "data": chosen.label, "expected_names": names}
